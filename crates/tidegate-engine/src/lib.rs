@@ -1,0 +1,3 @@
+//! Every decision.
+#![no_std]
+extern crate alloc;
