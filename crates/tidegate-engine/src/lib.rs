@@ -1,3 +1,6 @@
 //! Every decision.
 #![no_std]
 extern crate alloc;
+
+pub mod rand;
+pub mod time;
