@@ -2,5 +2,6 @@
 #![no_std]
 extern crate alloc;
 
+pub mod limits;
 pub mod rand;
 pub mod time;
