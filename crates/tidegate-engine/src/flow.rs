@@ -6,12 +6,15 @@
 //! tracker's word; [`Status::DYING`] marks the rest of the packet that saw it
 //! die. A flow knows nothing of the table's index.
 
+use core::fmt;
+use core::time::Duration;
+
 use bitflags::bitflags;
 
 use crate::event::EventMask;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::track::ProtoState;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone, proto_name};
 
 /// Names a flow in its table. A stale id (its slot was given to another flow)
 /// is told by the generation and finds nothing.
@@ -172,6 +175,40 @@ impl Flow {
     pub fn target(&self, dir: Direction) -> Tuple {
         let other = self.tuple(dir.opposite());
         other.invert().unwrap_or(*other)
+    }
+}
+
+/// One line about a flow, as conntrack(8) prints it; see [`Flow::summary`].
+pub struct Summary<'a> {
+    flow: &'a Flow,
+    now: Instant,
+}
+
+impl Flow {
+    /// A line for people: protocol, seconds left, state, tuples, status, mark.
+    #[must_use]
+    pub fn summary(&self, now: Instant) -> Summary<'_> {
+        Summary { flow: self, now }
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flow, now } = self;
+        let proto = flow.orig.proto;
+        write!(f, "{} {proto} {}", proto_name(proto), flow.remaining(*now).as_secs())?;
+        if let Some(state) = flow.proto.name() {
+            write!(f, " {state}")?;
+        }
+        write!(f, " {}", flow.orig)?;
+        if !flow.is(Status::SEEN_REPLY) {
+            f.write_str(" [UNREPLIED]")?;
+        }
+        write!(f, " {}", flow.reply)?;
+        if flow.is(Status::ASSURED) {
+            f.write_str(" [ASSURED]")?;
+        }
+        write!(f, " mark={}", flow.mark)
     }
 }
 

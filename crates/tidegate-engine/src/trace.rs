@@ -16,11 +16,16 @@ use crate::verdict::Verdict;
 
 /// Something that watches a packet's path.
 pub trait Observer {
+    /// Whether it wants to hear anything at all.
+    const WATCHES: bool;
+
     /// Takes note of a step; `step` is called only by observers that care.
     fn note(&mut self, step: impl FnOnce() -> Step);
 }
 
 impl Observer for () {
+    const WATCHES: bool = false;
+
     fn note(&mut self, _: impl FnOnce() -> Step) {}
 }
 
@@ -32,6 +37,8 @@ pub struct Trace {
 }
 
 impl Observer for Trace {
+    const WATCHES: bool = true;
+
     fn note(&mut self, step: impl FnOnce() -> Step) {
         self.steps.push(step());
     }

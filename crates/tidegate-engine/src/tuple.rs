@@ -6,6 +6,7 @@
 //! tuple starts as the inverse of the original one, and NAT is an edit of the
 //! reply tuple. This module knows no table and no tracker.
 
+use core::fmt;
 use core::net::IpAddr;
 
 use tidegate_wire::{Family, proto};
@@ -82,7 +83,7 @@ impl Tuple {
     /// Whether the two words are ports.
     #[must_use]
     pub fn has_ports(&self) -> bool {
-        matches!(self.proto, proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP)
+        matches!(self.proto, proto::TCP | proto::UDP)
     }
 
     /// The tuple of the answer, or `None` where an answer has no meaning: an
@@ -99,6 +100,36 @@ impl Tuple {
 
     fn answered_by(&self, counterpart: fn(u8) -> Option<u8>) -> Option<u16> {
         counterpart(self.icmp_type()).map(|kind| Self::icmp_word(kind, self.icmp_code()))
+    }
+}
+
+impl fmt::Display for Tuple {
+    /// As conntrack(8) prints it: `src= dst= sport= dport=`, or `type= code= id=`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "src={} dst={}", self.src, self.dst)?;
+        match self.proto {
+            proto::ICMP | proto::ICMPV6 => {
+                write!(f, " type={} code={} id={}", self.icmp_type(), self.icmp_code(), self.sport)
+            }
+            _ if self.has_ports() => write!(f, " sport={} dport={}", self.sport, self.dport),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The name that conntrack(8) has for an upper-layer protocol; `unknown` for
+/// those that have no tracker in Linux.
+#[must_use]
+pub fn proto_name(proto: u8) -> &'static str {
+    match proto {
+        proto::ICMP => "icmp",
+        proto::TCP => "tcp",
+        proto::UDP => "udp",
+        proto::GRE => "gre",
+        proto::ICMPV6 => "icmpv6",
+        proto::SCTP => "sctp",
+        proto::UDPLITE => "udplite",
+        _ => "unknown",
     }
 }
 

@@ -33,13 +33,18 @@ fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Z
         // Until an upper word is below the maximum the lower ones are bounded.
         let (first, count) =
             if below_max { (0, u32::MAX) } else { (min[i], max[i].wrapping_sub(min[i]).wrapping_add(1)) };
-        chosen[i] = first.wrapping_add(crate::table::hash::reciprocal_scale(hash, count));
+        chosen[i] = first.wrapping_add(scaled(hash, count));
         below_max |= chosen[i] != max[i];
         if !persistent {
             hash ^= destination[i].swap_bytes();
         }
     }
     address(chosen, last_word)
+}
+
+/// Maps a hash evenly to 0..count (`reciprocal_scale`).
+fn scaled(hash: u32, count: u32) -> u32 {
+    (u64::from(hash) * u64::from(count) >> 32) as u32
 }
 
 fn words(addr: IpAddr) -> [u32; 4] {

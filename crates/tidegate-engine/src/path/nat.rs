@@ -11,7 +11,7 @@ use tidegate_wire::proto;
 use super::{NatAction, Passage, Ruling, TableKind, Walk, stage};
 use crate::engine::Engine;
 use crate::fib::Fib;
-use crate::flow::{Flow, Status};
+use crate::flow::Flow;
 use crate::nat::bind::Binder;
 use crate::nat::{Manip, NatRange, rewrite};
 use crate::packet::{CtInfo, Tracked, Transit};

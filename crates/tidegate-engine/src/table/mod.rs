@@ -82,6 +82,22 @@ impl FlowTable {
         })
     }
 
+    /// [`FlowTable::lookup`], which also puts a flow away that it finds expired.
+    pub fn find_or_evict(
+        &mut self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: u16,
+        events: &mut EventQueue,
+    ) -> Option<(FlowId, Direction)> {
+        let (id, dir) = self.index.find(&self.slab, tuple, zone)?;
+        if self.slab.flow(id)?.is_expired(now) {
+            self.kill(id, now, events);
+            return None;
+        }
+        Some((id, dir))
+    }
+
     /// A flow, also one that was killed and is not buried yet.
     #[must_use]
     pub fn flow(&self, id: FlowId) -> Option<&Flow> {

@@ -4,12 +4,14 @@
 //! packet is a stream: it gets the longer timeout and becomes assured. A query
 //! with its answer never does. Linux: `nf_conntrack_udp_packet`.
 
+use core::time::Duration;
+
 use tidegate_wire::packet::udp::Udp as Header;
 
 use super::{InvalidReason, Judgement, ProtoState, Segment, renew};
 use crate::event::EventMask;
 use crate::flow::{Flow, Status};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// How long after its first packet a flow must be alive to count as a stream.
 const STREAM_AFTER: Duration = Duration::from_secs(2);
