@@ -3,10 +3,10 @@
 //! The lowest layer: everything that knows how a packet or a capture file looks, and nothing that
 //! decides what to do with it. A datagram passes through here twice:
 //!
-//! 1. [`dissect`] reads it once, with every bound checked, and says what it is ([`Headers`]) or why
-//!    Linux would have dropped it before any hook ([`Malformed`]);
-//! 2. the views in [`packet`] read and rewrite its headers in place, with [`checksum`] keeping the
-//!    sums right incrementally.
+//! 1. [`dissect()`] reads it once, with every bound checked, and says what it is ([`Headers`]) or
+//!    why Linux would have dropped it before any hook ([`Malformed`]);
+//! 2. the views in [`packet`] read and rewrite its headers in place, with [`mod@checksum`] keeping
+//!    the sums right incrementally.
 //!
 //! [`seq`] is the modular arithmetic of TCP's sequence space. With the feature `pcap` (the only
 //! part that needs std) there is also a reader and a writer of capture files.

@@ -1,6 +1,15 @@
 //! Protocol numbers (IANA "Assigned Internet Protocol Numbers"), of upper layers and of IPv6
 //! extension headers.
 
+/// Whether `next_header` is an extension header for Linux (`ipv6_ext_hdr`). "No next header" is
+/// one, ESP is not.
+pub fn is_ipv6_extension(next_header: u8) -> bool {
+    matches!(
+        next_header,
+        HOP_BY_HOP | IPV6_ROUTING | IPV6_FRAGMENT | AH | NO_NEXT_HEADER | DESTINATION_OPTIONS
+    )
+}
+
 /// IPv6 hop-by-hop options.
 pub const HOP_BY_HOP: u8 = 0;
 /// ICMP for IPv4.
@@ -39,12 +48,3 @@ pub const SCTP: u8 = 132;
 pub const MOBILITY: u8 = 135;
 /// UDP-Lite.
 pub const UDPLITE: u8 = 136;
-
-/// Whether `next_header` is an extension header for Linux (`ipv6_ext_hdr`). "No next header" is
-/// one, ESP is not.
-pub fn is_ipv6_extension(next_header: u8) -> bool {
-    matches!(
-        next_header,
-        HOP_BY_HOP | IPV6_ROUTING | IPV6_FRAGMENT | AH | NO_NEXT_HEADER | DESTINATION_OPTIONS
-    )
-}

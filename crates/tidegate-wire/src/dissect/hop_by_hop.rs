@@ -8,16 +8,6 @@
 use super::Malformed;
 use crate::packet::ipv6::HEADER_LEN;
 
-const PAD1: u8 = 0;
-const PADN: u8 = 1;
-const ROUTER_ALERT: u8 = 5;
-const CALIPSO: u8 = 7;
-const IOAM: u8 = 49;
-const JUMBO: u8 = 194;
-
-const MAX_OPTIONS: usize = 8;
-const MAX_PADDING: usize = 7;
-
 /// Checks the hop-by-hop header right behind the fixed header of `datagram` (without padding) and
 /// returns the datagram's length if it is a jumbogram.
 pub(super) fn check(datagram: &[u8]) -> Result<Option<usize>, Malformed> {
@@ -92,3 +82,13 @@ impl Walk<'_> {
         self.at % 4 == 2 && len > 0xffff && payload_len == [0, 0]
     }
 }
+
+const PAD1: u8 = 0;
+const PADN: u8 = 1;
+const ROUTER_ALERT: u8 = 5;
+const CALIPSO: u8 = 7;
+const IOAM: u8 = 49;
+const JUMBO: u8 = 194;
+
+const MAX_OPTIONS: usize = 8;
+const MAX_PADDING: usize = 7;

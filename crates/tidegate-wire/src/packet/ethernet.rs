@@ -4,24 +4,6 @@ use core::fmt;
 
 use super::{clamped, u16_at};
 
-/// Length of a header without tags, in bytes.
-pub const HEADER_LEN: usize = 14;
-/// Length of a VLAN tag, in bytes.
-pub const TAG_LEN: usize = 4;
-
-/// EtherType of IPv4.
-pub const IPV4: u16 = 0x0800;
-/// EtherType of ARP.
-pub const ARP: u16 = 0x0806;
-/// EtherType of an 802.1Q tag.
-pub const VLAN: u16 = 0x8100;
-/// EtherType of IPv6.
-pub const IPV6: u16 = 0x86dd;
-/// EtherType of an 802.1ad service tag.
-pub const SERVICE_VLAN: u16 = 0x88a8;
-
-const ETHERTYPE: usize = 12;
-
 /// A view of an Ethernet frame. The EtherType and the payload are those behind all VLAN tags.
 #[derive(Clone, Copy, Debug)]
 pub struct Ethernet<T> {
@@ -138,3 +120,21 @@ impl fmt::Debug for MacAddr {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// Length of a header without tags, in bytes.
+pub const HEADER_LEN: usize = 14;
+/// Length of a VLAN tag, in bytes.
+pub const TAG_LEN: usize = 4;
+
+/// EtherType of IPv4.
+pub const IPV4: u16 = 0x0800;
+/// EtherType of ARP.
+pub const ARP: u16 = 0x0806;
+/// EtherType of an 802.1Q tag.
+pub const VLAN: u16 = 0x8100;
+/// EtherType of IPv6.
+pub const IPV6: u16 = 0x86dd;
+/// EtherType of an 802.1ad service tag.
+pub const SERVICE_VLAN: u16 = 0x88a8;
+
+const ETHERTYPE: usize = 12;

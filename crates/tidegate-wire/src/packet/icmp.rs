@@ -3,42 +3,6 @@
 use super::{clamped, put_u16, put_u32, u16_at, u32_at};
 use crate::checksum::{Delta, Sum};
 
-/// Length of the header, in bytes; the datagram quoted by an error follows it.
-pub const HEADER_LEN: usize = 8;
-
-/// Echo reply.
-pub const ECHO_REPLY: u8 = 0;
-/// Destination unreachable, an error.
-pub const UNREACHABLE: u8 = 3;
-/// Source quench, an error.
-pub const SOURCE_QUENCH: u8 = 4;
-/// Redirect; it quotes a datagram as errors do.
-pub const REDIRECT: u8 = 5;
-/// Echo request.
-pub const ECHO_REQUEST: u8 = 8;
-/// Time exceeded, an error.
-pub const TIME_EXCEEDED: u8 = 11;
-/// Parameter problem, an error.
-pub const PARAMETER_PROBLEM: u8 = 12;
-/// Timestamp request.
-pub const TIMESTAMP: u8 = 13;
-/// Timestamp reply.
-pub const TIMESTAMP_REPLY: u8 = 14;
-/// Information request.
-pub const INFO_REQUEST: u8 = 15;
-/// Information reply.
-pub const INFO_REPLY: u8 = 16;
-/// Address mask request.
-pub const ADDRESS_MASK: u8 = 17;
-/// Address mask reply.
-pub const ADDRESS_MASK_REPLY: u8 = 18;
-
-const CODE: usize = 1;
-const CHECKSUM: usize = 2;
-const REST: usize = 4;
-const ID: usize = 4;
-const SEQ: usize = 6;
-
 /// Whether a message of this type is one that quotes a datagram.
 pub fn is_error(kind: u8) -> bool {
     matches!(kind, UNREACHABLE | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETER_PROBLEM)
@@ -147,3 +111,39 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Icmp<T> {
         self.set_checksum(Sum::new().bytes(self.bytes()).finish());
     }
 }
+
+/// Length of the header, in bytes; the datagram quoted by an error follows it.
+pub const HEADER_LEN: usize = 8;
+
+/// Echo reply.
+pub const ECHO_REPLY: u8 = 0;
+/// Destination unreachable, an error.
+pub const UNREACHABLE: u8 = 3;
+/// Source quench, an error.
+pub const SOURCE_QUENCH: u8 = 4;
+/// Redirect; it quotes a datagram as errors do.
+pub const REDIRECT: u8 = 5;
+/// Echo request.
+pub const ECHO_REQUEST: u8 = 8;
+/// Time exceeded, an error.
+pub const TIME_EXCEEDED: u8 = 11;
+/// Parameter problem, an error.
+pub const PARAMETER_PROBLEM: u8 = 12;
+/// Timestamp request.
+pub const TIMESTAMP: u8 = 13;
+/// Timestamp reply.
+pub const TIMESTAMP_REPLY: u8 = 14;
+/// Information request.
+pub const INFO_REQUEST: u8 = 15;
+/// Information reply.
+pub const INFO_REPLY: u8 = 16;
+/// Address mask request.
+pub const ADDRESS_MASK: u8 = 17;
+/// Address mask reply.
+pub const ADDRESS_MASK_REPLY: u8 = 18;
+
+const CODE: usize = 1;
+const CHECKSUM: usize = 2;
+const REST: usize = 4;
+const ID: usize = 4;
+const SEQ: usize = 6;

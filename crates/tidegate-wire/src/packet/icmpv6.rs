@@ -6,50 +6,6 @@ use super::{clamped, put_u16, put_u32, u16_at, u32_at};
 use crate::checksum::{self, Delta};
 use crate::proto;
 
-/// Length of the header, in bytes; the datagram quoted by an error follows it.
-pub const HEADER_LEN: usize = 8;
-
-/// Destination unreachable, an error.
-pub const UNREACHABLE: u8 = 1;
-/// Packet too big, an error.
-pub const PACKET_TOO_BIG: u8 = 2;
-/// Time exceeded, an error.
-pub const TIME_EXCEEDED: u8 = 3;
-/// Parameter problem, an error.
-pub const PARAMETER_PROBLEM: u8 = 4;
-/// Echo request.
-pub const ECHO_REQUEST: u8 = 128;
-/// Echo reply.
-pub const ECHO_REPLY: u8 = 129;
-/// Multicast listener query.
-pub const LISTENER_QUERY: u8 = 130;
-/// Multicast listener report.
-pub const LISTENER_REPORT: u8 = 131;
-/// Multicast listener done.
-pub const LISTENER_DONE: u8 = 132;
-/// Router solicitation.
-pub const ROUTER_SOLICITATION: u8 = 133;
-/// Router advertisement.
-pub const ROUTER_ADVERTISEMENT: u8 = 134;
-/// Neighbour solicitation.
-pub const NEIGHBOUR_SOLICITATION: u8 = 135;
-/// Neighbour advertisement.
-pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-/// Redirect; an informational message, unlike ICMP's.
-pub const REDIRECT: u8 = 137;
-/// Node information query.
-pub const NODE_INFO_QUERY: u8 = 139;
-/// Node information reply.
-pub const NODE_INFO_REPLY: u8 = 140;
-/// Multicast listener report, version 2.
-pub const LISTENER_REPORT_V2: u8 = 143;
-
-const CODE: usize = 1;
-const CHECKSUM: usize = 2;
-const REST: usize = 4;
-const ID: usize = 4;
-const SEQ: usize = 6;
-
 /// Whether a message of this type is an error, which quotes a datagram (RFC 4443 section 2.1).
 pub fn is_error(kind: u8) -> bool {
     kind < 128
@@ -152,3 +108,47 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Icmpv6<T> {
         self.set_checksum(checksum::transport(src, dst, proto::ICMPV6, self.bytes()));
     }
 }
+
+/// Length of the header, in bytes; the datagram quoted by an error follows it.
+pub const HEADER_LEN: usize = 8;
+
+/// Destination unreachable, an error.
+pub const UNREACHABLE: u8 = 1;
+/// Packet too big, an error.
+pub const PACKET_TOO_BIG: u8 = 2;
+/// Time exceeded, an error.
+pub const TIME_EXCEEDED: u8 = 3;
+/// Parameter problem, an error.
+pub const PARAMETER_PROBLEM: u8 = 4;
+/// Echo request.
+pub const ECHO_REQUEST: u8 = 128;
+/// Echo reply.
+pub const ECHO_REPLY: u8 = 129;
+/// Multicast listener query.
+pub const LISTENER_QUERY: u8 = 130;
+/// Multicast listener report.
+pub const LISTENER_REPORT: u8 = 131;
+/// Multicast listener done.
+pub const LISTENER_DONE: u8 = 132;
+/// Router solicitation.
+pub const ROUTER_SOLICITATION: u8 = 133;
+/// Router advertisement.
+pub const ROUTER_ADVERTISEMENT: u8 = 134;
+/// Neighbour solicitation.
+pub const NEIGHBOUR_SOLICITATION: u8 = 135;
+/// Neighbour advertisement.
+pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+/// Redirect; an informational message, unlike ICMP's.
+pub const REDIRECT: u8 = 137;
+/// Node information query.
+pub const NODE_INFO_QUERY: u8 = 139;
+/// Node information reply.
+pub const NODE_INFO_REPLY: u8 = 140;
+/// Multicast listener report, version 2.
+pub const LISTENER_REPORT_V2: u8 = 143;
+
+const CODE: usize = 1;
+const CHECKSUM: usize = 2;
+const REST: usize = 4;
+const ID: usize = 4;
+const SEQ: usize = 6;

@@ -8,23 +8,6 @@ use core::net::Ipv4Addr;
 use super::{clamped, put_u16, put_u32, u16_at, u32_at};
 use crate::checksum::{Delta, Sum};
 
-/// Length of a header without options, in bytes.
-pub const HEADER_LEN: usize = 20;
-
-const TOS: usize = 1;
-const TOTAL_LEN: usize = 2;
-const ID: usize = 4;
-const FRAGMENT: usize = 6;
-const TTL: usize = 8;
-const PROTO: usize = 9;
-const CHECKSUM: usize = 10;
-const SRC: usize = 12;
-const DST: usize = 16;
-
-const DONT_FRAGMENT: u16 = 0x4000;
-const MORE_FRAGMENTS: u16 = 0x2000;
-const OFFSET_MASK: u16 = 0x1fff;
-
 /// A view of an IPv4 header and what follows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv4<T>(T);
@@ -231,3 +214,20 @@ impl Ipv4Repr {
         put_u16(buf, CHECKSUM, check);
     }
 }
+
+/// Length of a header without options, in bytes.
+pub const HEADER_LEN: usize = 20;
+
+const TOS: usize = 1;
+const TOTAL_LEN: usize = 2;
+const ID: usize = 4;
+const FRAGMENT: usize = 6;
+const TTL: usize = 8;
+const PROTO: usize = 9;
+const CHECKSUM: usize = 10;
+const SRC: usize = 12;
+const DST: usize = 16;
+
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET_MASK: u16 = 0x1fff;

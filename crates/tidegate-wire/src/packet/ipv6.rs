@@ -8,17 +8,6 @@ use core::net::Ipv6Addr;
 use super::{clamped, put_u16, put_u32, u16_at, u32_at};
 use crate::proto;
 
-/// Length of the fixed header, in bytes.
-pub const HEADER_LEN: usize = 40;
-/// Length of a fragment header, in bytes.
-pub const FRAGMENT_HEADER_LEN: usize = 8;
-
-const PAYLOAD_LEN: usize = 4;
-const NEXT_HEADER: usize = 6;
-const HOP_LIMIT: usize = 7;
-const SRC: usize = 8;
-const DST: usize = 24;
-
 /// A view of an IPv6 header and what follows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv6<T>(T);
@@ -248,3 +237,14 @@ impl Ipv6Repr {
         buf[DST..DST + 16].copy_from_slice(&self.dst.octets());
     }
 }
+
+/// Length of the fixed header, in bytes.
+pub const HEADER_LEN: usize = 40;
+/// Length of a fragment header, in bytes.
+pub const FRAGMENT_HEADER_LEN: usize = 8;
+
+const PAYLOAD_LEN: usize = 4;
+const NEXT_HEADER: usize = 6;
+const HOP_LIMIT: usize = 7;
+const SRC: usize = 8;
+const DST: usize = 24;

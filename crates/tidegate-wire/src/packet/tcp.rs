@@ -13,36 +13,6 @@ use crate::checksum::{self, Delta};
 use crate::proto;
 use crate::seq::SeqNum;
 
-/// Length of a header without options, in bytes.
-pub const HEADER_LEN: usize = 20;
-/// The largest window scale in use (RFC 7323 section 2.3).
-pub const MAX_WINDOW_SCALE: u8 = 14;
-
-/// Option kind: end of the list.
-pub const OPT_END: u8 = 0;
-/// Option kind: padding.
-pub const OPT_NOP: u8 = 1;
-/// Option kind: maximum segment size.
-pub const OPT_MSS: u8 = 2;
-/// Option kind: window scale.
-pub const OPT_WINDOW_SCALE: u8 = 3;
-/// Option kind: selective acknowledgement permitted.
-pub const OPT_SACK_PERMITTED: u8 = 4;
-/// Option kind: selective acknowledgement.
-pub const OPT_SACK: u8 = 5;
-/// Option kind: time stamps.
-pub const OPT_TIMESTAMPS: u8 = 8;
-
-const SRC_PORT: usize = 0;
-const DST_PORT: usize = 2;
-const SEQ: usize = 4;
-const ACK: usize = 8;
-const DATA_OFFSET: usize = 12;
-const FLAGS: usize = 13;
-const WINDOW: usize = 14;
-const CHECKSUM: usize = 16;
-const URGENT: usize = 18;
-
 /// A view of a TCP segment.
 #[derive(Clone, Copy, Debug)]
 pub struct Tcp<T>(T);
@@ -380,3 +350,33 @@ impl TcpRepr {
         put_u32(buf, CHECKSUM, 0);
     }
 }
+
+/// Length of a header without options, in bytes.
+pub const HEADER_LEN: usize = 20;
+/// The largest window scale in use (RFC 7323 section 2.3).
+pub const MAX_WINDOW_SCALE: u8 = 14;
+
+/// Option kind: end of the list.
+pub const OPT_END: u8 = 0;
+/// Option kind: padding.
+pub const OPT_NOP: u8 = 1;
+/// Option kind: maximum segment size.
+pub const OPT_MSS: u8 = 2;
+/// Option kind: window scale.
+pub const OPT_WINDOW_SCALE: u8 = 3;
+/// Option kind: selective acknowledgement permitted.
+pub const OPT_SACK_PERMITTED: u8 = 4;
+/// Option kind: selective acknowledgement.
+pub const OPT_SACK: u8 = 5;
+/// Option kind: time stamps.
+pub const OPT_TIMESTAMPS: u8 = 8;
+
+const SRC_PORT: usize = 0;
+const DST_PORT: usize = 2;
+const SEQ: usize = 4;
+const ACK: usize = 8;
+const DATA_OFFSET: usize = 12;
+const FLAGS: usize = 13;
+const WINDOW: usize = 14;
+const CHECKSUM: usize = 16;
+const URGENT: usize = 18;

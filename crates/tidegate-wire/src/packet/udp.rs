@@ -9,14 +9,6 @@ use super::{clamped, put_u16, u16_at};
 use crate::checksum::{self, Delta};
 use crate::proto;
 
-/// Length of the header, in bytes.
-pub const HEADER_LEN: usize = 8;
-
-const SRC_PORT: usize = 0;
-const DST_PORT: usize = 2;
-const LEN: usize = 4;
-const CHECKSUM: usize = 6;
-
 /// A view of a UDP datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Udp<T>(T);
@@ -123,3 +115,11 @@ impl UdpRepr {
         put_u16(buf, CHECKSUM, 0);
     }
 }
+
+/// Length of the header, in bytes.
+pub const HEADER_LEN: usize = 8;
+
+const SRC_PORT: usize = 0;
+const DST_PORT: usize = 2;
+const LEN: usize = 4;
+const CHECKSUM: usize = 6;

@@ -80,29 +80,28 @@ impl fmt::Display for CaptureError {
             Self::Io { offset, source } => write!(f, "read error at byte {offset}: {source}"),
             Self::UnknownFormat { magic } => write!(
                 f,
-                "neither pcap nor pcapng: at byte 0 found {:08x}, expected a magic number of either",
+                "neither pcap nor pcapng: at byte 0 expected a magic number, found {:08x}",
                 u32::from_be_bytes(*magic)
             ),
             Self::HeaderCutShort { need, have } => {
-                write!(
-                    f,
-                    "cut short: at byte 0 expected a file header of {need} bytes, found {have}"
-                )
+                write!(f, "cut short: at byte 0 expected a header of {need} bytes, found {have}")
             }
             Self::CutShort { packet, offset } => {
                 write!(
                     f,
-                    "cut short: the file ends within packet {packet}, whose record starts at byte {offset}"
+                    "cut short: the file ends within packet {packet}, which starts at byte {offset}"
                 )
+            }
+            Self::BadField { offset, field, found, least, most } if least == most => {
+                write!(f, "bad record at byte {offset}: expected {field} of {most}, found {found}")
             }
             Self::BadField { offset, field, found, least, most } => write!(
                 f,
-                "bad record at byte {offset}: expected {} from {least} to {most}, found {found}",
-                field.name()
+                "bad record at byte {offset}: expected {field} from {least} to {most}, found {found}"
             ),
             Self::LengthMismatch { offset, start, end } => write!(
                 f,
-                "bad block at byte {offset}: expected its length {start} again at its end, found {end}"
+                "bad block at byte {offset}: expected its length, {start}, at its end, found {end}"
             ),
             Self::BadByteOrder { offset, magic } => write!(
                 f,
@@ -111,7 +110,7 @@ impl fmt::Display for CaptureError {
             ),
             Self::UnknownInterface { offset, interface, described } => write!(
                 f,
-                "bad packet at byte {offset}: expected one of {described} interfaces, found number {interface}"
+                "bad packet at byte {offset}: expected interface below {described}, found {interface}"
             ),
         }
     }
@@ -133,19 +132,19 @@ pub enum Field {
     CapturedLength,
     /// A pcapng block's total length.
     BlockLength,
-    /// A pcapng block's total length, as a multiple of 4.
+    /// What is left over when a pcapng block's total length is divided by 4.
     BlockAlignment,
     /// A section's major version.
     MajorVersion,
 }
 
-impl Field {
-    fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::CapturedLength => "a captured length",
             Self::BlockLength => "a block length",
-            Self::BlockAlignment => "a block length with a remainder by 4",
+            Self::BlockAlignment => "a remainder of the block length by 4",
             Self::MajorVersion => "a major version",
-        }
+        })
     }
 }

@@ -3,11 +3,11 @@
 //! ```text
 //! open ---> next_frame ---> Some(Frame) ---+--> link::datagram ---> the IP datagram in it
 //!               ^                          |
-//!               +--------------------------+    ... ---> None | CaptureError, after which there is only None
+//!               +--------------------------+    ---> None, or CaptureError and then None
 //! ```
 //!
 //! [`read`] finds out the format by itself and gives every frame the same shape: nanoseconds since
-//! 1970, link type, bytes. [`link`] peels the link layer off. [`write`] writes pcapng with
+//! 1970, link type, bytes. [`link`] peels the link layer off. [`mod@write`] writes pcapng with
 //! nanoseconds. Files are damaged and cut short in real life: whatever the bytes say, nothing here
 //! panics, and nothing trusts a length before the bytes are there.
 
