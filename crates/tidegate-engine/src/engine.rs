@@ -163,7 +163,12 @@ impl Engine {
     /// # Errors
     /// The name is unknown, or the value is not of its kind; nothing changes.
     pub fn set(&mut self, key: &str, value: &str) -> Result<Setting, SysctlError> {
-        self.limits.set(key, value)
+        let buckets = self.limits.buckets;
+        let setting = self.limits.set(key, value)?;
+        if self.limits.buckets != buckets {
+            self.table.resize(self.limits.buckets);
+        }
+        Ok(setting)
     }
 
     /// Deletes the flow whose original tuple this is; whether there was one.

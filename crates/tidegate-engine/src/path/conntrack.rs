@@ -15,11 +15,11 @@ use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
 use crate::packet::{CtInfo, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::ConfirmError;
+use crate::trace::{Observer, Step};
 use crate::track::icmp::IcmpClass;
 use crate::track::{
     IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, icmp, icmpv6, judge,
 };
-use crate::trace::{Observer, Step};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::DropReason;
 
@@ -57,7 +57,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         classify(&self.segment(t, Direction::Original, verify_checksum))
     }
 
-    fn segment<'a>(&'a self, t: &'a Transit<'_, '_>, dir: Direction, verify_checksum: bool) -> Segment<'a> {
+    fn segment<'a>(
+        &'a self,
+        t: &'a Transit<'_, '_>,
+        dir: Direction,
+        verify_checksum: bool,
+    ) -> Segment<'a> {
         Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -72,8 +77,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// that packet's sender; it may come from anywhere.
     fn relate(&mut self, t: &mut Transit<'_, '_>, quote: usize) {
         let message = t.headers.payload(t.packet.bytes);
-        let quoted = message.get(quote..).and_then(|quote| Some((quote, dissect_quoted(quote)?)));
-        let tuple = quoted.and_then(|(quote, headers)| tuple_of(quote, &headers)?.invert());
+        let tuple = message.get(quote..).and_then(quoted_tuple).and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone.id_in(Direction::Original)));
         let Some((id, dir)) = found else {
@@ -280,12 +284,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 self.observer.note(|| Step::Confirmed);
                 Continue(id)
             }
-            Err((_, ConfirmError::Taken(..))) => {
+            Err(ConfirmError::Taken(..)) => {
                 engine.stats.drop += 1;
                 engine.stats.insert_failed += 1;
                 Break(DropReason::Clash)
             }
-            Err((_, ConfirmError::ChainTooLong)) => {
+            Err(ConfirmError::ChainTooLong) => {
                 engine.stats.chaintoolong += 1;
                 engine.stats.insert_failed += 1;
                 Break(DropReason::ChainTooLong)
@@ -293,14 +297,26 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
     }
 
-    fn tell(&mut self, tuple: Option<Tuple>, id: Option<FlowId>, after: &Tracked, remark: Option<Remark>) {
+    fn tell(
+        &mut self,
+        tuple: Option<Tuple>,
+        id: Option<FlowId>,
+        after: &Tracked,
+        remark: Option<Remark>,
+    ) {
         if O::WATCHES {
             let flow = id.and_then(|id| self.engine.table.flow(id)).cloned();
             self.tell_step(tuple, flow.as_ref(), flow.as_ref(), after.info(), remark);
         }
     }
 
-    fn tell_change(&mut self, tuple: &Tuple, before: Option<&Flow>, after: &Tracked, remark: Option<Remark>) {
+    fn tell_change(
+        &mut self,
+        tuple: &Tuple,
+        before: Option<&Flow>,
+        after: &Tracked,
+        remark: Option<Remark>,
+    ) {
         if O::WATCHES {
             let flow = match after {
                 Tracked::Draft(draft, _) => Some(draft.0.clone()),
@@ -344,6 +360,13 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
         Direction::Original if flow.is(Status::EXPECTED) => CtInfo::Related(dir),
         Direction::Original => CtInfo::New,
     }
+}
+
+/// The tuple of a quoted datagram; it may be cut off anywhere, so its own word
+/// on its length does not count.
+fn quoted_tuple(quote: &[u8]) -> Option<Tuple> {
+    let headers = dissect_quoted(quote)?;
+    tuple_of(quote, &Headers { len: quote.len(), ..headers })
 }
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.

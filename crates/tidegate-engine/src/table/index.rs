@@ -40,7 +40,12 @@ impl Index {
         (bucket + step) % self.heads.len() as u32
     }
 
-    pub(super) fn find(&self, slab: &Slab, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
+    pub(super) fn find(
+        &self,
+        slab: &Slab,
+        tuple: &Tuple,
+        zone: u16,
+    ) -> Option<(FlowId, Direction)> {
         self.nodes(slab, self.bucket_of(tuple, zone)).find_map(|node| {
             let (id, flow) = slab.at(node >> 1)?;
             let dir = direction(node);
@@ -53,7 +58,11 @@ impl Index {
     }
 
     /// The flows of a bucket; one with both tuples in it comes once.
-    pub(super) fn chain<'a>(&'a self, slab: &'a Slab, bucket: u32) -> impl Iterator<Item = FlowId> + 'a {
+    pub(super) fn chain<'a>(
+        &'a self,
+        slab: &'a Slab,
+        bucket: u32,
+    ) -> impl Iterator<Item = FlowId> + 'a {
         let mut seen: Vec<u32> = Vec::new();
         self.nodes(slab, bucket).filter_map(move |node| {
             let slot = node >> 1;
