@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use super::hash::{SipKey, scale};
 use super::slab::{NIL, Slab};
 use crate::flow::FlowId;
-use crate::tuple::{Direction, Tuple};
+use crate::tuple::{Direction, Tuple, Zone};
 
 pub(super) struct Index {
     key: SipKey,
@@ -40,16 +40,20 @@ impl Index {
         (bucket + step) % self.heads.len() as u32
     }
 
+    /// The flow under this tuple in the bucket of zone number `zone_id`, whose
+    /// zone is the same as `zone` in the direction that it is found in.
     pub(super) fn find(
         &self,
         slab: &Slab,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
+        zone_id: u16,
     ) -> Option<(FlowId, Direction)> {
-        self.nodes(slab, self.bucket_of(tuple, zone)).find_map(|node| {
+        self.nodes(slab, self.bucket_of(tuple, zone_id)).find_map(|node| {
             let (id, flow) = slab.at(node >> 1)?;
             let dir = direction(node);
-            (flow.tuple(dir) == tuple && flow.zone.id_in(dir) == zone).then_some((id, dir))
+            let same = flow.tuple(dir) == tuple && flow.zone.id_in(dir) == zone.id_in(dir);
+            same.then_some((id, dir))
         })
     }
 

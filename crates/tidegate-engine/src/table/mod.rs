@@ -80,11 +80,9 @@ impl FlowTable {
         &self,
         now: Instant,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        self.index
-            .find(&self.slab, tuple, zone)
-            .filter(|(id, _)| self.slab.flow(*id).is_some_and(|flow| !flow.is_expired(now)))
+        self.find(tuple, zone).filter(|(id, _)| self.is_live(now, *id))
     }
 
     /// [`FlowTable::lookup`], which also puts a flow away that it finds expired.
@@ -92,15 +90,28 @@ impl FlowTable {
         &mut self,
         now: Instant,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
-        let (id, dir) = self.index.find(&self.slab, tuple, zone)?;
-        if self.slab.flow(id)?.is_expired(now) {
-            self.kill(id, now, events);
-            return None;
+        let (id, dir) = self.find(tuple, zone)?;
+        if self.is_live(now, id) {
+            return Some((id, dir));
         }
-        Some((id, dir))
+        self.kill(id, now, events);
+        None
+    }
+
+    /// A zone of one direction is looked for under both of its numbers, because
+    /// nobody knows yet which way the packet goes. Linux: `resolve_normal_ct`.
+    fn find(&self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+        let [orig, reply] = [Direction::Original, Direction::Reply].map(|dir| zone.id_in(dir));
+        let found = self.index.find(&self.slab, tuple, zone, orig);
+        let again = || self.index.find(&self.slab, tuple, zone, reply);
+        if orig == reply { found } else { found.or_else(again) }
+    }
+
+    fn is_live(&self, now: Instant, id: FlowId) -> bool {
+        self.slab.flow(id).is_some_and(|flow| !flow.is_expired(now))
     }
 
     /// A flow, also one that was killed and is not buried yet.
@@ -152,11 +163,12 @@ impl FlowTable {
 
     fn admit(&mut self, now: Instant, flow: &Flow, max_chain: u32) -> Result<(), ConfirmError> {
         for dir in [Direction::Original, Direction::Reply] {
-            let (tuple, zone) = (flow.tuple(dir), flow.zone.id_in(dir));
-            if let Some((id, dir)) = self.lookup(now, tuple, zone) {
+            let (tuple, zone_id) = (flow.tuple(dir), flow.zone.id_in(dir));
+            let taken = self.index.find(&self.slab, tuple, flow.zone, zone_id);
+            if let Some((id, dir)) = taken.filter(|(id, _)| self.is_live(now, *id)) {
                 return Err(ConfirmError::Taken(id, dir));
             }
-            if self.index.chain_len(&self.slab, tuple, zone) > max_chain {
+            if self.index.chain_len(&self.slab, tuple, zone_id) > max_chain {
                 return Err(ConfirmError::ChainTooLong);
             }
         }
@@ -222,12 +234,14 @@ impl FlowTable {
     /// `nf_conntrack_tuple_taken`.
     #[must_use]
     pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
-        self.lookup(now, reply, own.zone.id_in(Direction::Reply)).is_some_and(|(id, _)| {
-            self.slab.flow(id).is_some_and(|other| {
-                let original = Direction::Original;
+        let original = Direction::Original;
+        self.index
+            .find(&self.slab, reply, own.zone, own.zone.id_in(Direction::Reply))
+            .and_then(|(id, _)| self.slab.flow(id))
+            .filter(|other| !other.is_expired(now))
+            .is_some_and(|other| {
                 other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
             })
-        })
     }
 
     /// Flows of the same source (protocol, address, port and zone) whose source
@@ -243,10 +257,10 @@ impl FlowTable {
         &mut self,
         now: Instant,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
         events: &mut EventQueue,
     ) -> usize {
-        let first = self.index.bucket_of(tuple, zone);
+        let first = self.index.bucket_of(tuple, zone.id_in(Direction::Original));
         for step in 0..EVICTION_RANGE {
             let victims: alloc::vec::Vec<FlowId> = self
                 .index
