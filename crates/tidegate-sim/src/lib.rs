@@ -2,8 +2,10 @@
 //!
 //! Holds the judge of the engine: [`corpus`] carries scenarios with what a Linux kernel did in
 //! them packet by packet, [`oracle`] compares a replay with that record, and [`captures`] brings
-//! in real traffic that nobody of this project wrote. Nothing shipped depends on this crate.
+//! in real traffic that nobody of this project wrote. [`example`] makes the capture that the README
+//! begins with. Nothing shipped depends on this crate.
 
 pub mod captures;
 pub mod corpus;
+pub mod example;
 pub mod oracle;

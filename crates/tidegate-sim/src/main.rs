@@ -23,6 +23,8 @@ usage: tidegate-sim compare EXPECTED_DIR ACTUAL.jsonl [--strict] [--all]
            packs the scenarios under DIR the way the built-in corpus is
        tidegate-sim unpack DIR
            writes the scenarios of the built-in corpus into DIR
+       tidegate-sim example DIR
+           writes the example capture, its rules and its settings into DIR
        tidegate-sim fetch-captures DIR
            fetches real captures from source packages of the distribution";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         }
         (["pack", dir, out], []) => pack(dir, out),
         (["unpack", dir], []) => unpack(dir),
+        (["example", dir], []) => example(dir),
         (["fetch-captures", dir], []) => fetch_captures(dir),
         _ => Err(USAGE.into()),
     };
@@ -108,6 +111,15 @@ fn unpack(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     println!("{} scenarios", scenarios.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn example(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
+    fs::create_dir_all(dir).map_err(|error| format!("{dir}: {error}"))?;
+    for (name, bytes) in tidegate_sim::example::files() {
+        let path = Path::new(dir).join(name);
+        fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
