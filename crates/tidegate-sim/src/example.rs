@@ -6,7 +6,7 @@
 //! and IPv6 without translation. `cargo run -p tidegate-sim -- example DIR`
 //! writes it again, byte for byte.
 
-mod frame;
+pub(crate) mod frame;
 
 use std::net::IpAddr;
 

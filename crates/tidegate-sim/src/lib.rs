@@ -9,3 +9,4 @@ pub mod captures;
 pub mod corpus;
 pub mod example;
 pub mod oracle;
+pub mod traffic;

@@ -25,6 +25,8 @@ usage: tidegate-sim compare EXPECTED_DIR ACTUAL.jsonl [--strict] [--all]
            writes the scenarios of the built-in corpus into DIR
        tidegate-sim example DIR
            writes the example capture, its rules and its settings into DIR
+       tidegate-sim traffic OUT.pcap PACKETS FLOWS
+           writes a large capture for measuring
        tidegate-sim fetch-captures DIR
            fetches real captures from source packages of the distribution";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         }
         (["pack", dir, out], []) => pack(dir, out),
         (["unpack", dir], []) => unpack(dir),
+        (["traffic", out, packets, flows], []) => traffic(out, packets, flows),
         (["example", dir], []) => example(dir),
         (["fetch-captures", dir], []) => fetch_captures(dir),
         _ => Err(USAGE.into()),
@@ -120,6 +123,14 @@ fn example(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
         let path = Path::new(dir).join(name);
         fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn traffic(out: &str, packets: &str, flows: &str) -> Result<ExitCode, Box<dyn Error>> {
+    let failed = |error| format!("{out}: {error}");
+    let file = fs::File::create(out).map_err(failed)?;
+    let sink = std::io::BufWriter::new(file);
+    tidegate_sim::traffic::write(sink, packets.parse()?, flows.parse()?).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,6 @@
 //! Frames of the example, and the capture file that holds them.
 
+use std::io::{self, Write};
 use std::net::IpAddr;
 
 use tidegate_wire::checksum::{Sum, transport};
@@ -11,11 +12,11 @@ use tidegate_wire::packet::{ethernet, icmp};
 use tidegate_wire::{SeqNum, proto};
 
 /// Address and port.
-pub(super) type Endpoint = (IpAddr, u16);
+pub(crate) type Endpoint = (IpAddr, u16);
 
 /// Where a frame enters the router; its source MAC tells.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Lan,
     Wan,
 }
@@ -36,7 +37,7 @@ impl Side {
 }
 
 /// A TCP segment with `len` bytes of payload.
-pub(super) fn tcp(
+pub(crate) fn tcp(
     side: Side,
     from: Endpoint,
     to: Endpoint,
@@ -61,7 +62,7 @@ pub(super) fn tcp(
 }
 
 /// A UDP datagram with `len` bytes of payload.
-pub(super) fn udp(side: Side, from: Endpoint, to: Endpoint, len: usize) -> Vec<u8> {
+pub(crate) fn udp(side: Side, from: Endpoint, to: Endpoint, len: usize) -> Vec<u8> {
     frame(side, &udp_datagram(from, to, len))
 }
 
@@ -149,19 +150,32 @@ fn frame(side: Side, datagram: &[u8]) -> Vec<u8> {
     [&to[..], &from[..], &ethertype.to_be_bytes(), datagram].concat()
 }
 
-/// A classic capture file: Ethernet, nanoseconds, times from zero.
+/// A classic capture file.
 pub(super) fn capture(frames: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let mut file = capture_head();
+    for (time, frame) in frames {
+        // Writing to memory cannot fail.
+        let _ = write_frame(&mut file, *time, frame);
+    }
+    file
+}
+
+/// The head of a classic capture file: Ethernet, nanoseconds.
+pub(crate) fn capture_head() -> Vec<u8> {
     const NANOSECOND_MAGIC: u32 = 0xa1b2_3c4d;
     const VERSION: u32 = 4 << 16 | 2;
     const ETHERNET: u32 = 1;
+    words([NANOSECOND_MAGIC, VERSION, 0, 0, 65_535, ETHERNET])
+}
+
+/// One record of a classic capture file; `time` counts nanoseconds from zero.
+pub(crate) fn write_frame(sink: &mut impl Write, time: u64, frame: &[u8]) -> io::Result<()> {
     const SECOND: u64 = 1_000_000_000;
-    let words =
-        |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-    let mut file = words(&[NANOSECOND_MAGIC, VERSION, 0, 0, 65_535, ETHERNET]);
-    for (time, frame) in frames {
-        let len = frame.len() as u32;
-        file.extend(words(&[(time / SECOND) as u32, (time % SECOND) as u32, len, len]));
-        file.extend(frame);
-    }
-    file
+    let len = frame.len() as u32;
+    sink.write_all(&words([(time / SECOND) as u32, (time % SECOND) as u32, len, len]))?;
+    sink.write_all(frame)
+}
+
+fn words<const N: usize>(words: [u32; N]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
