@@ -146,7 +146,7 @@ impl FlowTable {
         mut draft: Draft,
         rng: &mut Rng,
     ) -> Result<FlowId, ConfirmError> {
-        self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
+        let buckets = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
         let flow = &mut draft.0;
         flow.status |= Status::CONFIRMED;
         if let Some(lifetime) = &mut flow.lifetime {
@@ -154,25 +154,27 @@ impl FlowTable {
         }
         let deadline = flow.deadline;
         let id = self.slab.insert(draft.0);
-        self.index.link(&mut self.slab, id);
+        self.index.link(&mut self.slab, id, buckets);
         self.sources.link(&mut self.slab, id);
         self.wheel.arm(id.slot, deadline);
         self.len += 1;
         Ok(id)
     }
 
-    fn admit(&mut self, now: Instant, flow: &Flow, max_chain: u32) -> Result<(), ConfirmError> {
+    /// The buckets of both tuples, if nothing speaks against entering them.
+    fn admit(&self, now: Instant, flow: &Flow, max_chain: u32) -> Result<[u32; 2], ConfirmError> {
+        let mut buckets = [0; 2];
         for dir in [Direction::Original, Direction::Reply] {
-            let (tuple, zone_id) = (flow.tuple(dir), flow.zone.id_in(dir));
-            let taken = self.index.find(&self.slab, tuple, flow.zone, zone_id);
-            if let Some((id, dir)) = taken.filter(|(id, _)| self.is_live(now, *id)) {
+            let place = self.index.place(&self.slab, flow, dir);
+            if let Some((id, dir)) = place.taken.filter(|(id, _)| self.is_live(now, *id)) {
                 return Err(ConfirmError::Taken(id, dir));
             }
-            if self.index.chain_len(&self.slab, tuple, zone_id) > max_chain {
+            if place.chain_len > max_chain {
                 return Err(ConfirmError::ChainTooLong);
             }
+            buckets[dir.index()] = place.bucket;
         }
-        Ok(())
+        Ok(buckets)
     }
 
     /// Notes that a flow's deadline has moved closer than the wheel knows. A
