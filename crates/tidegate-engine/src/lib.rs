@@ -1,3 +1,5 @@
 //! Every decision.
 #![no_std]
 extern crate alloc;
+
+pub mod rules;
