@@ -27,10 +27,22 @@ use tidegate_wire::Family;
 
 pub mod ast;
 mod check;
+mod compile;
 mod error;
+mod eval;
+mod matches;
 mod names;
 mod print;
+mod program;
+mod programs;
+mod targets;
 mod text;
+
+pub(crate) use eval::{NatAction, RuleContext, Ruling};
+pub(crate) use programs::Programs;
+
+pub use ast::{Hook, RejectWith, Ruleset, TableKind};
+pub use eval::Template;
 
 pub use error::{
     CheckError, Expected, FileError, GrammarError, RuleError, RuleErrorKind, ValueError,
