@@ -1,3 +1,49 @@
-//! Every decision.
+//! The engine: every decision that connection tracking, firewall and NAT make
+//! about a packet, and nothing else.
+//!
+//! It is handed packets, time and answers about routes ([`Fib`]); it rewrites the
+//! packets in place and returns verdicts. No socket, clock, thread or source of
+//! randomness is inside: the same calls with the same seed give the same bytes
+//! and the same table, always.
+//!
+//! # The packet's path
+//!
+//! 1. [`Engine::process`] takes a datagram; `tidegate_wire::dissect` parses it
+//!    once. What is malformed ends here, with a counted [`DropReason`].
+//! 2. `path` walks the hooks in netfilter's order: the [`rules`] of each table,
+//!    conntrack ([`track`]), NAT ([`nat`]), the route, the last hook.
+//! 3. An unconfirmed flow is a type of its own ([`flow::Draft`]): a flow is in
+//!    the table only when its first packet has passed every hook.
+//! 4. The caller sends, delivers or forgets the packet as the [`Verdict`] says,
+//!    and fetches what else is due: [`Engine::poll_output`],
+//!    [`Engine::poll_event`], [`Engine::poll_log`].
+//! 5. Between packets [`Engine::handle_timeout`] expires flows.
+//!
+//! The reference for all of it is Linux 6.18.
 #![no_std]
+
 extern crate alloc;
+
+mod engine;
+pub mod event;
+pub mod fib;
+pub mod flow;
+pub mod limits;
+pub mod log;
+pub mod nat;
+pub mod packet;
+mod path;
+pub mod rand;
+pub mod rules;
+pub mod stats;
+mod table;
+pub mod time;
+pub mod trace;
+pub mod track;
+pub mod tuple;
+pub mod verdict;
+
+pub use self::engine::{Engine, Outcome, Settings};
+pub use self::fib::Fib;
+pub use self::packet::{CtInfo, Output, Packet};
+pub use self::verdict::{DropReason, Verdict};

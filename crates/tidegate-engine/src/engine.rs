@@ -1,0 +1,262 @@
+//! The engine: one table, its rules and its queues behind one small interface.
+//!
+//! Methods come in four kinds, to be called in this order:
+//!
+//! 1. *What the world did*: [`Engine::process`], [`Engine::send_local`],
+//!    [`Engine::handle_timeout`]. Time must not run backwards between calls.
+//! 2. *Commands*: [`Engine::replace_rules`], [`Engine::set`], [`Engine::delete`]…
+//! 3. *What the caller must do now*: [`Engine::poll_output`],
+//!    [`Engine::poll_event`], [`Engine::poll_log`], until each returns `None`,
+//!    and [`Engine::next_deadline`].
+//! 4. *Getters*.
+
+use alloc::collections::VecDeque;
+
+use tidegate_wire::Family;
+
+use crate::event::{Event, EventQueue};
+use crate::fib::Fib;
+use crate::flow::{Flow, FlowId};
+use crate::limits::{Limits, Outcome as Setting, SysctlError};
+use crate::log::{LogLine, LogQueue};
+use crate::packet::{CtInfo, Output, Packet};
+use crate::path::Walk;
+use crate::rand::Rng;
+use crate::rules::Programs;
+use crate::stats::Stats;
+use crate::table::FlowTable;
+use crate::time::Instant;
+use crate::trace::{Observer, Trace};
+use crate::tuple::{Direction, Tuple, Zone};
+use crate::verdict::Verdict;
+
+/// How an engine starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Limits and switches, under the kernel's names.
+    pub limits: Limits,
+    /// Seeds port choices and the table's hash key. Take it from the system's
+    /// random source in production and fix it in tests.
+    pub seed: u64,
+    /// How many events may wait to be fetched.
+    pub event_backlog: usize,
+    /// The clock's reading at start.
+    pub start: Instant,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self { limits, seed: 0, event_backlog: 65_536, start: Instant::ZERO }
+    }
+}
+
+/// What became of a packet, and what conntrack thought of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What to do with the packet now.
+    pub verdict: Verdict,
+    /// The state that conntrack gave it; `None` if it did not get that far.
+    pub conntrack: Option<CtInfo>,
+    /// The flow it belongs to, if that is in the table now.
+    pub flow: Option<FlowId>,
+    /// Its mark at the end.
+    pub mark: u32,
+}
+
+/// A connection tracker with the stateful firewall and NAT above it.
+pub struct Engine {
+    pub(crate) table: FlowTable,
+    pub(crate) programs: Programs,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Stats,
+    pub(crate) events: EventQueue,
+    pub(crate) log: LogQueue,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) rng: Rng,
+}
+
+impl Engine {
+    /// An empty table, no rules.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let mut rng = Rng::new(settings.seed);
+        Self {
+            table: FlowTable::new(&settings.limits, &mut rng, settings.start),
+            programs: Programs::default(),
+            limits: settings.limits,
+            stats: Stats::default(),
+            events: EventQueue::new(settings.event_backlog),
+            log: LogQueue::default(),
+            outputs: VecDeque::new(),
+            rng,
+        }
+    }
+
+    /// Takes a received packet along its whole path and rewrites it in place.
+    ///
+    /// Packets that the engine makes on the way are fetched by
+    /// [`Engine::poll_output`].
+    pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) -> Outcome {
+        self.observe(now, packet, fib, &mut ())
+    }
+
+    /// [`Engine::process`], telling every step.
+    pub fn process_traced(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        fib: &impl Fib,
+        trace: &mut Trace,
+    ) -> Outcome {
+        self.observe(now, packet, fib, trace)
+    }
+
+    fn observe(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        fib: &impl Fib,
+        observer: &mut impl Observer,
+    ) -> Outcome {
+        let outcome = Walk::new(self, now, fib, observer).receive(packet);
+        self.settle(outcome)
+    }
+
+    /// Takes a packet of the host's own stack from OUTPUT on.
+    pub fn send_local(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) -> Outcome {
+        let outcome = Walk::new(self, now, fib, &mut ()).send(packet);
+        self.settle(outcome)
+    }
+
+    fn settle(&mut self, outcome: Outcome) -> Outcome {
+        self.table.bury();
+        if let Verdict::Drop(reason) = outcome.verdict {
+            self.stats.drops[reason.index()] += 1;
+        }
+        let flow = outcome.flow.filter(|id| self.table.flow(*id).is_some());
+        Outcome { flow, ..outcome }
+    }
+
+    /// Expires at most `budget` flows whose deadline has passed; returns how
+    /// many it expired. Call again while it returns `budget`.
+    pub fn handle_timeout(&mut self, now: Instant, budget: usize) -> usize {
+        let mut expired = 0;
+        while expired < budget {
+            let Some(id) = self.table.next_expired(now) else { break };
+            self.table.kill(id, now, &mut self.events);
+            self.table.bury();
+            expired += 1;
+        }
+        expired
+    }
+
+    /// Replaces the rules of one family, as `iptables-restore` does: tables that
+    /// `rules` does not name stay as they are.
+    pub fn replace_rules(&mut self, rules: &crate::rules::Ruleset) {
+        self.programs.replace(rules);
+    }
+
+    /// Sets a limit by its sysctl name. Flows in the table feel it with their
+    /// next accepted packet.
+    ///
+    /// # Errors
+    /// The name is unknown, or the value is not of its kind; nothing changes.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<Setting, SysctlError> {
+        self.limits.set(key, value)
+    }
+
+    /// Deletes the flow whose original tuple this is; whether there was one.
+    pub fn delete(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> bool {
+        let found = self.table.lookup(now, tuple, zone.id_in(Direction::Original));
+        let Some((id, Direction::Original)) = found else { return false };
+        self.table.kill(id, now, &mut self.events);
+        self.table.bury();
+        true
+    }
+
+    /// Deletes every flow; how many there were.
+    pub fn flush(&mut self, now: Instant) -> usize {
+        let all: alloc::vec::Vec<FlowId> = self.table.iter().map(|(id, _)| id).collect();
+        for id in &all {
+            self.table.kill(*id, now, &mut self.events);
+        }
+        self.table.bury();
+        all.len()
+    }
+
+    /// Sets a flow's mark and announces the change; whether the flow exists.
+    pub fn set_mark(&mut self, now: Instant, id: FlowId, mark: u32) -> bool {
+        let Some(flow) = self.table.flow_mut(id) else { return false };
+        if flow.mark != mark {
+            flow.mark = mark;
+            flow.note(crate::event::EventMask::MARK);
+            self.events.announce(now, id, flow);
+        }
+        true
+    }
+
+    /// The next packet of the engine's own making.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The next line of the log: LOG targets, and the table-full warning.
+    pub fn poll_log(&mut self) -> Option<LogLine> {
+        self.log.pop()
+    }
+
+    /// When [`Engine::handle_timeout`] is due; never later than the first
+    /// deadline in the table.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.table.next_deadline()
+    }
+
+    /// All flows, in the order of their slots.
+    pub fn flows(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
+        self.table.iter()
+    }
+
+    /// One flow.
+    #[must_use]
+    pub fn flow(&self, id: FlowId) -> Option<&Flow> {
+        self.table.flow(id)
+    }
+
+    /// The flow that has this tuple, and which of its directions it is.
+    #[must_use]
+    pub fn find(&self, now: Instant, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
+        self.table.lookup(now, tuple, zone)
+    }
+
+    /// How many flows there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The rules of one family as `iptables-save` prints them, with or without
+    /// counters; `None` where no table is loaded.
+    #[must_use]
+    pub fn rules(&self, family: Family, counters: bool) -> Option<alloc::string::String> {
+        self.programs.print(family, counters)
+    }
+}

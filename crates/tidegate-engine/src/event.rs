@@ -1,0 +1,126 @@
+//! Events: what became of a flow, told once per packet.
+//!
+//! Changes are noted on the flow while a packet travels and announced together
+//! when it passes the last hook, as the kernel's `ecache` does. A packet that
+//! is dropped on the way leaves its notes for the next one. Deletion is
+//! announced at once.
+
+use alloc::collections::VecDeque;
+
+use bitflags::bitflags;
+
+use crate::flow::{Flow, FlowId};
+use crate::time::Instant;
+
+bitflags! {
+    /// What changed, with the kernel's bit numbers (`enum ip_conntrack_events`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct EventMask: u16 {
+        /// A new flow.
+        const NEW = 1 << 0;
+        /// A new flow that an expectation announced.
+        const RELATED = 1 << 1;
+        /// The flow is gone.
+        const DESTROY = 1 << 2;
+        /// First packet of the reply direction.
+        const REPLY = 1 << 3;
+        /// Became assured.
+        const ASSURED = 1 << 4;
+        /// The tracker's state changed.
+        const PROTOINFO = 1 << 5;
+        /// A helper was assigned.
+        const HELPER = 1 << 6;
+        /// The mark changed.
+        const MARK = 1 << 7;
+        /// Sequence adjustment changed.
+        const SEQADJ = 1 << 8;
+        /// The security mark changed.
+        const SECMARK = 1 << 9;
+        /// The labels changed.
+        const LABEL = 1 << 10;
+    }
+}
+
+/// The three kinds of message that a listener sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// `[NEW]`
+    New,
+    /// `[UPDATE]`
+    Update,
+    /// `[DESTROY]`
+    Destroy,
+}
+
+/// One message about one flow, which is shown as it was then.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The kind of message.
+    pub kind: EventKind,
+    /// Everything that changed with this packet.
+    pub changes: EventMask,
+    /// When.
+    pub at: Instant,
+    /// Which flow.
+    pub id: FlowId,
+    /// The flow at that moment.
+    pub flow: Flow,
+}
+
+/// Events waiting to be fetched, oldest first.
+///
+/// Bounded: when it is full further events are dropped and counted, so that a
+/// caller who never asks costs no memory. Switched off by
+/// `net.netfilter.nf_conntrack_events = 0`.
+#[derive(Debug)]
+pub struct EventQueue {
+    queue: VecDeque<Event>,
+    limit: usize,
+    lost: u64,
+}
+
+impl EventQueue {
+    /// A queue of at most `limit` events.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { queue: VecDeque::new(), limit, lost: 0 }
+    }
+
+    /// The oldest event, if any.
+    pub fn pop(&mut self) -> Option<Event> {
+        self.queue.pop_front()
+    }
+
+    /// How many events found the queue full.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Announces what was noted on a confirmed flow.
+    pub(crate) fn announce(&mut self, at: Instant, id: FlowId, flow: &mut Flow) {
+        let changes = core::mem::take(&mut flow.pending);
+        if changes.is_empty() {
+            return;
+        }
+        let first = EventMask::NEW | EventMask::RELATED;
+        let kind = if changes.intersects(first) { EventKind::New } else { EventKind::Update };
+        self.push(|| Event { kind, changes, at, id, flow: flow.clone() });
+    }
+
+    /// Announces the end of a flow.
+    pub(crate) fn destroyed(&mut self, at: Instant, id: FlowId, flow: &Flow) {
+        if flow.announced.contains(EventMask::DESTROY) {
+            let changes = EventMask::DESTROY;
+            self.push(|| Event { kind: EventKind::Destroy, changes, at, id, flow: flow.clone() });
+        }
+    }
+
+    fn push(&mut self, event: impl FnOnce() -> Event) {
+        if self.queue.len() < self.limit {
+            self.queue.push_back(event());
+        } else {
+            self.lost += 1;
+        }
+    }
+}

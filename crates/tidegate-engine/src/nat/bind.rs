@@ -1,0 +1,108 @@
+//! Binding: deciding a draft's reply tuple, once per end.
+
+use super::{Manip, NatRange, address, port};
+use crate::event::EventQueue;
+use crate::flow::Flow;
+use crate::rand::Rng;
+use crate::table::FlowTable;
+use crate::time::Instant;
+use crate::tuple::Tuple;
+
+/// What a decision needs besides the flow.
+pub(crate) struct Binder<'a> {
+    pub(crate) table: &'a mut FlowTable,
+    pub(crate) events: &'a mut EventQueue,
+    pub(crate) rng: &'a mut Rng,
+    /// The `found` counter.
+    pub(crate) found: &'a mut u64,
+    pub(crate) now: Instant,
+}
+
+impl Binder<'_> {
+    /// Maps one end of the flow into `range`. Linux: `nf_nat_setup_info`.
+    pub(crate) fn bind(&mut self, flow: &mut Flow, range: &NatRange, manip: Manip) {
+        // What has been decided so far: the inverse of the reply tuple.
+        let Some(current) = flow.reply.invert() else { return };
+        let mapped = self.unique(flow, &current, range, manip);
+        if mapped != current {
+            flow.reply = mapped.invert().unwrap_or(flow.reply);
+            flow.status |= manip.changed_bit();
+        }
+        flow.status |= manip.done_bit();
+    }
+
+    /// Maps the end to itself; only its port may change.
+    pub(crate) fn bind_null(&mut self, flow: &mut Flow, manip: Manip) {
+        let addr = match manip {
+            Manip::Src => flow.reply.dst,
+            Manip::Dst => flow.reply.src,
+        };
+        let range = NatRange { addrs: Some((addr, addr)), ..NatRange::default() };
+        self.bind(flow, &range, manip);
+    }
+
+    /// Whether another flow owns the reply of `tuple`.
+    pub(super) fn is_taken(&mut self, flow: &Flow, tuple: &Tuple) -> bool {
+        let Some(reply) = tuple.invert() else { return true };
+        let taken = self.table.is_taken(self.now, &reply, flow);
+        *self.found += u64::from(taken);
+        taken
+    }
+
+    /// The mapping of `current` into the range. In this order: as it is; as the
+    /// same source is mapped already; another address; another port. Linux:
+    /// `get_unique_tuple`.
+    fn unique(&mut self, flow: &Flow, current: &Tuple, range: &NatRange, manip: Manip) -> Tuple {
+        if manip == Manip::Src && !range.random {
+            if let Some(tuple) = self.keep_source(flow, current, range) {
+                return tuple;
+            }
+        }
+        let mut tuple = *current;
+        address::choose(&mut tuple, range, manip, flow.zone);
+        if !range.random && self.suffices(flow, &tuple, range, manip) {
+            return tuple;
+        }
+        port::choose(self, flow, &mut tuple, range, manip);
+        tuple
+    }
+
+    fn keep_source(&mut self, flow: &Flow, current: &Tuple, range: &NatRange) -> Option<Tuple> {
+        if in_range(current, range) {
+            return (!self.is_taken(flow, current)).then_some(*current);
+        }
+        let mapped = self.mapping_of_source(flow, current, range)?;
+        (!self.is_taken(flow, &mapped)).then_some(mapped)
+    }
+
+    /// The mapping that another flow of the same source has, toward our
+    /// destination.
+    fn mapping_of_source(&self, flow: &Flow, current: &Tuple, range: &NatRange) -> Option<Tuple> {
+        self.table
+            .of_source(current, flow.zone)
+            .filter_map(|other| other.reply.invert())
+            .map(|mapped| Tuple { src: mapped.src, sport: mapped.sport, ..*current })
+            .find(|mapped| in_range(mapped, range))
+    }
+
+    /// Whether the port can stay as it is.
+    fn suffices(&mut self, flow: &Flow, tuple: &Tuple, range: &NatRange, manip: Manip) -> bool {
+        match range.ports {
+            None => !self.is_taken(flow, tuple),
+            Some(_) if range.base_port.is_some() => false,
+            Some((min, max)) => {
+                port_in_range(tuple, manip, (min, max)) && (min == max || !self.is_taken(flow, tuple))
+            }
+        }
+    }
+}
+
+fn in_range(tuple: &Tuple, range: &NatRange) -> bool {
+    range.addrs.is_none_or(|(min, max)| (min..=max).contains(&tuple.src))
+        && range.ports.is_none_or(|ports| port_in_range(tuple, Manip::Src, ports))
+}
+
+/// Protocols without ports fit every range of ports.
+fn port_in_range(tuple: &Tuple, manip: Manip, (min, max): (u16, u16)) -> bool {
+    port::key(tuple, manip).is_none_or(|port| (min..=max).contains(&port))
+}

@@ -1,0 +1,151 @@
+//! The packet as the engine sees it: a datagram in the caller's buffer and what
+//! travels with it.
+//!
+//! The engine rewrites in place and never keeps a reference past the call. It
+//! looks at nothing below the IP header except through [`LinkHeader`], which
+//! `-m mac` and LOG need.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use tidegate_wire::Headers;
+use tidegate_wire::packet::ethernet::MacAddr;
+
+use crate::fib::PortId;
+use crate::flow::{Draft, FlowId};
+use crate::rules::Template;
+use crate::tuple::Direction;
+
+/// The link-layer header that a datagram came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkHeader {
+    /// Destination address.
+    pub dst: MacAddr,
+    /// Source address.
+    pub src: MacAddr,
+    /// EtherType.
+    pub ethertype: u16,
+}
+
+/// One datagram and its metadata.
+#[derive(Debug)]
+pub struct Packet<'a> {
+    /// The datagram, from the IP header on; link padding may follow it.
+    pub bytes: &'a mut [u8],
+    /// The port it came in by; `None` for the host's own packets.
+    pub in_port: Option<PortId>,
+    /// The link header it came with, where there was one.
+    pub link: Option<LinkHeader>,
+    /// The packet mark.
+    pub mark: u32,
+}
+
+impl<'a> Packet<'a> {
+    /// A datagram received on `in_port`.
+    #[must_use]
+    pub fn received(bytes: &'a mut [u8], in_port: PortId) -> Self {
+        Self { bytes, in_port: Some(in_port), link: None, mark: 0 }
+    }
+
+    /// A datagram of the host's own.
+    #[must_use]
+    pub fn local(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, in_port: None, link: None, mark: 0 }
+    }
+}
+
+/// A packet of the engine's own making (REJECT, ICMP errors) on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The datagram.
+    pub bytes: Vec<u8>,
+    /// The port to send it by.
+    pub port: PortId,
+    /// The on-link neighbour to hand it to.
+    pub next_hop: IpAddr,
+    /// Why it was made.
+    pub origin: Origin,
+}
+
+/// Why the engine made a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A REJECT rule answered.
+    Reject,
+    /// The router owed an ICMP error.
+    Router,
+}
+
+/// What conntrack thinks of one packet, as `-m conntrack --ctstate` sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CtInfo {
+    /// Belongs to no flow and may not begin one.
+    Invalid,
+    /// Deliberately not tracked.
+    Untracked,
+    /// Of the original direction, no answer seen yet.
+    New,
+    /// Of a flow that was answered.
+    Established(Direction),
+    /// An error about a flow, or the first packets of an expected one.
+    Related(Direction),
+}
+
+impl CtInfo {
+    /// `NEW`, `ESTABLISHED`, `RELATED`, `INVALID` or `UNTRACKED`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "INVALID",
+            Self::Untracked => "UNTRACKED",
+            Self::New => "NEW",
+            Self::Established(_) => "ESTABLISHED",
+            Self::Related(_) => "RELATED",
+        }
+    }
+
+    /// The packet's direction, where it has a flow.
+    #[must_use]
+    pub fn direction(self) -> Option<Direction> {
+        match self {
+            Self::Invalid | Self::Untracked => None,
+            Self::New => Some(Direction::Original),
+            Self::Established(dir) | Self::Related(dir) => Some(dir),
+        }
+    }
+}
+
+/// The flow that a packet in transit belongs to.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one packet; boxing would allocate")]
+pub(crate) enum Tracked {
+    /// Conntrack has not seen it, or judged it invalid.
+    #[default]
+    None,
+    /// Marked `--notrack`, or of a kind that is never tracked.
+    Untracked,
+    /// The first packet of a flow that is not in the table yet.
+    Draft(Draft, CtInfo),
+    /// A packet of a flow in the table.
+    Flow(FlowId, CtInfo),
+}
+
+impl Tracked {
+    /// The state that rules see.
+    pub(crate) fn info(&self) -> CtInfo {
+        match self {
+            Self::None => CtInfo::Invalid,
+            Self::Untracked => CtInfo::Untracked,
+            Self::Draft(_, info) | Self::Flow(_, info) => *info,
+        }
+    }
+}
+
+/// A packet between two hooks: what was parsed once, and what was decided so far.
+pub(crate) struct Transit<'p, 'b> {
+    pub(crate) packet: &'p mut Packet<'b>,
+    pub(crate) headers: Headers,
+    pub(crate) tracked: Tracked,
+    pub(crate) template: Option<Template>,
+    pub(crate) out_port: Option<PortId>,
+}

@@ -1,0 +1,322 @@
+//! The packet's path: netfilter's hooks in their order, one page.
+//!
+//! ```text
+//! received --> PREROUTING --> route --+--> INPUT --> the host
+//!              raw  (-300)            |    mangle, filter, security, nat (100), confirm
+//!              conntrack (-200)       |
+//!              mangle (-150)          +--> FORWARD --> POSTROUTING --> sent
+//!              nat dst (-100)              ttl, mtu    mangle (-150)
+//!                                          mangle      nat src (100)
+//! the host --> OUTPUT ------------------>  filter      confirm (last)
+//!              raw, conntrack, mangle,     security
+//!              nat dst, filter, security
+//! ```
+//!
+//! Each step either lets the packet go on or ends its path with a reason. A
+//! flow begins to exist at *confirm*: a packet dropped before leaves nothing.
+
+mod answer;
+mod conntrack;
+mod nat;
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use tidegate_wire::packet::ipv4::Ipv4;
+use tidegate_wire::packet::ipv6::Ipv6;
+use tidegate_wire::{Family, dissect};
+
+use crate::engine::{Engine, Outcome};
+use crate::fib::{Fib, PortId, Route, RouteQuery};
+use crate::packet::{CtInfo, Origin, Packet, Tracked, Transit};
+use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
+use crate::time::Instant;
+use crate::trace::{Observer, Step};
+use crate::verdict::{DropReason, Stage, Verdict};
+
+/// Goes on with a value, or ends with the reason.
+type Passage<T = ()> = ControlFlow<DropReason, T>;
+
+/// One packet's walk through the hooks.
+pub(crate) struct Walk<'e, F, O> {
+    engine: &'e mut Engine,
+    now: Instant,
+    fib: &'e F,
+    observer: &'e mut O,
+    /// The state that the packet had after conntrack.
+    seen_as: Option<CtInfo>,
+}
+
+impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
+    pub(crate) fn new(engine: &'e mut Engine, now: Instant, fib: &'e F, observer: &'e mut O) -> Self {
+        Self { engine, now, fib, observer, seen_as: None }
+    }
+
+    /// A packet that came in by a port.
+    pub(crate) fn receive(&mut self, packet: &mut Packet<'_>) -> Outcome {
+        self.walk(packet, Tracked::None, Self::prerouting)
+    }
+
+    /// A packet of the host's own.
+    pub(crate) fn send(&mut self, packet: &mut Packet<'_>) -> Outcome {
+        self.walk(packet, Tracked::None, Self::output)
+    }
+
+    fn walk(
+        &mut self,
+        packet: &mut Packet<'_>,
+        tracked: Tracked,
+        path: fn(&mut Self, &mut Transit<'_, '_>) -> Passage<Verdict>,
+    ) -> Outcome {
+        let headers = match dissect(packet.bytes) {
+            Ok(headers) => headers,
+            Err(malformed) => {
+                return self.outcome(Verdict::Drop(DropReason::Malformed(malformed)), None, packet);
+            }
+        };
+        let mut transit = Transit { packet, headers, tracked, template: None, out_port: None };
+        let verdict = match path(self, &mut transit) {
+            Continue(verdict) => verdict,
+            Break(reason) => Verdict::Drop(reason),
+        };
+        let Transit { packet, tracked, .. } = transit;
+        self.outcome(verdict, Some(tracked), packet)
+    }
+
+    fn outcome(&mut self, verdict: Verdict, tracked: Option<Tracked>, packet: &Packet<'_>) -> Outcome {
+        self.observer.note(|| Step::Verdict(verdict));
+        let flow = match tracked {
+            Some(Tracked::Flow(id, _)) => Some(id),
+            Some(Tracked::None | Tracked::Untracked | Tracked::Draft(..)) | None => None,
+        };
+        Outcome { verdict, conntrack: self.seen_as, flow, mark: packet.mark }
+    }
+
+    fn prerouting(&mut self, t: &mut Transit<'_, '_>) -> Passage<Verdict> {
+        const HOOK: Hook = Hook::Prerouting;
+        self.enter(HOOK);
+        self.defragment(t)?;
+        self.rules(t, HOOK, TableKind::Raw)?;
+        self.conntrack(t, HOOK)?;
+        self.seen_as = Some(t.tracked.info());
+        self.rules(t, HOOK, TableKind::Mangle)?;
+        self.nat(t, HOOK)?;
+        match self.route(t) {
+            Route::Local { .. } => self.input(t),
+            Route::Forward { port, next_hop } => {
+                self.forward(t, port)?;
+                Continue(Verdict::Forward { port, next_hop })
+            }
+            Route::Unreachable => {
+                self.answer_no_route(t);
+                Break(DropReason::NoRoute)
+            }
+            Route::Blackhole => Break(DropReason::Martian),
+        }
+    }
+
+    fn input(&mut self, t: &mut Transit<'_, '_>) -> Passage<Verdict> {
+        const HOOK: Hook = Hook::Input;
+        self.enter(HOOK);
+        self.rules(t, HOOK, TableKind::Mangle)?;
+        self.rules(t, HOOK, TableKind::Filter)?;
+        self.rules(t, HOOK, TableKind::Security)?;
+        self.nat(t, HOOK)?;
+        self.confirm(t)?;
+        Continue(Verdict::Local)
+    }
+
+    fn forward(&mut self, t: &mut Transit<'_, '_>, port: PortId) -> Passage {
+        const HOOK: Hook = Hook::Forward;
+        t.out_port = Some(port);
+        self.check_ttl(t)?;
+        self.check_mtu(t, port)?;
+        decrement_ttl(t);
+        self.enter(HOOK);
+        self.rules(t, HOOK, TableKind::Mangle)?;
+        self.rules(t, HOOK, TableKind::Filter)?;
+        self.rules(t, HOOK, TableKind::Security)?;
+        self.postrouting(t)
+    }
+
+    /// From the host's own stack. Linux routes before OUTPUT, and again where
+    /// OUTPUT changed what routing depends on.
+    fn output(&mut self, t: &mut Transit<'_, '_>) -> Passage<Verdict> {
+        const HOOK: Hook = Hook::Output;
+        self.route_own(t)?;
+        self.enter(HOOK);
+        self.rules(t, HOOK, TableKind::Raw)?;
+        self.conntrack(t, HOOK)?;
+        self.rules(t, HOOK, TableKind::Mangle)?;
+        self.nat(t, HOOK)?;
+        let route = self.route_own(t)?;
+        self.rules(t, HOOK, TableKind::Filter)?;
+        self.rules(t, HOOK, TableKind::Security)?;
+        self.postrouting(t)?;
+        Continue(match route {
+            Some((port, next_hop)) => Verdict::Forward { port, next_hop },
+            None => Verdict::Local,
+        })
+    }
+
+    fn postrouting(&mut self, t: &mut Transit<'_, '_>) -> Passage {
+        const HOOK: Hook = Hook::Postrouting;
+        self.enter(HOOK);
+        self.rules(t, HOOK, TableKind::Mangle)?;
+        self.nat(t, HOOK)?;
+        self.confirm(t)
+    }
+
+    fn enter(&mut self, hook: Hook) {
+        self.observer.note(|| Step::Hook(hook));
+    }
+
+    /// Fragments are refused until they can be put together: rules and NAT need
+    /// whole datagrams.
+    fn defragment(&mut self, t: &Transit<'_, '_>) -> Passage {
+        if t.headers.fragment.is_some() { Break(DropReason::Fragment) } else { Continue(()) }
+    }
+
+    fn route(&mut self, t: &Transit<'_, '_>) -> Route {
+        let query = RouteQuery {
+            dst: t.headers.dst,
+            src: t.headers.src,
+            in_port: t.packet.in_port,
+            mark: t.packet.mark,
+        };
+        let route = self.fib.route(&query);
+        self.observer.note(|| Step::Routed(route));
+        route
+    }
+
+    /// The way out for a packet of the host's own; `None`: it stays here.
+    fn route_own(&mut self, t: &mut Transit<'_, '_>) -> Passage<Option<(PortId, core::net::IpAddr)>> {
+        match self.route(t) {
+            Route::Forward { port, next_hop } => {
+                t.out_port = Some(port);
+                Continue(Some((port, next_hop)))
+            }
+            Route::Local { .. } => {
+                t.out_port = None;
+                Continue(None)
+            }
+            Route::Unreachable => Break(DropReason::NoRoute),
+            Route::Blackhole => Break(DropReason::Martian),
+        }
+    }
+
+    fn check_ttl(&mut self, t: &Transit<'_, '_>) -> Passage {
+        if ttl(t) > 1 {
+            return Continue(());
+        }
+        self.answer_time_exceeded(t);
+        Break(DropReason::TtlExceeded)
+    }
+
+    fn check_mtu(&mut self, t: &Transit<'_, '_>, port: PortId) -> Passage {
+        let mtu = self.fib.port(port).mtu;
+        if t.headers.len as u64 <= u64::from(mtu) {
+            return Continue(());
+        }
+        self.answer_too_big(t, mtu);
+        Break(DropReason::TooBig)
+    }
+
+    /// Runs a table's chain at a hook; anything but a verdict to go on ends the
+    /// path.
+    fn rules(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Passage {
+        let family = t.headers.family;
+        if !self.engine.programs.has(family, table) {
+            return Continue(());
+        }
+        match self.evaluate(t, hook, table) {
+            // Only the nat table translates; see `nat`.
+            Ruling::Accept | Ruling::Translate(_) => Continue(()),
+            Ruling::Drop => Break(DropReason::Rule(stage(hook, table))),
+            Ruling::Reject(with) => {
+                self.answer_reject(t, hook, with);
+                Break(DropReason::Reject(stage(hook, table)))
+            }
+        }
+    }
+
+    fn evaluate(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Ruling {
+        let Engine { programs, table: flows, log, .. } = &mut *self.engine;
+        let info = t.tracked.info();
+        let has_entry = !matches!(t.tracked, Tracked::None);
+        let flow = match &mut t.tracked {
+            Tracked::Draft(draft, _) => Some(&mut draft.0),
+            Tracked::Flow(id, _) => flows.flow_mut(*id),
+            Tracked::None | Tracked::Untracked => None,
+        };
+        let mut untracked = false;
+        let mut context = RuleContext {
+            hook,
+            bytes: &*t.packet.bytes,
+            headers: &t.headers,
+            link: t.packet.link,
+            mark: &mut t.packet.mark,
+            in_port: t.packet.in_port,
+            out_port: t.out_port,
+            info,
+            flow,
+            template: &mut t.template,
+            untracked: &mut untracked,
+            has_entry,
+            fib: self.fib,
+            now: self.now,
+            log,
+        };
+        let ruling = programs.run(t.headers.family, table, &mut context, self.observer);
+        if untracked {
+            t.tracked = Tracked::Untracked;
+        }
+        ruling
+    }
+
+    /// Sends a packet of the engine's own making on its way from OUTPUT, as part
+    /// of the flow that `tracked` names, and queues it if it gets through.
+    fn emit(&mut self, mut bytes: alloc::vec::Vec<u8>, tracked: Tracked, origin: Origin) {
+        self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
+        let seen_as = self.seen_as;
+        let mut packet = Packet::local(&mut bytes);
+        let outcome = self.walk(&mut packet, tracked, Self::output);
+        self.seen_as = seen_as;
+        if let Verdict::Forward { port, next_hop } = outcome.verdict {
+            self.engine.outputs.push_back(crate::packet::Output { bytes, port, next_hop, origin });
+        }
+    }
+}
+
+fn ttl(t: &Transit<'_, '_>) -> u8 {
+    match t.headers.family {
+        Family::V4 => Ipv4::new(&*t.packet.bytes).map_or(0, |ip| ip.ttl()),
+        Family::V6 => Ipv6::new(&*t.packet.bytes).map_or(0, |ip| ip.hop_limit()),
+    }
+}
+
+fn decrement_ttl(t: &mut Transit<'_, '_>) {
+    let bytes = &mut *t.packet.bytes;
+    match t.headers.family {
+        Family::V4 => {
+            if let Some(mut ip) = Ipv4::new(bytes) {
+                ip.set_ttl(ip.ttl().saturating_sub(1));
+            }
+        }
+        Family::V6 => {
+            if let Some(mut ip) = Ipv6::new(bytes) {
+                ip.set_hop_limit(ip.hop_limit().saturating_sub(1));
+            }
+        }
+    }
+}
+
+fn stage(hook: Hook, table: TableKind) -> Stage {
+    match hook {
+        _ if table == TableKind::Raw => Stage::Raw,
+        Hook::Prerouting => Stage::Prerouting,
+        Hook::Input => Stage::Input,
+        Hook::Forward => Stage::Forward,
+        Hook::Output => Stage::Output,
+        Hook::Postrouting => Stage::Postrouting,
+    }
+}

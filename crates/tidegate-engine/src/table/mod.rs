@@ -1,0 +1,267 @@
+//! The flow table: every flow under both of its tuples.
+//!
+//! Life-cycle of an entry: [`FlowTable::confirm`] inserts a draft under its
+//! original and its reply tuple, [`FlowTable::kill`] takes both out, and
+//! [`FlowTable::bury`] frees the slot once the packet that saw it die has left.
+//! Between the two the flow can still be read by its id, so that the packet is
+//! translated to the end.
+//!
+//! One engine owns one table: no locks, no sharing. The table knows no protocol.
+//!
+//! Where it differs from Linux: an expired flow leaves the table when the wheel
+//! says so, not when somebody stumbles over it, so that the count is exact.
+
+pub mod hash;
+mod index;
+mod slab;
+mod sources;
+pub mod wheel;
+
+#[cfg(test)]
+mod tests;
+
+use self::hash::SipKey;
+use self::index::Index;
+use self::slab::Slab;
+use self::sources::Sources;
+use self::wheel::Wheel;
+use crate::event::EventQueue;
+use crate::flow::{Draft, Flow, FlowId, Status};
+use crate::limits::Limits;
+use crate::rand::Rng;
+use crate::time::Instant;
+use crate::tuple::{Direction, Tuple, Zone};
+
+/// Why a draft could not enter the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfirmError {
+    /// One of its tuples belongs to this flow, in this direction.
+    Taken(FlowId, Direction),
+    /// A hash chain is longer than Linux allows.
+    ChainTooLong,
+}
+
+/// All flows of one engine.
+pub struct FlowTable {
+    slab: Slab,
+    index: Index,
+    sources: Sources,
+    wheel: Wheel,
+    graveyard: alloc::vec::Vec<FlowId>,
+    /// Flows linked in the index: the kernel's count.
+    len: usize,
+}
+
+/// How many buckets in a row early drop looks through
+/// (`NF_CT_EVICTION_RANGE`).
+const EVICTION_RANGE: u32 = 8;
+/// Linux refuses to lengthen a chain of more than 50 to 79 entries.
+const MIN_CHAIN: u32 = 50;
+const CHAIN_SPREAD: u32 = 30;
+
+impl FlowTable {
+    /// An empty table with `nf_conntrack_buckets` buckets and a key of its own.
+    pub fn new(limits: &Limits, rng: &mut Rng, start: Instant) -> Self {
+        let key = SipKey([rng.next_u64(), rng.next_u64()]);
+        Self {
+            slab: Slab::default(),
+            index: Index::new(key, limits.buckets),
+            sources: Sources::new(SipKey([rng.next_u64(), rng.next_u64()])),
+            wheel: Wheel::new(start),
+            graveyard: alloc::vec::Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// The flow that has this tuple in this zone, and in which direction.
+    /// Expired flows are not found.
+    #[must_use]
+    pub fn lookup(&self, now: Instant, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
+        self.index.find(&self.slab, tuple, zone).filter(|(id, _)| {
+            self.slab.flow(*id).is_some_and(|flow| !flow.is_expired(now))
+        })
+    }
+
+    /// [`FlowTable::lookup`], which also puts a flow away that it finds expired.
+    pub fn find_or_evict(
+        &mut self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: u16,
+        events: &mut EventQueue,
+    ) -> Option<(FlowId, Direction)> {
+        let (id, dir) = self.index.find(&self.slab, tuple, zone)?;
+        if self.slab.flow(id)?.is_expired(now) {
+            self.kill(id, now, events);
+            return None;
+        }
+        Some((id, dir))
+    }
+
+    /// A flow, also one that was killed and is not buried yet.
+    #[must_use]
+    pub fn flow(&self, id: FlowId) -> Option<&Flow> {
+        self.slab.flow(id)
+    }
+
+    /// See [`FlowTable::flow`].
+    pub fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+        self.slab.flow_mut(id)
+    }
+
+    /// How many flows are in the table.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All flows in the table, in the order of their slots: a walk for dumps.
+    pub fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
+        self.slab.iter().filter(|(_, flow)| !flow.is(Status::DYING))
+    }
+
+    /// Enters a draft under both tuples.
+    ///
+    /// # Errors
+    /// A tuple is taken, or a chain too long; the draft comes back unchanged.
+    pub fn confirm(
+        &mut self,
+        now: Instant,
+        mut draft: Draft,
+        rng: &mut Rng,
+    ) -> Result<FlowId, (Draft, ConfirmError)> {
+        if let Err(error) = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD)) {
+            return Err((draft, error));
+        }
+        let flow = &mut draft.0;
+        flow.status |= Status::CONFIRMED;
+        if let Some(lifetime) = &mut flow.lifetime {
+            lifetime.start = Some(now);
+        }
+        let deadline = flow.deadline;
+        let id = self.slab.insert(draft.0);
+        self.index.link(&mut self.slab, id);
+        self.sources.link(&mut self.slab, id);
+        self.wheel.arm(id.slot, deadline);
+        self.len += 1;
+        Ok(id)
+    }
+
+    fn admit(&mut self, now: Instant, flow: &Flow, max_chain: u32) -> Result<(), ConfirmError> {
+        for dir in [Direction::Original, Direction::Reply] {
+            let (tuple, zone) = (flow.tuple(dir), flow.zone.id_in(dir));
+            if let Some((id, dir)) = self.lookup(now, tuple, zone) {
+                return Err(ConfirmError::Taken(id, dir));
+            }
+            if self.index.chain_len(&self.slab, tuple, zone) > max_chain {
+                return Err(ConfirmError::ChainTooLong);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a flow's deadline has moved closer than the wheel knows. A
+    /// deadline that moves away costs nothing: the wheel finds out by itself.
+    pub(crate) fn rearm(&mut self, id: FlowId) {
+        let Some(flow) = self.slab.flow(id) else { return };
+        if self.wheel.armed(id.slot).is_none_or(|armed| flow.deadline < armed) {
+            self.wheel.arm(id.slot, flow.deadline);
+        }
+    }
+
+    /// Takes a flow out of the table and announces it.
+    pub fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
+        let Some(flow) = self.slab.flow_mut(id) else { return };
+        if flow.is(Status::DYING) {
+            return;
+        }
+        if let Some(lifetime) = &mut flow.lifetime {
+            lifetime.stop = Some(flow.deadline.min(now));
+        }
+        events.destroyed(now, id, flow);
+        flow.status |= Status::DYING;
+        self.index.unlink(&mut self.slab, id);
+        self.sources.unlink(&mut self.slab, id);
+        self.wheel.disarm(id.slot);
+        self.graveyard.push(id);
+        self.len -= 1;
+    }
+
+    /// Frees the slots of the flows that were killed.
+    pub fn bury(&mut self) {
+        for id in self.graveyard.drain(..) {
+            self.slab.remove(id);
+        }
+    }
+
+    /// The next flow whose deadline has passed.
+    pub fn next_expired(&mut self, now: Instant) -> Option<FlowId> {
+        while let Some(slot) = self.wheel.pop_due(now) {
+            let Some((id, flow)) = self.slab.at(slot) else { continue };
+            if flow.is_expired(now) {
+                return Some(id);
+            }
+            self.wheel.arm(slot, flow.deadline);
+        }
+        None
+    }
+
+    /// A time not later than the first deadline.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_due()
+    }
+
+    /// Whether NAT may give `reply` to the draft `own`: no other flow has it.
+    ///
+    /// A flow with the same original tuple does not count, because the two are
+    /// the same conversation, and confirmation sorts that out. Linux:
+    /// `nf_conntrack_tuple_taken`.
+    #[must_use]
+    pub fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
+        self.lookup(now, reply, own.zone.id_in(Direction::Reply)).is_some_and(|(id, _)| {
+            self.slab.flow(id).is_some_and(|other| {
+                let original = Direction::Original;
+                other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
+            })
+        })
+    }
+
+    /// Flows of the same source (protocol, address, port and zone) whose source
+    /// translation is decided, newest first.
+    pub fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = &Flow> {
+        self.sources.iter(&self.slab, *tuple, zone)
+    }
+
+    /// Makes room the way Linux does: every flow that is not assured in the
+    /// first of eight buckets that holds one, from the new flow's bucket on.
+    /// How many went.
+    pub fn early_drop(&mut self, now: Instant, tuple: &Tuple, zone: u16, events: &mut EventQueue) -> usize {
+        let first = self.index.bucket_of(tuple, zone);
+        for step in 0..EVICTION_RANGE {
+            let victims: alloc::vec::Vec<FlowId> = self
+                .index
+                .chain(&self.slab, self.index.wrap(first, step))
+                .filter(|id| self.slab.flow(*id).is_some_and(|flow| !flow.is(Status::ASSURED)))
+                .collect();
+            for id in &victims {
+                self.kill(*id, now, events);
+            }
+            if !victims.is_empty() {
+                return victims.len();
+            }
+        }
+        0
+    }
+
+    /// Changes the number of buckets; every entry is filed anew.
+    pub fn resize(&mut self, buckets: u32) {
+        self.index.resize(&mut self.slab, buckets);
+    }
+}

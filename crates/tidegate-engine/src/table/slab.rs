@@ -1,0 +1,84 @@
+//! Where flows live: slots that are reused, with generations that tell.
+
+use alloc::vec::Vec;
+
+use crate::flow::{Flow, FlowId};
+
+/// No slot: the end of a chain.
+pub(super) const NIL: u32 = u32::MAX;
+
+/// The links that thread a flow into the table's chains: two in the index, one
+/// per tuple, and one among the flows of its source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    /// Next node in the index chain, by direction. A node is `slot * 2 + dir`.
+    pub(super) next: [u32; 2],
+    /// Neighbours in the chain of the source, where the flow is in one.
+    pub(super) source: Option<(u32, u32)>,
+}
+
+const UNLINKED: Links = Links { next: [NIL; 2], source: None };
+
+struct Slot {
+    generation: u32,
+    links: Links,
+    flow: Option<Flow>,
+}
+
+/// The slots.
+#[derive(Default)]
+pub(super) struct Slab {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Slab {
+    pub(super) fn insert(&mut self, flow: Flow) -> FlowId {
+        if let Some(slot) = self.free.pop() {
+            let entry = &mut self.slots[slot as usize];
+            entry.flow = Some(flow);
+            entry.links = UNLINKED;
+            return FlowId { slot, generation: entry.generation };
+        }
+        let slot = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, links: UNLINKED, flow: Some(flow) });
+        FlowId { slot, generation: 0 }
+    }
+
+    pub(super) fn remove(&mut self, id: FlowId) {
+        let Some(entry) = self.slots.get_mut(id.slot as usize) else { return };
+        if entry.generation == id.generation && entry.flow.take().is_some() {
+            entry.generation = entry.generation.wrapping_add(1);
+            self.free.push(id.slot);
+        }
+    }
+
+    pub(super) fn flow(&self, id: FlowId) -> Option<&Flow> {
+        let entry = self.slots.get(id.slot as usize)?;
+        entry.flow.as_ref().filter(|_| entry.generation == id.generation)
+    }
+
+    pub(super) fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+        let entry = self.slots.get_mut(id.slot as usize)?;
+        entry.flow.as_mut().filter(|_| entry.generation == id.generation)
+    }
+
+    /// Whatever flow is in a slot.
+    pub(super) fn at(&self, slot: u32) -> Option<(FlowId, &Flow)> {
+        let entry = self.slots.get(slot as usize)?;
+        let id = FlowId { slot, generation: entry.generation };
+        entry.flow.as_ref().map(|flow| (id, flow))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
+        (0..self.slots.len() as u32).filter_map(|slot| self.at(slot))
+    }
+
+    pub(super) fn links(&self, slot: u32) -> &Links {
+        &self.slots[slot as usize].links
+    }
+
+    pub(super) fn links_mut(&mut self, slot: u32) -> &mut Links {
+        &mut self.slots[slot as usize].links
+    }
+}

@@ -1,0 +1,124 @@
+//! Trackers: what each protocol makes of a packet.
+//!
+//! A tracker is one function: it sees a flow, a parsed packet and its
+//! direction, changes the flow's protocol state and deadline, and returns a
+//! [`Judgement`]. It knows neither table, NAT, rules nor the other trackers.
+//! Growing one is a file here and a row in [`judge`].
+
+mod generic;
+pub(crate) mod icmp;
+pub(crate) mod icmpv6;
+mod reason;
+pub mod tcp;
+mod udp;
+
+#[cfg(test)]
+mod tests;
+
+use tidegate_wire::{Headers, proto};
+
+use crate::flow::Flow;
+use crate::limits::Limits;
+use crate::time::Instant;
+use crate::tuple::Direction;
+
+pub use self::reason::{IgnoreReason, InvalidReason};
+pub use self::tcp::{PeerFlags, Tcp, TcpState};
+pub use self::udp::Udp;
+
+/// What a flow's tracker remembers between packets.
+#[derive(Clone, Debug, Default)]
+pub enum ProtoState {
+    /// Nothing: ICMP, ICMPv6 and protocols without a tracker.
+    #[default]
+    None,
+    /// See [`Tcp`].
+    Tcp(Tcp),
+    /// See [`Udp`].
+    Udp(Udp),
+}
+
+impl ProtoState {
+    /// The state's name as `conntrack -L` prints it; `None` for protocols
+    /// without named states.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp.state.name()),
+            Self::None | Self::Udp(_) => None,
+        }
+    }
+
+    /// Whether the connection is on its way out: it may be evicted under
+    /// pressure although it is assured. Linux: `can_early_drop`.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        matches!(self, Self::Tcp(tcp) if tcp.state.is_closing())
+    }
+}
+
+/// A packet as a tracker sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    pub(crate) datagram: &'a [u8],
+    pub(crate) headers: &'a Headers,
+    pub(crate) dir: Direction,
+    pub(crate) now: Instant,
+    pub(crate) limits: &'a Limits,
+    /// Checksums are verified at PREROUTING only: what the host sends is right.
+    pub(crate) verify_checksum: bool,
+}
+
+impl<'a> Segment<'a> {
+    /// The upper-layer header and what follows it.
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        self.headers.payload(self.datagram)
+    }
+
+    /// Whether the upper-layer checksum is wrong, if it is to be verified.
+    pub(crate) fn has_bad_checksum(&self) -> bool {
+        self.verify_checksum && !checksum_is_right(self.headers, self.payload())
+    }
+}
+
+/// Whether the checksum over payload and pseudo header is right.
+pub(crate) fn checksum_is_right(headers: &Headers, payload: &[u8]) -> bool {
+    use tidegate_wire::checksum::{Sum, transport};
+    match headers.proto {
+        proto::ICMP => Sum::new().bytes(payload).finish() == 0,
+        proto => transport(headers.src, headers.dst, proto, payload) == 0,
+    }
+}
+
+/// What a tracker makes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Part of the flow; state, deadline and counters are updated.
+    Accept,
+    /// Let through as part of the flow, but nothing was learnt from it.
+    Ignore(IgnoreReason),
+    /// Not part of the flow; the packet goes on as INVALID.
+    Invalid(InvalidReason),
+    /// The flow is over and this packet begins another one: delete it and look
+    /// up again.
+    Reopen,
+    /// Part of the flow and the last of it: delete the flow at once.
+    Close,
+}
+
+/// Hands the packet to its protocol's tracker.
+pub(crate) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
+    match flow.orig.proto {
+        proto::TCP => tcp::judge(flow, segment),
+        proto::UDP => udp::judge(flow, segment),
+        proto::ICMP => icmp::judge(flow, segment),
+        proto::ICMPV6 => icmpv6::judge(flow, segment),
+        _ => generic::judge(flow, segment),
+    }
+}
+
+/// Renews the deadline and counts the packet. Linux: `nf_ct_refresh_acct`.
+fn renew(flow: &mut Flow, segment: &Segment<'_>, timeout: core::time::Duration) {
+    flow.refresh(segment.now, timeout);
+    flow.account(segment.dir, segment.headers.len);
+}

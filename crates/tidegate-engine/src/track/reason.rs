@@ -1,0 +1,178 @@
+//! Why a packet is INVALID, or was let through without being believed.
+//!
+//! Every INVALID packet has one of these reasons, and each is counted. The
+//! texts are those that Linux writes with `nf_conntrack_log_invalid`.
+
+use core::fmt;
+
+use super::tcp::{SegmentKind, TcpState};
+use crate::tuple::Direction;
+
+/// Why a packet is INVALID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidReason {
+    /// No upper-layer header can be found.
+    NoUpperLayer,
+    /// An ICMP type that nothing answers.
+    NotAnswerable,
+    /// A TCP header that is shorter than it says, or than 20 bytes.
+    TcpTruncated,
+    /// The upper-layer checksum is wrong.
+    BadChecksum,
+    /// A flag combination that no TCP sends.
+    TcpFlags,
+    /// Not a segment that begins or continues a connection.
+    TcpNew,
+    /// Mid-stream, and `nf_conntrack_tcp_loose` is off.
+    TcpNotLoose,
+    /// The state machine has no place for the segment.
+    TcpState(SegmentKind, Direction, TcpState),
+    /// RST below what the peer has acknowledged.
+    TcpRst,
+    /// SEQ is over this bound: past the receiver's window.
+    TcpSeqOver(u32),
+    /// ACK is over this bound: data not seen yet.
+    TcpAckOver(u32),
+    /// No whole UDP header.
+    UdpShort,
+    /// The UDP length is more than there is, or less than a header.
+    UdpLength,
+    /// No whole ICMP header.
+    IcmpShort,
+    /// An ICMP type above 18.
+    IcmpType,
+    /// An ICMP message that begins nothing: an answer nobody asked for.
+    IcmpNew,
+    /// An ICMP error about no known flow, or with an unreadable quote.
+    IcmpUnrelated,
+    /// An ICMP error sent to somebody else than the quoted packet's sender.
+    IcmpOuterAddress,
+    /// A redirect with a wrong source address or hop limit.
+    IcmpRedirect,
+}
+
+impl InvalidReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = 19;
+
+    /// The counters' names, by index.
+    pub const NAMES: [&'static str; Self::COUNT] = [
+        "no_upper_layer",
+        "not_answerable",
+        "tcp_truncated",
+        "bad_checksum",
+        "tcp_flags",
+        "tcp_new",
+        "tcp_not_loose",
+        "tcp_state",
+        "tcp_rst",
+        "tcp_seq_over",
+        "tcp_ack_over",
+        "udp_short",
+        "udp_length",
+        "icmp_short",
+        "icmp_type",
+        "icmp_new",
+        "icmp_unrelated",
+        "icmp_outer_address",
+        "icmp_redirect",
+    ];
+
+    /// A dense index below [`InvalidReason::COUNT`]; values are not told apart.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::NoUpperLayer => 0,
+            Self::NotAnswerable => 1,
+            Self::TcpTruncated => 2,
+            Self::BadChecksum => 3,
+            Self::TcpFlags => 4,
+            Self::TcpNew => 5,
+            Self::TcpNotLoose => 6,
+            Self::TcpState(..) => 7,
+            Self::TcpRst => 8,
+            Self::TcpSeqOver(_) => 9,
+            Self::TcpAckOver(_) => 10,
+            Self::UdpShort => 11,
+            Self::UdpLength => 12,
+            Self::IcmpShort => 13,
+            Self::IcmpType => 14,
+            Self::IcmpNew => 15,
+            Self::IcmpUnrelated => 16,
+            Self::IcmpOuterAddress => 17,
+            Self::IcmpRedirect => 18,
+        }
+    }
+
+    /// The counter's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+}
+
+impl fmt::Display for InvalidReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoUpperLayer => f.write_str("no upper-layer header"),
+            Self::NotAnswerable => f.write_str("no answer to this ICMP type"),
+            Self::TcpTruncated => f.write_str("truncated packet"),
+            Self::BadChecksum => f.write_str("bad checksum"),
+            Self::TcpFlags => f.write_str("invalid tcp flag combination"),
+            Self::TcpNew => f.write_str("invalid new"),
+            Self::TcpNotLoose => f.write_str("mid-stream and tcp_loose is off"),
+            Self::TcpState(kind, dir, state) => {
+                let (kind, dir, state) = (*kind as u8, dir.index(), state.name());
+                write!(f, "packet (index {kind}) in dir {dir} invalid, state {state}")
+            }
+            Self::TcpRst => f.write_str("invalid rst"),
+            Self::TcpSeqOver(bound) => {
+                write!(f, "SEQ is over upper bound {bound} (over the window of the receiver)")
+            }
+            Self::TcpAckOver(bound) => {
+                write!(f, "ACK is over upper bound {bound} (ACKed data not seen yet)")
+            }
+            Self::UdpShort | Self::IcmpShort => f.write_str("short packet"),
+            Self::UdpLength => f.write_str("truncated/malformed packet"),
+            Self::IcmpType => f.write_str("invalid icmp type"),
+            Self::IcmpNew => f.write_str("begins no flow"),
+            Self::IcmpUnrelated => f.write_str("about no known flow"),
+            Self::IcmpOuterAddress => f.write_str("outer daddr is not the flow's"),
+            Self::IcmpRedirect => f.write_str("invalid saddr or hoplimit for redirect"),
+        }
+    }
+}
+
+/// Why a packet was let through as part of its flow without being believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IgnoreReason {
+    /// Out of step with the state machine; the receiver will tell.
+    TcpState(SegmentKind, Direction, TcpState),
+    /// An answer to a stray SYN, not the last ACK (RFC 5961).
+    TcpChallengeAck,
+    /// This many bytes more than the window allowed.
+    TcpOvershot(u32),
+    /// Data already acknowledged, below this bound.
+    TcpSeqUnder(u32),
+    /// An old ACK, below this bound.
+    TcpAckUnder(u32),
+}
+
+impl fmt::Display for IgnoreReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TcpState(kind, dir, state) => {
+                let (kind, dir, state) = (*kind as u8, dir.index(), state.name());
+                write!(f, "packet (index {kind}) in dir {dir} ignored, state {state}")
+            }
+            Self::TcpChallengeAck => f.write_str("challenge-ack ignored"),
+            Self::TcpOvershot(bytes) => write!(f, "{bytes} bytes more than expected"),
+            Self::TcpSeqUnder(bound) => {
+                write!(f, "SEQ is under lower bound {bound} (already ACKed data retransmitted)")
+            }
+            Self::TcpAckUnder(bound) => {
+                write!(f, "ignored ACK under lower bound {bound} (possible overly delayed)")
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! TCP: the state machine, the windows, and what a middle box may believe.
+//!
+//! Every segment goes the same way: sanity ([`check`]), the transition table
+//! ([`table`]), the exceptions that the table cannot say ([`Tcp::examine`]: a
+//! reopened connection, SYNs let through on suspicion, which resets to trust),
+//! the windows ([`window`]), and only then the new state and its timeout.
+//!
+//! The rules are those of Linux 6.18 (`nf_conntrack_proto_tcp.c`), which follow
+//! Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter".
+
+mod reset;
+mod segment;
+mod state;
+mod table;
+mod window;
+
+use core::time::Duration;
+
+use self::reset::Reset;
+use self::segment::{SegmentView, check};
+use self::table::{Transition, transition};
+use self::window::Fit;
+use super::{IgnoreReason, InvalidReason, Judgement, ProtoState, Segment};
+use crate::event::EventMask;
+use crate::flow::{Flow, Status};
+use crate::limits::{Limits, TcpTimeouts};
+use crate::tuple::Direction;
+
+pub use self::segment::SegmentKind;
+pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
+
+pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
+    let view = match check(segment) {
+        Ok(view) => view,
+        Err(reason) => return Judgement::Invalid(reason),
+    };
+    if !flow.is(Status::CONFIRMED) {
+        match open(&view, segment.limits) {
+            Ok(tcp) => flow.proto = ProtoState::Tcp(tcp),
+            Err(reason) => return Judgement::Invalid(reason),
+        }
+    }
+    let mut tcp = match core::mem::take(&mut flow.proto) {
+        ProtoState::Tcp(tcp) => tcp,
+        ProtoState::None | ProtoState::Udp(_) => Tcp::default(),
+    };
+    let judgement = advance(&mut tcp, flow, segment, &view);
+    flow.proto = ProtoState::Tcp(tcp);
+    judgement
+}
+
+/// The state of a connection whose first segment this is.
+fn open(view: &SegmentView<'_>, limits: &Limits) -> Result<Tcp, InvalidReason> {
+    match transition(Direction::Original, view.kind, TcpState::None) {
+        Transition::To(TcpState::SynSent) => Ok(Tcp::opened_by(view)),
+        Transition::To(_) if limits.tcp.loose => Ok(Tcp::picked_up_by(view)),
+        Transition::To(_) => Err(InvalidReason::TcpNotLoose),
+        Transition::Ignore | Transition::Invalid => Err(InvalidReason::TcpNew),
+    }
+}
+
+fn advance(tcp: &mut Tcp, flow: &mut Flow, segment: &Segment<'_>, view: &SegmentView<'_>) -> Judgement {
+    let next = match tcp.examine(flow.status, segment, view) {
+        Next::Decided(judgement) => return judgement,
+        Next::Within(next) => next,
+        Next::Check(next) => match window::fit(tcp, segment, view) {
+            Fit::Accept => next,
+            Fit::Ignore(reason) => return Judgement::Ignore(reason),
+            Fit::Invalid(reason) => {
+                suspect(tcp, flow, segment, view.kind);
+                return Judgement::Invalid(reason);
+            }
+        },
+    };
+    enter(tcp, flow, segment, view, next)
+}
+
+/// A change of state that a segment proposes.
+#[derive(Clone, Copy)]
+struct Step {
+    from: TcpState,
+    to: TcpState,
+}
+
+/// What is still to be asked about a segment.
+enum Next {
+    /// Nothing.
+    Decided(Judgement),
+    /// Nothing: take the step without looking at the windows.
+    Within(Step),
+    /// Whether it fits the windows.
+    Check(Step),
+}
+
+impl Tcp {
+    /// Applies the table, and the exceptions that it cannot say.
+    fn examine(&mut self, status: Status, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {
+        let (dir, from) = (segment.dir, self.state);
+        let to = match transition(dir, view.kind, from) {
+            Transition::Invalid => {
+                let reason = InvalidReason::TcpState(view.kind, dir, from);
+                return Next::Decided(Judgement::Invalid(reason));
+            }
+            Transition::Ignore => return self.ignore(dir, view),
+            Transition::To(to) => to,
+        };
+        match to {
+            TcpState::SynSent if from >= TcpState::TimeWait => self.reopen(dir, view),
+            TcpState::TimeWait if self.is_challenge_ack(dir, view) => {
+                self.last.flags.remove(PeerFlags::CHALLENGE_ACK);
+                Next::Decided(Judgement::Ignore(IgnoreReason::TcpChallengeAck))
+            }
+            TcpState::SynSent2 => {
+                self.last.flags.insert(PeerFlags::SIMULTANEOUS_OPEN);
+                Next::Check(Step { from, to })
+            }
+            TcpState::SynRecv if self.completes_simultaneous_open(dir, view) => {
+                Next::Check(Step { from, to: TcpState::Established })
+            }
+            TcpState::Close if view.kind == SegmentKind::Rst => {
+                self.examine_reset(status, segment, view)
+            }
+            to => Next::Check(Step { from, to }),
+        }
+    }
+
+    fn examine_reset(&self, status: Status, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {
+        let from = self.state;
+        match self.judge_reset(status, segment, view) {
+            Reset::Refuse => Next::Decided(Judgement::Invalid(InvalidReason::TcpRst)),
+            Reset::Pass { closes, within_window } => {
+                let to = if closes { TcpState::Close } else { from };
+                let step = Step { from, to };
+                if within_window { Next::Check(step) } else { Next::Within(step) }
+            }
+        }
+    }
+
+    /// A SYN after the end. RFC 9293 3.6.1 allows reopening from TIME_WAIT; an
+    /// aborted connection may be reopened by the side that aborted it.
+    fn reopen(&mut self, dir: Direction, view: &SegmentView<'_>) -> Next {
+        let was_closed = self.seen.iter().any(|peer| peer.flags.contains(PeerFlags::CLOSE_INIT));
+        let was_aborted = self.last.dir == dir && self.last.kind == Some(SegmentKind::Rst);
+        if was_closed || was_aborted {
+            return Next::Decided(Judgement::Reopen);
+        }
+        self.ignore(dir, view)
+    }
+
+    /// A segment out of step with us. It passes, and is remembered: if the peer
+    /// confirms it, we are the ones who were wrong.
+    fn ignore(&mut self, dir: Direction, view: &SegmentView<'_>) -> Next {
+        if self.answers_ignored_syn(dir, view) {
+            self.resynchronise(dir);
+            return Next::Check(Step { from: TcpState::SynSent, to: TcpState::SynRecv });
+        }
+        let from = self.state;
+        self.remember_ignored(dir, view);
+        let reason = IgnoreReason::TcpState(view.kind, dir, from);
+        Next::Decided(Judgement::Ignore(reason))
+    }
+
+    fn answers_ignored_syn(&self, dir: Direction, view: &SegmentView<'_>) -> bool {
+        view.kind == SegmentKind::SynAck
+            && self.last.kind == Some(SegmentKind::Syn)
+            && self.last.dir != dir
+            && view.tcp.ack() == self.last.end
+    }
+
+    /// Takes the values of the SYN that was let through; the other side starts
+    /// afresh with the SYN/ACK at hand.
+    fn resynchronise(&mut self, dir: Direction) {
+        self.last.flags.remove(PeerFlags::CHALLENGE_ACK);
+        let last = self.last;
+        let opener = self.peer_mut(last.dir);
+        opener.end = last.end;
+        opener.max_end = last.end;
+        opener.max_window = u32::from(last.window).max(1);
+        opener.scale = last.scale;
+        opener.flags = last.flags;
+        let answerer = self.peer_mut(dir);
+        *answerer =
+            Peer { flags: answerer.flags & PeerFlags::BE_LIBERAL, ..Peer::default() };
+    }
+
+    fn remember_ignored(&mut self, dir: Direction, view: &SegmentView<'_>) {
+        let last = &mut self.last;
+        last.kind = Some(view.kind);
+        last.dir = dir;
+        last.seq = view.tcp.seq();
+        last.end = view.end;
+        last.window = view.tcp.window();
+        if view.kind == SegmentKind::Syn && dir == Direction::Original {
+            let options = view.options();
+            last.flags = options.flags;
+            last.scale = options.scale;
+            // The next ACK from the other side may be a challenge to this SYN
+            // (RFC 5961 4.2) and must not be taken for the last ACK.
+            if self.state == TcpState::LastAck {
+                last.flags.insert(PeerFlags::CHALLENGE_ACK);
+            }
+        }
+        if self.state == TcpState::SynSent && view.kind == SegmentKind::Ack && dir == Direction::Reply {
+            self.last.ack = view.tcp.ack();
+        }
+    }
+
+    fn is_challenge_ack(&self, dir: Direction, view: &SegmentView<'_>) -> bool {
+        self.state == TcpState::LastAck
+            && view.kind == SegmentKind::Ack
+            && self.last.dir != dir
+            && self.last.kind == Some(SegmentKind::Syn)
+            && self.last.flags.contains(PeerFlags::CHALLENGE_ACK)
+    }
+
+    fn completes_simultaneous_open(&self, dir: Direction, view: &SegmentView<'_>) -> bool {
+        dir == Direction::Reply
+            && view.kind == SegmentKind::Ack
+            && self.last.flags.contains(PeerFlags::SIMULTANEOUS_OPEN)
+    }
+}
+
+/// A FIN or RST from each side, both out of window: the connection is most
+/// likely over, and we are out of step. Do not keep it for five days.
+fn suspect(tcp: &mut Tcp, flow: &mut Flow, segment: &Segment<'_>, kind: SegmentKind) {
+    let closes = |kind| matches!(kind, SegmentKind::Rst | SegmentKind::Fin);
+    if !flow.is(Status::ASSURED) || flow.is(Status::FIXED_TIMEOUT) || !closes(kind) {
+        return;
+    }
+    if tcp.last.dir == segment.dir || !tcp.last.kind.is_some_and(closes) {
+        tcp.last.kind = Some(kind);
+        tcp.last.dir = segment.dir;
+        return;
+    }
+    let remaining = flow.remaining(segment.now);
+    let shorter = segment.limits.timeouts.tcp.unacknowledged.as_duration();
+    if remaining >= Duration::from_secs(120) && remaining > shorter {
+        flow.deadline = segment.now + shorter;
+    }
+}
+
+/// Takes the step: the segment is in window and believed.
+fn enter(
+    tcp: &mut Tcp,
+    flow: &mut Flow,
+    segment: &Segment<'_>,
+    view: &SegmentView<'_>,
+    step: Step,
+) -> Judgement {
+    tcp.last.kind = Some(view.kind);
+    tcp.last.dir = segment.dir;
+    tcp.state = step.to;
+    if step.from != step.to {
+        if step.to == TcpState::FinWait {
+            tcp.peer_mut(segment.dir).flags.insert(PeerFlags::CLOSE_INIT);
+        }
+        flow.note(EventMask::PROTOINFO);
+    }
+    let timeouts = &segment.limits.timeouts.tcp;
+    let mut timeout = tcp.timeout(view.kind, segment.limits);
+    if !flow.is(Status::SEEN_REPLY) {
+        if view.kind == SegmentKind::Rst {
+            flow.account(segment.dir, segment.headers.len);
+            return Judgement::Close;
+        }
+        // A repeated SYN must not keep a half-open entry alive for ever.
+        if view.kind == SegmentKind::Syn && step.from == TcpState::SynSent {
+            return Judgement::Accept;
+        }
+        if step.to == TcpState::Established {
+            timeout = timeout.min(timeouts.unacknowledged.as_duration());
+        }
+    } else if step.proves_established() && !flow.is(Status::ASSURED) {
+        flow.status |= Status::ASSURED;
+        flow.note(EventMask::ASSURED);
+    }
+    super::renew(flow, segment, timeout);
+    Judgement::Accept
+}
+
+impl Step {
+    /// An ACK after SYN_RECV, or an answer on a connection that was picked up.
+    fn proves_established(self) -> bool {
+        self.to == TcpState::Established
+            && matches!(self.from, TcpState::SynRecv | TcpState::Established)
+    }
+}
+
+impl Tcp {
+    /// The first of the special timeouts that applies and is shorter than the
+    /// state's own, or the state's own.
+    fn timeout(&self, kind: SegmentKind, limits: &Limits) -> Duration {
+        let timeouts = &limits.timeouts.tcp;
+        let own = state_timeout(timeouts, self.state);
+        let unacknowledged =
+            self.seen.iter().any(|peer| peer.flags.contains(PeerFlags::DATA_UNACKNOWLEDGED));
+        let special = if self.retrans >= limits.tcp.max_retrans && own > timeouts.max_retrans {
+            timeouts.max_retrans
+        } else if kind == SegmentKind::Rst {
+            timeouts.close
+        } else if unacknowledged && own > timeouts.unacknowledged {
+            timeouts.unacknowledged
+        } else if self.last.window == 0 && own > timeouts.max_retrans {
+            timeouts.max_retrans
+        } else {
+            own
+        };
+        special.as_duration()
+    }
+}
+
+fn state_timeout(timeouts: &TcpTimeouts, state: TcpState) -> crate::limits::Timeout {
+    match state {
+        // SYN_SENT2 has no setting of its own in Linux.
+        TcpState::None | TcpState::SynSent | TcpState::SynSent2 => timeouts.syn_sent,
+        TcpState::SynRecv => timeouts.syn_recv,
+        TcpState::Established => timeouts.established,
+        TcpState::FinWait => timeouts.fin_wait,
+        TcpState::CloseWait => timeouts.close_wait,
+        TcpState::LastAck => timeouts.last_ack,
+        TcpState::TimeWait => timeouts.time_wait,
+        TcpState::Close => timeouts.close,
+    }
+}
+
+/// A reset of our own was sent about this flow (REJECT): it is over, whatever
+/// the peers think. Linux: `nf_conntrack_tcp_set_closing`.
+pub(crate) fn close_by_reset(flow: &mut Flow, now: crate::time::Instant, limits: &Limits) {
+    let ProtoState::Tcp(tcp) = &mut flow.proto else { return };
+    let was = core::mem::replace(&mut tcp.state, TcpState::Close);
+    if was != TcpState::Close && !flow.is(Status::FIXED_TIMEOUT) {
+        flow.deadline = now + limits.timeouts.tcp.close.as_duration();
+        flow.note(EventMask::PROTOINFO);
+    }
+}

@@ -1,0 +1,66 @@
+//! UDP: thirty seconds, and two minutes once it proves to be a conversation.
+//!
+//! A flow that was answered and is still alive two seconds after its first
+//! packet is a stream: it gets the longer timeout and becomes assured. A query
+//! with its answer never does. Linux: `nf_conntrack_udp_packet`.
+
+use core::time::Duration;
+
+use tidegate_wire::packet::udp::Udp as Header;
+
+use super::{InvalidReason, Judgement, ProtoState, Segment, renew};
+use crate::event::EventMask;
+use crate::flow::{Flow, Status};
+use crate::time::Instant;
+
+/// How long after its first packet a flow must be alive to count as a stream.
+const STREAM_AFTER: Duration = Duration::from_secs(2);
+
+/// What is remembered of a UDP flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Udp {
+    /// Answered packets after this instant make a stream.
+    pub stream_after: Instant,
+}
+
+pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
+    if let Err(reason) = check(segment) {
+        return Judgement::Invalid(reason);
+    }
+    let stream_after = stream_after(flow, segment.now);
+    let is_stream = flow.is(Status::SEEN_REPLY) && segment.now > stream_after;
+    let timeouts = &segment.limits.timeouts;
+    let timeout = if is_stream { timeouts.udp_stream } else { timeouts.udp };
+    renew(flow, segment, timeout.as_duration());
+    if is_stream && !flow.status.intersects(Status::ASSURED | Status::NAT_CLASH) {
+        flow.status |= Status::ASSURED;
+        flow.note(EventMask::ASSURED);
+    }
+    Judgement::Accept
+}
+
+fn stream_after(flow: &mut Flow, now: Instant) -> Instant {
+    match flow.proto {
+        ProtoState::Udp(udp) => udp.stream_after,
+        ProtoState::None | ProtoState::Tcp(_) => {
+            let stream_after = now + STREAM_AFTER;
+            flow.proto = ProtoState::Udp(Udp { stream_after });
+            stream_after
+        }
+    }
+}
+
+/// A checksum of zero means that there is none, in IPv6 too: Linux forwards
+/// such packets and leaves RFC 6935's exceptions to the hosts.
+fn check(segment: &Segment<'_>) -> Result<(), InvalidReason> {
+    let payload = segment.payload();
+    let header = Header::new(payload).ok_or(InvalidReason::UdpShort)?;
+    let len = usize::from(header.len());
+    if len > payload.len() || len < 8 {
+        return Err(InvalidReason::UdpLength);
+    }
+    if header.checksum() != 0 && segment.has_bad_checksum() {
+        return Err(InvalidReason::BadChecksum);
+    }
+    Ok(())
+}

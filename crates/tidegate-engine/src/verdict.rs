@@ -1,0 +1,178 @@
+//! What became of a packet: one verdict, and where it is a drop, one counted reason.
+//!
+//! The same names stand in statistics, traces and the manual.
+
+use core::fmt;
+
+use tidegate_wire::Malformed;
+
+use crate::fib::PortId;
+
+/// What the caller must do with the packet it handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it out.
+    Forward {
+        /// By this port.
+        port: PortId,
+        /// To this on-link neighbour.
+        next_hop: core::net::IpAddr,
+    },
+    /// Hand it to the host's own stack.
+    Local,
+    /// Forget it.
+    Drop(DropReason),
+}
+
+/// Where on its path a packet ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before any hook: malformed.
+    Rx,
+    /// Reassembly.
+    Defrag,
+    /// The raw table, or conntrack itself.
+    Raw,
+    /// mangle or nat at PREROUTING.
+    Prerouting,
+    /// TTL, route, MTU.
+    Routing,
+    /// INPUT.
+    Input,
+    /// FORWARD.
+    Forward,
+    /// OUTPUT.
+    Output,
+    /// POSTROUTING.
+    Postrouting,
+    /// Confirmation at the last hook.
+    Confirm,
+}
+
+impl Stage {
+    /// The stage's name in records and traces.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rx => "rx",
+            Self::Defrag => "defrag",
+            Self::Raw => "raw",
+            Self::Prerouting => "prerouting",
+            Self::Routing => "routing",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+            Self::Confirm => "confirm",
+        }
+    }
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The IP layer refuses it before any hook.
+    Malformed(Malformed),
+    /// A fragment: reassembly is not available.
+    Fragment,
+    /// A rule or a chain's policy says DROP.
+    Rule(Stage),
+    /// A rule says REJECT; the answer, if one is due, waits in the output queue.
+    Reject(Stage),
+    /// The table is full and nothing could be evicted.
+    TableFull,
+    /// NAT could not translate it.
+    NatFailed(Stage),
+    /// A masqueraded flow would leave by another interface; the flow is gone.
+    NatPortChanged,
+    /// Confirmation found the tuple taken by another flow.
+    Clash,
+    /// Confirmation found the hash chain too long.
+    ChainTooLong,
+    /// The flow died while its packet was on the way.
+    FlowDied,
+    /// TTL or hop limit exhausted in transit.
+    TtlExceeded,
+    /// Larger than the outgoing port's MTU and not to be fragmented.
+    TooBig,
+    /// No route.
+    NoRoute,
+    /// A destination or source that is never forwarded.
+    Martian,
+}
+
+impl DropReason {
+    /// How many distinct names there are, for a table of counters.
+    pub const COUNT: usize = 14;
+
+    /// A dense index below [`DropReason::COUNT`]; the stage and the kind of
+    /// malformation are not told apart.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Malformed(_) => 0,
+            Self::Fragment => 1,
+            Self::Rule(_) => 2,
+            Self::Reject(_) => 3,
+            Self::TableFull => 4,
+            Self::NatFailed(_) => 5,
+            Self::NatPortChanged => 6,
+            Self::Clash => 7,
+            Self::ChainTooLong => 8,
+            Self::FlowDied => 9,
+            Self::TtlExceeded => 10,
+            Self::TooBig => 11,
+            Self::NoRoute => 12,
+            Self::Martian => 13,
+        }
+    }
+
+    /// The names, by index.
+    pub const NAMES: [&'static str; Self::COUNT] = [
+        "malformed",
+        "fragment",
+        "rule",
+        "reject",
+        "table_full",
+        "nat_failed",
+        "nat_port_changed",
+        "clash",
+        "chain_too_long",
+        "flow_died",
+        "ttl_exceeded",
+        "too_big",
+        "no_route",
+        "martian",
+    ];
+
+    /// The reason's name, without its detail.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// Where on its path the packet ended.
+    #[must_use]
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::Malformed(_) => Stage::Rx,
+            Self::Fragment => Stage::Defrag,
+            Self::Rule(stage) | Self::Reject(stage) | Self::NatFailed(stage) => stage,
+            Self::TableFull => Stage::Raw,
+            Self::NatPortChanged => Stage::Postrouting,
+            Self::Clash | Self::ChainTooLong | Self::FlowDied => Stage::Confirm,
+            Self::TtlExceeded | Self::TooBig | Self::NoRoute | Self::Martian => Stage::Routing,
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(kind) => write!(f, "malformed: {kind}"),
+            Self::Rule(stage) => write!(f, "dropped by rule in {}", stage.name()),
+            Self::Reject(stage) => write!(f, "rejected by rule in {}", stage.name()),
+            other => f.write_str(other.name()),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The Internet checksum: computed from scratch (RFC 1071) and incrementally (RFC 1624).
+//!
+//! [`Sum`] adds pieces up, [`Delta`] collects what an edit changes so that one addition fixes the
+//! field. Both work in ones' complement, where the order of additions does not matter. Nothing here
+//! knows where a checksum field lies, nor that UDP writes a zero as all ones: the views of
+//! [`packet`](crate::packet) do.
+
+use core::net::IpAddr;
+
+use crate::family::Family;
+
+/// The ones' complement sum of the pieces given so far, all seen as big-endian 16-bit words.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(u32);
+
+impl Sum {
+    /// The sum of nothing.
+    pub const fn new() -> Self {
+        Self(0)
+    }
+
+    /// Adds `bytes`; an odd last byte is padded with a zero on its right, so only the last piece
+    /// may be odd.
+    #[must_use]
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        // The sum is the same in either byte order, up to a swap at the end (RFC 1071 section 2 B),
+        // and it may be taken over wider words (section 2 C). 2^32 words fit into 64 bits: no carry
+        // to watch.
+        let (words, rest) = bytes.as_chunks::<4>();
+        let mut total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        total += u64::from(u32::from_ne_bytes(last));
+        self.word(u16::from_be(fold(total)))
+    }
+
+    /// Adds one word, in host order.
+    #[must_use]
+    pub fn word(self, word: u16) -> Self {
+        Self(u32::from(fold(u64::from(self.0) + u64::from(word))))
+    }
+
+    /// Adds one double word, in host order.
+    #[must_use]
+    pub fn dword(self, dword: u32) -> Self {
+        Self(u32::from(fold(u64::from(self.0) + u64::from(dword))))
+    }
+
+    /// Adds an address.
+    #[must_use]
+    pub fn addr(self, addr: IpAddr) -> Self {
+        match addr {
+            IpAddr::V4(v4) => self.dword(v4.to_bits()),
+            IpAddr::V6(v6) => v6.segments().into_iter().fold(self, Self::word),
+        }
+    }
+
+    /// The sum itself, not complemented: what a checksum field holds while its completion is left
+    /// to hardware.
+    pub fn partial(self) -> u16 {
+        fold(u64::from(self.0))
+    }
+
+    /// The checksum: the complement of the sum, in host order.
+    pub fn finish(self) -> u16 {
+        !self.partial()
+    }
+}
+
+/// The sum of the pseudo header of RFC 9293 section 3.1 and RFC 8200 section 8.1. `len` is that of
+/// the upper-layer header and its data, in bytes.
+pub fn pseudo_header(src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> Sum {
+    let sum = Sum::new().addr(src).addr(dst).word(u16::from(proto));
+    match Family::of(src) {
+        Family::V4 => sum.word(len as u16),
+        Family::V6 => sum.dword(len as u32),
+    }
+}
+
+/// The checksum over the pseudo header and `segment` as it is: with the field zeroed, the value to
+/// write into it; with the field filled in, 0 means that it is right.
+pub fn transport(src: IpAddr, dst: IpAddr, proto: u8, segment: &[u8]) -> u16 {
+    pseudo_header(src, dst, proto, segment.len()).bytes(segment).finish()
+}
+
+/// What an edit changes in a checksum: for each word `m` that becomes `m'`, `~m + m'` (RFC 1624
+/// equation 3).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delta(Sum);
+
+impl Delta {
+    /// No change.
+    pub const fn new() -> Self {
+        Self(Sum::new())
+    }
+
+    /// A word changes.
+    #[must_use]
+    pub fn word(self, old: u16, new: u16) -> Self {
+        Self(self.0.word(!old).word(new))
+    }
+
+    /// A double word changes.
+    #[must_use]
+    pub fn dword(self, old: u32, new: u32) -> Self {
+        Self(self.0.dword(!old).dword(new))
+    }
+
+    /// An address changes.
+    #[must_use]
+    pub fn addr(self, old: IpAddr, new: IpAddr) -> Self {
+        Self(self.0.word(!Sum::new().addr(old).partial()).addr(new))
+    }
+
+    /// The checksum field after the change, given what it held before.
+    #[must_use]
+    pub fn apply(self, check: u16) -> u16 {
+        self.0.word(!check).finish()
+    }
+}
+
+/// Folds the carries back in until 16 bits are left. Zero only if `total` is zero.
+fn fold(total: u64) -> u16 {
+    let total = (total >> 32) + (total & 0xffff_ffff);
+    let total = (total >> 16) + (total & 0xffff);
+    let total = (total >> 16) + (total & 0xffff);
+    ((total >> 16) + (total & 0xffff)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// RFC 1071 read literally: sixteen bits at a time, carries folded after each.
+    fn slow(bytes: &[u8]) -> u16 {
+        let mut sum: u32 = 0;
+        for pair in bytes.chunks(2) {
+            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn known_sums() {
+        let rows: [(&str, &[u8], u16); 5] = [
+            ("nothing", &[], 0xffff),
+            ("one byte is padded on the right", &[0x12], !0x1200),
+            ("RFC 1071 section 3", &[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7], !0xddf2),
+            ("a carry out of the last fold", &[0xff, 0xff, 0xff, 0xff, 0x00, 0x01], !0x0001),
+            (
+                "an IPv4 header with its checksum in place",
+                &[
+                    0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0,
+                    0xa8, 0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7,
+                ],
+                0,
+            ),
+        ];
+        for (what, bytes, want) in rows {
+            assert_eq!(Sum::new().bytes(bytes).finish(), want, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_real_udp_datagram_sums_to_zero() {
+        let (src, dst) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        // 192.0.2.1:4096 > 192.0.2.2:53, "ab"; the sum worked out by hand.
+        let segment = [0x10, 0x00, 0x00, 0x35, 0x00, 0x0a, 0x0a, 0x3f, 0x61, 0x62];
+        assert_eq!(transport(src, dst, 17, &segment), 0);
+        assert_ne!(
+            transport(src, dst, 6, &segment),
+            0,
+            "the protocol is part of the pseudo header"
+        );
+    }
+
+    fn addrs() -> impl Strategy<Value = (IpAddr, IpAddr)> {
+        prop_oneof![
+            any::<(std::net::Ipv4Addr, std::net::Ipv4Addr)>()
+                .prop_map(|(a, b)| (a.into(), b.into())),
+            any::<(std::net::Ipv6Addr, std::net::Ipv6Addr)>()
+                .prop_map(|(a, b)| (a.into(), b.into())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn wide_equals_literal(bytes: Vec<u8>) {
+            prop_assert_eq!(Sum::new().bytes(&bytes).finish(), slow(&bytes));
+        }
+
+        #[test]
+        fn pieces_equal_the_whole(bytes: Vec<u8>, cut in 0usize..64) {
+            let cut = (cut * 2).min(bytes.len() & !1);
+            let sum = Sum::new().bytes(&bytes[..cut]).bytes(&bytes[cut..]);
+            prop_assert_eq!(sum.finish(), slow(&bytes));
+        }
+
+        #[test]
+        fn incremental_equals_recomputed(
+            mut bytes in prop::collection::vec(any::<u8>(), 8..128),
+            at: usize,
+            word: u16,
+            dword: u32,
+        ) {
+            bytes.push(1); // all-zero data is the one case where +0 and -0 part
+            let check = Sum::new().bytes(&bytes).finish();
+            let at = at % (bytes.len() / 2 - 2) * 2;
+            let old = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+            bytes[at..at + 2].copy_from_slice(&word.to_be_bytes());
+            let one = Delta::new().word(old, word).apply(check);
+            prop_assert_eq!(one, Sum::new().bytes(&bytes).finish());
+
+            let old = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+            bytes[at..at + 4].copy_from_slice(&dword.to_be_bytes());
+            let two = Delta::new().dword(old, dword).apply(one);
+            prop_assert_eq!(two, Sum::new().bytes(&bytes).finish());
+        }
+
+        #[test]
+        fn an_address_swap_keeps_a_valid_sum_valid(
+            (src, new) in addrs(),
+            port: u16,
+            new_port: u16,
+            mut segment in prop::collection::vec(any::<u8>(), 20..64),
+        ) {
+            let dst = src;
+            segment[..2].copy_from_slice(&port.to_be_bytes());
+            segment[16..18].fill(0);
+            let check = transport(src, dst, 6, &segment);
+            segment[..2].copy_from_slice(&new_port.to_be_bytes());
+            let fixed = Delta::new().addr(src, new).word(port, new_port).apply(check);
+            prop_assert_eq!(fixed, transport(new, dst, 6, &segment));
+        }
+    }
+}
