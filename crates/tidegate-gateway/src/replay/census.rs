@@ -158,7 +158,8 @@ impl Census {
 
     /// The `limit` hosts that score highest, best first; equals by address.
     pub fn top_talkers(&self, limit: usize, score: fn(&Talker) -> u64) -> Vec<(IpAddr, Talker)> {
-        let mut ranked: Vec<_> = self.talkers.iter().map(|(addr, talker)| (*addr, *talker)).collect();
+        let mut ranked: Vec<_> =
+            self.talkers.iter().map(|(addr, talker)| (*addr, *talker)).collect();
         ranked.sort_by_key(|(addr, talker)| (std::cmp::Reverse(score(talker)), *addr));
         ranked.truncate(limit);
         ranked

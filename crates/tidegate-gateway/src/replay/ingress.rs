@@ -9,7 +9,7 @@
 use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{LinkHeader, Packet};
 use tidegate_wire::packet::{Ipv4, Ipv6};
-use tidegate_wire::pcap::{Frame, Link, datagram};
+use tidegate_wire::pcap::{Frame, Link, LinkType, datagram};
 use tidegate_wire::{Family, dissect, proto};
 
 use super::topology::{IN0, OUT0, WAN_PEER, World};
@@ -26,18 +26,24 @@ pub struct Ingress {
     is_cut: bool,
     /// Whether its TTL or hop limit was raised.
     is_aged: bool,
+    /// The link types seen so far.
+    links: Vec<LinkType>,
 }
 
 impl Default for Ingress {
     fn default() -> Self {
         let buffer = Vec::with_capacity(ROOM);
-        Self { buffer, link: None, port: IN0, is_ip: false, is_cut: false, is_aged: false }
+        let links = Vec::new();
+        Self { buffer, link: None, port: IN0, is_ip: false, is_cut: false, is_aged: false, links }
     }
 }
 
 impl Ingress {
     /// Takes a frame in.
     pub(super) fn take(&mut self, frame: &Frame<'_>, world: &World) {
+        if self.links.last() != Some(&frame.link) && !self.links.contains(&frame.link) {
+            self.links.push(frame.link);
+        }
         let link = datagram(frame.link, frame.data);
         self.buffer.clear();
         self.buffer.extend_from_slice(link.datagram.unwrap_or_default());
@@ -82,6 +88,12 @@ impl Ingress {
     #[must_use]
     pub fn is_aged(&self) -> bool {
         self.is_aged
+    }
+
+    /// The link types of all frames so far, in the order of their first frames.
+    #[must_use]
+    pub fn links(&self) -> &[LinkType] {
+        &self.links
     }
 
     /// The datagram as it is now, without padding.

@@ -218,7 +218,10 @@ mod tests {
             assert!(header.checksum_ok());
             (piece.len(), header.fragment_offset(), header.more_fragments())
         };
-        assert_eq!(pieces.iter().map(shape).collect::<Vec<_>>(), [(700, 0, true), (248, 680, false)]);
+        assert_eq!(
+            pieces.iter().map(shape).collect::<Vec<_>>(),
+            [(700, 0, true), (248, 680, false)]
+        );
         let data: Vec<u8> = pieces.iter().flat_map(|piece| piece[20..].to_vec()).collect();
         assert_eq!(data, datagram(908)[20..]);
     }

@@ -59,7 +59,7 @@ impl<W: Write> Recorder<W> {
     pub fn run(
         &mut self,
         replay: &mut Replay,
-        mut watch: impl FnMut(&Replay) -> io::Result<()>,
+        mut watch: impl FnMut(&Replay) -> Result<(), Fault>,
     ) -> Result<(), Stop> {
         replay.keep_output(true);
         loop {
@@ -73,7 +73,7 @@ impl<W: Write> Recorder<W> {
                 Ok(None) => return self.finish(replay, late),
                 Err(fault) => return Err(Stop::Input(fault)),
             }
-            watch(replay).map_err(Stop::Output)?;
+            watch(replay).map_err(Stop::Input)?;
         }
     }
 

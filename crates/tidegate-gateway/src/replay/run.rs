@@ -16,7 +16,6 @@ use std::iter::Peekable;
 use std::time::Duration;
 use std::vec;
 
-use tidegate_engine::engine::{Engine, Outcome, Settings};
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::flow::FlowId;
@@ -26,6 +25,7 @@ use tidegate_engine::time::Instant;
 use tidegate_engine::trace::Trace;
 use tidegate_engine::tuple::{Tuple, Zone, ZoneScope};
 use tidegate_engine::verdict::Verdict;
+use tidegate_engine::{Engine, Outcome, Settings};
 use tidegate_wire::Family;
 use tidegate_wire::pcap::Capture;
 
@@ -156,9 +156,7 @@ impl Replay {
 
     /// As [`Replay::pass`], telling every step.
     pub fn pass_traced(&mut self, hear: &mut impl FnMut(Event), trace: &mut Trace) -> Passed {
-        self.go(hear, |engine, now, packet, world| {
-            engine.process_traced(now, packet, world, trace)
-        })
+        self.go(hear, |engine, now, packet, world| engine.process_traced(now, packet, world, trace))
     }
 
     /// Lets time pass until the end of the recording and does what remains to be

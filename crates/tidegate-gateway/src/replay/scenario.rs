@@ -158,11 +158,8 @@ impl Files {
 
     /// Puts the user's files in the place of the scenario's.
     fn replace(&mut self, inputs: &Inputs) -> Result<(), Vec<Fault>> {
-        let given = [
-            (RULES_V4, &inputs.rules4),
-            (RULES_V6, &inputs.rules6),
-            (SYSCTL, &inputs.sysctl),
-        ];
+        let given =
+            [(RULES_V4, &inputs.rules4), (RULES_V6, &inputs.rules6), (SYSCTL, &inputs.sysctl)];
         for (name, path) in given {
             let Some(path) = path else { continue };
             let label = path.display().to_string();
@@ -258,7 +255,8 @@ impl Parts {
         let Some((label, text)) = files.text(TOPOLOGY)? else { return Ok(()) };
         let mut router = Router::default();
         for (index, line) in text.lines().enumerate() {
-            let words: Vec<&str> = line.split('#').next().unwrap_or("").split_whitespace().collect();
+            let words: Vec<&str> =
+                line.split('#').next().unwrap_or("").split_whitespace().collect();
             let understood = match words[..] {
                 [] => true,
                 ["mtu", port, mtu] => mtu.parse().is_ok_and(|mtu| router.set_mtu(port, mtu)),

@@ -157,7 +157,8 @@ impl Fib for Router {
     }
 
     fn addr_type(&self, addr: IpAddr, port: Option<PortId>) -> AddrType {
-        let elsewhere = |own: IpAddr| port.is_some_and(|port| address_of(port, Family::of(own)) != own);
+        let elsewhere =
+            |own: IpAddr| port.is_some_and(|port| address_of(port, Family::of(own)) != own);
         let kind = match addr {
             IpAddr::V4(addr) => addr_type_v4(addr),
             IpAddr::V6(addr) => addr_type_v6(addr),
@@ -419,7 +420,8 @@ mod tests {
     #[test]
     fn everything_passes_a_passage() {
         let passage = Passage::default();
-        for (src, dst) in [("127.0.0.1", "127.0.0.1"), ("10.0.1.2", "10.0.1.1"), ("::", "ff02::1")] {
+        for (src, dst) in [("127.0.0.1", "127.0.0.1"), ("10.0.1.2", "10.0.1.1"), ("::", "ff02::1")]
+        {
             let (src, dst) = (src.parse().unwrap(), dst.parse().unwrap());
             let query = RouteQuery { dst, src, in_port: Some(IN0), mark: 0 };
             assert_eq!(passage.route(&query), Route::Forward { port: OUT0, next_hop: dst });

@@ -9,12 +9,13 @@
 //! TYPE    = "[NEW]" | "[UPDATE]" | "[DESTROY]"
 //! ```
 //!
-//! The end of a flow carries its counters, the other events don't; it carries
-//! no time-out where less than a second was left (`ctnetlink_dump_timeout`).
+//! A message carries what `ctnetlink_conntrack_event` puts into it: the state
+//! when it changed, the counters at the end of a flow, and a time-out always but
+//! at an end with less than a second left.
 
 use std::fmt;
 
-use tidegate_engine::event::{Event, EventKind};
+use tidegate_engine::event::{Event, EventKind, EventMask};
 use tidegate_engine::flow::{Counter, Flow, Status};
 use tidegate_engine::tuple::{Direction, ZoneScope};
 
@@ -32,7 +33,7 @@ impl fmt::Display for Announcement<'_> {
         if let Some(seconds) = timeout(event) {
             write!(f, "{seconds} ")?;
         }
-        if let Some(state) = flow.proto.name() {
+        if let Some(state) = state(event) {
             write!(f, "{state} ")?;
         }
         self.fmt_direction(f, Direction::Original)?;
@@ -82,7 +83,7 @@ impl fmt::Display for CompactEvent<'_> {
         if let Some(seconds) = timeout(event) {
             write!(f, " t={seconds}")?;
         }
-        if let Some(state) = flow.proto.name() {
+        if let Some(state) = state(event) {
             write!(f, " {state}")?;
         }
         write!(f, " {}", TupleText(&flow.orig, Style::Tool))?;
@@ -130,6 +131,13 @@ fn fmt_assured_and_marks(f: &mut fmt::Formatter<'_>, flow: &Flow) -> fmt::Result
 fn timeout(event: &Event) -> Option<u64> {
     let seconds = event.flow.remaining(event.at).as_secs();
     (event.kind != EventKind::Destroy || seconds > 0).then_some(seconds)
+}
+
+/// The tracker's state, where the message carries it: when it changed, and at
+/// the end.
+fn state(event: &Event) -> Option<&'static str> {
+    let told = event.changes.contains(EventMask::PROTOINFO) || event.kind == EventKind::Destroy;
+    event.flow.proto.name().filter(|_| told)
 }
 
 /// Counters, where the message carries them.

@@ -1,7 +1,7 @@
 //! A datagram in one line, for people.
 //!
 //! ```text
-//! 10.0.1.2:1000 > 203.0.113.2:80 tcp [S] seq 1 ack 0 win 65535 len 0 ttl 64
+//! 10.0.1.2:1000 > 203.0.113.2:80 tcp [SYN] seq 1 ack 0 win 65535 len 0 ttl 64
 //! 203.0.113.9 > 203.0.113.1 icmp type 3 code 3 ttl 64 {203.0.113.1:40000 > 203.0.113.2:53 udp}
 //! ```
 
@@ -26,7 +26,9 @@ impl fmt::Display for PacketLine<'_> {
         Layers { datagram, headers: &headers }.fmt(f)?;
         write!(f, " ttl {}", ttl(datagram, headers.family))?;
         match quoted(&headers, datagram) {
-            Some((datagram, headers)) => write!(f, " {{{}}}", Layers { datagram, headers: &headers }),
+            Some((datagram, headers)) => {
+                write!(f, " {{{}}}", Layers { datagram, headers: &headers })
+            }
             None => Ok(()),
         }
     }

@@ -71,7 +71,7 @@ fn echo_reply(request: &[u8]) -> Option<Vec<u8>> {
 /// milliseconds since midnight.
 fn timestamp_reply(request: &[u8], now: Instant) -> Option<Vec<u8>> {
     let originate = request.get(icmp::HEADER_LEN..)?.first_chunk::<4>()?;
-    let today = (now.as_nanos() / 1_000_000 % MILLISECONDS_A_DAY) as u32;
+    let today = (now.nanos() / 1_000_000 % MILLISECONDS_A_DAY) as u32;
     let mut payload = request[..icmp::HEADER_LEN].to_vec();
     payload.extend_from_slice(originate);
     payload.extend_from_slice(&today.to_be_bytes());

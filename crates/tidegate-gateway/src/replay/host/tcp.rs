@@ -12,7 +12,8 @@ const ECN: u8 = 0x03;
 /// The reset that answers a segment to a closed port.
 pub(super) fn reset(question: &Question<'_>) -> Option<Answer> {
     let segment = Tcp::new(question.payload)?;
-    let header_is_whole = (tcp::HEADER_LEN..=question.payload.len()).contains(&segment.header_len());
+    let header_is_whole =
+        (tcp::HEADER_LEN..=question.payload.len()).contains(&segment.header_len());
     if !header_is_whole || segment.flags().contains(TcpFlags::RST) {
         return None;
     }

@@ -139,10 +139,7 @@ struct TcpRecord {
 impl TcpRecord {
     fn new(tcp: &Tcp) -> Self {
         let [orig, reply] = &tcp.seen;
-        Self {
-            wscale: [orig.scale, reply.scale],
-            flags: [orig.flags.bits(), reply.flags.bits()],
-        }
+        Self { wscale: [orig.scale, reply.scale], flags: [orig.flags.bits(), reply.flags.bits()] }
     }
 }
 
