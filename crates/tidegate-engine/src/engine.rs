@@ -163,12 +163,17 @@ impl Engine {
     /// # Errors
     /// The name is unknown, or the value is not of its kind; nothing changes.
     pub fn set(&mut self, key: &str, value: &str) -> Result<Setting, SysctlError> {
-        self.limits.set(key, value)
+        let buckets = self.limits.buckets;
+        let setting = self.limits.set(key, value)?;
+        if self.limits.buckets != buckets {
+            self.table.resize(self.limits.buckets);
+        }
+        Ok(setting)
     }
 
     /// Deletes the flow whose original tuple this is; whether there was one.
     pub fn delete(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> bool {
-        let found = self.table.lookup(now, tuple, zone.id_in(Direction::Original));
+        let found = self.table.lookup(now, tuple, zone);
         let Some((id, Direction::Original)) = found else { return false };
         self.table.kill(id, now, &mut self.events);
         self.table.bury();
@@ -231,7 +236,7 @@ impl Engine {
 
     /// The flow that has this tuple, and which of its directions it is.
     #[must_use]
-    pub fn find(&self, now: Instant, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
+    pub fn find(&self, now: Instant, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
         self.table.lookup(now, tuple, zone)
     }
 

@@ -1,1 +1,12 @@
 //! The deterministic world that tests live in.
+//!
+//! Holds the judge of the engine: [`corpus`] carries scenarios with what a Linux kernel did in
+//! them packet by packet, [`oracle`] compares a replay with that record, and [`captures`] brings
+//! in real traffic that nobody of this project wrote. [`example`] makes the capture that the README
+//! begins with. Nothing shipped depends on this crate.
+
+pub mod captures;
+pub mod corpus;
+pub mod example;
+pub mod oracle;
+pub mod traffic;

@@ -31,8 +31,11 @@ fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Z
     let mut below_max = false;
     for i in 0..=last_word {
         // Until an upper word is below the maximum the lower ones are bounded.
-        let (first, count) =
-            if below_max { (0, u32::MAX) } else { (min[i], max[i].wrapping_sub(min[i]).wrapping_add(1)) };
+        let (first, count) = if below_max {
+            (0, u32::MAX)
+        } else {
+            (min[i], max[i].wrapping_sub(min[i]).wrapping_add(1))
+        };
         chosen[i] = first.wrapping_add(scaled(hash, count));
         below_max |= chosen[i] != max[i];
         if !persistent {
@@ -44,7 +47,7 @@ fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Z
 
 /// Maps a hash evenly to 0..count (`reciprocal_scale`).
 fn scaled(hash: u32, count: u32) -> u32 {
-    (u64::from(hash) * u64::from(count) >> 32) as u32
+    ((u64::from(hash) * u64::from(count)) >> 32) as u32
 }
 
 fn words(addr: IpAddr) -> [u32; 4] {
@@ -77,7 +80,9 @@ fn jhash2(k: [u32; 4], salt: u32) -> u32 {
         }
     }
     a = a.wrapping_add(k[3]);
-    for (rotation, step) in [14, 11, 25, 16, 4, 14, 24].into_iter().enumerate().map(|(i, r)| (r, i % 3)) {
+    for (rotation, step) in
+        [14, 11, 25, 16, 4, 14, 24].into_iter().enumerate().map(|(i, r)| (r, i % 3))
+    {
         match step {
             0 => c = finish(c, b, rotation),
             1 => a = finish(a, c, rotation),

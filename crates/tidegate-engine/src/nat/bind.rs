@@ -53,10 +53,9 @@ impl Binder<'_> {
     /// same source is mapped already; another address; another port. Linux:
     /// `get_unique_tuple`.
     fn unique(&mut self, flow: &Flow, current: &Tuple, range: &NatRange, manip: Manip) -> Tuple {
-        if manip == Manip::Src && !range.random {
-            if let Some(tuple) = self.keep_source(flow, current, range) {
-                return tuple;
-            }
+        let keeps = manip == Manip::Src && !range.random;
+        if let Some(tuple) = keeps.then(|| self.keep_source(flow, current, range)).flatten() {
+            return tuple;
         }
         let mut tuple = *current;
         address::choose(&mut tuple, range, manip, flow.zone);
@@ -91,7 +90,8 @@ impl Binder<'_> {
             None => !self.is_taken(flow, tuple),
             Some(_) if range.base_port.is_some() => false,
             Some((min, max)) => {
-                port_in_range(tuple, manip, (min, max)) && (min == max || !self.is_taken(flow, tuple))
+                port_in_range(tuple, manip, (min, max))
+                    && (min == max || !self.is_taken(flow, tuple))
             }
         }
     }

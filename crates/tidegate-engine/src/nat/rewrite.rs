@@ -51,7 +51,9 @@ pub(crate) fn icmp_error(
     if !crate::track::checksum_is_right(headers, bytes.get(l4..len).ok_or(Untranslatable)?) {
         return Err(Untranslatable);
     }
-    if is_redirect(headers, bytes[l4]) && !flow.is(Status::NAT_DONE) | flow.status.intersects(Status::NAT) {
+    if is_redirect(headers, bytes[l4])
+        && !flow.is(Status::NAT_DONE) | flow.status.intersects(Status::NAT)
+    {
         return Err(Untranslatable);
     }
     if !manip.applies(flow, dir) {
@@ -110,7 +112,13 @@ fn set_address(bytes: &mut [u8], manip: Manip, addr: IpAddr) {
     }
 }
 
-fn upper_layer(segment: &mut [u8], proto: u8, target: &Tuple, manip: Manip, delta: Delta) -> Result {
+fn upper_layer(
+    segment: &mut [u8],
+    proto: u8,
+    target: &Tuple,
+    manip: Manip,
+    delta: Delta,
+) -> Result {
     match proto {
         proto::TCP => tcp(segment, target, manip, delta),
         proto::UDP => udp(segment, target, manip, delta),

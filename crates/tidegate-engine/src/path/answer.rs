@@ -220,7 +220,12 @@ fn tcp_datagram(src: IpAddr, dst: IpAddr, segment: &TcpRepr) -> Vec<u8> {
     bytes
 }
 
-fn icmp_datagram(t: &Transit<'_, '_>, src: Ipv4Addr, dst: Ipv4Addr, complaint: Complaint) -> Vec<u8> {
+fn icmp_datagram(
+    t: &Transit<'_, '_>,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    complaint: Complaint,
+) -> Vec<u8> {
     let quote = quote(t, ICMP_LIMIT - ipv4::HEADER_LEN - icmp::HEADER_LEN);
     let tos = Ipv4::new(&*t.packet.bytes).map_or(0, |ip| ip.tos());
     let tos = tos & 0x1e | PRECEDENCE_INTERNETCONTROL;
@@ -232,7 +237,12 @@ fn icmp_datagram(t: &Transit<'_, '_>, src: Ipv4Addr, dst: Ipv4Addr, complaint: C
     bytes
 }
 
-fn icmpv6_datagram(t: &Transit<'_, '_>, src: Ipv6Addr, dst: Ipv6Addr, complaint: Complaint) -> Vec<u8> {
+fn icmpv6_datagram(
+    t: &Transit<'_, '_>,
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    complaint: Complaint,
+) -> Vec<u8> {
     let quote = quote(t, ICMPV6_LIMIT - ipv6::HEADER_LEN - icmpv6::HEADER_LEN);
     let len = icmpv6::HEADER_LEN + quote.len();
     let (mut bytes, l4) = ipv6_datagram(src, dst, proto::ICMPV6, len);
@@ -264,7 +274,12 @@ fn ipv4_datagram(header: &Ipv4Repr) -> (Vec<u8>, usize) {
     (bytes, ipv4::HEADER_LEN)
 }
 
-fn ipv6_datagram(src: Ipv6Addr, dst: Ipv6Addr, next_header: u8, payload_len: usize) -> (Vec<u8>, usize) {
+fn ipv6_datagram(
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    next_header: u8,
+    payload_len: usize,
+) -> (Vec<u8>, usize) {
     let header = Ipv6Repr {
         src,
         dst,

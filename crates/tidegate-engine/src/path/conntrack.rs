@@ -15,11 +15,11 @@ use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
 use crate::packet::{CtInfo, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::ConfirmError;
+use crate::trace::{Observer, Step};
 use crate::track::icmp::IcmpClass;
 use crate::track::{
     IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, icmp, icmpv6, judge,
 };
-use crate::trace::{Observer, Step};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::DropReason;
 
@@ -57,7 +57,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         classify(&self.segment(t, Direction::Original, verify_checksum))
     }
 
-    fn segment<'a>(&'a self, t: &'a Transit<'_, '_>, dir: Direction, verify_checksum: bool) -> Segment<'a> {
+    fn segment<'a>(
+        &'a self,
+        t: &'a Transit<'_, '_>,
+        dir: Direction,
+        verify_checksum: bool,
+    ) -> Segment<'a> {
         Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -72,10 +77,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// that packet's sender; it may come from anywhere.
     fn relate(&mut self, t: &mut Transit<'_, '_>, quote: usize) {
         let message = t.headers.payload(t.packet.bytes);
-        let quoted = message.get(quote..).and_then(|quote| Some((quote, dissect_quoted(quote)?)));
-        let tuple = quoted.and_then(|(quote, headers)| tuple_of(quote, &headers)?.invert());
+        let tuple = message.get(quote..).and_then(quoted_tuple).and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
-        let found = tuple.and_then(|tuple| self.find(&tuple, zone.id_in(Direction::Original)));
+        let found = tuple.and_then(|tuple| self.find(&tuple, zone));
         let Some((id, dir)) = found else {
             return self.refuse_icmp(InvalidReason::IcmpUnrelated);
         };
@@ -107,7 +111,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
-            match self.find_in_zone(&tuple, zone) {
+            match self.find(&tuple, zone) {
                 Some((id, dir)) if self.judge_known(t, &tuple, id, dir, verify_checksum) => break,
                 Some(_) => {}
                 None => {
@@ -119,14 +123,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         Continue(())
     }
 
-    fn find_in_zone(&mut self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
-        let (orig, reply) = (zone.id_in(Direction::Original), zone.id_in(Direction::Reply));
-        let found = self.find(tuple, orig);
-        if found.is_none() && orig != reply { self.find(tuple, reply) } else { found }
-    }
-
     /// Looks a tuple up; a flow that has expired is put away on the way.
-    fn find(&mut self, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
+    fn find(&mut self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
         let engine = &mut *self.engine;
         engine.table.find_or_evict(self.now, tuple, zone, &mut engine.events)
     }
@@ -220,7 +218,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if max == 0 || engine.table.len() < max {
             return Continue(());
         }
-        let zone = zone.id_in(Direction::Original);
         let evicted = engine.table.early_drop(self.now, tuple, zone, &mut engine.events);
         if evicted > 0 {
             engine.stats.early_drop += evicted as u64;
@@ -280,12 +277,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 self.observer.note(|| Step::Confirmed);
                 Continue(id)
             }
-            Err((_, ConfirmError::Taken(..))) => {
+            Err(ConfirmError::Taken(..)) => {
                 engine.stats.drop += 1;
                 engine.stats.insert_failed += 1;
                 Break(DropReason::Clash)
             }
-            Err((_, ConfirmError::ChainTooLong)) => {
+            Err(ConfirmError::ChainTooLong) => {
                 engine.stats.chaintoolong += 1;
                 engine.stats.insert_failed += 1;
                 Break(DropReason::ChainTooLong)
@@ -293,14 +290,26 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
     }
 
-    fn tell(&mut self, tuple: Option<Tuple>, id: Option<FlowId>, after: &Tracked, remark: Option<Remark>) {
+    fn tell(
+        &mut self,
+        tuple: Option<Tuple>,
+        id: Option<FlowId>,
+        after: &Tracked,
+        remark: Option<Remark>,
+    ) {
         if O::WATCHES {
             let flow = id.and_then(|id| self.engine.table.flow(id)).cloned();
             self.tell_step(tuple, flow.as_ref(), flow.as_ref(), after.info(), remark);
         }
     }
 
-    fn tell_change(&mut self, tuple: &Tuple, before: Option<&Flow>, after: &Tracked, remark: Option<Remark>) {
+    fn tell_change(
+        &mut self,
+        tuple: &Tuple,
+        before: Option<&Flow>,
+        after: &Tracked,
+        remark: Option<Remark>,
+    ) {
         if O::WATCHES {
             let flow = match after {
                 Tracked::Draft(draft, _) => Some(draft.0.clone()),
@@ -344,6 +353,13 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
         Direction::Original if flow.is(Status::EXPECTED) => CtInfo::Related(dir),
         Direction::Original => CtInfo::New,
     }
+}
+
+/// The tuple of a quoted datagram; it may be cut off anywhere, so its own word
+/// on its length does not count.
+fn quoted_tuple(quote: &[u8]) -> Option<Tuple> {
+    let headers = dissect_quoted(quote)?;
+    tuple_of(quote, &Headers { len: quote.len(), ..headers })
 }
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.

@@ -47,7 +47,12 @@ pub(crate) struct Walk<'e, F, O> {
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
-    pub(crate) fn new(engine: &'e mut Engine, now: Instant, fib: &'e F, observer: &'e mut O) -> Self {
+    pub(crate) fn new(
+        engine: &'e mut Engine,
+        now: Instant,
+        fib: &'e F,
+        observer: &'e mut O,
+    ) -> Self {
         Self { engine, now, fib, observer, seen_as: None }
     }
 
@@ -82,7 +87,12 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.outcome(verdict, Some(tracked), packet)
     }
 
-    fn outcome(&mut self, verdict: Verdict, tracked: Option<Tracked>, packet: &Packet<'_>) -> Outcome {
+    fn outcome(
+        &mut self,
+        verdict: Verdict,
+        tracked: Option<Tracked>,
+        packet: &Packet<'_>,
+    ) -> Outcome {
         self.observer.note(|| Step::Verdict(verdict));
         let flow = match tracked {
             Some(Tracked::Flow(id, _)) => Some(id),
@@ -189,7 +199,10 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     }
 
     /// The way out for a packet of the host's own; `None`: it stays here.
-    fn route_own(&mut self, t: &mut Transit<'_, '_>) -> Passage<Option<(PortId, core::net::IpAddr)>> {
+    fn route_own(
+        &mut self,
+        t: &mut Transit<'_, '_>,
+    ) -> Passage<Option<(PortId, core::net::IpAddr)>> {
         match self.route(t) {
             Route::Forward { port, next_hop } => {
                 t.out_port = Some(port);

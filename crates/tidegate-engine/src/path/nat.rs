@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::ControlFlow::{Break, Continue};
 
-use tidegate_wire::proto;
+use tidegate_wire::{Headers, proto};
 
 use super::{NatAction, Passage, Ruling, TableKind, Walk, stage};
 use crate::engine::Engine;
@@ -20,6 +20,10 @@ use crate::rules::ast::Network;
 use crate::trace::{Observer, Step};
 use crate::tuple::Direction;
 use crate::verdict::DropReason;
+
+/// How a packet is rewritten: as one of the flow, or as an error about it.
+type Rewrite =
+    fn(&mut [u8], &mut Headers, &Flow, Manip, Direction) -> Result<(), rewrite::Untranslatable>;
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
     pub(super) fn nat(&mut self, t: &mut Transit<'_, '_>, hook: Hook) -> Passage {
@@ -61,9 +65,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let before = draft.0.reply;
         let Engine { table, events, rng, stats, .. } = &mut *self.engine;
         let mut binder = Binder { table, events, rng, found: &mut stats.found, now: self.now };
-        match range {
-            Some((manip, range)) => binder.bind(&mut draft.0, &range, manip),
-            None => {}
+        if let Some((manip, range)) = range {
+            binder.bind(&mut draft.0, &range, manip);
         }
         if !draft.0.is(manip.done_bit()) {
             binder.bind_null(&mut draft.0, manip);
@@ -77,7 +80,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     /// What a rule's target means for this packet. `None`: there is no address
     /// to translate to, and the packet is dropped.
-    fn range(&mut self, t: &mut Transit<'_, '_>, hook: Hook, action: NatAction) -> Option<(Manip, NatRange)> {
+    fn range(
+        &mut self,
+        t: &mut Transit<'_, '_>,
+        hook: Hook,
+        action: NatAction,
+    ) -> Option<(Manip, NatRange)> {
         match action {
             NatAction::Range(manip, range) => Some((manip, range)),
             NatAction::Masquerade(range) => self.masquerade(t, range),
@@ -140,13 +148,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         hook: Hook,
         manip: Manip,
         dir: Direction,
-        how: fn(
-            &mut [u8],
-            &mut tidegate_wire::Headers,
-            &Flow,
-            Manip,
-            Direction,
-        ) -> Result<(), rewrite::Untranslatable>,
+        how: Rewrite,
     ) -> Passage {
         let before = (t.headers.src, t.headers.dst);
         let mut headers = t.headers;

@@ -10,11 +10,11 @@
 
 /// A 128-bit secret, drawn by the embedder from the system's entropy; a replay passes a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SipKey(pub [u64; 2]);
+pub(crate) struct SipKey(pub(crate) [u64; 2]);
 
 impl SipKey {
     /// SipHash-1-3 of the `8 * N` bytes that `words` make up in little-endian order.
-    pub fn hash_words<const N: usize>(&self, words: [u64; N]) -> u64 {
+    pub(crate) fn hash_words<const N: usize>(&self, words: [u64; N]) -> u64 {
         let mut state = State::new(self.0);
         for word in words {
             state.absorb(word);
@@ -28,7 +28,7 @@ impl SipKey {
 /// The bucket, in `0..buckets`, that `hash` falls into: the upper half of the product of its upper
 /// 32 bits and `buckets`, as the kernel's `reciprocal_scale` computes it. `buckets` need not be a
 /// power of two; 0 gives 0.
-pub fn scale(hash: u64, buckets: u32) -> u32 {
+pub(crate) fn scale(hash: u64, buckets: u32) -> u32 {
     (((hash >> 32) * u64::from(buckets)) >> 32) as u32
 }
 

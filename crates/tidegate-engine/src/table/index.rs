@@ -10,12 +10,21 @@ use core::net::IpAddr;
 
 use super::hash::{SipKey, scale};
 use super::slab::{NIL, Slab};
-use crate::flow::FlowId;
-use crate::tuple::{Direction, Tuple};
+use crate::flow::{Flow, FlowId};
+use crate::tuple::{Direction, Tuple, Zone};
 
 pub(super) struct Index {
     key: SipKey,
     heads: Vec<u32>,
+}
+
+/// Where a tuple goes, and what is there already.
+pub(super) struct Place {
+    pub(super) bucket: u32,
+    /// The flow that has this tuple.
+    pub(super) taken: Option<(FlowId, Direction)>,
+    /// Nodes in the bucket.
+    pub(super) chain_len: u32,
 }
 
 fn node(slot: u32, dir: Direction) -> u32 {
@@ -40,20 +49,39 @@ impl Index {
         (bucket + step) % self.heads.len() as u32
     }
 
-    pub(super) fn find(&self, slab: &Slab, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
-        self.nodes(slab, self.bucket_of(tuple, zone)).find_map(|node| {
-            let (id, flow) = slab.at(node >> 1)?;
-            let dir = direction(node);
-            (flow.tuple(dir) == tuple && flow.zone.id_in(dir) == zone).then_some((id, dir))
-        })
+    /// The flow under this tuple in the bucket of zone number `zone_id`, whose
+    /// zone is the same as `zone` in the direction that it is found in.
+    pub(super) fn find(
+        &self,
+        slab: &Slab,
+        tuple: &Tuple,
+        zone: Zone,
+        zone_id: u16,
+    ) -> Option<(FlowId, Direction)> {
+        let bucket = self.bucket_of(tuple, zone_id);
+        self.nodes(slab, bucket).find_map(|node| matching(slab, node, tuple, zone))
     }
 
-    pub(super) fn chain_len(&self, slab: &Slab, tuple: &Tuple, zone: u16) -> u32 {
-        self.nodes(slab, self.bucket_of(tuple, zone)).count() as u32
+    /// Where a new flow's tuple of direction `dir` would go.
+    pub(super) fn place(&self, slab: &Slab, flow: &Flow, dir: Direction) -> Place {
+        let (tuple, zone_id) = (flow.tuple(dir), flow.zone.id_in(dir));
+        let bucket = self.bucket_of(tuple, zone_id);
+        let mut place = Place { bucket, taken: None, chain_len: 0 };
+        for node in self.nodes(slab, bucket) {
+            place.chain_len += 1;
+            if place.taken.is_none() {
+                place.taken = matching(slab, node, tuple, flow.zone);
+            }
+        }
+        place
     }
 
     /// The flows of a bucket; one with both tuples in it comes once.
-    pub(super) fn chain<'a>(&'a self, slab: &'a Slab, bucket: u32) -> impl Iterator<Item = FlowId> + 'a {
+    pub(super) fn chain<'a>(
+        &'a self,
+        slab: &'a Slab,
+        bucket: u32,
+    ) -> impl Iterator<Item = FlowId> + 'a {
         let mut seen: Vec<u32> = Vec::new();
         self.nodes(slab, bucket).filter_map(move |node| {
             let slot = node >> 1;
@@ -65,12 +93,10 @@ impl Index {
         })
     }
 
-    pub(super) fn link(&mut self, slab: &mut Slab, id: FlowId) {
-        for dir in [Direction::Original, Direction::Reply] {
-            let Some(bucket) = self.bucket_in(slab, id, dir) else { return };
-            let head = &mut self.heads[bucket as usize];
-            slab.links_mut(id.slot).next[dir.index()] = *head;
-            *head = node(id.slot, dir);
+    /// Links both nodes of a flow where [`Index::place`] said.
+    pub(super) fn link(&mut self, slab: &mut Slab, id: FlowId, buckets: [u32; 2]) {
+        for (dir, bucket) in [Direction::Original, Direction::Reply].into_iter().zip(buckets) {
+            self.push(slab, node(id.slot, dir), bucket);
         }
     }
 
@@ -96,15 +122,16 @@ impl Index {
         }
         self.heads = vec![NIL; buckets.max(1) as usize];
         for node in all.into_iter().rev() {
-            self.push(slab, node);
+            let Some((id, _)) = slab.at(node >> 1) else { continue };
+            if let Some(bucket) = self.bucket_in(slab, id, direction(node)) {
+                self.push(slab, node, bucket);
+            }
         }
     }
 
-    fn push(&mut self, slab: &mut Slab, node: u32) {
-        let Some((id, _)) = slab.at(node >> 1) else { return };
-        let Some(bucket) = self.bucket_in(slab, id, direction(node)) else { return };
+    fn push(&mut self, slab: &mut Slab, node: u32, bucket: u32) {
         let head = &mut self.heads[bucket as usize];
-        slab.links_mut(id.slot).next[direction(node).index()] = *head;
+        slab.links_mut(node >> 1).next[direction(node).index()] = *head;
         *head = node;
     }
 
@@ -120,6 +147,15 @@ impl Index {
             exists(slab.links(node >> 1).next[direction(*node).index()])
         })
     }
+}
+
+/// The flow of a node, if it has this tuple, and the same zone in the direction
+/// of the node.
+fn matching(slab: &Slab, node: u32, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+    let (id, flow) = slab.at(node >> 1)?;
+    let dir = direction(node);
+    let same = flow.tuple(dir) == tuple && flow.zone.id_in(dir) == zone.id_in(dir);
+    same.then_some((id, dir))
 }
 
 /// The keyed hash of a tuple in its zone.

@@ -11,11 +11,11 @@
 //! Where it differs from Linux: an expired flow leaves the table when the wheel
 //! says so, not when somebody stumbles over it, so that the count is exact.
 
-pub mod hash;
+pub(crate) mod hash;
 mod index;
 mod slab;
 mod sources;
-pub mod wheel;
+pub(crate) mod wheel;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ use crate::tuple::{Direction, Tuple, Zone};
 
 /// Why a draft could not enter the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfirmError {
+pub(crate) enum ConfirmError {
     /// One of its tuples belongs to this flow, in this direction.
     Taken(FlowId, Direction),
     /// A hash chain is longer than Linux allows.
@@ -42,7 +42,7 @@ pub enum ConfirmError {
 }
 
 /// All flows of one engine.
-pub struct FlowTable {
+pub(crate) struct FlowTable {
     slab: Slab,
     index: Index,
     sources: Sources,
@@ -61,7 +61,7 @@ const CHAIN_SPREAD: u32 = 30;
 
 impl FlowTable {
     /// An empty table with `nf_conntrack_buckets` buckets and a key of its own.
-    pub fn new(limits: &Limits, rng: &mut Rng, start: Instant) -> Self {
+    pub(crate) fn new(limits: &Limits, rng: &mut Rng, start: Instant) -> Self {
         let key = SipKey([rng.next_u64(), rng.next_u64()]);
         Self {
             slab: Slab::default(),
@@ -76,69 +76,77 @@ impl FlowTable {
     /// The flow that has this tuple in this zone, and in which direction.
     /// Expired flows are not found.
     #[must_use]
-    pub fn lookup(&self, now: Instant, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
-        self.index.find(&self.slab, tuple, zone).filter(|(id, _)| {
-            self.slab.flow(*id).is_some_and(|flow| !flow.is_expired(now))
-        })
+    pub(crate) fn lookup(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> Option<(FlowId, Direction)> {
+        self.find(tuple, zone).filter(|(id, _)| self.is_live(now, *id))
     }
 
     /// [`FlowTable::lookup`], which also puts a flow away that it finds expired.
-    pub fn find_or_evict(
+    pub(crate) fn find_or_evict(
         &mut self,
         now: Instant,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
-        let (id, dir) = self.index.find(&self.slab, tuple, zone)?;
-        if self.slab.flow(id)?.is_expired(now) {
-            self.kill(id, now, events);
-            return None;
+        let (id, dir) = self.find(tuple, zone)?;
+        if self.is_live(now, id) {
+            return Some((id, dir));
         }
-        Some((id, dir))
+        self.kill(id, now, events);
+        None
+    }
+
+    /// A zone of one direction is looked for under both of its numbers, because
+    /// nobody knows yet which way the packet goes. Linux: `resolve_normal_ct`.
+    fn find(&self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+        let [orig, reply] = [Direction::Original, Direction::Reply].map(|dir| zone.id_in(dir));
+        let found = self.index.find(&self.slab, tuple, zone, orig);
+        let again = || self.index.find(&self.slab, tuple, zone, reply);
+        if orig == reply { found } else { found.or_else(again) }
+    }
+
+    fn is_live(&self, now: Instant, id: FlowId) -> bool {
+        self.slab.flow(id).is_some_and(|flow| !flow.is_expired(now))
     }
 
     /// A flow, also one that was killed and is not buried yet.
     #[must_use]
-    pub fn flow(&self, id: FlowId) -> Option<&Flow> {
+    pub(crate) fn flow(&self, id: FlowId) -> Option<&Flow> {
         self.slab.flow(id)
     }
 
     /// See [`FlowTable::flow`].
-    pub fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+    pub(crate) fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
         self.slab.flow_mut(id)
     }
 
     /// How many flows are in the table.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// All flows in the table, in the order of their slots: a walk for dumps.
-    pub fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
         self.slab.iter().filter(|(_, flow)| !flow.is(Status::DYING))
     }
 
     /// Enters a draft under both tuples.
     ///
     /// # Errors
-    /// A tuple is taken, or a chain too long; the draft comes back unchanged.
-    pub fn confirm(
+    /// A tuple is taken, or a chain too long.
+    pub(crate) fn confirm(
         &mut self,
         now: Instant,
         mut draft: Draft,
         rng: &mut Rng,
-    ) -> Result<FlowId, (Draft, ConfirmError)> {
-        if let Err(error) = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD)) {
-            return Err((draft, error));
-        }
+    ) -> Result<FlowId, ConfirmError> {
+        let buckets = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
         let flow = &mut draft.0;
         flow.status |= Status::CONFIRMED;
         if let Some(lifetime) = &mut flow.lifetime {
@@ -146,24 +154,27 @@ impl FlowTable {
         }
         let deadline = flow.deadline;
         let id = self.slab.insert(draft.0);
-        self.index.link(&mut self.slab, id);
+        self.index.link(&mut self.slab, id, buckets);
         self.sources.link(&mut self.slab, id);
         self.wheel.arm(id.slot, deadline);
         self.len += 1;
         Ok(id)
     }
 
-    fn admit(&mut self, now: Instant, flow: &Flow, max_chain: u32) -> Result<(), ConfirmError> {
+    /// The buckets of both tuples, if nothing speaks against entering them.
+    fn admit(&self, now: Instant, flow: &Flow, max_chain: u32) -> Result<[u32; 2], ConfirmError> {
+        let mut buckets = [0; 2];
         for dir in [Direction::Original, Direction::Reply] {
-            let (tuple, zone) = (flow.tuple(dir), flow.zone.id_in(dir));
-            if let Some((id, dir)) = self.lookup(now, tuple, zone) {
+            let place = self.index.place(&self.slab, flow, dir);
+            if let Some((id, dir)) = place.taken.filter(|(id, _)| self.is_live(now, *id)) {
                 return Err(ConfirmError::Taken(id, dir));
             }
-            if self.index.chain_len(&self.slab, tuple, zone) > max_chain {
+            if place.chain_len > max_chain {
                 return Err(ConfirmError::ChainTooLong);
             }
+            buckets[dir.index()] = place.bucket;
         }
-        Ok(())
+        Ok(buckets)
     }
 
     /// Notes that a flow's deadline has moved closer than the wheel knows. A
@@ -176,7 +187,7 @@ impl FlowTable {
     }
 
     /// Takes a flow out of the table and announces it.
-    pub fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
+    pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
         let Some(flow) = self.slab.flow_mut(id) else { return };
         if flow.is(Status::DYING) {
             return;
@@ -194,14 +205,14 @@ impl FlowTable {
     }
 
     /// Frees the slots of the flows that were killed.
-    pub fn bury(&mut self) {
+    pub(crate) fn bury(&mut self) {
         for id in self.graveyard.drain(..) {
             self.slab.remove(id);
         }
     }
 
     /// The next flow whose deadline has passed.
-    pub fn next_expired(&mut self, now: Instant) -> Option<FlowId> {
+    pub(crate) fn next_expired(&mut self, now: Instant) -> Option<FlowId> {
         while let Some(slot) = self.wheel.pop_due(now) {
             let Some((id, flow)) = self.slab.at(slot) else { continue };
             if flow.is_expired(now) {
@@ -214,7 +225,7 @@ impl FlowTable {
 
     /// A time not later than the first deadline.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.wheel.next_due()
     }
 
@@ -224,26 +235,34 @@ impl FlowTable {
     /// the same conversation, and confirmation sorts that out. Linux:
     /// `nf_conntrack_tuple_taken`.
     #[must_use]
-    pub fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
-        self.lookup(now, reply, own.zone.id_in(Direction::Reply)).is_some_and(|(id, _)| {
-            self.slab.flow(id).is_some_and(|other| {
-                let original = Direction::Original;
+    pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
+        let original = Direction::Original;
+        self.index
+            .find(&self.slab, reply, own.zone, own.zone.id_in(Direction::Reply))
+            .and_then(|(id, _)| self.slab.flow(id))
+            .filter(|other| !other.is_expired(now))
+            .is_some_and(|other| {
                 other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
             })
-        })
     }
 
     /// Flows of the same source (protocol, address, port and zone) whose source
     /// translation is decided, newest first.
-    pub fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = &Flow> {
+    pub(crate) fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = &Flow> {
         self.sources.iter(&self.slab, *tuple, zone)
     }
 
     /// Makes room the way Linux does: every flow that is not assured in the
     /// first of eight buckets that holds one, from the new flow's bucket on.
     /// How many went.
-    pub fn early_drop(&mut self, now: Instant, tuple: &Tuple, zone: u16, events: &mut EventQueue) -> usize {
-        let first = self.index.bucket_of(tuple, zone);
+    pub(crate) fn early_drop(
+        &mut self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+        events: &mut EventQueue,
+    ) -> usize {
+        let first = self.index.bucket_of(tuple, zone.id_in(Direction::Original));
         for step in 0..EVICTION_RANGE {
             let victims: alloc::vec::Vec<FlowId> = self
                 .index
@@ -261,7 +280,7 @@ impl FlowTable {
     }
 
     /// Changes the number of buckets; every entry is filed anew.
-    pub fn resize(&mut self, buckets: u32) {
+    pub(crate) fn resize(&mut self, buckets: u32) {
         self.index.resize(&mut self.slab, buckets);
     }
 }

@@ -43,7 +43,7 @@ use crate::time::Instant;
 
 /// Timers by slot index; see the module's documentation.
 #[derive(Clone, Debug)]
-pub struct Wheel {
+pub(crate) struct Wheel {
     /// No filed timer is earlier than this, but for those that were overdue when they were armed.
     cursor: u64,
     /// Bit L: level L has a timer.
@@ -80,7 +80,7 @@ struct Node {
 impl Wheel {
     /// An empty wheel whose cursor stands at `start`, the earliest time the caller means to speak
     /// of.
-    pub fn new(start: Instant) -> Self {
+    pub(crate) fn new(start: Instant) -> Self {
         Self {
             cursor: start.nanos(),
             levels: 0,
@@ -94,7 +94,7 @@ impl Wheel {
     /// growth of the node array when `slot` is higher than any before. A time in the past is due at
     /// once. `slot` must be below `u32::MAX`, and should be dense: memory goes with the highest
     /// one.
-    pub fn arm(&mut self, slot: u32, at: Instant) {
+    pub(crate) fn arm(&mut self, slot: u32, at: Instant) {
         debug_assert_ne!(slot, NIL);
         if slot as usize >= self.nodes.len() {
             self.nodes.resize(slot as usize + 1, Node::IDLE);
@@ -105,14 +105,14 @@ impl Wheel {
     }
 
     /// Takes `slot` out of the wheel; nothing happens when it is not armed. O(1).
-    pub fn disarm(&mut self, slot: u32) {
+    pub(crate) fn disarm(&mut self, slot: u32) {
         if (slot as usize) < self.nodes.len() {
             self.unlink(slot);
         }
     }
 
     /// The time `slot` was armed for, if it is armed.
-    pub fn armed(&self, slot: u32) -> Option<Instant> {
+    pub(crate) fn armed(&self, slot: u32) -> Option<Instant> {
         let node = self.nodes.get(slot as usize)?;
         node.bucket.map(|_| Instant::from_nanos(node.at))
     }
@@ -123,7 +123,7 @@ impl Wheel {
     /// cursor's), but maybe earlier, as it is the start of the earliest bucket. A caller who sleeps
     /// until then and finds nothing due learns a closer bound; at most ten such wakes precede any
     /// one timer. O(1).
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         self.earliest().map(|bucket| Instant::from_nanos(self.start_of(bucket)))
     }
 
@@ -132,7 +132,7 @@ impl Wheel {
     ///
     /// Never a slot whose time is still ahead. Time does not run backwards: a `now` before the
     /// latest one counts as the latest.
-    pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         let now = now.nanos().max(self.cursor);
         while let Some(bucket) = self.earliest() {
             let start = self.start_of(bucket);

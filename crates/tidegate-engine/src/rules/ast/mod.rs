@@ -240,7 +240,9 @@ impl Network {
     /// The length of the mask's prefix; `None` if the mask has holes.
     pub fn prefix_len(&self) -> Option<u32> {
         let (ones, zeros, width) = match self.mask {
-            IpAddr::V4(mask) => (mask.to_bits().leading_ones(), mask.to_bits().trailing_zeros(), 32),
+            IpAddr::V4(mask) => {
+                (mask.to_bits().leading_ones(), mask.to_bits().trailing_zeros(), 32)
+            }
             IpAddr::V6(mask) => {
                 (mask.to_bits().leading_ones(), mask.to_bits().trailing_zeros(), 128)
             }

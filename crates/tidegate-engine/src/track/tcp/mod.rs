@@ -59,7 +59,12 @@ fn open(view: &SegmentView<'_>, limits: &Limits) -> Result<Tcp, InvalidReason> {
     }
 }
 
-fn advance(tcp: &mut Tcp, flow: &mut Flow, segment: &Segment<'_>, view: &SegmentView<'_>) -> Judgement {
+fn advance(
+    tcp: &mut Tcp,
+    flow: &mut Flow,
+    segment: &Segment<'_>,
+    view: &SegmentView<'_>,
+) -> Judgement {
     let next = match tcp.examine(flow.status, segment, view) {
         Next::Decided(judgement) => return judgement,
         Next::Within(next) => next,
@@ -179,8 +184,7 @@ impl Tcp {
         opener.scale = last.scale;
         opener.flags = last.flags;
         let answerer = self.peer_mut(dir);
-        *answerer =
-            Peer { flags: answerer.flags & PeerFlags::BE_LIBERAL, ..Peer::default() };
+        *answerer = Peer { flags: answerer.flags & PeerFlags::BE_LIBERAL, ..Peer::default() };
     }
 
     fn remember_ignored(&mut self, dir: Direction, view: &SegmentView<'_>) {
@@ -200,7 +204,10 @@ impl Tcp {
                 last.flags.insert(PeerFlags::CHALLENGE_ACK);
             }
         }
-        if self.state == TcpState::SynSent && view.kind == SegmentKind::Ack && dir == Direction::Reply {
+        if self.state == TcpState::SynSent
+            && view.kind == SegmentKind::Ack
+            && dir == Direction::Reply
+        {
             self.last.ack = view.tcp.ack();
         }
     }

@@ -77,7 +77,12 @@ impl Tcp {
     }
 
     /// A reset that answers a SYN or an ACK which we let through as ignored.
-    fn answers_what_was_ignored(&self, status: Status, dir: Direction, view: &SegmentView<'_>) -> bool {
+    fn answers_what_was_ignored(
+        &self,
+        status: Status,
+        dir: Direction,
+        view: &SegmentView<'_>,
+    ) -> bool {
         let last = &self.last;
         let syn = status.contains(Status::SEEN_REPLY)
             && last.kind == Some(SegmentKind::Syn)

@@ -57,7 +57,8 @@ pub(super) fn check<'a>(segment: &Segment<'a>) -> Result<SegmentView<'a>, Invali
     }
     let flags = tcp.flags();
     let kind = classify(flags).ok_or(InvalidReason::TcpFlags)?;
-    let syn_fin = u32::from(flags.contains(TcpFlags::SYN)) + u32::from(flags.contains(TcpFlags::FIN));
+    let syn_fin =
+        u32::from(flags.contains(TcpFlags::SYN)) + u32::from(flags.contains(TcpFlags::FIN));
     let end = tcp.seq() + (payload.len() - header_len) as u32 + syn_fin;
     Ok(SegmentView { tcp, flags, kind, end })
 }
