@@ -1,1 +1,15 @@
-//! All I/O.
+//! All I/O around the engine, as a library: what reads packets, answers its
+//! questions about the world, and writes down what it decided.
+//!
+//! - [`replay`]: a recorded capture goes through an engine under the capture's
+//!   own clock;
+//! - [`text`]: flows and events in the words of `/proc/net/nf_conntrack` and
+//!   conntrack(8);
+//! - [`clock`]: the one place where the machine's time is read.
+//!
+//! This crate never decides what becomes of a packet, and looks into a
+//! tracker's state only to print it.
+
+pub mod clock;
+pub mod replay;
+pub mod text;

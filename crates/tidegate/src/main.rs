@@ -1,2 +1,51 @@
-//! The one program.
-fn main() {}
+//! `tidegate`, the one program.
+//!
+//! `flags` says what can be asked, `cmd` does it, `render` puts results into
+//! words, `message` speaks to the user. Data goes to stdout, talk to stderr. The
+//! exit status is decided here and nowhere else: 0 if all is well, 1 if a file
+//! is at fault, 2 if the command line is. A reader who has seen enough and
+//! closes the pipe is no error.
+
+mod cmd;
+mod flags;
+mod message;
+mod progress;
+mod render;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cmd::Failure;
+use crate::flags::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Replay(args) => cmd::replay::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return ExitCode::SUCCESS;
+        }
+        Failure::Output(error) => message::error(format_args!("stdout: {error}")),
+        Failure::Input(faults) => {
+            for fault in faults {
+                message::error(fault);
+            }
+        }
+        Failure::Usage(what) => {
+            message::error(what);
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::from(1)
+}

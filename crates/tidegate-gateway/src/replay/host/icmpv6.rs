@@ -1,0 +1,99 @@
+//! ICMPv6: echo, neighbour advertisement, and the errors that the host owes
+//! (RFC 4443, RFC 4861). Linux: `icmpv6_rcv`, `icmp6_send`, `ndisc_recv_ns`.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tidegate_engine::fib::Fib;
+use tidegate_wire::packet::{Icmpv6, Ipv6, icmpv6, ipv6};
+use tidegate_wire::{Family, proto};
+
+use super::{Answer, Question};
+
+/// An error fills at most the smallest MTU (RFC 4443 section 2.4 c).
+const MAX_ERROR: usize = 1280;
+const PORT_UNREACHABLE: u8 = 4;
+const UNKNOWN_NEXT_HEADER: u8 = 1;
+/// Neighbour discovery is for the link alone (RFC 4861 section 7.1.1).
+const ON_LINK_HOP_LIMIT: u8 = 255;
+/// Router and Solicited (RFC 4861 section 4.4).
+const ROUTER_SOLICITED: u32 = 0xc000_0000;
+/// Where the IPv6 header names what follows it.
+const NEXT_HEADER_FIELD: usize = 6;
+
+/// The answer to an echo request or a neighbour solicitation.
+pub(super) fn answer(question: &Question<'_>) -> Option<Answer> {
+    let message = Icmpv6::new(question.payload)?;
+    if !question.sum_is_right(question.payload) {
+        return None;
+    }
+    match message.kind() {
+        icmpv6::ECHO_REQUEST => echo_reply(question),
+        icmpv6::NEIGHBOUR_SOLICITATION => advertisement(question),
+        _ => None,
+    }
+}
+
+/// The error for a port that nobody listens on, quoting `datagram`.
+pub(super) fn port_unreachable(question: &Question<'_>, datagram: &[u8]) -> Option<Answer> {
+    error(question, [icmpv6::UNREACHABLE, PORT_UNREACHABLE], 0, datagram)
+}
+
+/// The error for a protocol that nobody serves: it points at the field that
+/// named it.
+pub(super) fn unknown_next_header(question: &Question<'_>) -> Option<Answer> {
+    let header = Ipv6::new(question.datagram)?;
+    let pointer = header.extensions().last().map_or(NEXT_HEADER_FIELD, |extension| extension.at);
+    let kind = [icmpv6::PARAMETER_PROBLEM, UNKNOWN_NEXT_HEADER];
+    error(question, kind, pointer as u32, question.datagram)
+}
+
+fn error(question: &Question<'_>, kind: [u8; 2], rest: u32, datagram: &[u8]) -> Option<Answer> {
+    let IpAddr::V6(sender) = question.headers.src else { return None };
+    if question.headers.dst.is_multicast() || sender.is_unspecified() {
+        return None;
+    }
+    let room = MAX_ERROR - ipv6::HEADER_LEN - icmpv6::HEADER_LEN;
+    let mut payload = vec![0; icmpv6::HEADER_LEN];
+    payload.extend_from_slice(&datagram[..datagram.len().min(room)]);
+    let mut message = Icmpv6::new(&mut payload[..])?;
+    message.set_kind(kind[0]);
+    message.set_code(kind[1]);
+    message.set_rest(rest);
+    Some(sealed(question, payload))
+}
+
+/// Everything but the type stays as it was.
+fn echo_reply(question: &Question<'_>) -> Option<Answer> {
+    let mut payload = question.payload.to_vec();
+    Icmpv6::new(&mut payload[..])?.set_kind(icmpv6::ECHO_REPLY);
+    let traffic_class = question.traffic_class();
+    Some(Answer { traffic_class, ..sealed(question, payload) })
+}
+
+/// Answers a solicitation that was sent to the host alone. Those to its
+/// solicited-node group never get here, because ports without ARP do not join.
+fn advertisement(question: &Question<'_>) -> Option<Answer> {
+    let target = question.payload.get(icmpv6::HEADER_LEN..)?.first_chunk::<16>()?;
+    let asked = IpAddr::V6(Ipv6Addr::from(*target));
+    let header = Ipv6::new(question.datagram)?;
+    let on_link = header.hop_limit() == ON_LINK_HOP_LIMIT && question.payload[1] == 0;
+    let own = question.world.primary_address(question.in_port, Family::V6) == Some(asked);
+    if !on_link || !own || !question.to_host_alone || header.src().is_unspecified() {
+        return None;
+    }
+    let mut payload = vec![0; icmpv6::HEADER_LEN];
+    payload.extend_from_slice(target);
+    let mut message = Icmpv6::new(&mut payload[..])?;
+    message.set_kind(icmpv6::NEIGHBOUR_ADVERTISEMENT);
+    message.set_rest(ROUTER_SOLICITED);
+    let question = Question { own: asked, ..*question };
+    Some(Answer { hop_limit: ON_LINK_HOP_LIMIT, ..sealed(&question, payload) })
+}
+
+/// The answer with its checksum filled in.
+fn sealed(question: &Question<'_>, mut payload: Vec<u8>) -> Answer {
+    if let Some(mut message) = Icmpv6::new(&mut payload[..]) {
+        message.fill_checksum(question.own, question.headers.src);
+    }
+    question.answer(proto::ICMPV6, payload)
+}

@@ -1,0 +1,55 @@
+//! TCP: every port is closed, so every segment but a reset gets a reset
+//! (RFC 9293 section 3.10.7.1). Linux: `tcp_v4_send_reset`, `tcp_v6_send_reset`.
+
+use tidegate_wire::packet::{Tcp, TcpFlags, TcpRepr, tcp};
+use tidegate_wire::{SeqNum, proto};
+
+use super::{Answer, Question};
+
+/// The ECN bits of a traffic class, which a reset does not copy.
+const ECN: u8 = 0x03;
+
+/// The reset that answers a segment to a closed port.
+pub(super) fn reset(question: &Question<'_>) -> Option<Answer> {
+    let segment = Tcp::new(question.payload)?;
+    let header_is_whole =
+        (tcp::HEADER_LEN..=question.payload.len()).contains(&segment.header_len());
+    if !header_is_whole || segment.flags().contains(TcpFlags::RST) {
+        return None;
+    }
+    if !question.to_host_alone || !question.sum_is_right(question.payload) {
+        return None;
+    }
+    let mut payload = vec![0; tcp::HEADER_LEN];
+    reset_to(&segment, question.payload.len()).emit(&mut payload);
+    Tcp::new(&mut payload[..])?.fill_checksum(question.own, question.headers.src);
+    let answer = question.answer(proto::TCP, payload);
+    let traffic_class = question.traffic_class() & !ECN;
+    Some(Answer { traffic_class, dont_fragment: true, ..answer })
+}
+
+/// A reset takes its sequence number from the segment's acknowledgement; where
+/// there is none it acknowledges what the segment occupies, from zero.
+fn reset_to(segment: &Tcp<&[u8]>, len: usize) -> TcpRepr {
+    let flags = segment.flags();
+    let (seq, ack, extra) = if flags.contains(TcpFlags::ACK) {
+        (segment.ack(), SeqNum(0), TcpFlags::empty())
+    } else {
+        (SeqNum(0), segment.seq() + occupied(segment, len), TcpFlags::ACK)
+    };
+    TcpRepr {
+        src_port: segment.dst_port(),
+        dst_port: segment.src_port(),
+        seq,
+        ack,
+        flags: TcpFlags::RST | extra,
+        window: 0,
+    }
+}
+
+/// How much of the sequence space the segment takes.
+fn occupied(segment: &Tcp<&[u8]>, len: usize) -> u32 {
+    let controls = [TcpFlags::SYN, TcpFlags::FIN];
+    let controls = controls.iter().filter(|flag| segment.flags().contains(**flag)).count();
+    (len - segment.header_len() + controls) as u32
+}

@@ -1,0 +1,184 @@
+//! A flow as a JSON object: the `ct` of the scenario format.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use tidegate_engine::flow::{Counter, Flow, Status};
+use tidegate_engine::time::Instant;
+use tidegate_engine::track::{ProtoState, Tcp};
+use tidegate_engine::tuple::{Tuple, ZoneScope};
+use tidegate_wire::proto;
+
+use crate::text::l4_name;
+
+/// A flow at an instant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FlowRecord {
+    l3: &'static str,
+    l4: &'static str,
+    l4num: u8,
+    orig: TupleRecord,
+    reply: TupleRecord,
+    status: Vec<&'static str>,
+    timeout: u64,
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<TcpRecord>,
+    mark: u32,
+    zone: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_orig: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_reply: Option<u16>,
+    /// Helpers are not served yet.
+    helper: Option<&'static str>,
+    /// Without helpers no flow has a master.
+    master: Option<TupleRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acct: Option<AcctRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tstamp: Option<LifetimeRecord>,
+}
+
+impl FlowRecord {
+    /// The record of `flow` as it is at `now`.
+    #[must_use]
+    pub fn new(flow: &Flow, now: Instant) -> Self {
+        let zone = |scope| (flow.zone.scope == scope).then_some(flow.zone.id);
+        Self {
+            l3: flow.orig.family().name(),
+            l4: l4_name(flow.orig.proto),
+            l4num: flow.orig.proto,
+            orig: TupleRecord::new(&flow.orig),
+            reply: TupleRecord::new(&flow.reply),
+            status: status_names(flow.status),
+            timeout: flow.remaining(now).as_secs(),
+            state: flow.proto.name(),
+            tcp: match &flow.proto {
+                ProtoState::Tcp(tcp) => Some(TcpRecord::new(tcp)),
+                _ => None,
+            },
+            mark: flow.mark,
+            zone: zone(ZoneScope::Both).unwrap_or(0),
+            zone_orig: zone(ZoneScope::Original),
+            zone_reply: zone(ZoneScope::Reply),
+            helper: None,
+            master: None,
+            acct: flow.acct.map(AcctRecord::new),
+            tstamp: flow.lifetime.map(|lifetime| LifetimeRecord {
+                start: lifetime.start.is_some(),
+                stop: lifetime.stop.is_some(),
+            }),
+        }
+    }
+
+    /// Whether an answer was seen.
+    pub(super) fn is_replied(&self) -> bool {
+        self.status.contains(&"SEEN_REPLY")
+    }
+
+    /// Whether it changed otherwise than by ageing. Whole seconds may round
+    /// differently from one look to the next.
+    pub(super) fn differs_from(&self, earlier: &Self) -> bool {
+        let aged = Self { timeout: earlier.timeout, ..self.clone() };
+        let ageing = self.timeout <= earlier.timeout && earlier.timeout - self.timeout < 2;
+        aged != *earlier || !ageing
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct TupleRecord {
+    src: IpAddr,
+    dst: IpAddr,
+    #[serde(flatten)]
+    words: Words,
+}
+
+/// What a protocol adds to the addresses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Words {
+    Ports {
+        sport: u16,
+        dport: u16,
+    },
+    Keys {
+        srckey: u16,
+        dstkey: u16,
+    },
+    Icmp {
+        #[serde(rename = "type")]
+        kind: u8,
+        code: u8,
+        id: u16,
+    },
+    None {},
+}
+
+impl TupleRecord {
+    fn new(tuple: &Tuple) -> Self {
+        let words = match tuple.proto {
+            proto::ICMP | proto::ICMPV6 => {
+                let (kind, code) = (tuple.icmp_type(), tuple.icmp_code());
+                Words::Icmp { kind, code, id: tuple.sport }
+            }
+            proto::GRE => Words::Keys { srckey: tuple.sport, dstkey: tuple.dport },
+            _ if tuple.has_ports() => Words::Ports { sport: tuple.sport, dport: tuple.dport },
+            _ => Words::None {},
+        };
+        Self { src: tuple.src, dst: tuple.dst, words }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct TcpRecord {
+    wscale: [u8; 2],
+    flags: [u8; 2],
+}
+
+impl TcpRecord {
+    fn new(tcp: &Tcp) -> Self {
+        let [orig, reply] = &tcp.seen;
+        Self { wscale: [orig.scale, reply.scale], flags: [orig.flags.bits(), reply.flags.bits()] }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct AcctRecord {
+    orig: [u64; 2],
+    reply: [u64; 2],
+}
+
+impl AcctRecord {
+    fn new(acct: [Counter; 2]) -> Self {
+        let [orig, reply] = acct.map(|counter| [counter.packets, counter.bytes]);
+        Self { orig, reply }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct LifetimeRecord {
+    start: bool,
+    stop: bool,
+}
+
+fn status_names(status: Status) -> Vec<&'static str> {
+    let names = STATUS_NAMES.iter().filter(|(bit, _)| status.contains(*bit));
+    names.map(|(_, name)| *name).collect()
+}
+
+const STATUS_NAMES: [(Status, &str); 13] = [
+    (Status::EXPECTED, "EXPECTED"),
+    (Status::SEEN_REPLY, "SEEN_REPLY"),
+    (Status::ASSURED, "ASSURED"),
+    (Status::CONFIRMED, "CONFIRMED"),
+    (Status::SRC_NAT, "SRC_NAT"),
+    (Status::DST_NAT, "DST_NAT"),
+    (Status::SEQ_ADJUST, "SEQ_ADJUST"),
+    (Status::SRC_NAT_DONE, "SRC_NAT_DONE"),
+    (Status::DST_NAT_DONE, "DST_NAT_DONE"),
+    (Status::DYING, "DYING"),
+    (Status::FIXED_TIMEOUT, "FIXED_TIMEOUT"),
+    (Status::NAT_CLASH, "NAT_CLASH"),
+    (Status::HELPER, "HELPER"),
+];

@@ -1,0 +1,422 @@
+//! The replay itself: a clock, an engine, and the packets between them.
+//!
+//! Each packet is two calls. [`Replay::arrive`] reads the next frame and moves
+//! the clock to it: flows expire and the operator's actions are done.
+//! [`Replay::pass`] sends it through the engine, and, if it was for the router
+//! itself, the host's answer as well. After the last one [`Replay::finish`]
+//! does what remains of the actions. Events are handed over as they happen,
+//! lines of the log and what left are there until the next call.
+//!
+//! The clock is the capture's: the first packet comes at [`START`], and a frame
+//! that is older than the one before it comes at the same time as that.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::iter::Peekable;
+use std::time::Duration;
+use std::vec;
+
+use tidegate_engine::event::Event;
+use tidegate_engine::fib::{Fib, PortId};
+use tidegate_engine::flow::FlowId;
+use tidegate_engine::packet::Packet;
+use tidegate_engine::rules::Ruleset;
+use tidegate_engine::time::Instant;
+use tidegate_engine::trace::Trace;
+use tidegate_engine::tuple::{Tuple, Zone, ZoneScope};
+use tidegate_engine::verdict::Verdict;
+use tidegate_engine::{Engine, Outcome, Settings};
+use tidegate_wire::Family;
+use tidegate_wire::pcap::Capture;
+
+use super::control::{Action, Control, Target, l4_number};
+use super::fault::{Cause, Fault};
+use super::host::Host;
+use super::ingress::Ingress;
+use super::outbox::{Origin, Outbox};
+use super::patch::Patches;
+use super::scenario::Scenario;
+use super::topology::World;
+
+/// When the first packet comes, by the engine's clock.
+pub const START: Instant = Instant::from_nanos(3_600_000_000_000);
+/// Port choices of a replay are always the same.
+const SEED: u64 = 0x7469_6465_6761_7465;
+/// How many events a caller who wants them may be behind.
+const EVENT_BACKLOG: usize = 65_536;
+/// Flows that expire between two looks at the events.
+const EXPIRY_BUDGET: usize = 4096;
+
+/// A packet that has come in and not yet gone through the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Its number, from 0.
+    pub index: u64,
+    /// When.
+    pub at: Instant,
+    /// By which port.
+    pub port: PortId,
+    /// Length of its datagram, in bytes.
+    pub len: usize,
+    /// Whether there is an IP datagram in it.
+    pub is_ip: bool,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    /// What the engine said; `None` for a frame without an IP datagram.
+    pub outcome: Option<Outcome>,
+    /// Whether a REJECT rule answered it.
+    pub is_answered: bool,
+}
+
+/// A scenario in motion.
+pub struct Replay {
+    name: String,
+    is_recorded: bool,
+    engine: Engine,
+    world: World,
+    host: Host,
+    capture: Capture<Box<dyn Read>>,
+    capture_file: String,
+    clock: Clock,
+    /// Packets so far.
+    arrived: u64,
+    controls: Peekable<vec::IntoIter<Control>>,
+    controls_file: String,
+    later_rules: BTreeMap<(u8, String), Ruleset>,
+    patches: Patches,
+    families: Vec<Family>,
+    ingress: Ingress,
+    outbox: Outbox,
+    log: Vec<String>,
+}
+
+impl Replay {
+    /// Sets a scenario up. Events are only made if the caller wants them.
+    #[must_use]
+    pub fn new(scenario: Scenario, wants_events: bool) -> Self {
+        let event_backlog = if wants_events { EVENT_BACKLOG } else { 0 };
+        let limits = scenario.limits;
+        let mut engine = Engine::new(Settings { limits, seed: SEED, event_backlog, start: START });
+        for (_, rules) in &scenario.rules {
+            engine.replace_rules(rules);
+        }
+        Self {
+            name: scenario.name,
+            is_recorded: scenario.is_recorded,
+            engine,
+            world: scenario.world,
+            host: Host::default(),
+            capture: scenario.capture,
+            capture_file: scenario.capture_file,
+            clock: Clock { first: None, now: START },
+            arrived: 0,
+            controls: scenario.controls.into_iter().peekable(),
+            controls_file: scenario.controls_file,
+            later_rules: scenario.later_rules,
+            patches: scenario.patches,
+            families: scenario.rules.iter().map(|(family, _)| *family).collect(),
+            ingress: Ingress::default(),
+            outbox: Outbox::default(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Reads the next frame and lets time pass until it comes; `None` after the
+    /// last one.
+    ///
+    /// # Errors
+    /// The capture is damaged, or an action or patch can't be done. Everything
+    /// before it stands.
+    pub fn arrive(&mut self, hear: &mut impl FnMut(Event)) -> Result<Option<Arrival>, Fault> {
+        let frame = match self.capture.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(Fault::of(&self.capture_file, Cause::Capture(error))),
+        };
+        let at = self.clock.frame_at(frame.time);
+        self.ingress.take(&frame, &self.world);
+        let index = self.arrived;
+        self.arrived += 1;
+        self.expire(hear);
+        while let Some(control) = self.controls.next_if(|control| control.before <= index) {
+            self.obey(&control.action, hear)?;
+        }
+        self.patches.apply(index, self.ingress.bytes_mut())?;
+        let (port, len) = (self.ingress.port(), self.ingress.datagram().len());
+        Ok(Some(Arrival { index, at, port, len, is_ip: self.ingress.is_ip() }))
+    }
+
+    /// Sends the packet that arrived last through the engine.
+    pub fn pass(&mut self, hear: &mut impl FnMut(Event)) -> Passed {
+        self.go(hear, |engine, now, packet, world| engine.process(now, packet, world))
+    }
+
+    /// As [`Replay::pass`], telling every step.
+    pub fn pass_traced(&mut self, hear: &mut impl FnMut(Event), trace: &mut Trace) -> Passed {
+        self.go(hear, |engine, now, packet, world| engine.process_traced(now, packet, world, trace))
+    }
+
+    /// Lets time pass until the end of the recording and does what remains to be
+    /// done.
+    ///
+    /// # Errors
+    /// An action can't be done.
+    pub fn finish(&mut self, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
+        while let Some(control) = self.controls.next() {
+            if let Some(due) = control.due() {
+                self.clock.pass_until(START + due);
+            }
+            self.expire(hear);
+            self.obey(&control.action, hear)?;
+        }
+        Ok(())
+    }
+
+    /// The scenario's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is of the scenario format, not a plain capture.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
+    /// The engine as it is now.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The world that the engine is told of.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The families whose rules the scenario brought.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// The present, by the engine's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now
+    }
+
+    /// Nanoseconds since 1970 of an instant, by the capture's clock.
+    #[must_use]
+    pub fn wall_clock(&self, at: Instant) -> u64 {
+        let first = self.clock.first.unwrap_or(0);
+        first.saturating_add(at.nanos().saturating_sub(START.nanos()))
+    }
+
+    /// How far into the capture file reading has come, in bytes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.capture.offset()
+    }
+
+    /// The packet that arrived last; after it passed, as it is then.
+    #[must_use]
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
+    /// What left because of the packet that passed last.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Wants the bytes of what leaves, or not.
+    pub fn keep_output(&mut self, keep: bool) {
+        self.outbox.keep_bytes(keep);
+    }
+
+    /// Lines of the log that the packet that passed last brought about.
+    #[must_use]
+    pub fn log(&self) -> &[String] {
+        &self.log
+    }
+
+    fn go(
+        &mut self,
+        hear: &mut impl FnMut(Event),
+        process: impl FnOnce(&mut Engine, Instant, &mut Packet<'_>, &World) -> Outcome,
+    ) -> Passed {
+        self.outbox.clear();
+        self.log.clear();
+        if !self.ingress.is_ip() {
+            return Passed { outcome: None, is_answered: false };
+        }
+        let unchecked = self.suspend_checksums();
+        let now = self.clock.now;
+        let outcome = process(&mut self.engine, now, &mut self.ingress.packet(), &self.world);
+        let is_answered = self.collect();
+        self.deliver(&outcome);
+        self.resume_checksums(unchecked);
+        self.drain(hear);
+        self.note_output();
+        Passed { outcome: Some(outcome), is_answered }
+    }
+
+    /// Takes the packet where the verdict says.
+    fn deliver(&mut self, outcome: &Outcome) {
+        match outcome.verdict {
+            Verdict::Forward { port, .. } => {
+                let (desc, datagram) = (self.world.port(port), self.ingress.datagram());
+                self.outbox.send(port, desc, Origin::Forwarded, datagram);
+            }
+            Verdict::Local => self.answer(),
+            Verdict::Drop(_) => {}
+        }
+    }
+
+    /// Lets the host stack answer what was delivered to it.
+    fn answer(&mut self) {
+        let (now, port) = (self.clock.now, self.ingress.port());
+        let datagram = self.ingress.datagram();
+        let Some(mut bytes) = self.host.answer(now, datagram, port, &self.world) else { return };
+        let mut packet = Packet::local(&mut bytes);
+        let outcome = self.engine.send_local(now, &mut packet, &self.world);
+        self.collect();
+        if let Verdict::Forward { port, .. } = outcome.verdict {
+            self.outbox.send(port, self.world.port(port), Origin::Local, &bytes);
+        }
+    }
+
+    /// Puts the engine's own packets into the outbox; whether a REJECT rule's
+    /// answer was among them.
+    fn collect(&mut self) -> bool {
+        let mut is_answered = false;
+        while let Some(output) = self.engine.poll_output() {
+            let origin = Origin::from(output.origin);
+            is_answered |= origin == Origin::Reject;
+            self.outbox.send(output.port, self.world.port(output.port), origin, &output.bytes);
+        }
+        is_answered
+    }
+
+    fn drain(&mut self, hear: &mut impl FnMut(Event)) {
+        while let Some(event) = self.engine.poll_event() {
+            hear(event);
+        }
+        while let Some(line) = self.engine.poll_log() {
+            self.log.push(line.text);
+        }
+    }
+
+    fn expire(&mut self, hear: &mut impl FnMut(Event)) {
+        let now = self.clock.now;
+        while self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET);
+            self.drain(hear);
+            if expired < EXPIRY_BUDGET {
+                break;
+            }
+        }
+    }
+
+    /// The checksum of a packet that was cut short can't be verified.
+    fn suspend_checksums(&mut self) -> bool {
+        let suspend = self.ingress.is_cut() && self.engine.limits().checksum;
+        suspend && self.engine.set(CHECKSUM, "0").is_ok()
+    }
+
+    fn resume_checksums(&mut self, suspended: bool) {
+        if suspended {
+            // The name and the value are good: it was set a moment ago.
+            let _ = self.engine.set(CHECKSUM, "1");
+        }
+    }
+
+    fn note_output(&mut self) {
+        let Some(index) = self.arrived.checked_sub(1) else { return };
+        if self.patches.want_output_of(index) {
+            let sides = sorted_by_port(&self.outbox);
+            self.patches.note_output(index, sides.into_iter());
+        }
+    }
+
+    fn obey(&mut self, action: &Action, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
+        let now = self.clock.now;
+        let fault = |cause| Fault::of(&self.controls_file, cause);
+        match action {
+            Action::End => {}
+            Action::Flush => {
+                self.engine.flush(now);
+            }
+            Action::Sysctl { key, value } => {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self.engine.set(key, &value).map_err(|error| fault(Cause::Setting(error)))?;
+            }
+            Action::Delete(target) => {
+                let (tuple, zone) = named(target).map_err(fault)?;
+                self.engine.delete(now, &tuple, zone);
+            }
+            Action::Mark { l4, src, dst, mark } => {
+                let proto = l4_number(l4);
+                let proto = proto.ok_or_else(|| fault(Cause::UnknownProtocol(l4.clone())))?;
+                self.mark_all(*mark, |t| t.proto == proto && t.src == *src && t.dst == *dst);
+            }
+            Action::Rules { family, file } => {
+                if let Some(rules) = self.later_rules.get(&(*family, file.clone())) {
+                    self.engine.replace_rules(rules);
+                }
+            }
+        }
+        self.drain(hear);
+        Ok(())
+    }
+
+    fn mark_all(&mut self, mark: u32, chosen: impl Fn(&Tuple) -> bool) {
+        let flows = self.engine.flows().filter(|(_, flow)| chosen(&flow.orig));
+        let ids: Vec<FlowId> = flows.map(|(id, _)| id).collect();
+        for id in ids {
+            self.engine.set_mark(self.clock.now, id, mark);
+        }
+    }
+}
+
+/// What left by the LAN port, then what left by the WAN port.
+pub(super) fn sorted_by_port(outbox: &Outbox) -> Vec<&[u8]> {
+    let mut left: Vec<_> = outbox.left().collect();
+    left.sort_by_key(|left| left.port);
+    left.into_iter().map(|left| left.datagram).collect()
+}
+
+fn named(target: &Target) -> Result<(Tuple, Zone), Cause> {
+    let proto = l4_number(&target.l4);
+    let proto = proto.ok_or_else(|| Cause::UnknownProtocol(target.l4.clone()))?;
+    let Target { src, dst, sport, dport, zone: id, .. } = *target;
+    Ok((Tuple { src, dst, sport, dport, proto }, Zone { id, scope: ZoneScope::Both }))
+}
+
+/// The capture's clock, told in the engine's time.
+struct Clock {
+    /// Capture time of the first frame, in nanoseconds since 1970.
+    first: Option<u64>,
+    now: Instant,
+}
+
+impl Clock {
+    fn frame_at(&mut self, time: u64) -> Instant {
+        let first = *self.first.get_or_insert(time);
+        self.pass_until(START + Duration::from_nanos(time.saturating_sub(first)));
+        self.now
+    }
+
+    fn pass_until(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+    }
+}
+
+const CHECKSUM: &str = "net.netfilter.nf_conntrack_checksum";

@@ -1,0 +1,94 @@
+//! The command line, defined once: `--help` and the parser can't disagree.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidegate_gateway::replay::Inputs;
+
+/// Connection tracking, stateful firewall and NAT in user space.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, max_term_width = 100, subcommand_required = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a capture through the engine and show what Linux would make of it
+    #[command(after_help = REPLAY_NOTES)]
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A capture (pcap or pcapng; `-` is stdin), a scenario directory, or a tree of them
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) input: PathBuf,
+
+    /// IPv4 rules, as iptables-save prints them
+    #[arg(long, value_name = "FILE")]
+    rules4: Option<PathBuf>,
+
+    /// IPv6 rules, as ip6tables-save prints them
+    #[arg(long, value_name = "FILE")]
+    rules6: Option<PathBuf>,
+
+    /// Settings, as in sysctl.conf
+    #[arg(long, value_name = "FILE")]
+    sysctl: Option<PathBuf>,
+
+    /// What to show [default: summary for a capture, jsonl for scenarios]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+
+    /// Show summary or stats as JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+
+    /// Show every step that packet N took, and nothing else; the first packet is 0
+    #[arg(long, value_name = "N", conflicts_with_all = ["format", "json"])]
+    pub(crate) explain: Option<u64>,
+
+    /// Write what left to a pcapng file; its interfaces are the two ports
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_pcap: Option<PathBuf>,
+
+    /// Size of the table that the summary's forecast is about
+    #[arg(long, value_name = "FLOWS", default_value_t = 262_144)]
+    pub(crate) table_size: u64,
+}
+
+impl ReplayArgs {
+    /// The files that the user gives to the replay.
+    pub(crate) fn inputs(&self) -> Inputs {
+        Inputs {
+            rules4: self.rules4.clone(),
+            rules6: self.rules6.clone(),
+            sysctl: self.sysctl.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON object a packet: state, verdict, flow, events, what left
+    Jsonl,
+    /// The table at the end, as /proc/net/nf_conntrack
+    Proc,
+    /// What happened to flows, as `conntrack -E -o timestamp`
+    Events,
+    /// Counters at the end: those of `conntrack -S`, drops and INVALID by reason
+    Stats,
+    /// Figures and findings for people
+    Summary,
+}
+
+const REPLAY_NOTES: &str = "\
+In a plain capture every packet comes in by port in0 and leaves by out0, nothing is addressed to the
+router itself, and a TTL or hop limit below 2 is raised to 2, so that what counts is conntrack and
+the rules. A scenario directory holds packets.pcap and, as needed, rules.v4, rules.v6, sysctl.conf,
+topology.conf, control.jsonl and patch.json.
+
+Exit status: 0 all is well, 1 a file is at fault (what comes before the fault in a capture is shown
+all the same), 2 the command line is.";

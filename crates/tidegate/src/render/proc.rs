@@ -1,0 +1,14 @@
+//! The table as `/proc/net/nf_conntrack` would show it. Lines come in the order
+//! of the table's slots, as the kernel's come in that of its hash: none that
+//! means anything.
+
+use std::io::{self, Write};
+
+use tidegate_gateway::replay::Replay;
+use tidegate_gateway::text::ProcLine;
+
+/// Writes the table as it is now.
+pub(crate) fn write(out: &mut impl Write, replay: &Replay) -> io::Result<()> {
+    let now = replay.now();
+    replay.engine().flows().try_for_each(|(_, flow)| writeln!(out, "{}", ProcLine { flow, now }))
+}

@@ -1,0 +1,62 @@
+//! Counters at the end: those of `conntrack -S` under their names, then dropped
+//! and INVALID packets by reason.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use tidegate_engine::track::InvalidReason;
+use tidegate_engine::verdict::DropReason;
+use tidegate_gateway::replay::Replay;
+
+/// All counters of a replay.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatsReport {
+    scenario: String,
+    entries: usize,
+    #[serde(serialize_with = "as_map")]
+    conntrack: Vec<(&'static str, u64)>,
+    #[serde(serialize_with = "as_map")]
+    drops: Vec<(&'static str, u64)>,
+    #[serde(serialize_with = "as_map")]
+    invalid: Vec<(&'static str, u64)>,
+}
+
+impl StatsReport {
+    /// The counters as they are now.
+    pub(crate) fn new(replay: &Replay) -> Self {
+        let stats = replay.engine().stats();
+        Self {
+            scenario: replay.name().to_owned(),
+            entries: replay.engine().count(),
+            conntrack: stats.named().to_vec(),
+            drops: DropReason::NAMES.into_iter().zip(stats.drops).collect(),
+            invalid: InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons).collect(),
+        }
+    }
+
+    /// Writes them as `name value` lines, or as a JSON object.
+    pub(crate) fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
+        if json {
+            serde_json::to_writer(&mut *out, self)?;
+            return writeln!(out);
+        }
+        writeln!(out, "entries {}", self.entries)?;
+        let named = |prefix: &'static str, list: &[(&'static str, u64)]| {
+            let name = move |(name, value): &(&str, u64)| (format!("{prefix}{name}"), *value);
+            list.iter().map(name).collect::<Vec<_>>()
+        };
+        let lists = [
+            named("", &self.conntrack),
+            named("dropped.", &self.drops),
+            named("invalid.", &self.invalid),
+        ];
+        lists.concat().iter().try_for_each(|(name, value)| writeln!(out, "{name} {value}"))
+    }
+}
+
+fn as_map<S: serde::Serializer>(
+    list: &[(&'static str, u64)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(list.iter().copied())
+}
