@@ -66,12 +66,12 @@ fn allow_list(file: &Path) -> Vec<String> {
     names
 }
 
-/// What Cargo.lock says, for this machine's target. All of it was needed to build this test, so
-/// nothing has to be fetched.
+/// What Cargo.lock says, for this machine's target. Once the workspace's tests are built nothing of
+/// it has to be fetched.
 fn packages() -> Vec<Value> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--all-features"])
+        .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
         .args(["--filter-platform", "host-tuple"])
         .current_dir(repository())
         .output()
