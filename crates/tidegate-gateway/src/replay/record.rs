@@ -279,13 +279,16 @@ fn stats(replay: &Replay) -> BTreeMap<&'static str, u64> {
     stats
 }
 
-/// What `iptables-save -c` prints, without comments and COMMIT.
+/// What `iptables-save -c` prints, without comments and COMMIT; tables by name.
 fn counters(replay: &Replay) -> BTreeMap<&'static str, Vec<String>> {
     let lines = |family: &Family| {
         let name = if *family == Family::V6 { "6" } else { "4" };
         let text = replay.engine().rules(*family, true)?;
         let lines = text.lines().filter(|line| line.starts_with(['*', '[', ':']));
-        Some((name, lines.map(str::to_owned).collect()))
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        let mut tables: Vec<&[String]> = lines.chunk_by(|_, next| !next.starts_with('*')).collect();
+        tables.sort_by(|a, b| a.first().cmp(&b.first()));
+        Some((name, tables.concat()))
     };
     replay.families().iter().filter_map(lines).collect()
 }
