@@ -31,7 +31,7 @@ use alloc::vec::Vec;
 use tidegate_wire::{Family, Headers};
 
 use self::pool::{Budget, Key, Pool};
-pub(crate) use self::refragment::{FragmentPlan, TooBig, exceeds_mtu, fragment_v4, refragment};
+pub(crate) use self::refragment::{FragmentPlan, exceeds_mtu, fragment_v4, refragment};
 use crate::limits::Limits;
 use crate::time::Instant;
 
@@ -90,7 +90,7 @@ pub(crate) struct Datagram {
 
 /// Why a fragment, or the datagram it completed, is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum FragmentError {
+pub enum FragmentError {
     /// All its bytes are here already; what is held stays (RFC 5722 erratum 3089).
     Duplicate,
     /// It overlaps in part with others; the datagram is given up (RFC 5722 section 4).
@@ -110,7 +110,7 @@ pub(crate) enum FragmentError {
 
 impl FragmentError {
     /// Each of them once, at the place that [`index`](Self::index) names.
-    pub(crate) const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Duplicate,
         Self::Overlap,
         Self::BadLength,
@@ -121,12 +121,12 @@ impl FragmentError {
     ];
 
     /// Its place in [`ALL`](Self::ALL), for counters.
-    pub(crate) fn index(self) -> usize {
+    pub fn index(self) -> usize {
         self as usize
     }
 
     /// Its name in counters and listings.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
             Self::Overlap => "overlap",

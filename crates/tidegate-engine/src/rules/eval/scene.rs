@@ -132,6 +132,7 @@ pub(in crate::rules) fn flow(orig: Tuple, deadline: Instant) -> Flow {
         reply: orig.invert().unwrap_or(orig),
         status: Status::CONFIRMED,
         deadline,
+        armed: deadline,
         zone: Zone::default(),
         mark: 0,
         proto: ProtoState::None,
