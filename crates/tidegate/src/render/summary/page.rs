@@ -33,7 +33,7 @@ impl Summary {
             self.talkers(&mut page);
             self.reasons(&mut page);
             self.table(&mut page);
-            self.unlike_linux(&mut page);
+            self.not_tracked_in_full(&mut page);
         }
         page.0
     }
@@ -200,16 +200,16 @@ impl Summary {
         }
     }
 
-    fn unlike_linux(&self, page: &mut Page) {
-        if self.unlike_linux.is_empty() {
+    fn not_tracked_in_full(&self, page: &mut Page) {
+        if self.not_tracked_in_full.is_empty() {
             return;
         }
-        page.heading("Not as Linux does it");
-        for (what, count) in &self.unlike_linux {
+        page.heading("Not tracked in full");
+        for (what, count) in &self.not_tracked_in_full {
             let how = match *what {
                 "fragments" => "not reassembled yet: dropped",
-                "DCCP" => "tracked by addresses only, as in Linux 6.18",
-                _ => "tracked by the generic tracker only, without states",
+                "DCCP" => "tracked by addresses only, as Linux 6.18 does",
+                _ => "tracked by addresses only, where Linux has a tracker",
             };
             page.note(format_args!("{} packets of {what}: {how}", Count(*count)));
         }
