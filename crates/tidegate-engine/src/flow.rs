@@ -111,6 +111,8 @@ pub struct Flow {
     pub lifetime: Option<Lifetime>,
     /// The interface a masqueraded flow left by.
     pub masquerade_port: Option<crate::fib::PortId>,
+    /// The time under which the table's wheel has it filed.
+    pub(crate) armed: Instant,
     /// Changes not yet announced; see [`crate::event`].
     pub(crate) pending: EventMask,
     /// Which changes may be announced at all (`CT --ctevents`).

@@ -1,22 +1,80 @@
-//! stub
-use crate::time::*;
-/// l
+//! What the kernel would have written to its log: the lines of LOG rules, and the complaint about a full table.
+//!
+//! The engine writes no log. It queues lines, and the caller fetches them with their severity and puts them where it
+//! likes. The queue is bounded: when nobody fetches, later lines are lost and counted.
+
+mod ipv4;
+mod ipv6;
+mod line;
+mod ratelimit;
+mod transport;
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+
+use crate::time::Instant;
+
+pub(crate) use self::line::Sighting;
+use self::ratelimit::RateLimit;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// t
-    pub text: alloc::string::String,
-    /// l
+    /// As the kernel writes it, without time stamp and without the blank at the end of a LOG rule's line.
+    pub text: String,
+    /// Syslog severity, 0 (emergency) to 7 (debug).
     pub level: u8,
 }
-/// q
-#[derive(Default)]
-pub struct LogQueue;
-impl LogQueue {
-    /// p
-    pub fn pop(&mut self) -> Option<LogLine> {
-        None
-    }
-    /// p
-    pub fn push(&mut self, _: LogLine) {}
-    /// t
-    pub fn table_full(&mut self, _: Instant) {}
+
+/// Lines waiting to be fetched, oldest first.
+#[derive(Debug, Default)]
+pub struct LogQueue {
+    lines: VecDeque<LogLine>,
+    lost: u64,
+    complaints: RateLimit,
 }
+
+impl LogQueue {
+    /// How many lines may wait.
+    pub const LIMIT: usize = 4096;
+
+    /// The oldest line.
+    pub fn pop(&mut self) -> Option<LogLine> {
+        self.lines.pop_front()
+    }
+
+    /// How many lines found the queue full.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Queues a line.
+    pub fn push(&mut self, line: LogLine) {
+        if self.lines.len() < Self::LIMIT {
+            self.lines.push_back(line);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// Complains, within reason, that a flow found no place in the table.
+    pub fn table_full(&mut self, now: Instant) {
+        let admission = self.complaints.admit(now);
+        if let Some(count) = admission.suppressed {
+            self.warn(alloc::format!("net_ratelimit: {count} callbacks suppressed"));
+        }
+        if admission.allowed {
+            self.warn("nf_conntrack: nf_conntrack: table full, dropping packet".to_string());
+        }
+    }
+
+    fn warn(&mut self, text: String) {
+        self.push(LogLine { text, level: WARNING });
+    }
+}
+
+const WARNING: u8 = 4;
+
+#[cfg(test)]
+mod tests;

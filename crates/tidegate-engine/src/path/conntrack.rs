@@ -237,6 +237,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             reply,
             status: Status::empty(),
             deadline: self.now,
+            armed: self.now,
             zone,
             mark: 0,
             proto: ProtoState::None,

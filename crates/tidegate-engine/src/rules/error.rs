@@ -101,6 +101,8 @@ pub enum FileError {
     BadCounters,
     /// A rule for a chain that is not declared, or only further down.
     UnknownChain,
+    /// A rule's counters or `-A` and nothing behind.
+    MissingCommand,
     /// A command other than `-A CHAIN`.
     UnsupportedCommand,
     /// A `"` without its end.
@@ -126,6 +128,7 @@ impl FileError {
             }
             Self::BadCounters => write!(f, "invalid counters `{word}', [packets:bytes] expected"),
             Self::UnknownChain => write!(f, "chain `{word}' is not declared"),
+            Self::MissingCommand => write!(f, "`-A CHAIN' expected behind `{word}'"),
             Self::UnsupportedCommand => write!(f, "command `{word}' is not supported, only -A is"),
             Self::UnclosedQuote => write!(f, "`\"' missing at the end of `{word}'"),
         }
@@ -246,6 +249,8 @@ pub enum Expected {
     Address,
     /// A prefix length or mask.
     Mask,
+    /// A prefix length or mask without holes.
+    Prefix,
     /// A range of addresses.
     AddressRange,
     /// An interface name or its beginning and `+`.
@@ -296,6 +301,7 @@ impl fmt::Display for Expected {
         f.write_str(match self {
             Self::Address => "an address of this family",
             Self::Mask => "a prefix length or mask",
+            Self::Prefix => "a prefix length or mask without holes",
             Self::AddressRange => "a range of addresses",
             Self::Interface => "an interface name",
             Self::Protocol => "a known protocol",

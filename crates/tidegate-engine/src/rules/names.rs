@@ -52,7 +52,9 @@ pub(super) fn reject_name(with: RejectWith) -> &'static str {
 }
 
 const PROTOCOLS: &[(&str, u8)] = &[
-    ("all", 0), ("ip", 0), ("hopopt", 0),
+    ("all", 0),
+    ("ip", 0),
+    ("hopopt", 0),
     ("icmp", 1),
     ("igmp", 2),
     ("ggp", 3),

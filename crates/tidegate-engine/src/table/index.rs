@@ -1,8 +1,9 @@
 //! The index: hash chains over both tuples of every flow, as Linux has them.
 //!
-//! A node of a chain is one direction of one flow. Chains are singly linked
-//! through the slab, new nodes go to the front. The key is secret, so that
-//! nobody outside can aim at a bucket.
+//! A node of a chain is one direction of one flow, numbered `slot * 2 + dir`;
+//! new nodes go to the front. Nodes live in an array of their own and keep
+//! their hash, so that walking a chain touches no flow but the one that is
+//! looked for. The key is secret: nobody outside can aim at a bucket.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,37 +17,29 @@ use crate::tuple::{Direction, Tuple, Zone};
 pub(super) struct Index {
     key: SipKey,
     heads: Vec<u32>,
+    nodes: Vec<Node>,
 }
+
+#[derive(Clone, Copy)]
+struct Node {
+    next: u32,
+    hash: u32,
+}
+
+const UNUSED: Node = Node { next: NIL, hash: 0 };
 
 /// Where a tuple goes, and what is there already.
 pub(super) struct Place {
-    pub(super) bucket: u32,
+    pub(super) hash: u32,
     /// The flow that has this tuple.
     pub(super) taken: Option<(FlowId, Direction)>,
-    /// Nodes in the bucket.
+    /// Nodes in its bucket.
     pub(super) chain_len: u32,
-}
-
-fn node(slot: u32, dir: Direction) -> u32 {
-    slot << 1 | dir.index() as u32
-}
-
-fn direction(node: u32) -> Direction {
-    if node & 1 == 0 { Direction::Original } else { Direction::Reply }
 }
 
 impl Index {
     pub(super) fn new(key: SipKey, buckets: u32) -> Self {
-        Self { key, heads: vec![NIL; buckets.max(1) as usize] }
-    }
-
-    pub(super) fn bucket_of(&self, tuple: &Tuple, zone: u16) -> u32 {
-        scale(hash(&self.key, tuple, zone), self.heads.len() as u32)
-    }
-
-    /// The bucket `step` places after `bucket`.
-    pub(super) fn wrap(&self, bucket: u32, step: u32) -> u32 {
-        (bucket + step) % self.heads.len() as u32
+        Self { key, heads: vec![NIL; buckets.max(1) as usize], nodes: Vec::new() }
     }
 
     /// The flow under this tuple in the bucket of zone number `zone_id`, whose
@@ -58,122 +51,132 @@ impl Index {
         zone: Zone,
         zone_id: u16,
     ) -> Option<(FlowId, Direction)> {
-        let bucket = self.bucket_of(tuple, zone_id);
-        self.nodes(slab, bucket).find_map(|node| matching(slab, node, tuple, zone))
+        let hash = self.hash(tuple, zone_id);
+        self.chain(self.bucket(hash))
+            .filter(|number| self.nodes[*number as usize].hash == hash)
+            .find_map(|number| matching(slab, number, tuple, zone))
     }
 
     /// Where a new flow's tuple of direction `dir` would go.
     pub(super) fn place(&self, slab: &Slab, flow: &Flow, dir: Direction) -> Place {
-        let (tuple, zone_id) = (flow.tuple(dir), flow.zone.id_in(dir));
-        let bucket = self.bucket_of(tuple, zone_id);
-        let mut place = Place { bucket, taken: None, chain_len: 0 };
-        for node in self.nodes(slab, bucket) {
+        let tuple = flow.tuple(dir);
+        let hash = self.hash(tuple, flow.zone.id_in(dir));
+        let mut place = Place { hash, taken: None, chain_len: 0 };
+        for number in self.chain(self.bucket(hash)) {
             place.chain_len += 1;
-            if place.taken.is_none() {
-                place.taken = matching(slab, node, tuple, flow.zone);
+            if self.nodes[number as usize].hash == hash && place.taken.is_none() {
+                place.taken = matching(slab, number, tuple, flow.zone);
             }
         }
         place
     }
 
-    /// The flows of a bucket; one with both tuples in it comes once.
-    pub(super) fn chain<'a>(
-        &'a self,
-        slab: &'a Slab,
-        bucket: u32,
-    ) -> impl Iterator<Item = FlowId> + 'a {
-        let mut seen: Vec<u32> = Vec::new();
-        self.nodes(slab, bucket).filter_map(move |node| {
-            let slot = node >> 1;
-            if seen.contains(&slot) {
-                return None;
-            }
-            seen.push(slot);
-            slab.at(slot).map(|(id, _)| id)
-        })
-    }
-
-    /// Links both nodes of a flow where [`Index::place`] said.
-    pub(super) fn link(&mut self, slab: &mut Slab, id: FlowId, buckets: [u32; 2]) {
-        for (dir, bucket) in [Direction::Original, Direction::Reply].into_iter().zip(buckets) {
-            self.push(slab, node(id.slot, dir), bucket);
+    /// Links both nodes of a flow, with the hashes that [`Index::place`] found.
+    pub(super) fn link(&mut self, id: FlowId, hashes: [u32; 2]) {
+        let end = (id.slot as usize + 1) * 2;
+        if self.nodes.len() < end {
+            self.nodes.resize(end, UNUSED);
+        }
+        for (dir, hash) in [Direction::Original, Direction::Reply].into_iter().zip(hashes) {
+            let number = number_of(id, dir);
+            self.nodes[number as usize].hash = hash;
+            self.push(number);
         }
     }
 
-    pub(super) fn unlink(&mut self, slab: &mut Slab, id: FlowId) {
+    pub(super) fn unlink(&mut self, id: FlowId) {
         for dir in [Direction::Original, Direction::Reply] {
-            let Some(bucket) = self.bucket_in(slab, id, dir) else { return };
-            let target = node(id.slot, dir);
-            let next = slab.links(id.slot).next[dir.index()];
-            let before = self.nodes(slab, bucket).take_while(|node| *node != target).last();
+            let number = number_of(id, dir);
+            let Node { next, hash } = self.nodes[number as usize];
+            let bucket = self.bucket(hash);
+            let before = self.chain(bucket).take_while(|other| *other != number).last();
             match before {
                 None => self.heads[bucket as usize] = next,
-                Some(before) => {
-                    slab.links_mut(before >> 1).next[direction(before).index()] = next;
-                }
+                Some(before) => self.nodes[before as usize].next = next,
             }
         }
     }
 
-    pub(super) fn resize(&mut self, slab: &mut Slab, buckets: u32) {
-        let mut all: Vec<u32> = Vec::new();
-        for bucket in 0..self.heads.len() as u32 {
-            all.extend(self.nodes(slab, bucket));
-        }
+    /// Files every node anew among another number of buckets.
+    pub(super) fn resize(&mut self, buckets: u32) {
+        let all: Vec<u32> =
+            (0..self.heads.len() as u32).flat_map(|bucket| self.chain(bucket)).collect();
         self.heads = vec![NIL; buckets.max(1) as usize];
-        for node in all.into_iter().rev() {
-            let Some((id, _)) = slab.at(node >> 1) else { continue };
-            if let Some(bucket) = self.bucket_in(slab, id, direction(node)) {
-                self.push(slab, node, bucket);
-            }
+        for number in all.into_iter().rev() {
+            self.push(number);
         }
     }
 
-    fn push(&mut self, slab: &mut Slab, node: u32, bucket: u32) {
-        let head = &mut self.heads[bucket as usize];
-        slab.links_mut(node >> 1).next[direction(node).index()] = *head;
-        *head = node;
+    /// The flows of the bucket `step` places after that of a tuple; one with
+    /// both tuples in it comes once.
+    pub(super) fn flows_near(
+        &self,
+        slab: &Slab,
+        tuple: &Tuple,
+        zone_id: u16,
+        step: u32,
+    ) -> Vec<FlowId> {
+        let first = self.bucket(self.hash(tuple, zone_id));
+        let bucket = (first + step) % self.heads.len() as u32;
+        let mut slots: Vec<u32> = Vec::new();
+        for slot in self.chain(bucket).map(|number| number >> 1) {
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
+        slots.into_iter().filter_map(|slot| slab.at(slot).map(|(id, _)| id)).collect()
     }
 
-    fn bucket_in(&self, slab: &Slab, id: FlowId, dir: Direction) -> Option<u32> {
-        let flow = slab.flow(id)?;
-        Some(self.bucket_of(flow.tuple(dir), flow.zone.id_in(dir)))
+    fn push(&mut self, number: u32) {
+        let bucket = self.bucket(self.nodes[number as usize].hash);
+        let head = core::mem::replace(&mut self.heads[bucket as usize], number);
+        self.nodes[number as usize].next = head;
     }
 
-    fn nodes<'a>(&'a self, slab: &'a Slab, bucket: u32) -> impl Iterator<Item = u32> + 'a {
-        let head = self.heads[bucket as usize];
-        let exists = |node: u32| (node != NIL).then_some(node);
-        core::iter::successors(exists(head), move |node| {
-            exists(slab.links(node >> 1).next[direction(*node).index()])
+    fn chain(&self, bucket: u32) -> impl Iterator<Item = u32> + '_ {
+        let exists = |number: u32| (number != NIL).then_some(number);
+        core::iter::successors(exists(self.heads[bucket as usize]), move |number| {
+            exists(self.nodes[*number as usize].next)
         })
     }
+
+    fn bucket(&self, hash: u32) -> u32 {
+        scale(u64::from(hash) << 32, self.heads.len() as u32)
+    }
+
+    /// The high half of the keyed hash of a tuple in its zone.
+    fn hash(&self, tuple: &Tuple, zone_id: u16) -> u32 {
+        let rest = u64::from(tuple.sport)
+            | u64::from(tuple.dport) << 16
+            | u64::from(zone_id) << 32
+            | u64::from(tuple.proto) << 48;
+        let hash = match (tuple.src, tuple.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                let addresses = u64::from(src.to_bits()) | u64::from(dst.to_bits()) << 32;
+                self.key.hash_words([addresses, rest])
+            }
+            (src, dst) => {
+                let [src, dst] = [src, dst].map(wide);
+                let halves = |bits: u128| [bits as u64, (bits >> 64) as u64];
+                let ([a, b], [c, d]) = (halves(src), halves(dst));
+                self.key.hash_words([a, b, c, d, rest])
+            }
+        };
+        (hash >> 32) as u32
+    }
+}
+
+fn number_of(id: FlowId, dir: Direction) -> u32 {
+    id.slot << 1 | dir.index() as u32
 }
 
 /// The flow of a node, if it has this tuple, and the same zone in the direction
 /// of the node.
-fn matching(slab: &Slab, node: u32, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
-    let (id, flow) = slab.at(node >> 1)?;
-    let dir = direction(node);
+fn matching(slab: &Slab, number: u32, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+    let (id, flow) = slab.at(number >> 1)?;
+    let dir = if number & 1 == 0 { Direction::Original } else { Direction::Reply };
     let same = flow.tuple(dir) == tuple && flow.zone.id_in(dir) == zone.id_in(dir);
     same.then_some((id, dir))
-}
-
-/// The keyed hash of a tuple in its zone.
-fn hash(key: &SipKey, tuple: &Tuple, zone: u16) -> u64 {
-    let rest = u64::from(tuple.sport)
-        | u64::from(tuple.dport) << 16
-        | u64::from(zone) << 32
-        | u64::from(tuple.proto) << 48;
-    match (tuple.src, tuple.dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let addresses = u64::from(src.to_bits()) | u64::from(dst.to_bits()) << 32;
-            key.hash_words([addresses, rest])
-        }
-        (src, dst) => {
-            let [src, dst] = [src, dst].map(wide);
-            key.hash_words([src as u64, (src >> 64) as u64, dst as u64, (dst >> 64) as u64, rest])
-        }
-    }
 }
 
 fn wide(addr: IpAddr) -> u128 {

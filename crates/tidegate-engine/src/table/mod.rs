@@ -146,24 +146,25 @@ impl FlowTable {
         mut draft: Draft,
         rng: &mut Rng,
     ) -> Result<FlowId, ConfirmError> {
-        let buckets = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
+        let hashes = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
         let flow = &mut draft.0;
         flow.status |= Status::CONFIRMED;
         if let Some(lifetime) = &mut flow.lifetime {
             lifetime.start = Some(now);
         }
         let deadline = flow.deadline;
+        flow.armed = deadline;
         let id = self.slab.insert(draft.0);
-        self.index.link(&mut self.slab, id, buckets);
+        self.index.link(id, hashes);
         self.sources.link(&mut self.slab, id);
         self.wheel.arm(id.slot, deadline);
         self.len += 1;
         Ok(id)
     }
 
-    /// The buckets of both tuples, if nothing speaks against entering them.
+    /// The hashes of both tuples, if nothing speaks against entering them.
     fn admit(&self, now: Instant, flow: &Flow, max_chain: u32) -> Result<[u32; 2], ConfirmError> {
-        let mut buckets = [0; 2];
+        let mut hashes = [0; 2];
         for dir in [Direction::Original, Direction::Reply] {
             let place = self.index.place(&self.slab, flow, dir);
             if let Some((id, dir)) = place.taken.filter(|(id, _)| self.is_live(now, *id)) {
@@ -172,16 +173,17 @@ impl FlowTable {
             if place.chain_len > max_chain {
                 return Err(ConfirmError::ChainTooLong);
             }
-            buckets[dir.index()] = place.bucket;
+            hashes[dir.index()] = place.hash;
         }
-        Ok(buckets)
+        Ok(hashes)
     }
 
     /// Notes that a flow's deadline has moved closer than the wheel knows. A
     /// deadline that moves away costs nothing: the wheel finds out by itself.
     pub(crate) fn rearm(&mut self, id: FlowId) {
-        let Some(flow) = self.slab.flow(id) else { return };
-        if self.wheel.armed(id.slot).is_none_or(|armed| flow.deadline < armed) {
+        let Some(flow) = self.slab.flow_mut(id) else { return };
+        if flow.deadline < flow.armed {
+            flow.armed = flow.deadline;
             self.wheel.arm(id.slot, flow.deadline);
         }
     }
@@ -197,7 +199,7 @@ impl FlowTable {
         }
         events.destroyed(now, id, flow);
         flow.status |= Status::DYING;
-        self.index.unlink(&mut self.slab, id);
+        self.index.unlink(id);
         self.sources.unlink(&mut self.slab, id);
         self.wheel.disarm(id.slot);
         self.graveyard.push(id);
@@ -214,10 +216,12 @@ impl FlowTable {
     /// The next flow whose deadline has passed.
     pub(crate) fn next_expired(&mut self, now: Instant) -> Option<FlowId> {
         while let Some(slot) = self.wheel.pop_due(now) {
-            let Some((id, flow)) = self.slab.at(slot) else { continue };
+            let Some((id, _)) = self.slab.at(slot) else { continue };
+            let Some(flow) = self.slab.flow_mut(id) else { continue };
             if flow.is_expired(now) {
                 return Some(id);
             }
+            flow.armed = flow.deadline;
             self.wheel.arm(slot, flow.deadline);
         }
         None
@@ -262,13 +266,10 @@ impl FlowTable {
         zone: Zone,
         events: &mut EventQueue,
     ) -> usize {
-        let first = self.index.bucket_of(tuple, zone.id_in(Direction::Original));
+        let zone_id = zone.id_in(Direction::Original);
         for step in 0..EVICTION_RANGE {
-            let victims: alloc::vec::Vec<FlowId> = self
-                .index
-                .chain(&self.slab, self.index.wrap(first, step))
-                .filter(|id| self.slab.flow(*id).is_some_and(|flow| !flow.is(Status::ASSURED)))
-                .collect();
+            let mut victims = self.index.flows_near(&self.slab, tuple, zone_id, step);
+            victims.retain(|id| self.slab.flow(*id).is_some_and(|f| !f.is(Status::ASSURED)));
             for id in &victims {
                 self.kill(*id, now, events);
             }
@@ -281,6 +282,6 @@ impl FlowTable {
 
     /// Changes the number of buckets; every entry is filed anew.
     pub(crate) fn resize(&mut self, buckets: u32) {
-        self.index.resize(&mut self.slab, buckets);
+        self.index.resize(buckets);
     }
 }

@@ -7,21 +7,12 @@ use crate::flow::{Flow, FlowId};
 /// No slot: the end of a chain.
 pub(super) const NIL: u32 = u32::MAX;
 
-/// The links that thread a flow into the table's chains: two in the index, one
-/// per tuple, and one among the flows of its source.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
-    /// Next node in the index chain, by direction. A node is `slot * 2 + dir`.
-    pub(super) next: [u32; 2],
-    /// Neighbours in the chain of the source, where the flow is in one.
-    pub(super) source: Option<(u32, u32)>,
-}
-
-const UNLINKED: Links = Links { next: [NIL; 2], source: None };
+/// Neighbours in the chain of flows of one source: before and after.
+pub(super) type SourceLinks = Option<(u32, u32)>;
 
 struct Slot {
     generation: u32,
-    links: Links,
+    source: SourceLinks,
     flow: Option<Flow>,
 }
 
@@ -37,11 +28,11 @@ impl Slab {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.slots[slot as usize];
             entry.flow = Some(flow);
-            entry.links = UNLINKED;
+            entry.source = None;
             return FlowId { slot, generation: entry.generation };
         }
         let slot = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, links: UNLINKED, flow: Some(flow) });
+        self.slots.push(Slot { generation: 0, source: None, flow: Some(flow) });
         FlowId { slot, generation: 0 }
     }
 
@@ -74,11 +65,11 @@ impl Slab {
         (0..self.slots.len() as u32).filter_map(|slot| self.at(slot))
     }
 
-    pub(super) fn links(&self, slot: u32) -> &Links {
-        &self.slots[slot as usize].links
+    pub(super) fn source(&self, slot: u32) -> SourceLinks {
+        self.slots[slot as usize].source
     }
 
-    pub(super) fn links_mut(&mut self, slot: u32) -> &mut Links {
-        &mut self.slots[slot as usize].links
+    pub(super) fn source_mut(&mut self, slot: u32) -> &mut SourceLinks {
+        &mut self.slots[slot as usize].source
     }
 }

@@ -36,7 +36,7 @@ impl Sources {
         let head = self.heads[self.chain_of(&tuple, zone)];
         let exists = |slot: u32| (slot != NIL).then_some(slot);
         core::iter::successors(exists(head), move |slot| {
-            slab.links(*slot).source.and_then(|(_, next)| exists(next))
+            slab.source(*slot).and_then(|(_, next)| exists(next))
         })
         .filter_map(move |slot| slab.at(slot).map(|(_, flow)| flow))
         .filter(move |flow| same_source(&flow.orig, &tuple) && same_zone(flow.zone, zone))
@@ -54,7 +54,7 @@ impl Sources {
     }
 
     pub(super) fn unlink(&mut self, slab: &mut Slab, id: FlowId) {
-        let Some((before, next)) = slab.links_mut(id.slot).source.take() else { return };
+        let Some((before, next)) = slab.source_mut(id.slot).take() else { return };
         let chain = slab.flow(id).map(|flow| self.chain_of(&flow.orig, flow.zone));
         match (before, chain) {
             (NIL, Some(chain)) => self.heads[chain] = next,
@@ -71,7 +71,7 @@ impl Sources {
         let Some((_, flow)) = slab.at(slot) else { return };
         let chain = self.chain_of(&flow.orig, flow.zone);
         let next = core::mem::replace(&mut self.heads[chain], slot);
-        slab.links_mut(slot).source = Some((NIL, next));
+        *slab.source_mut(slot) = Some((NIL, next));
         if next != NIL {
             set_before(slab, next, slot);
         }
@@ -83,7 +83,7 @@ impl Sources {
             let mut slot = *head;
             while slot != NIL {
                 filed.push(slot);
-                slot = slab.links(slot).source.map_or(NIL, |(_, next)| next);
+                slot = slab.source(slot).map_or(NIL, |(_, next)| next);
             }
         }
         self.heads = vec![NIL; self.heads.len() * 2];
@@ -106,13 +106,13 @@ impl Sources {
 }
 
 fn set_next(slab: &mut Slab, slot: u32, next: u32) {
-    if let Some(links) = &mut slab.links_mut(slot).source {
+    if let Some(links) = slab.source_mut(slot) {
         links.1 = next;
     }
 }
 
 fn set_before(slab: &mut Slab, slot: u32, before: u32) {
-    if let Some(links) = &mut slab.links_mut(slot).source {
+    if let Some(links) = slab.source_mut(slot) {
         links.0 = before;
     }
 }

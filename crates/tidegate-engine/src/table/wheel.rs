@@ -112,6 +112,7 @@ impl Wheel {
     }
 
     /// The time `slot` was armed for, if it is armed.
+    #[cfg(test)]
     pub(crate) fn armed(&self, slot: u32) -> Option<Instant> {
         let node = self.nodes.get(slot as usize)?;
         node.bucket.map(|_| Instant::from_nanos(node.at))

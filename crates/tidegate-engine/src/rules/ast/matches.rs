@@ -280,6 +280,27 @@ impl LimitMatch {
     pub const DEFAULT_BURST: u32 = 5;
     /// The interval if no rate is given: three an hour.
     pub const DEFAULT_INTERVAL: u32 = 1200 * Self::SCALE;
+    /// The kernel counts in credits, of which a second brings so many (with 250 or 1000 clock ticks a second).
+    pub const CREDITS_PER_SECOND: u32 = 32_000;
+
+    /// Credits that a packet takes.
+    pub fn cost(&self) -> u32 {
+        credits(self.interval)
+    }
+
+    /// Credits of the full bucket. The kernel's arithmetic is 32 bits wide, and so is this: a slow rate with a large
+    /// burst wraps around, to a bucket of fewer packets.
+    pub fn capacity(&self) -> u32 {
+        credits(self.interval.wrapping_mul(self.burst))
+    }
+}
+
+/// A time in [`LimitMatch::SCALE`] parts of a second as credits, by the kernel's user2credits.
+fn credits(time: u32) -> u32 {
+    match time.checked_mul(LimitMatch::CREDITS_PER_SECOND) {
+        Some(product) => product / LimitMatch::SCALE,
+        None => (time / LimitMatch::SCALE).wrapping_mul(LimitMatch::CREDITS_PER_SECOND),
+    }
 }
 
 /// Conditions on the routing type of addresses; at least one.

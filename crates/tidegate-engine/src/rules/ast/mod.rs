@@ -226,8 +226,8 @@ impl<T> Term<T> {
 
 /// Addresses that agree with `address` in the bits of `mask`. Both are of the ruleset's family.
 ///
-/// The mask may have holes. In `-s`, `-d` and NETMAP the address has no bits outside the mask; `-m conntrack` keeps
-/// them, without effect.
+/// In `-s` and `-d` the mask may have holes. There and in NETMAP the address has no bits outside the mask;
+/// `-m conntrack` keeps them, without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     /// The address.

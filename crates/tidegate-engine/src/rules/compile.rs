@@ -1,0 +1,207 @@
+//! From a table's rules, as the operator means them, to the [`Program`] that packets run through.
+//!
+//! Everything that doesn't depend on a packet is worked out here: names of chains become indices, patterns become
+//! words and masks, conditions that hold for every packet vanish. The order of conditions stays, because a check may
+//! end the packet on the spot and a limit counts only the packets that come as far.
+//!
+//! => the ruleset has passed the check that [`parse`](super::parse) does. A jump to a chain that doesn't exist would
+//! drop the packet.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::ast::{
+    Chain, ConntrackMatch, Counters, DnatTarget, Hook, Match, Multiport, NatFlags, PortRange, Rule,
+    SnatTarget, Spec, Table, Target, Term,
+};
+use super::eval::{NatAction, Ruling};
+use super::matches::Bucket;
+use super::program::{Action, Change, Check, Entry, Masked, Program, Section};
+use super::targets::CtTemplate;
+use crate::nat::{Manip, NatRange};
+
+/// Compiles one table; counters start from the rules' own.
+pub(super) fn compile(table: &Table) -> Program {
+    let mut compiler = Compiler { names: names(table), program: blank(table) };
+    for (index, chain) in table.chains.iter().enumerate() {
+        compiler.chain(index, chain);
+    }
+    compiler.program
+}
+
+fn names(table: &Table) -> BTreeMap<&str, usize> {
+    table.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect()
+}
+
+fn blank(table: &Table) -> Program {
+    let mut bases = [None; Hook::ALL.len()];
+    for (index, chain) in table.chains.iter().enumerate() {
+        if let Some(hook) = chain.hook() {
+            bases[hook as usize] = Some(index);
+        }
+    }
+    let users = table.chains.iter().filter(|chain| chain.policy.is_none()).count();
+    Program {
+        kind: table.kind,
+        chains: Vec::new(),
+        bases,
+        entries: Vec::new(),
+        checks: Vec::new(),
+        counters: Vec::new(),
+        buckets: Vec::new(),
+        // A chain that is being gone through is never jumped to again.
+        returns: Vec::with_capacity(users),
+    }
+}
+
+struct Compiler<'a> {
+    names: BTreeMap<&'a str, usize>,
+    program: Program,
+}
+
+impl Compiler<'_> {
+    fn chain(&mut self, index: usize, chain: &Chain) {
+        let start = self.program.entries.len();
+        for rule in &chain.rules {
+            self.rule(index, rule);
+        }
+        let entries = start..self.program.entries.len();
+        self.program.chains.push(Section { name: chain.name.clone(), entries });
+        let tail = Entry { chain: index, line: 0, checks: 0..0, action: Action::End(chain.policy) };
+        self.entry(tail, chain.counters);
+    }
+
+    fn rule(&mut self, chain: usize, rule: &Rule) {
+        let checks = self.checks(rule);
+        let action = self.action(&rule.target);
+        self.entry(Entry { chain, line: rule.line, checks, action }, rule.counters);
+    }
+
+    fn entry(&mut self, entry: Entry, counters: Counters) {
+        self.program.entries.push(entry);
+        self.program.counters.push(counters);
+    }
+
+    fn checks(&mut self, rule: &Rule) -> Range<usize> {
+        let start = self.program.checks.len();
+        self.program.checks.extend(spec_checks(&rule.spec));
+        for condition in &rule.matches {
+            let check = self.check(condition);
+            self.program.checks.extend(check);
+        }
+        start..self.program.checks.len()
+    }
+
+    fn check(&mut self, condition: &Match) -> Option<Check> {
+        Some(match condition {
+            Match::Tcp(tcp) => Check::Tcp(*tcp),
+            Match::Udp(udp) => Check::Udp(*udp),
+            Match::Icmp(pattern) => Check::Icmp(*pattern),
+            Match::Icmp6(pattern) => Check::Icmp6(*pattern),
+            Match::State(state) => Check::State(*state),
+            Match::Conntrack(wanted) => conntrack_check(wanted),
+            Match::Mark(pattern) => Check::Mark(*pattern),
+            Match::Connmark(pattern) => Check::Connmark(*pattern),
+            Match::Comment(_) => return None,
+            Match::Multiport(list) => multiport_check(list),
+            Match::Limit(limit) => Check::Limit(self.bucket(Bucket::new(limit))),
+            Match::Addrtype(types) => Check::Addrtype(*types),
+            Match::Mac(source) => Check::Mac(*source),
+            Match::Iprange(ranges) => Check::Iprange(Box::new(*ranges)),
+        })
+    }
+
+    fn bucket(&mut self, bucket: Bucket) -> usize {
+        self.program.buckets.push(bucket);
+        self.program.buckets.len() - 1
+    }
+
+    fn action(&self, target: &Target) -> Action {
+        match target {
+            Target::None => Action::Count,
+            Target::Jump(name) => self.to_chain(name, Action::Jump),
+            Target::Goto(name) => self.to_chain(name, Action::Goto),
+            Target::Return => Action::Return,
+            Target::Accept => Action::Rule(Ruling::Accept),
+            Target::Drop => Action::Rule(Ruling::Drop),
+            Target::Reject(with) => Action::Rule(Ruling::Reject(*with)),
+            Target::Log(log) => Action::Change(Change::Log(Box::new(log.clone()))),
+            Target::Mark(mark) => Action::Change(Change::Mark(*mark)),
+            Target::Connmark(mark) => Action::Change(Change::Connmark(*mark)),
+            Target::Ct(ct) => Action::Track(CtTemplate::new(ct)),
+            Target::Notrack => Action::Track(CtTemplate::Notrack),
+            Target::Snat(_)
+            | Target::Dnat(_)
+            | Target::Masquerade(_)
+            | Target::Redirect(_)
+            | Target::Netmap(_) => translation(target),
+        }
+    }
+
+    fn to_chain(&self, name: &str, action: fn(usize) -> Action) -> Action {
+        self.names.get(name).map_or(Action::Rule(Ruling::Drop), |chain| action(*chain))
+    }
+}
+
+/// The conditions that every rule can have, in the kernel's order.
+fn spec_checks(spec: &Spec) -> impl Iterator<Item = Check> {
+    let source = spec.source.as_ref().map(Masked::network).map(Check::Source);
+    let destination = spec.destination.as_ref().map(Masked::network).map(Check::Destination);
+    let input = spec.in_interface.as_ref().map(Masked::interface).map(Check::InInterface);
+    let output = spec.out_interface.as_ref().map(Masked::interface).map(Check::OutInterface);
+    let protocol = spec.protocol.map(Check::Protocol);
+    let fragment = spec.fragment.map(Check::Fragment);
+    [source, destination, input, output, protocol, fragment].into_iter().flatten()
+}
+
+/// `--ctstate` alone, by far the most frequent use, needs no more than the state.
+fn conntrack_check(wanted: &ConntrackMatch) -> Check {
+    match wanted.state {
+        Some(state) if *wanted == (ConntrackMatch { state: Some(state), ..Default::default() }) => {
+            Check::State(state)
+        }
+        _ => Check::Conntrack(Box::new(*wanted)),
+    }
+}
+
+fn multiport_check(list: &Term<Multiport>) -> Check {
+    Check::Multiport(Term { negated: list.negated, value: list.value.clone() })
+}
+
+fn translation(target: &Target) -> Action {
+    let action = match target {
+        Target::Snat(snat) => NatAction::Range(Manip::Src, snat_range(snat)),
+        Target::Dnat(dnat) => NatAction::Range(Manip::Dst, dnat_range(dnat)),
+        Target::Masquerade(masquerade) => {
+            NatAction::Masquerade(port_range(masquerade.ports, masquerade.flags))
+        }
+        Target::Redirect(redirect) => {
+            NatAction::Redirect(port_range(redirect.ports, redirect.flags))
+        }
+        Target::Netmap(network) => NatAction::Netmap(*network),
+        _ => return Action::Count,
+    };
+    Action::Rule(Ruling::Translate(action))
+}
+
+fn snat_range(snat: &SnatTarget) -> NatRange {
+    let addrs = snat.addresses.map(|range| (range.first, range.last));
+    NatRange { addrs, ..port_range(snat.ports, snat.flags) }
+}
+
+fn dnat_range(dnat: &DnatTarget) -> NatRange {
+    let addrs = dnat.addresses.map(|range| (range.first, range.last));
+    NatRange { addrs, base_port: dnat.base_port, ..port_range(dnat.ports, dnat.flags) }
+}
+
+fn port_range(ports: Option<PortRange>, flags: NatFlags) -> NatRange {
+    NatRange {
+        addrs: None,
+        ports: ports.map(|range| (range.first, range.last)),
+        base_port: None,
+        random: flags.intersects(NatFlags::RANDOM | NatFlags::RANDOM_FULLY),
+        persistent: flags.contains(NatFlags::PERSISTENT),
+    }
+}

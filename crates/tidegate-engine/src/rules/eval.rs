@@ -1,0 +1,221 @@
+//! A packet's way through one table: what it is told, and what it rules.
+//!
+//! The semantics are those of Linux's x_tables (`ipt_do_table`, `ip6t_do_table`): a rule that matches counts the
+//! packet, whatever its target; a jump comes back behind its rule and a goto does not; a return from a built-in chain
+//! meets its policy; a match that would have to look at bytes that aren't there drops the packet without counting it.
+//!
+//! [`run`] changes nothing but counters, limits and what [`RuleContext`] lends it mutably. It knows no hook order: that
+//! is the path's.
+
+use core::fmt;
+
+use tidegate_wire::Headers;
+
+use super::ast::{Counters, Hook, Network, Policy, RejectWith};
+use super::matches::{Fit, Words, check};
+use super::names;
+use super::program::{Action, Program};
+use crate::event::EventMask;
+use crate::fib::{Fib, PortId};
+use crate::flow::Flow;
+use crate::log::LogQueue;
+use crate::nat::{Manip, NatRange};
+use crate::packet::{CtInfo, LinkHeader};
+use crate::time::Instant;
+use crate::trace::Observer;
+use crate::tuple::Zone;
+
+/// What the path hands to a table's chain at a hook.
+pub(crate) struct RuleContext<'a, F: Fib> {
+    /// Where the packet is.
+    pub(crate) hook: Hook,
+    /// The datagram, from the IP header on; link padding may follow it.
+    pub(crate) bytes: &'a [u8],
+    /// What is in it.
+    pub(crate) headers: &'a Headers,
+    /// The link header it came with.
+    pub(crate) link: Option<LinkHeader>,
+    /// The packet mark.
+    pub(crate) mark: &'a mut u32,
+    /// The port it came in by, for `-i`.
+    pub(crate) in_port: Option<PortId>,
+    /// The port it will leave by, for `-o`.
+    pub(crate) out_port: Option<PortId>,
+    /// Its state; `Invalid` without an entry, which includes all of the time before conntrack. CT and NOTRACK change
+    /// it for the rules behind them.
+    pub(crate) info: CtInfo,
+    /// Its flow, if it has one.
+    pub(crate) flow: Option<&'a mut Flow>,
+    /// CT's word on how to track it.
+    pub(crate) template: &'a mut Option<Template>,
+    /// NOTRACK's word not to.
+    pub(crate) untracked: &'a mut bool,
+    /// A flow is attached already: CT and NOTRACK come too late.
+    pub(crate) has_entry: bool,
+    /// Names of ports, types of addresses.
+    pub(crate) fib: &'a F,
+    /// The time.
+    pub(crate) now: Instant,
+    /// Where LOG writes.
+    pub(crate) log: &'a mut LogQueue,
+}
+
+impl<F: Fib> RuleContext<'_, F> {
+    /// The name of the port it came in by; empty if there is none.
+    pub(super) fn in_name(&self) -> &str {
+        self.in_port.map_or("", |port| &self.fib.port(port).name)
+    }
+
+    /// The name of the port it will leave by; empty if there is none.
+    pub(super) fn out_name(&self) -> &str {
+        self.out_port.map_or("", |port| &self.fib.port(port).name)
+    }
+}
+
+/// What CT wants of the flow that the packet may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    /// The zone to look the packet up in, and to enter its flow into.
+    pub zone: Zone,
+    /// The events that may be announced; `None` for all.
+    pub events: Option<EventMask>,
+}
+
+/// What a table makes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    /// It goes on.
+    Accept,
+    /// It ends here.
+    Drop,
+    /// It ends here and is answered.
+    Reject(RejectWith),
+    /// It goes on, and so shall its flow be translated.
+    Translate(NatAction),
+}
+
+/// How a flow shall be translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NatAction {
+    /// SNAT or DNAT.
+    Range(Manip, NatRange),
+    /// To the outgoing port's address; the range has no addresses.
+    Masquerade(NatRange),
+    /// To the host itself; the range has no addresses.
+    Redirect(NatRange),
+    /// To the same host in another network.
+    Netmap(Network),
+}
+
+/// Takes the packet through the table's chain at its hook. `Accept` if there is none.
+pub(super) fn run<F: Fib>(
+    program: &mut Program,
+    ctx: &mut RuleContext<'_, F>,
+    observer: &mut impl Observer,
+) -> Ruling {
+    let Some(base) = program.base(ctx.hook) else { return Ruling::Accept };
+    let (mut at, policy) = (base.entries.start, base.tail());
+    let words = Words::of(ctx);
+    let mut zone_by_mark = false;
+    program.returns.clear();
+    let ruling = loop {
+        match meet(program, at, &words, ctx) {
+            Fit::Holds => {}
+            Fit::Fails => {
+                at += 1;
+                continue;
+            }
+            Fit::Unreadable => break Ruling::Drop,
+        }
+        match &program.entries[at].action {
+            Action::Track(template) => zone_by_mark |= template.attach(ctx),
+            Action::Change(change) => change.apply(ctx),
+            _ => {}
+        }
+        observer.note(|| program.step(at, *ctx.mark));
+        at = match program.entries[at].action {
+            Action::Count | Action::Track(_) | Action::Change(_) => at + 1,
+            Action::Jump(chain) => {
+                program.returns.push(at + 1);
+                program.chains[chain].entries.start
+            }
+            Action::Goto(chain) => program.chains[chain].entries.start,
+            Action::Return | Action::End(None) => program.returns.pop().unwrap_or(policy),
+            Action::End(Some(Policy::Accept)) => break Ruling::Accept,
+            Action::End(Some(Policy::Drop)) => break Ruling::Drop,
+            Action::Rule(ruling) => break ruling,
+        };
+    };
+    if zone_by_mark {
+        settle_zone(ctx);
+    }
+    ruling
+}
+
+/// Whether an entry's checks hold; if they do, the entry has counted the packet.
+fn meet<F: Fib>(program: &mut Program, at: usize, words: &Words, ctx: &RuleContext<'_, F>) -> Fit {
+    let Program { entries, checks, counters, buckets, .. } = program;
+    for condition in &checks[entries[at].checks.clone()] {
+        let fit = check(condition, words, buckets, ctx);
+        if fit != Fit::Holds {
+            return fit;
+        }
+    }
+    count(&mut counters[at], ctx.headers.len);
+    Fit::Holds
+}
+
+fn count(counters: &mut Counters, bytes: usize) {
+    counters.packets += 1;
+    counters.bytes += bytes as u64;
+}
+
+/// `CT --zone mark` means the mark that the packet has when conntrack sees it: at the table's end.
+fn settle_zone<F: Fib>(ctx: &mut RuleContext<'_, F>) {
+    let id = *ctx.mark as u16;
+    if let Some(template) = ctx.template {
+        template.zone.id = id;
+    }
+}
+
+impl fmt::Display for Ruling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("ACCEPT"),
+            Self::Drop => f.write_str("DROP"),
+            Self::Reject(with) => write!(f, "REJECT {}", names::reject_name(*with)),
+            Self::Translate(action) => action.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for NatAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, range) = match self {
+            Self::Range(Manip::Src, range) => ("SNAT", range),
+            Self::Range(Manip::Dst, range) => ("DNAT", range),
+            Self::Masquerade(range) => ("MASQUERADE", range),
+            Self::Redirect(range) => ("REDIRECT", range),
+            Self::Netmap(Network { address, mask }) => {
+                return write!(f, "NETMAP {address}/{mask}");
+            }
+        };
+        f.write_str(name)?;
+        if let Some((first, last)) = range.addrs {
+            write!(f, " {first}")?;
+            if last != first {
+                write!(f, "-{last}")?;
+            }
+        }
+        match range.ports {
+            Some((first, last)) if first == last => write!(f, " port {first}"),
+            Some((first, last)) => write!(f, " ports {first}-{last}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod scene;
+#[cfg(test)]
+mod tests;

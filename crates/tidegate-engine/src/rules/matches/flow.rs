@@ -1,0 +1,96 @@
+//! Matches on what connection tracking knows. Linux: `xt_conntrack`, `xt_connmark`.
+
+use super::super::ast::{
+    ConntrackMatch, CtAddresses, CtDirection, CtPorts, CtStates, MarkPattern, Network, PortRange,
+    SecondsRange, Term,
+};
+use crate::flow::{Flow, Status};
+use crate::packet::CtInfo;
+use crate::time::Instant;
+use crate::tuple::Direction;
+
+/// A packet in the eyes of connection tracking.
+pub(super) struct Tracking<'a> {
+    /// Its state.
+    pub(super) info: CtInfo,
+    /// Its flow.
+    pub(super) flow: Option<&'a Flow>,
+    /// The time.
+    pub(super) now: Instant,
+}
+
+/// `--ctstate`: one of the states that the packet has is in the set.
+pub(super) fn state(wanted: &Term<CtStates>, tracking: &Tracking<'_>) -> bool {
+    wanted.holds(wanted.value.intersects(states(tracking)))
+}
+
+fn states(tracking: &Tracking<'_>) -> CtStates {
+    let state = match tracking.info {
+        CtInfo::Invalid => CtStates::INVALID,
+        CtInfo::Untracked => CtStates::UNTRACKED,
+        CtInfo::New => CtStates::NEW,
+        CtInfo::Established(_) => CtStates::ESTABLISHED,
+        CtInfo::Related(_) => CtStates::RELATED,
+    };
+    let has = |status| tracking.flow.is_some_and(|flow| flow.is(status));
+    let mut states = state;
+    states.set(CtStates::SNAT, has(Status::SRC_NAT));
+    states.set(CtStates::DNAT, has(Status::DST_NAT));
+    states
+}
+
+/// All conditions hold. Without a flow only the state is asked for, and it must be.
+pub(super) fn conntrack(wanted: &ConntrackMatch, tracking: &Tracking<'_>) -> bool {
+    if wanted.state.is_some_and(|term| !state(&term, tracking)) {
+        return false;
+    }
+    let Some(flow) = tracking.flow else { return wanted.state.is_some() };
+    wanted.direction.is_none_or(|wanted| direction(wanted, tracking.info))
+        && addresses(&wanted.addresses, flow)
+        && wanted.protocol.is_none_or(|term| term.holds(term.value.0 == flow.orig.proto))
+        && ports(&wanted.ports, flow)
+        // The empty set (NONE) intersects nothing and so never matches; negated it always does.
+        && wanted.status.is_none_or(|term| {
+            term.holds(flow.status.bits() & u32::from(term.value.bits()) != 0)
+        })
+        && wanted.expire.is_none_or(|term| expire(&term, flow, tracking.now))
+}
+
+fn direction(wanted: CtDirection, info: CtInfo) -> bool {
+    let wanted = match wanted {
+        CtDirection::Original => Direction::Original,
+        CtDirection::Reply => Direction::Reply,
+    };
+    info.direction() == Some(wanted)
+}
+
+fn addresses(wanted: &CtAddresses, flow: &Flow) -> bool {
+    let address = |term: &Option<Term<Network>>, address| {
+        term.is_none_or(|term| term.holds(term.value.contains(address)))
+    };
+    address(&wanted.original_source, flow.orig.src)
+        && address(&wanted.original_destination, flow.orig.dst)
+        && address(&wanted.reply_source, flow.reply.src)
+        && address(&wanted.reply_destination, flow.reply.dst)
+}
+
+fn ports(wanted: &CtPorts, flow: &Flow) -> bool {
+    let port = |term: &Option<Term<PortRange>>, port| {
+        term.is_none_or(|term| term.holds(term.value.contains(port)))
+    };
+    port(&wanted.original_source, flow.orig.sport)
+        && port(&wanted.original_destination, flow.orig.dport)
+        && port(&wanted.reply_source, flow.reply.sport)
+        && port(&wanted.reply_destination, flow.reply.dport)
+}
+
+/// Whole seconds that are left. An unconfirmed flow has no deadline yet: the kernel sees 0.
+fn expire(term: &Term<SecondsRange>, flow: &Flow, now: Instant) -> bool {
+    let left = if flow.is(Status::CONFIRMED) { flow.remaining(now).as_secs() } else { 0 };
+    term.holds(term.value.contains(u32::try_from(left).unwrap_or(u32::MAX)))
+}
+
+/// `-m connmark`; without a flow it fails, even negated.
+pub(super) fn connmark(wanted: &Term<MarkPattern>, tracking: &Tracking<'_>) -> bool {
+    tracking.flow.is_some_and(|flow| wanted.holds(wanted.value.matches(flow.mark)))
+}

@@ -1,0 +1,130 @@
+//! The matches: does a condition hold for a packet?
+//!
+//! One function for each, in a file for each kind of knowledge that it needs: the transport header, the flow, the
+//! network's addresses, time. They look at the packet as it is at that moment and change nothing, a limit's bucket
+//! excepted.
+
+mod flow;
+mod limit;
+mod network;
+mod transport;
+
+use tidegate_wire::{Family, Headers, proto};
+
+use super::ast::{Fragment, Protocol, Term};
+use super::eval::RuleContext;
+use super::program::{Check, address_word, name_word};
+use crate::fib::Fib;
+
+pub(super) use self::limit::Bucket;
+
+use self::flow::Tracking;
+use self::transport::Transport;
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// The condition holds.
+    Holds,
+    /// It doesn't.
+    Fails,
+    /// What it is about should be in the packet and is not: no rule may judge such a packet, it is dropped. Linux:
+    /// `hotdrop`.
+    Unreadable,
+}
+
+impl From<bool> for Fit {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Fails }
+    }
+}
+
+/// What rules compare most often, made once for a packet and table.
+pub(super) struct Words {
+    source: u128,
+    destination: u128,
+    in_name: u128,
+    out_name: u128,
+}
+
+impl Words {
+    /// The packet's addresses and ports.
+    pub(super) fn of<F: Fib>(ctx: &RuleContext<'_, F>) -> Self {
+        Self {
+            source: address_word(ctx.headers.src),
+            destination: address_word(ctx.headers.dst),
+            in_name: name_word(ctx.in_name()),
+            out_name: name_word(ctx.out_name()),
+        }
+    }
+}
+
+/// Whether a condition holds. A limit's bucket is among `buckets`.
+pub(super) fn check<F: Fib>(
+    check: &Check,
+    words: &Words,
+    buckets: &mut [Bucket],
+    ctx: &RuleContext<'_, F>,
+) -> Fit {
+    match check {
+        Check::Source(source) => source.holds(words.source).into(),
+        Check::Destination(destination) => destination.holds(words.destination).into(),
+        Check::InInterface(interface) => interface.holds(words.in_name).into(),
+        Check::OutInterface(interface) => interface.holds(words.out_name).into(),
+        Check::Protocol(wanted) => protocol(wanted, ctx.headers),
+        Check::Fragment(wanted) => fragment(*wanted, ctx.headers).into(),
+        Check::Tcp(wanted) => transport::tcp(wanted, Transport::of(ctx.headers, ctx.bytes)),
+        Check::Udp(wanted) => transport::udp(wanted, Transport::of(ctx.headers, ctx.bytes)),
+        Check::Icmp(wanted) => transport::icmp(wanted, Transport::of(ctx.headers, ctx.bytes)),
+        Check::Icmp6(wanted) => transport::icmp6(wanted, Transport::of(ctx.headers, ctx.bytes)),
+        Check::Multiport(wanted) => {
+            transport::multiport(wanted, Transport::of(ctx.headers, ctx.bytes))
+        }
+        Check::State(wanted) => flow::state(wanted, &tracking(ctx)).into(),
+        Check::Conntrack(wanted) => flow::conntrack(wanted, &tracking(ctx)).into(),
+        Check::Mark(wanted) => wanted.holds(wanted.value.matches(*ctx.mark)).into(),
+        Check::Connmark(wanted) => flow::connmark(wanted, &tracking(ctx)).into(),
+        Check::Limit(bucket) => buckets[*bucket].take(ctx.now).into(),
+        Check::Addrtype(wanted) => network::addrtype(wanted, ctx).into(),
+        Check::Mac(wanted) => network::mac(wanted, ctx.link).into(),
+        Check::Iprange(wanted) => network::iprange(wanted, ctx.headers).into(),
+    }
+}
+
+fn tracking<'c, F: Fib>(ctx: &'c RuleContext<'_, F>) -> Tracking<'c> {
+    Tracking { info: ctx.info, flow: ctx.flow.as_deref(), now: ctx.now }
+}
+
+/// `-p`. IPv6 asks for it behind the extension headers, and drops the packet if they lead nowhere.
+fn protocol(wanted: &Term<Protocol>, headers: &Headers) -> Fit {
+    match upper_protocol(headers) {
+        Some(number) => wanted.holds(number == wanted.value.0).into(),
+        None => Fit::Unreadable,
+    }
+}
+
+/// The upper layer's protocol, if the packet has one to tell. Linux: `ipv6_find_hdr`.
+fn upper_protocol(headers: &Headers) -> Option<u8> {
+    let known = match (headers.family, headers.l4) {
+        (Family::V4, _) | (Family::V6, Some(_)) => true,
+        (Family::V6, None) => {
+            let ends = !proto::is_ipv6_extension(headers.proto);
+            headers.proto == proto::NO_NEXT_HEADER || ends && is_later_fragment(headers)
+        }
+    };
+    known.then_some(headers.proto)
+}
+
+fn fragment(wanted: Fragment, headers: &Headers) -> bool {
+    match wanted {
+        Fragment::Later => is_later_fragment(headers),
+        Fragment::FirstOrWhole => !is_later_fragment(headers),
+    }
+}
+
+fn is_later_fragment(headers: &Headers) -> bool {
+    headers.fragment.is_some_and(|fragment| !fragment.is_first())
+}
+
+#[cfg(test)]
+mod tests;

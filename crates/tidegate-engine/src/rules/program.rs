@@ -1,0 +1,230 @@
+//! The flat form of a table, as packets run through it.
+//!
+//! All rules of all chains lie in one list of entries, each chain a range that ends in a *tail*: the policy of a
+//! built-in chain, the return of a user chain. A rule's conditions are a range in one list of checks, only those that
+//! it has, in the order in which the kernel evaluates them. Jumps are indices. Counters and token buckets, which
+//! packets change, lie apart from what they never change.
+//!
+//! Made by [`compile`](super::compile()) and walked by [`run`](super::eval::run). Invariants: every index is in range,
+//! control can't run in circles, and `returns` has room for the deepest chain of jumps, so that no packet allocates.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::ops::Range;
+
+use super::ast::{
+    AddrtypeMatch, ConnmarkTarget, ConntrackMatch, Counters, CtStates, Fragment, Hook, IcmpPattern,
+    Interface, IprangeMatch, LogTarget, MarkPattern, MarkTarget, Multiport, Network, Policy,
+    Protocol, TableKind, TcpMatch, Term, UdpMatch,
+};
+use super::eval::Ruling;
+use super::matches::Bucket;
+use super::targets::CtTemplate;
+use crate::trace::Step;
+
+/// One table.
+pub(super) struct Program {
+    /// Which one.
+    pub(super) kind: TableKind,
+    /// Its chains, in the order of the ruleset.
+    pub(super) chains: Vec<Section>,
+    /// The built-in chain of each hook, as an index into `chains`.
+    pub(super) bases: [Option<usize>; Hook::ALL.len()],
+    /// All rules and tails.
+    pub(super) entries: Vec<Entry>,
+    /// The conditions of all rules.
+    pub(super) checks: Vec<Check>,
+    /// How often each entry was met.
+    pub(super) counters: Vec<Counters>,
+    /// The state of all limits.
+    pub(super) buckets: Vec<Bucket>,
+    /// Where the chains that a packet is in will go on; empty between packets.
+    pub(super) returns: Vec<usize>,
+}
+
+impl Program {
+    /// The built-in chain that a hook calls.
+    pub(super) fn base(&self, hook: Hook) -> Option<&Section> {
+        self.bases[hook as usize].map(|chain| &self.chains[chain])
+    }
+
+    /// What `explain` says of an entry that was met; `mark` is the packet's afterwards.
+    pub(super) fn step(&self, at: usize, mark: u32) -> Step {
+        let entry = &self.entries[at];
+        let Section { name, entries } = &self.chains[entry.chain];
+        let (table, chain) = (self.kind, name.clone());
+        if let Action::End(policy) = entry.action {
+            return Step::ChainEnd { table, chain, policy: policy_name(policy) };
+        }
+        let number = (at - entries.start + 1) as u32;
+        Step::Rule { table, chain, number, line: entry.line, action: self.action(entry, mark) }
+    }
+
+    fn action(&self, entry: &Entry, mark: u32) -> String {
+        match &entry.action {
+            Action::Count => "counted".into(),
+            Action::Jump(chain) => alloc::format!("-> {}", self.chains[*chain].name),
+            Action::Goto(chain) => alloc::format!("-> {} (goto)", self.chains[*chain].name),
+            Action::Return => "RETURN".into(),
+            Action::End(policy) => policy_name(*policy).into(),
+            Action::Rule(ruling) => alloc::format!("{ruling}"),
+            Action::Track(template) => alloc::format!("{template}"),
+            Action::Change(change) => change.describe(mark),
+        }
+    }
+}
+
+fn policy_name(policy: Option<Policy>) -> &'static str {
+    match policy {
+        Some(Policy::Accept) => "ACCEPT",
+        Some(Policy::Drop) => "DROP",
+        None => "RETURN",
+    }
+}
+
+/// One chain.
+pub(super) struct Section {
+    /// Its name.
+    pub(super) name: String,
+    /// Its rules, without the tail, which follows them.
+    pub(super) entries: Range<usize>,
+}
+
+impl Section {
+    /// The entry that stands for the chain's end.
+    pub(super) fn tail(&self) -> usize {
+        self.entries.end
+    }
+}
+
+/// One rule, or a chain's tail.
+pub(super) struct Entry {
+    /// Its chain.
+    pub(super) chain: usize,
+    /// Its line in the file; 0 for tails.
+    pub(super) line: u32,
+    /// Its conditions.
+    pub(super) checks: Range<usize>,
+    /// What it does.
+    pub(super) action: Action,
+}
+
+/// What to do when all checks hold.
+pub(super) enum Action {
+    /// Nothing but count.
+    Count,
+    /// Go through another chain, then on behind this entry.
+    Jump(usize),
+    /// Go to another chain for good.
+    Goto(usize),
+    /// End the chain.
+    Return,
+    /// The chain's tail; without policy as `Return`.
+    End(Option<Policy>),
+    /// End the table.
+    Rule(Ruling),
+    /// Say how the packet is to be tracked and go on.
+    Track(CtTemplate),
+    /// Change or tell something and go on.
+    Change(Change),
+}
+
+/// What a target does to a packet or its flow, or tells about them.
+pub(super) enum Change {
+    /// LOG.
+    Log(Box<LogTarget>),
+    /// MARK.
+    Mark(MarkTarget),
+    /// CONNMARK.
+    Connmark(ConnmarkTarget),
+}
+
+/// One condition.
+pub(super) enum Check {
+    /// `-s`
+    Source(Masked),
+    /// `-d`
+    Destination(Masked),
+    /// `-i`
+    InInterface(Masked),
+    /// `-o`
+    OutInterface(Masked),
+    /// `-p`
+    Protocol(Term<Protocol>),
+    /// `-f`
+    Fragment(Fragment),
+    /// `-m tcp`
+    Tcp(TcpMatch),
+    /// `-m udp`
+    Udp(UdpMatch),
+    /// `-m icmp`
+    Icmp(Term<IcmpPattern>),
+    /// `-m icmp6`
+    Icmp6(Term<IcmpPattern>),
+    /// `-m multiport`
+    Multiport(Term<Multiport>),
+    /// `-m state`, and `-m conntrack` with nothing but `--ctstate`.
+    State(Term<CtStates>),
+    /// `-m conntrack`
+    Conntrack(Box<ConntrackMatch>),
+    /// `-m mark`
+    Mark(Term<MarkPattern>),
+    /// `-m connmark`
+    Connmark(Term<MarkPattern>),
+    /// `-m limit`: an index into the buckets.
+    Limit(usize),
+    /// `-m addrtype`
+    Addrtype(AddrtypeMatch),
+    /// `-m mac`
+    Mac(Term<[u8; 6]>),
+    /// `-m iprange`
+    Iprange(Box<IprangeMatch>),
+}
+
+/// Addresses or interface names, as words, that agree with a value in the bits of a mask.
+#[derive(Clone, Copy)]
+pub(super) struct Masked {
+    value: u128,
+    mask: u128,
+    negated: bool,
+}
+
+impl Masked {
+    /// An address pattern.
+    pub(super) fn network(term: &Term<Network>) -> Self {
+        let Network { address, mask } = term.value;
+        Self { value: address_word(address), mask: address_word(mask), negated: term.negated }
+    }
+
+    /// An interface pattern. The zero behind an exact name counts, the bytes behind a prefix don't.
+    pub(super) fn interface(term: &Term<Interface>) -> Self {
+        let Interface { name, wildcard } = &term.value;
+        let beyond = if *wildcard { 8 * name.len() as u32 } else { u128::BITS };
+        let mask = !u128::MAX.checked_shr(beyond).unwrap_or(0);
+        Self { value: name_word(name), mask, negated: term.negated }
+    }
+
+    /// Whether the condition holds for a word.
+    pub(super) fn holds(&self, word: u128) -> bool {
+        ((word ^ self.value) & self.mask == 0) != self.negated
+    }
+}
+
+/// An address as a number; families never mix in a table.
+pub(super) fn address_word(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The first 16 bytes of an interface's name, filled up with zeros; patterns have at most 15.
+pub(super) fn name_word(name: &str) -> u128 {
+    let mut bytes = [0; 16];
+    for (byte, letter) in bytes.iter_mut().zip(name.bytes()) {
+        *byte = letter;
+    }
+    u128::from_be_bytes(bytes)
+}

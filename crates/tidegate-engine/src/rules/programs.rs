@@ -1,0 +1,101 @@
+//! The rules in force: the tables of both families, each as the operator wrote it and as packets run through it.
+//!
+//! A ruleset replaces the tables that it names, all at once and between two packets; living flows keep what earlier
+//! rules decided for them. A table that was never named has no hooks: packets pass it as if it weren't there.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use tidegate_wire::Family;
+
+use super::ast::{Counters, Ruleset, Table, TableKind};
+use super::compile::compile;
+use super::eval::{self, RuleContext, Ruling};
+use super::print;
+use super::program::Program;
+use crate::fib::Fib;
+use crate::trace::Observer;
+
+/// Both families' tables.
+#[derive(Default)]
+pub(crate) struct Programs {
+    v4: Tables,
+    v6: Tables,
+}
+
+/// By [`TableKind`], `None` where not loaded.
+type Tables = [Option<Box<Loaded>>; TableKind::ALL.len()];
+
+struct Loaded {
+    source: Table,
+    program: Program,
+}
+
+impl Programs {
+    /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
+    pub(crate) fn replace(&mut self, rules: &Ruleset) {
+        for table in &rules.tables {
+            let loaded = Loaded { source: table.clone(), program: compile(table) };
+            self.tables_mut(rules.family)[table.kind as usize] = Some(Box::new(loaded));
+        }
+    }
+
+    /// Whether a table is loaded, and its hooks with it.
+    pub(crate) fn has(&self, family: Family, table: TableKind) -> bool {
+        self.tables(family)[table as usize].is_some()
+    }
+
+    /// Takes a packet through a table's chain at its hook; `Accept` if the table or the chain isn't there.
+    pub(crate) fn run<F: Fib, O: Observer>(
+        &mut self,
+        family: Family,
+        table: TableKind,
+        ctx: &mut RuleContext<'_, F>,
+        observer: &mut O,
+    ) -> Ruling {
+        match &mut self.tables_mut(family)[table as usize] {
+            Some(loaded) => eval::run(&mut loaded.program, ctx, observer),
+            None => Ruling::Accept,
+        }
+    }
+
+    /// A family's rules as iptables-save prints them, with live counters if asked for; `None` if it has no table.
+    pub(crate) fn print(&self, family: Family, counters: bool) -> Option<String> {
+        let loaded = self.tables(family).iter().flatten();
+        let tables: alloc::vec::Vec<Table> = loaded.map(|loaded| loaded.live()).collect();
+        (!tables.is_empty()).then(|| print(&Ruleset { family, tables }, counters))
+    }
+
+    fn tables(&self, family: Family) -> &Tables {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    fn tables_mut(&mut self, family: Family) -> &mut Tables {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+impl Loaded {
+    /// The table as written, with the counters of now.
+    fn live(&self) -> Table {
+        let mut table = self.source.clone();
+        for (chain, section) in table.chains.iter_mut().zip(&self.program.chains) {
+            let counters = &self.program.counters;
+            for (rule, counted) in chain.rules.iter_mut().zip(&counters[section.entries.clone()]) {
+                rule.counters = *counted;
+            }
+            let policy = chain.policy.map(|_| counters[section.tail()]);
+            chain.counters = policy.unwrap_or(Counters::default());
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+use alloc::vec;
+use alloc::vec::Vec;
+
+use tidegate_wire::Family::{V4, V6};
+
+use super::super::ast::{Chain, Counters, Hook, Policy, Rule, Ruleset, Table, TableKind, Target};
+use super::super::eval::Ruling;
+use super::super::eval::scene::{builtin, query, rule, user};
+use super::super::print;
+use super::Programs;
+
+fn filter(rules: Vec<Rule>) -> Table {
+    let forward = builtin(Hook::Forward, Policy::Accept, rules);
+    Table { kind: TableKind::Filter, chains: vec![forward, user("spare", vec![])] }
+}
+
+fn mangle() -> Table {
+    let chains: Vec<Chain> =
+        Hook::ALL.into_iter().map(|hook| builtin(hook, Policy::Drop, vec![])).collect();
+    Table { kind: TableKind::Mangle, chains }
+}
+
+fn run(programs: &mut Programs, table: TableKind) -> Ruling {
+    programs.run(V4, table, &mut query(1, 2).context(Hook::Forward), &mut ())
+}
+
+#[test]
+fn a_ruleset_replaces_only_the_tables_it_names() {
+    let mut programs = Programs::default();
+    assert_eq!(run(&mut programs, TableKind::Filter), Ruling::Accept, "nothing loaded");
+    programs.replace(&Ruleset { family: V4, tables: vec![mangle(), filter(vec![])] });
+    let drop = filter(vec![rule(vec![], Target::Drop)]);
+    programs.replace(&Ruleset { family: V4, tables: vec![drop] });
+    assert_eq!(run(&mut programs, TableKind::Filter), Ruling::Drop, "the new one");
+    assert_eq!(run(&mut programs, TableKind::Mangle), Ruling::Drop, "the old one");
+    let loaded = TableKind::ALL.map(|table| programs.has(V4, table));
+    assert_eq!(loaded, [false, true, false, true, false]);
+    assert!(TableKind::ALL.iter().all(|table| !programs.has(V6, *table)), "the other family");
+}
+
+#[test]
+fn printing_puts_live_counters_back() {
+    let mut programs = Programs::default();
+    assert_eq!(programs.print(V4, true), None, "nothing loaded");
+    let before = Counters { packets: 3, bytes: 300 };
+    let counted = Rule { counters: before, ..rule(vec![], Target::None) };
+    let mut table = filter(vec![counted]);
+    table.chains[0].counters = before;
+    programs.replace(&Ruleset { family: V4, tables: vec![table.clone()] });
+    run(&mut programs, TableKind::Filter);
+    let after = Counters { packets: 4, bytes: 328 };
+    table.chains[0].rules[0].counters = after;
+    table.chains[0].counters = after;
+    let expected = print(&Ruleset { family: V4, tables: vec![table] }, true);
+    assert_eq!(programs.print(V4, true), Some(expected));
+    assert_eq!(programs.print(V6, true), None);
+}

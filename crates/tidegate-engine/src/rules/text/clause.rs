@@ -1,0 +1,126 @@
+//! A clause: a match, a target or a rule's general part, with the options it was given.
+//!
+//! It knows which options it may have and which it was given, not what their values mean.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Parsed;
+use super::options::OptionSpec;
+use crate::rules::ast::Term;
+use crate::rules::error::{Fault, GrammarError};
+
+/// An option as it was given.
+pub(super) struct Given<'w> {
+    pub(super) spec: &'static OptionSpec,
+    /// The option as written.
+    pub(super) word: &'w str,
+    pub(super) negated: bool,
+    /// As many words as the option takes.
+    pub(super) values: &'w [String],
+}
+
+impl<'w> Given<'w> {
+    /// The option's first name.
+    pub(super) fn name(&self) -> &'static str {
+        self.spec.name()
+    }
+
+    /// Its only value, or the empty word.
+    pub(super) fn value(&self) -> &'w str {
+        self.values.first().map_or("", String::as_str)
+    }
+
+    /// A value with the option's `!`.
+    pub(super) fn term<T>(&self, value: T) -> Term<T> {
+        Term { negated: self.negated, value }
+    }
+}
+
+/// A match, a target or the general part, with what it was given.
+pub(super) struct Clause<'w> {
+    name: &'w str,
+    options: &'static [OptionSpec],
+    /// In the order of the text.
+    given: Vec<Given<'w>>,
+}
+
+impl<'w> Clause<'w> {
+    pub(super) fn new(name: &'w str, options: &'static [OptionSpec]) -> Self {
+        Self { name, options, given: Vec::new() }
+    }
+
+    /// The option of this name, if the clause has one.
+    pub(super) fn knows(&self, word: &str) -> Option<&'static OptionSpec> {
+        self.options.iter().find(|spec| spec.names.contains(&word))
+    }
+
+    /// Adds an option; each at most once.
+    pub(super) fn give(&mut self, given: Given<'w>) -> Parsed<()> {
+        if self.flag(given.name()) {
+            return Err(Fault::new(given.word, GrammarError::Repeated));
+        }
+        self.given.push(given);
+        Ok(())
+    }
+
+    /// All options in the order of the text.
+    pub(super) fn given(&self) -> &[Given<'w>] {
+        &self.given
+    }
+
+    /// The option of this first name.
+    pub(super) fn find(&self, name: &str) -> Option<&Given<'w>> {
+        self.given.iter().find(|given| given.name() == name)
+    }
+
+    /// Whether a flag was given.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The value of an option, read by `read`.
+    pub(super) fn value<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Parsed<Option<T>> {
+        self.find(name).map(|given| read(given.value())).transpose()
+    }
+
+    /// The value of an option with its `!`.
+    pub(super) fn term<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Parsed<Option<Term<T>>> {
+        self.find(name).map(|given| Ok(given.term(read(given.value())?))).transpose()
+    }
+
+    /// The same for an option that must be there.
+    pub(super) fn need<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Parsed<Term<T>> {
+        self.term(name, read)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// The clause lacks one of its options, or any of several.
+    pub(super) fn missing(&self, option: &'static str) -> Fault {
+        Fault::new(self.name, GrammarError::Missing { option })
+    }
+
+    /// The only one of these options that was given.
+    pub(super) fn one_of(&self, names: &[&str]) -> Parsed<Option<&Given<'w>>> {
+        let mut given = self.given.iter().filter(|given| names.contains(&given.name()));
+        let first = given.next();
+        match (first, given.next()) {
+            (Some(first), Some(second)) => {
+                let conflict = GrammarError::Conflict { with: first.name() };
+                Err(Fault::new(second.word, conflict))
+            }
+            _ => Ok(first),
+        }
+    }
+}
