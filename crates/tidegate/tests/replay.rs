@@ -1,6 +1,8 @@
 //! The program from outside: what it prints, what it complains of, and its exit
 //! status.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -171,8 +173,8 @@ fn a_capture_is_summarised_by_default() {
         "5 packets, 236 B, raw IP, over 400.0 ms",
         "from 2023-11-14 22:13:20 UTC",
         "NEW 2, ESTABLISHED 3",
-        "1 with a TTL below 2: raised to 2",
-        "2 begun by 1 hosts, 2 in the table at the end",
+        "1 packet with a TTL below 2: raised to 2",
+        "2 flows, begun by 1 host; 2 in the table at the end",
         "192.0.2.10",
         "at most 2 flows",
     ] {

@@ -28,7 +28,7 @@ pub(super) fn act(
         }
         Action::Sysctl { key, value } => {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            engine.set(key, &value).map_err(Cause::Setting)?;
+            engine.set(key, &value).map_err(|error| Cause::Setting(Box::new(error)))?;
         }
         Action::Delete(target) => {
             let (tuple, zone) = named(target)?;

@@ -191,10 +191,13 @@ struct Parts {
     faults: Vec<Fault>,
 }
 
+/// Reads what one kind of file says.
+type Loader = fn(&mut Parts, &Files) -> Result<(), Fault>;
+
 impl Parts {
     fn load(files: &Files) -> Result<Self, Vec<Fault>> {
         let mut parts = Self::empty();
-        let loaders: [fn(&mut Self, &Files) -> Result<(), Fault>; 5] = [
+        let loaders: [Loader; 5] = [
             Self::load_rules,
             Self::load_sysctl,
             Self::load_topology,
