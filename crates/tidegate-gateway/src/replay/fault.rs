@@ -34,9 +34,9 @@ pub enum Cause {
     /// A rule that is not understood or that the kernel would refuse.
     Rule(Box<RuleError>),
     /// A line of a settings file that is refused or, as a warning, has no effect.
-    Sysctl(limits::Finding),
+    Sysctl(Box<limits::Finding>),
     /// An action's setting that is unknown or has a wrong value.
-    Setting(limits::SysctlError),
+    Setting(Box<limits::SysctlError>),
     /// A line of `topology.conf` that is not `mtu PORT BYTES`.
     Topology(String),
     /// JSON that does not say what it should.
@@ -70,7 +70,7 @@ impl Fault {
     /// A line of a settings file.
     pub(super) fn sysctl(finding: limits::Finding) -> Self {
         let line = Some(finding.line);
-        Self { file: finding.file.clone(), line, cause: Cause::Sysctl(finding) }
+        Self { file: finding.file.clone(), line, cause: Cause::Sysctl(Box::new(finding)) }
     }
 
     /// A fault of one line.

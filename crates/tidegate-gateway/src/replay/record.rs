@@ -279,18 +279,23 @@ fn stats(replay: &Replay) -> BTreeMap<&'static str, u64> {
     stats
 }
 
-/// What `iptables-save -c` prints, without comments and COMMIT; tables by name.
+/// What `iptables-save -c` prints, without comments and COMMIT.
 fn counters(replay: &Replay) -> BTreeMap<&'static str, Vec<String>> {
-    let lines = |family: &Family| {
+    let named = |family: &Family| {
         let name = if *family == Family::V6 { "6" } else { "4" };
-        let text = replay.engine().rules(*family, true)?;
-        let lines = text.lines().filter(|line| line.starts_with(['*', '[', ':']));
-        let lines: Vec<String> = lines.map(str::to_owned).collect();
-        let mut tables: Vec<&[String]> = lines.chunk_by(|_, next| !next.starts_with('*')).collect();
-        tables.sort_by(|a, b| a.first().cmp(&b.first()));
-        Some((name, tables.concat()))
+        Some((name, latest_table_first(&replay.engine().rules(*family, true)?)))
     };
-    replay.families().iter().filter_map(lines).collect()
+    replay.families().iter().filter_map(named).collect()
+}
+
+/// The lines of a ruleset in the order of the tool, which lists the tables as
+/// the kernel does: the one that was registered last comes first.
+fn latest_table_first(rules: &str) -> Vec<String> {
+    let lines = rules.lines().filter(|line| line.starts_with(['*', '[', ':']));
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    let mut tables: Vec<&[String]> = lines.chunk_by(|_, next| !next.starts_with('*')).collect();
+    tables.reverse();
+    tables.concat()
 }
 
 fn compact(event: &Event) -> String {

@@ -10,7 +10,6 @@
 //! The clock is the capture's: the first packet comes at [`START`], and a frame
 //! that is older than the one before it comes at the same time as that.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::iter::Peekable;
 use std::time::Duration;
@@ -18,21 +17,19 @@ use std::vec;
 
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::{Fib, PortId};
-use tidegate_engine::flow::FlowId;
 use tidegate_engine::packet::Packet;
-use tidegate_engine::rules::Ruleset;
 use tidegate_engine::time::Instant;
 use tidegate_engine::trace::Trace;
-use tidegate_engine::tuple::{Tuple, Zone, ZoneScope};
 use tidegate_engine::verdict::Verdict;
 use tidegate_engine::{Engine, Outcome, Settings};
 use tidegate_wire::Family;
 use tidegate_wire::pcap::Capture;
 
-use super::control::{Action, Control, Target, l4_number};
+use super::control::{Action, Control};
 use super::fault::{Cause, Fault};
 use super::host::Host;
 use super::ingress::Ingress;
+use super::operator::{self, LaterRules};
 use super::outbox::{Origin, Outbox};
 use super::patch::Patches;
 use super::scenario::Scenario;
@@ -85,7 +82,7 @@ pub struct Replay {
     arrived: u64,
     controls: Peekable<vec::IntoIter<Control>>,
     controls_file: String,
-    later_rules: BTreeMap<(u8, String), Ruleset>,
+    later_rules: LaterRules,
     patches: Patches,
     families: Vec<Family>,
     ingress: Ingress,
@@ -348,41 +345,9 @@ impl Replay {
 
     fn obey(&mut self, action: &Action, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
         let now = self.clock.now;
-        let fault = |cause| Fault::of(&self.controls_file, cause);
-        match action {
-            Action::End => {}
-            Action::Flush => {
-                self.engine.flush(now);
-            }
-            Action::Sysctl { key, value } => {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                self.engine.set(key, &value).map_err(|error| fault(Cause::Setting(error)))?;
-            }
-            Action::Delete(target) => {
-                let (tuple, zone) = named(target).map_err(fault)?;
-                self.engine.delete(now, &tuple, zone);
-            }
-            Action::Mark { l4, src, dst, mark } => {
-                let proto = l4_number(l4);
-                let proto = proto.ok_or_else(|| fault(Cause::UnknownProtocol(l4.clone())))?;
-                self.mark_all(*mark, |t| t.proto == proto && t.src == *src && t.dst == *dst);
-            }
-            Action::Rules { family, file } => {
-                if let Some(rules) = self.later_rules.get(&(*family, file.clone())) {
-                    self.engine.replace_rules(rules);
-                }
-            }
-        }
+        let done = operator::act(&mut self.engine, now, action, &self.later_rules);
         self.drain(hear);
-        Ok(())
-    }
-
-    fn mark_all(&mut self, mark: u32, chosen: impl Fn(&Tuple) -> bool) {
-        let flows = self.engine.flows().filter(|(_, flow)| chosen(&flow.orig));
-        let ids: Vec<FlowId> = flows.map(|(id, _)| id).collect();
-        for id in ids {
-            self.engine.set_mark(self.clock.now, id, mark);
-        }
+        done.map_err(|cause| Fault::of(&self.controls_file, cause))
     }
 }
 
@@ -391,13 +356,6 @@ pub(super) fn sorted_by_port(outbox: &Outbox) -> Vec<&[u8]> {
     let mut left: Vec<_> = outbox.left().collect();
     left.sort_by_key(|left| left.port);
     left.into_iter().map(|left| left.datagram).collect()
-}
-
-fn named(target: &Target) -> Result<(Tuple, Zone), Cause> {
-    let proto = l4_number(&target.l4);
-    let proto = proto.ok_or_else(|| Cause::UnknownProtocol(target.l4.clone()))?;
-    let Target { src, dst, sport, dport, zone: id, .. } = *target;
-    Ok((Tuple { src, dst, sport, dport, proto }, Zone { id, scope: ZoneScope::Both }))
 }
 
 /// The capture's clock, told in the engine's time.

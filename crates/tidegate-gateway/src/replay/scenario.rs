@@ -18,6 +18,7 @@ use tidegate_wire::pcap::Capture;
 
 use super::control::{Action, Control};
 use super::fault::{Cause, Fault};
+use super::operator::LaterRules;
 use super::patch::Patches;
 use super::topology::{Passage, Router, World};
 
@@ -54,7 +55,7 @@ pub struct Scenario {
     pub(super) world: World,
     pub(super) rules: Vec<(Family, Ruleset)>,
     /// Rules that actions load later, by family number and file.
-    pub(super) later_rules: BTreeMap<(u8, String), Ruleset>,
+    pub(super) later_rules: LaterRules,
     pub(super) controls: Vec<Control>,
     pub(super) controls_file: String,
     pub(super) patches: Patches,
@@ -182,7 +183,7 @@ struct Parts {
     limits: Limits,
     world: World,
     rules: Vec<(Family, Ruleset)>,
-    later_rules: BTreeMap<(u8, String), Ruleset>,
+    later_rules: LaterRules,
     controls: Vec<Control>,
     controls_file: String,
     patches: Patches,
@@ -190,10 +191,13 @@ struct Parts {
     faults: Vec<Fault>,
 }
 
+/// Reads what one kind of file says.
+type Loader = fn(&mut Parts, &Files) -> Result<(), Fault>;
+
 impl Parts {
     fn load(files: &Files) -> Result<Self, Vec<Fault>> {
         let mut parts = Self::empty();
-        let loaders: [fn(&mut Self, &Files) -> Result<(), Fault>; 5] = [
+        let loaders: [Loader; 5] = [
             Self::load_rules,
             Self::load_sysctl,
             Self::load_topology,
@@ -213,7 +217,7 @@ impl Parts {
             limits: Limits::default(),
             world: World::Router(Router::default()),
             rules: Vec::new(),
-            later_rules: BTreeMap::new(),
+            later_rules: LaterRules::new(),
             controls: Vec::new(),
             controls_file: String::new(),
             patches: Patches::default(),

@@ -59,12 +59,18 @@ fn tcp(state: TcpState) -> ProtoState {
 
 #[test]
 fn proc_lines_are_the_kernels() {
+    for (flow, line) in flows_and_lines() {
+        assert_eq!(ProcLine { flow: &flow, now: NOW }.to_string(), line);
+    }
+}
+
+fn flows_and_lines() -> [(Flow, &'static str); 7] {
     let echo = Tuple::icmp_word(8, 0);
     let echo_v6 = Tuple::icmp_word(128, 0);
     let v6 = tuple(58, "fd00:1::2", "fd00:2::2", (5, echo_v6));
     let counters = [Counter { packets: 1, bytes: 29 }, Counter::default()];
     let unreplied = Status::CONFIRMED;
-    let rows = [
+    [
         (
             but(flow(6, (4000, 80), 431_999), |flow| {
                 flow.proto = tcp(TcpState::Established);
@@ -118,10 +124,7 @@ fn proc_lines_are_the_kernels() {
             "ipv4     2 udp      17 9 src=10.1.0.2 dst=10.2.0.2 sport=5000 dport=6000 \
              src=10.2.0.2 dst=10.1.0.2 sport=6000 dport=5000 zone-reply=3 mark=7 delta-time=10 use=2",
         ),
-    ];
-    for (flow, line) in rows {
-        assert_eq!(ProcLine { flow: &flow, now: NOW }.to_string(), line);
-    }
+    ]
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use tidegate_engine::trace::Trace;
+use tidegate_engine::fib::{Fib, PortId, Route};
+use tidegate_engine::trace::{Step, Trace};
 use tidegate_gateway::replay::run::START;
 use tidegate_gateway::replay::{Arrival, Passed, Replay};
 use tidegate_gateway::text::PacketLine;
@@ -24,9 +25,9 @@ pub(crate) struct Explanation<'a> {
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Arrival { index, at, port, .. } = self.arrival;
-        let port = tidegate_engine::fib::Fib::port(self.replay.world(), port);
+        let port = self.port_name(port);
         let since = at.saturating_sub(START).as_secs_f64();
-        writeln!(f, "packet {index} at {since:.6} s, in by {}", port.name)?;
+        writeln!(f, "packet {index} at {since:.6} s, in by {port}")?;
         if self.passed.outcome.is_none() {
             return writeln!(f, "  no IP datagram in it: connection tracking never sees it");
         }
@@ -35,14 +36,50 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "  (its TTL was below 2 and was raised for the replay)")?;
         }
         writeln!(f)?;
-        for step in &self.trace.steps {
-            writeln!(f, "{step}")?;
-        }
+        self.fmt_steps(f)?;
         self.fmt_left(f)
     }
 }
 
 impl Explanation<'_> {
+    /// The steps of packets that the engine made on the way stand indented, up
+    /// to their own verdict.
+    fn fmt_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut is_own = false;
+        for step in &self.trace.steps {
+            let text = match step {
+                Step::Routed(route) => format!("  {}", self.route(route)),
+                step => step.to_string(),
+            };
+            let indent = if is_own { "    " } else { "" };
+            for line in text.lines() {
+                writeln!(f, "{indent}{line}")?;
+            }
+            is_own = match step {
+                Step::Generated(_) => true,
+                Step::Verdict(_) => false,
+                _ => is_own,
+            };
+        }
+        Ok(())
+    }
+
+    fn route(&self, route: &Route) -> String {
+        match route {
+            Route::Local { broadcast: false } => "route: to the router itself".to_owned(),
+            Route::Local { broadcast: true } => "route: to the router among others".to_owned(),
+            Route::Forward { port, next_hop } => {
+                format!("route: out by {} to {next_hop}", self.port_name(*port))
+            }
+            Route::Unreachable => "route: none".to_owned(),
+            Route::Blackhole => "route: refused".to_owned(),
+        }
+    }
+
+    fn port_name(&self, port: PortId) -> &str {
+        &self.replay.world().port(port).name
+    }
+
     fn fmt_left(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut left = self.replay.outbox().left().peekable();
         if left.peek().is_none() {
@@ -50,9 +87,8 @@ impl Explanation<'_> {
         }
         writeln!(f)?;
         for left in left {
-            let port = tidegate_engine::fib::Fib::port(self.replay.world(), left.port);
-            let what = PacketLine(left.datagram);
-            writeln!(f, "left by {} ({}): {what}", port.name, left.origin.name())?;
+            let (port, what) = (self.port_name(left.port), PacketLine(left.datagram));
+            writeln!(f, "left by {port} ({}): {what}", left.origin.name())?;
         }
         Ok(())
     }

@@ -20,6 +20,16 @@ impl fmt::Display for Count {
     }
 }
 
+/// So many of something: `1 flow`, `1,234 flows`.
+pub(crate) struct Many(pub(crate) u64, pub(crate) &'static str);
+
+impl fmt::Display for Many {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, what) = self;
+        write!(f, "{} {what}{}", Count(*count), if *count == 1 { "" } else { "s" })
+    }
+}
+
 /// Bytes in the unit that fits: `1.5 MB`.
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -62,7 +72,7 @@ impl fmt::Display for Span {
             3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
             _ if seconds / YEAR > 100 => "more than a century".to_owned(),
             _ if seconds > 2 * YEAR => format!("{} years", seconds / YEAR),
-            _ => format!("{} days {} h", seconds / 86_400, seconds / 3600 % 24),
+            _ => format!("{} {} h", Many(seconds / 86_400, "day"), seconds / 3600 % 24),
         };
         f.pad(&text)
     }
@@ -107,6 +117,8 @@ mod tests {
             (Count(0).to_string(), "0"),
             (Count(999).to_string(), "999"),
             (Count(1_234_567).to_string(), "1,234,567"),
+            (Many(1, "flow").to_string(), "1 flow"),
+            (Many(2000, "flow").to_string(), "2,000 flows"),
             (Bytes(999).to_string(), "999 B"),
             (Bytes(1500).to_string(), "1.5 kB"),
             (Bytes(999_990_000).to_string(), "1.0 GB"),
@@ -115,7 +127,7 @@ mod tests {
             (Span(Duration::from_millis(59_940)).to_string(), "59.9 s"),
             (Span(Duration::from_secs(61)).to_string(), "1 min 1 s"),
             (Span(Duration::from_secs(7500)).to_string(), "2 h 5 min"),
-            (Span(Duration::from_secs(90_000)).to_string(), "1 days 1 h"),
+            (Span(Duration::from_secs(90_000)).to_string(), "1 day 1 h"),
             (Utc(0).to_string(), "1970-01-01 00:00:00 UTC"),
             (Utc(951_782_400_000_000_000).to_string(), "2000-02-29 00:00:00 UTC"),
             (Utc(1_767_225_599_999_999_999).to_string(), "2025-12-31 23:59:59 UTC"),

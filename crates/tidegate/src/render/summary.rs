@@ -33,9 +33,9 @@ pub(crate) struct Summary {
     #[serde(serialize_with = "as_map")]
     dropped: Reasons,
     table: Table,
-    /// Packets that Linux treats in ways that are not built here yet.
+    /// Packets of protocols that have no tracker here, and fragments.
     #[serde(serialize_with = "as_map")]
-    unlike_linux: Reasons,
+    not_tracked_in_full: Reasons,
     #[serde(skip)]
     elapsed: Duration,
 }
@@ -157,7 +157,7 @@ impl Summary {
             invalid: ranked(InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons)),
             dropped: ranked(DropReason::NAMES.into_iter().zip(stats.drops)),
             table: Table::new(census, replay, table_size),
-            unlike_linux: unlike_linux(census, replay),
+            not_tracked_in_full: not_tracked_in_full(census, replay),
             elapsed,
         }
     }
@@ -271,7 +271,7 @@ fn ranked(counters: impl Iterator<Item = (&'static str, u64)>) -> Reasons {
     reasons
 }
 
-fn unlike_linux(census: &Census, replay: &Replay) -> Reasons {
+fn not_tracked_in_full(census: &Census, replay: &Replay) -> Reasons {
     let fragments = replay.engine().stats().drops[DropReason::Fragment.index()];
     let generic = GENERIC.into_iter().zip(census.packets.generic);
     generic.chain([("fragments", fragments)]).filter(|(_, count)| *count > 0).collect()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::{Host, Reasons, Summary};
-use crate::render::figures::{BitRate, Bytes, Count, Span, Utc};
+use crate::render::figures::{BitRate, Bytes, Count, Many, Span, Utc};
 
 const HEADING: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -18,6 +18,10 @@ const ODD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Ye
 /// A share of INVALID packets with wrong checksums that asks for an
 /// explanation, in percent.
 const SUSPICIOUS: u64 = 20;
+/// Growth by fewer flows than this says nothing of the future.
+const LEAST_GROWTH: i64 = 10;
+/// From so many packets on the speed of the replay means something.
+const MANY_PACKETS: u64 = 10_000;
 /// A capture shorter than this holds flows that had no time to expire.
 const SHORT: Duration = Duration::from_secs(600);
 
@@ -33,7 +37,7 @@ impl Summary {
             self.talkers(&mut page);
             self.reasons(&mut page);
             self.table(&mut page);
-            self.unlike_linux(&mut page);
+            self.not_tracked_in_full(&mut page);
         }
         page.0
     }
@@ -46,16 +50,15 @@ impl Summary {
             return;
         }
         let links = capture.links.join(", ");
-        let (frames, bytes) = (Count(packets.frames), Bytes(packets.bytes));
+        let (frames, bytes) = (Many(packets.frames, "packet"), Bytes(packets.bytes));
         let span = Span(capture.span);
-        page.line(format_args!("  {frames} packets, {bytes}, {links}, over {span}"));
+        page.line(format_args!("  {frames}, {bytes}, {links}, over {span}"));
         page.line(format_args!("  from {}{}", Utc(capture.start_ns), self.rates()));
-        let took = self.elapsed.as_secs_f64().max(1e-9);
-        let speed = Count((packets.frames as f64 / took) as u64);
-        page.line(format_args!(
-            "  {FAINT}replayed in {}, {speed} packets/s{FAINT:#}",
-            Span(self.elapsed)
-        ));
+        if packets.frames >= MANY_PACKETS {
+            let speed = Count((packets.frames as f64 / self.elapsed.as_secs_f64()) as u64);
+            let took = Span(self.elapsed);
+            page.line(format_args!("  {FAINT}replayed in {took}, {speed} packets/s{FAINT:#}"));
+        }
     }
 
     fn rates(&self) -> String {
@@ -82,12 +85,12 @@ impl Summary {
         page.entries("", &fates.into_iter().filter(|(_, n)| *n > 0).collect::<Reasons>());
         if packets.cut_short > 0 {
             page.note(format_args!(
-                "{} were cut short by the capture: filled with zeros, checksums not verified",
-                Count(packets.cut_short)
+                "{} cut short by the capture: filled with zeros, checksums not verified",
+                Many(packets.cut_short, "packet")
             ));
         }
         if packets.ttl_raised > 0 {
-            let count = Count(packets.ttl_raised);
+            let count = Many(packets.ttl_raised, "packet");
             page.note(format_args!("{count} with a TTL below 2: raised to 2, to be forwarded"));
         }
     }
@@ -98,12 +101,9 @@ impl Summary {
         if flows.events_are_off {
             page.note("nf_conntrack_events is 0: flows that have ended are not counted");
         }
-        page.line(format_args!(
-            "  {} begun by {} hosts, {} in the table at the end",
-            Count(flows.total),
-            Count(flows.hosts as u64),
-            Count(flows.in_table as u64)
-        ));
+        let (all, hosts) = (Many(flows.total, "flow"), Many(flows.hosts as u64, "host"));
+        let kept = Count(flows.in_table as u64);
+        page.line(format_args!("  {all}, begun by {hosts}; {kept} in the table at the end"));
         for (l4, states) in &flows.kinds {
             let mut states: Reasons = states.iter().map(|(name, count)| (*name, *count)).collect();
             states.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -126,13 +126,14 @@ impl Summary {
             return;
         }
         page.heading("Top talkers");
-        page.line(format_args!(
-            "  {FAINT}{:<40}{:>12}{:>12}{FAINT:#}",
-            "by flows", "flows", "bytes"
-        ));
+        let all_are_listed = self.flows.hosts <= self.talkers.by_flows.len();
+        let order = if all_are_listed { "" } else { "by flows" };
+        page.line(format_args!("  {FAINT}{order:<40}{:>12}{:>12}{FAINT:#}", "flows", "bytes"));
         self.talkers.by_flows.iter().for_each(|host| page.host(host));
-        page.line(format_args!("  {FAINT}by bytes{FAINT:#}"));
-        self.talkers.by_bytes.iter().for_each(|host| page.host(host));
+        if !all_are_listed {
+            page.line(format_args!("  {FAINT}by bytes{FAINT:#}"));
+            self.talkers.by_bytes.iter().for_each(|host| page.host(host));
+        }
     }
 
     fn reasons(&self, page: &mut Page) {
@@ -158,13 +159,13 @@ impl Summary {
         let table = &self.table;
         page.heading("Table");
         let after = Span(Duration::try_from_secs_f64(table.peak_after_seconds).unwrap_or_default());
-        let peak = Count(table.peak as u64);
-        page.line(format_args!("  at most {peak} flows, {after} after the first packet"));
+        let peak = Many(table.peak as u64, "flow");
+        page.line(format_args!("  at most {peak}, {after} after the first packet"));
         if table.peak as u64 >= u64::from(table.max) || table.early_drops > 0 {
             page.note(format_args!(
-                "the table was full: nf_conntrack_max is {}, {} flows were evicted early",
+                "the table was full: nf_conntrack_max is {}, {} evicted early",
                 Count(table.max.into()),
-                Count(table.early_drops)
+                Many(table.early_drops, "flow")
             ));
         }
         self.forecast(page);
@@ -181,37 +182,36 @@ impl Summary {
             page.line("  too short to say how fast it grows");
             return;
         };
-        let half = Duration::try_from_secs_f64(growth.seconds).unwrap_or_default();
-        page.line(format_args!(
-            "  in the second half, {}, it grew by {} flows ({:.1}/s)",
-            Span(half),
-            growth.flows,
-            growth.per_second
-        ));
-        match forecast.fills_after {
-            Some(time) => page.line(format_args!(
-                "  at that pace a table of {size} is full {} after the end",
-                Span(time)
-            )),
-            None => page.line(format_args!("  at that pace a table of {size} never fills")),
+        let half = Span(Duration::try_from_secs_f64(growth.seconds).unwrap_or_default());
+        if growth.flows < LEAST_GROWTH {
+            page.line(format_args!("  in the second half, {half}, it did not grow to speak of"));
+            return;
         }
-        if forecast.fills_after.is_some() && self.capture.span < SHORT {
+        let (grown, pace) = (Many(growth.flows.unsigned_abs(), "flow"), growth.per_second);
+        page.line(format_args!("  in the second half, {half}, it grew by {grown} ({pace:.1}/s)"));
+        if let Some(time) = forecast.fills_after {
+            let time = Span(time);
+            page.line(format_args!(
+                "  at that pace a table of {size} is full {time} after the end"
+            ));
+        }
+        if self.capture.span < SHORT {
             page.note("a capture this short overstates growth: flows stay until they time out");
         }
     }
 
-    fn unlike_linux(&self, page: &mut Page) {
-        if self.unlike_linux.is_empty() {
+    fn not_tracked_in_full(&self, page: &mut Page) {
+        if self.not_tracked_in_full.is_empty() {
             return;
         }
-        page.heading("Not as Linux does it");
-        for (what, count) in &self.unlike_linux {
+        page.heading("Not tracked in full");
+        for (what, count) in &self.not_tracked_in_full {
             let how = match *what {
                 "fragments" => "not reassembled yet: dropped",
-                "DCCP" => "tracked by addresses only, as in Linux 6.18",
-                _ => "tracked by the generic tracker only, without states",
+                "DCCP" => "tracked by addresses only, as Linux 6.18 does",
+                _ => "tracked by addresses only, where Linux has a tracker",
             };
-            page.note(format_args!("{} packets of {what}: {how}", Count(*count)));
+            page.note(format_args!("{what}, {}: {how}", Many(*count, "packet")));
         }
     }
 }
