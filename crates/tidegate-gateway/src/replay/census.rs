@@ -14,7 +14,7 @@ use tidegate_engine::event::{Event, EventKind};
 use tidegate_engine::flow::{Flow, Status};
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
-use tidegate_engine::verdict::Verdict;
+use tidegate_engine::verdict::{Onward, Verdict};
 use tidegate_wire::proto;
 
 pub use self::growth::Growth;
@@ -38,6 +38,8 @@ pub struct PacketCounts {
     pub forwarded: u64,
     /// Packets for the router itself.
     pub local: u64,
+    /// Fragments that were kept until their datagram is whole.
+    pub held: u64,
     /// Packets that were dropped.
     pub dropped: u64,
     /// Packets by the state that conntrack gave them, in the order of
@@ -116,8 +118,9 @@ impl Census {
         counts.cut += u64::from(replay.ingress().is_cut());
         counts.aged += u64::from(replay.ingress().is_aged());
         match outcome.verdict {
-            Verdict::Forward { .. } => counts.forwarded += 1,
-            Verdict::Local => counts.local += 1,
+            Verdict::Forward { .. } | Verdict::Queued(Onward::Forward) => counts.forwarded += 1,
+            Verdict::Local | Verdict::Queued(Onward::Local) => counts.local += 1,
+            Verdict::Held => counts.held += 1,
             Verdict::Drop(_) => counts.dropped += 1,
         }
         if let Some(info) = outcome.conntrack {

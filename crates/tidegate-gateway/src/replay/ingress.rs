@@ -172,14 +172,5 @@ fn rejuvenate(bytes: &mut [u8]) -> bool {
     }
 }
 
-/// The family that a datagram's first byte tells.
-pub(super) fn family_of(datagram: &[u8]) -> Option<Family> {
-    match datagram.first()? >> 4 {
-        4 => Some(Family::V4),
-        6 => Some(Family::V6),
-        _ => None,
-    }
-}
-
 /// Room for the longest datagram without jumbo options.
 const ROOM: usize = 65_536 + 40;

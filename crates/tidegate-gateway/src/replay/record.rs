@@ -20,11 +20,12 @@ use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
-use tidegate_engine::verdict::{DropReason, Verdict};
+use tidegate_engine::verdict::{DropReason, Onward, Verdict};
 use tidegate_wire::Family;
 
 pub use self::flow::FlowRecord;
 use super::fault::Fault;
+use super::outbox::Outbox;
 use super::run::{Arrival, Passed, Replay, START};
 use super::topology::IN0;
 use crate::text::{CompactEvent, PacketLine, direction_name};
@@ -66,7 +67,7 @@ impl<W: Write> Recorder<W> {
             let mut late = Vec::new();
             let arrived = replay.arrive(&mut |event| late.push(compact(&event)));
             if !matches!(arrived, Ok(None)) {
-                self.write_pending(&mut late)?;
+                self.write_pending(replay, &mut late)?;
             }
             match arrived {
                 Ok(Some(arrival)) => self.pass(replay, &arrival),
@@ -95,7 +96,7 @@ impl<W: Write> Recorder<W> {
 
     fn finish(&mut self, replay: &mut Replay, mut late: Vec<String>) -> Result<(), Stop> {
         let done = replay.finish(&mut |event| late.push(compact(&event)));
-        self.write_pending(&mut late)?;
+        self.write_pending(replay, &mut late)?;
         done.map_err(Stop::Input)?;
         if replay.is_recorded() {
             self.write(&FinalRecord::new(replay)).map_err(Stop::Output)?;
@@ -103,9 +104,10 @@ impl<W: Write> Recorder<W> {
         self.sink.flush().map_err(Stop::Output)
     }
 
-    fn write_pending(&mut self, late: &mut Vec<String>) -> Result<(), Stop> {
+    fn write_pending(&mut self, replay: &Replay, late: &mut Vec<String>) -> Result<(), Stop> {
         let Some(mut record) = self.pending.take() else { return Ok(()) };
         record.late = std::mem::take(late);
+        record.late_out = out(replay.late_outbox());
         self.write(&record).map_err(Stop::Output)
     }
 
@@ -138,6 +140,8 @@ struct PacketRecord {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     late: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    late_out: Vec<OutRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<OtherRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<String>,
@@ -161,12 +165,13 @@ impl PacketRecord {
             verdict,
             stage,
             reason: reason.map(|reason| reason.to_string()),
-            out: out(replay),
+            out: out(replay.outbox()),
             mark: outcome.map_or(0, |outcome| outcome.mark),
             ct: flow.map(|flow| FlowRecord::new(flow, replay.now())),
             count: replay.engine().count(),
             events: Vec::new(),
             late: Vec::new(),
+            late_out: Vec::new(),
             others: Vec::new(),
             log: replay.log().iter().filter(|line| is_of_a_packet(line)).cloned().collect(),
         }
@@ -177,8 +182,14 @@ impl PacketRecord {
 fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
     match passed.outcome.map(|outcome| outcome.verdict) {
         None => ("drop", "rx", None),
-        Some(Verdict::Forward { .. }) => ("forward", "out", None),
-        Some(Verdict::Local) => ("local", "local", None),
+        Some(Verdict::Forward { .. } | Verdict::Queued(Onward::Forward)) => {
+            ("forward", "out", None)
+        }
+        Some(Verdict::Local | Verdict::Queued(Onward::Local)) => ("local", "local", None),
+        Some(Verdict::Held) => ("consumed", "defrag", None),
+        Some(Verdict::Drop(reason @ DropReason::Fragment(_))) => {
+            ("consumed", "defrag", Some(reason))
+        }
         Some(Verdict::Drop(reason)) => {
             let verdict = if passed.is_answered { "reject" } else { "drop" };
             (verdict, reason.stage().name(), Some(reason))
@@ -195,8 +206,8 @@ struct OutRecord {
 }
 
 /// What left: by the LAN port first, then by the WAN port.
-fn out(replay: &Replay) -> Vec<OutRecord> {
-    let mut left: Vec<_> = replay.outbox().left().collect();
+fn out(outbox: &Outbox) -> Vec<OutRecord> {
+    let mut left: Vec<_> = outbox.left().collect();
     left.sort_by_key(|left| left.port);
     let record = |left: super::outbox::Left<'_>| OutRecord {
         port: side(left.port),

@@ -16,8 +16,8 @@ use std::time::Duration;
 use std::vec;
 
 use tidegate_engine::event::Event;
-use tidegate_engine::fib::{Fib, PortId};
-use tidegate_engine::packet::Packet;
+use tidegate_engine::fib::PortId;
+use tidegate_engine::packet::{Destination, Packet};
 use tidegate_engine::time::Instant;
 use tidegate_engine::trace::Trace;
 use tidegate_engine::verdict::Verdict;
@@ -87,6 +87,7 @@ pub struct Replay {
     families: Vec<Family>,
     ingress: Ingress,
     outbox: Outbox,
+    late_outbox: Outbox,
     log: Vec<String>,
 }
 
@@ -117,6 +118,7 @@ impl Replay {
             families: scenario.rules.iter().map(|(family, _)| *family).collect(),
             ingress: Ingress::default(),
             outbox: Outbox::default(),
+            late_outbox: Outbox::default(),
             log: Vec::new(),
         }
     }
@@ -133,6 +135,7 @@ impl Replay {
             Ok(None) => return Ok(None),
             Err(error) => return Err(Fault::of(&self.capture_file, Cause::Capture(error))),
         };
+        self.late_outbox.clear();
         let at = self.clock.frame_at(frame.time);
         self.ingress.take(&frame, &self.world);
         let index = self.arrived;
@@ -162,6 +165,7 @@ impl Replay {
     /// # Errors
     /// An action can't be done.
     pub fn finish(&mut self, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
+        self.late_outbox.clear();
         while let Some(control) = self.controls.next() {
             if let Some(due) = control.due() {
                 self.clock.pass_until(START + due);
@@ -233,9 +237,16 @@ impl Replay {
         &self.outbox
     }
 
+    /// What left because time passed before the packet that arrived last.
+    #[must_use]
+    pub fn late_outbox(&self) -> &Outbox {
+        &self.late_outbox
+    }
+
     /// Wants the bytes of what leaves, or not.
     pub fn keep_output(&mut self, keep: bool) {
         self.outbox.keep_bytes(keep);
+        self.late_outbox.keep_bytes(keep);
     }
 
     /// Lines of the log that the packet that passed last brought about.
@@ -269,35 +280,52 @@ impl Replay {
     fn deliver(&mut self, outcome: &Outcome) {
         match outcome.verdict {
             Verdict::Forward { port, .. } => {
-                let (desc, datagram) = (self.world.port(port), self.ingress.datagram());
-                self.outbox.send(port, desc, Origin::Forwarded, datagram);
+                self.outbox.send(port, Origin::Forwarded, self.ingress.datagram());
             }
-            Verdict::Local => self.answer(),
-            Verdict::Drop(_) => {}
+            Verdict::Local => {
+                let (now, port) = (self.clock.now, self.ingress.port());
+                let answer = self.host.answer(now, self.ingress.datagram(), port, &self.world);
+                self.send_answer(answer);
+            }
+            Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => {}
         }
     }
 
-    /// Lets the host stack answer what was delivered to it.
-    fn answer(&mut self) {
-        let (now, port) = (self.clock.now, self.ingress.port());
-        let datagram = self.ingress.datagram();
-        let Some(mut bytes) = self.host.answer(now, datagram, port, &self.world) else { return };
+    /// Sends what the host stack answered to what was delivered to it.
+    fn send_answer(&mut self, answer: Option<Vec<u8>>) {
+        let Some(mut bytes) = answer else { return };
         let mut packet = Packet::local(&mut bytes);
-        let outcome = self.engine.send_local(now, &mut packet, &self.world);
-        self.collect();
+        let outcome = self.engine.send_local(self.clock.now, &mut packet, &self.world);
+        self.collect_as(Some(Origin::Local));
         if let Verdict::Forward { port, .. } = outcome.verdict {
-            self.outbox.send(port, self.world.port(port), Origin::Local, &bytes);
+            self.outbox.send(port, Origin::Local, &bytes);
         }
     }
 
-    /// Puts the engine's own packets into the outbox; whether a REJECT rule's
-    /// answer was among them.
+    /// Puts what waits in the engine's output queue into the outbox; whether a
+    /// REJECT rule's answer was among it.
     fn collect(&mut self) -> bool {
+        self.collect_as(None)
+    }
+
+    /// As [`Replay::collect`]; `of` is whose packet was cut into pieces, if it
+    /// was not the one that came in.
+    fn collect_as(&mut self, of: Option<Origin>) -> bool {
         let mut is_answered = false;
         while let Some(output) = self.engine.poll_output() {
             let origin = Origin::from(output.origin);
             is_answered |= origin == Origin::Reject;
-            self.outbox.send(output.port, self.world.port(output.port), origin, &output.bytes);
+            match output.destination {
+                Destination::Port { port, .. } => {
+                    let origin = of.filter(|_| origin == Origin::Forwarded).unwrap_or(origin);
+                    self.outbox.send(port, origin, &output.bytes);
+                }
+                Destination::Host => {
+                    let (now, port) = (self.clock.now, self.ingress.port());
+                    let answer = self.host.answer(now, &output.bytes, port, &self.world);
+                    self.send_answer(answer);
+                }
+            }
         }
         is_answered
     }
@@ -314,7 +342,10 @@ impl Replay {
     fn expire(&mut self, hear: &mut impl FnMut(Event)) {
         let now = self.clock.now;
         while self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
-            let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET);
+            let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET, &self.world);
+            std::mem::swap(&mut self.outbox, &mut self.late_outbox);
+            self.collect();
+            std::mem::swap(&mut self.outbox, &mut self.late_outbox);
             self.drain(hear);
             if expired < EXPIRY_BUDGET {
                 break;

@@ -157,7 +157,7 @@ impl Summary {
             invalid: ranked(InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons)),
             dropped: ranked(DropReason::NAMES.into_iter().zip(stats.drops)),
             table: Table::new(census, replay, table_size),
-            not_tracked_in_full: not_tracked_in_full(census, replay),
+            not_tracked_in_full: not_tracked_in_full(census),
             elapsed,
         }
     }
@@ -271,10 +271,9 @@ fn ranked(counters: impl Iterator<Item = (&'static str, u64)>) -> Reasons {
     reasons
 }
 
-fn not_tracked_in_full(census: &Census, replay: &Replay) -> Reasons {
-    let fragments = replay.engine().stats().drops[DropReason::Fragment.index()];
+fn not_tracked_in_full(census: &Census) -> Reasons {
     let generic = GENERIC.into_iter().zip(census.packets.generic);
-    generic.chain([("fragments", fragments)]).filter(|(_, count)| *count > 0).collect()
+    generic.filter(|(_, count)| *count > 0).collect()
 }
 
 fn link_name(link: LinkType) -> String {
