@@ -446,6 +446,7 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         reply: orig.invert().expect("a tuple that can be answered"),
         status: Status::empty(),
         deadline: Instant::ZERO,
+        armed: Instant::ZERO,
         zone: Zone::default(),
         mark: 0,
         proto: ProtoState::None,

@@ -10,7 +10,7 @@ use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{LinkHeader, Packet};
 use tidegate_wire::packet::{Ipv4, Ipv6};
 use tidegate_wire::pcap::{Frame, Link, LinkType, datagram};
-use tidegate_wire::{Family, dissect, proto};
+use tidegate_wire::{dissect, proto};
 
 use super::topology::{IN0, OUT0, WAN_PEER, World};
 

@@ -145,7 +145,7 @@ impl Lab {
     /// Lets time pass; flows whose time is up are gone, and that is announced.
     fn age(&mut self, time: Duration) -> Vec<Announced> {
         self.now += time;
-        self.engine.handle_timeout(self.now, usize::MAX);
+        self.engine.handle_timeout(self.now, usize::MAX, &World::new());
         let mut dead: Vec<(Duration, Tuple)> = Vec::new();
         self.flows.retain(|orig, view| {
             let lives = view.left > time;
