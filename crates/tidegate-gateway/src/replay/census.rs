@@ -34,6 +34,8 @@ pub struct PacketCounts {
     pub cut: u64,
     /// Packets whose TTL or hop limit was raised.
     pub aged: u64,
+    /// Packets with checksums that were left to the sender's network card.
+    pub offloaded: u64,
     /// Packets that left.
     pub forwarded: u64,
     /// Packets for the router itself.
@@ -115,6 +117,7 @@ impl Census {
         counts.bytes += arrival.len as u64;
         counts.cut += u64::from(replay.ingress().is_cut());
         counts.aged += u64::from(replay.ingress().is_aged());
+        counts.offloaded += u64::from(replay.ingress().is_offloaded());
         match outcome.verdict {
             Verdict::Forward { .. } => counts.forwarded += 1,
             Verdict::Local => counts.local += 1,

@@ -63,6 +63,7 @@ struct Packets {
     dropped: u64,
     cut_short: u64,
     ttl_raised: u64,
+    checksums_completed: u64,
     #[serde(serialize_with = "as_map")]
     states: Reasons,
 }
@@ -203,6 +204,7 @@ impl Packets {
             dropped: counts.dropped,
             cut_short: counts.cut,
             ttl_raised: counts.aged,
+            checksums_completed: counts.offloaded,
             states: STATES.into_iter().zip(counts.states).collect(),
         }
     }
