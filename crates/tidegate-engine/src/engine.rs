@@ -14,6 +14,7 @@ use alloc::collections::VecDeque;
 
 use tidegate_wire::Family;
 
+use crate::defrag::Defrag;
 use crate::event::{Event, EventQueue};
 use crate::fib::Fib;
 use crate::flow::{Flow, FlowId};
@@ -67,6 +68,7 @@ pub struct Outcome {
 /// A connection tracker with the stateful firewall and NAT above it.
 pub struct Engine {
     pub(crate) table: FlowTable,
+    pub(crate) defrag: Defrag,
     pub(crate) programs: Programs,
     pub(crate) limits: Limits,
     pub(crate) stats: Stats,
@@ -83,6 +85,7 @@ impl Engine {
         let mut rng = Rng::new(settings.seed);
         Self {
             table: FlowTable::new(&settings.limits, &mut rng, settings.start),
+            defrag: Defrag::new(),
             programs: Programs::default(),
             limits: settings.limits,
             stats: Stats::default(),
@@ -119,6 +122,7 @@ impl Engine {
         fib: &impl Fib,
         observer: &mut impl Observer,
     ) -> Outcome {
+        self.give_up_fragments(now, fib);
         let outcome = Walk::new(self, now, fib, observer).receive(packet);
         self.settle(outcome)
     }
@@ -138,9 +142,11 @@ impl Engine {
         Outcome { flow, ..outcome }
     }
 
-    /// Expires at most `budget` flows whose deadline has passed; returns how
-    /// many it expired. Call again while it returns `budget`.
-    pub fn handle_timeout(&mut self, now: Instant, budget: usize) -> usize {
+    /// Expires at most `budget` flows whose deadline has passed, and gives up on
+    /// fragments that wait too long; returns how many flows it expired. Call
+    /// again while it returns `budget`.
+    pub fn handle_timeout(&mut self, now: Instant, budget: usize, fib: &impl Fib) -> usize {
+        self.give_up_fragments(now, fib);
         let mut expired = 0;
         while expired < budget {
             let Some(id) = self.table.next_expired(now) else { break };
@@ -149,6 +155,12 @@ impl Engine {
             expired += 1;
         }
         expired
+    }
+
+    fn give_up_fragments(&mut self, now: Instant, fib: &impl Fib) {
+        while let Some(expired) = self.defrag.expire(now) {
+            Walk::new(self, now, fib, &mut ()).give_up(expired);
+        }
     }
 
     /// Replaces the rules of one family, as `iptables-restore` does: tables that
@@ -217,10 +229,11 @@ impl Engine {
     }
 
     /// When [`Engine::handle_timeout`] is due; never later than the first
-    /// deadline in the table.
+    /// deadline of a flow or of an incomplete datagram.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.table.next_deadline()
+        let deadlines = [self.table.next_deadline(), self.defrag.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// All flows, in the order of their slots.
@@ -244,6 +257,13 @@ impl Engine {
     #[must_use]
     pub fn count(&self) -> usize {
         self.table.len()
+    }
+
+    /// What the incomplete datagrams of a family cost, in the bytes that its
+    /// `high_thresh` bounds.
+    #[must_use]
+    pub fn fragment_memory(&self, family: Family) -> u64 {
+        self.defrag.held(family)
     }
 
     /// Counters since the start.

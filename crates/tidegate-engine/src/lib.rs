@@ -24,6 +24,7 @@
 
 extern crate alloc;
 
+mod defrag;
 mod engine;
 pub mod event;
 pub mod fib;

@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use tidegate_wire::Headers;
 use tidegate_wire::packet::ethernet::MacAddr;
 
+use crate::defrag::FragmentPlan;
 use crate::fib::PortId;
 use crate::flow::{Draft, FlowId};
 use crate::rules::Template;
@@ -54,22 +55,37 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A packet of the engine's own making (REJECT, ICMP errors) on its way out.
+/// A packet that is not in a buffer of the caller's: of the engine's own making
+/// (REJECT, ICMP errors), or put together or cut by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// The datagram.
     pub bytes: Vec<u8>,
-    /// The port to send it by.
-    pub port: PortId,
-    /// The on-link neighbour to hand it to.
-    pub next_hop: IpAddr,
-    /// Why it was made.
+    /// Where it goes.
+    pub destination: Destination,
+    /// Why it is here.
     pub origin: Origin,
 }
 
-/// Why the engine made a packet.
+/// Where a packet of the output queue goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Out.
+    Port {
+        /// By this port.
+        port: PortId,
+        /// To this on-link neighbour.
+        next_hop: IpAddr,
+    },
+    /// To the host's own stack.
+    Host,
+}
+
+/// Why a packet is in the output queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
+    /// The caller's own packet, put together from fragments or cut into them.
+    Forwarded,
     /// A REJECT rule answered.
     Reject,
     /// The router owed an ICMP error.
@@ -151,4 +167,17 @@ pub(crate) struct Transit<'p, 'b> {
     pub(crate) tracked: Tracked,
     pub(crate) template: Option<Template>,
     pub(crate) out_port: Option<PortId>,
+    /// How it came, if it was put together from fragments.
+    pub(crate) plan: Option<FragmentPlan>,
+}
+
+impl<'p, 'b> Transit<'p, 'b> {
+    pub(crate) fn new(
+        packet: &'p mut Packet<'b>,
+        headers: Headers,
+        tracked: Tracked,
+        plan: Option<FragmentPlan>,
+    ) -> Self {
+        Self { packet, headers, tracked, template: None, out_port: None, plan }
+    }
 }

@@ -12,7 +12,7 @@ use crate::fib::Route;
 use crate::packet::CtInfo;
 use crate::rules::{Hook, TableKind};
 use crate::tuple::Tuple;
-use crate::verdict::Verdict;
+use crate::verdict::{Onward, Verdict};
 
 /// Something that watches a packet's path.
 pub trait Observer {
@@ -52,6 +52,11 @@ pub enum Step {
     /// A packet of the engine's own making starts at OUTPUT; the steps up to its
     /// verdict are its own.
     Generated(String),
+    /// The fragment completed a datagram, which goes on.
+    Reassembled {
+        /// Its L3 length in bytes.
+        len: usize,
+    },
     /// Conntrack looked it up and judged it.
     Conntrack {
         /// The tuple that was looked up.
@@ -114,6 +119,7 @@ impl fmt::Display for Step {
         match self {
             Self::Hook(hook) => write!(f, "{}", hook.name()),
             Self::Generated(what) => write!(f, "own packet: {what}"),
+            Self::Reassembled { len } => write!(f, "reassembled: {len} bytes"),
             Self::Conntrack { .. } => self.fmt_conntrack(f),
             Self::Rule { table, chain, number, line, action } => {
                 write!(f, "  {} {chain} rule {number} (line {line}): {action}", table.name())
@@ -128,7 +134,13 @@ impl fmt::Display for Step {
             Self::Routed(route) => write!(f, "  route: {route:?}"),
             Self::Confirmed => write!(f, "  conntrack: confirmed"),
             Self::Verdict(Verdict::Drop(reason)) => write!(f, "verdict: drop ({reason})"),
-            Self::Verdict(Verdict::Local) => write!(f, "verdict: local delivery"),
+            Self::Verdict(Verdict::Held) => write!(f, "verdict: held for reassembly"),
+            Self::Verdict(Verdict::Queued(Onward::Forward)) => {
+                write!(f, "verdict: forward, in other pieces")
+            }
+            Self::Verdict(Verdict::Local | Verdict::Queued(Onward::Local)) => {
+                write!(f, "verdict: local delivery")
+            }
             Self::Verdict(Verdict::Forward { next_hop, .. }) => {
                 write!(f, "verdict: forward via {next_hop}")
             }

@@ -8,6 +8,8 @@ use tidegate_wire::Malformed;
 
 use crate::fib::PortId;
 
+pub use crate::defrag::FragmentError;
+
 /// What the caller must do with the packet it handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -20,8 +22,23 @@ pub enum Verdict {
     },
     /// Hand it to the host's own stack.
     Local,
+    /// Forget the buffer: it was a fragment, and is kept until its datagram is
+    /// whole.
+    Held,
+    /// Forget the buffer: what goes on in its place waits in the output queue. It
+    /// completed a datagram, or had to be cut.
+    Queued(Onward),
     /// Forget it.
     Drop(DropReason),
+}
+
+/// Which way goes what is queued in a packet's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// Out.
+    Forward,
+    /// To the host's own stack.
+    Local,
 }
 
 /// Where on its path a packet ended.
@@ -73,8 +90,8 @@ impl Stage {
 pub enum DropReason {
     /// The IP layer refuses it before any hook.
     Malformed(Malformed),
-    /// A fragment: reassembly is not available.
-    Fragment,
+    /// A fragment that cannot be part of a datagram.
+    Fragment(FragmentError),
     /// A rule or a chain's policy says DROP.
     Rule(Stage),
     /// A rule says REJECT; the answer, if one is due, waits in the output queue.
@@ -89,8 +106,6 @@ pub enum DropReason {
     Clash,
     /// Confirmation found the hash chain too long.
     ChainTooLong,
-    /// The flow died while its packet was on the way.
-    FlowDied,
     /// TTL or hop limit exhausted in transit.
     TtlExceeded,
     /// Larger than the outgoing port's MTU and not to be fragmented.
@@ -103,7 +118,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many distinct names there are, for a table of counters.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 13;
 
     /// A dense index below [`DropReason::COUNT`]; the stage and the kind of
     /// malformation are not told apart.
@@ -111,7 +126,7 @@ impl DropReason {
     pub fn index(self) -> usize {
         match self {
             Self::Malformed(_) => 0,
-            Self::Fragment => 1,
+            Self::Fragment(_) => 1,
             Self::Rule(_) => 2,
             Self::Reject(_) => 3,
             Self::TableFull => 4,
@@ -119,11 +134,10 @@ impl DropReason {
             Self::NatPortChanged => 6,
             Self::Clash => 7,
             Self::ChainTooLong => 8,
-            Self::FlowDied => 9,
-            Self::TtlExceeded => 10,
-            Self::TooBig => 11,
-            Self::NoRoute => 12,
-            Self::Martian => 13,
+            Self::TtlExceeded => 9,
+            Self::TooBig => 10,
+            Self::NoRoute => 11,
+            Self::Martian => 12,
         }
     }
 
@@ -138,7 +152,6 @@ impl DropReason {
         "nat_port_changed",
         "clash",
         "chain_too_long",
-        "flow_died",
         "ttl_exceeded",
         "too_big",
         "no_route",
@@ -156,11 +169,11 @@ impl DropReason {
     pub fn stage(self) -> Stage {
         match self {
             Self::Malformed(_) => Stage::Rx,
-            Self::Fragment => Stage::Defrag,
+            Self::Fragment(_) => Stage::Defrag,
             Self::Rule(stage) | Self::Reject(stage) | Self::NatFailed(stage) => stage,
             Self::TableFull => Stage::Raw,
             Self::NatPortChanged => Stage::Postrouting,
-            Self::Clash | Self::ChainTooLong | Self::FlowDied => Stage::Confirm,
+            Self::Clash | Self::ChainTooLong => Stage::Confirm,
             Self::TtlExceeded | Self::TooBig | Self::NoRoute | Self::Martian => Stage::Routing,
         }
     }
@@ -170,6 +183,7 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(kind) => write!(f, "malformed: {kind}"),
+            Self::Fragment(error) => write!(f, "fragment: {}", error.name()),
             Self::Rule(stage) => write!(f, "dropped by rule in {}", stage.name()),
             Self::Reject(stage) => write!(f, "rejected by rule in {}", stage.name()),
             other => f.write_str(other.name()),

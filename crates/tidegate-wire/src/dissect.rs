@@ -208,11 +208,13 @@ pub fn dissect_as(family: Family, datagram: &[u8]) -> Result<Headers, Malformed>
 /// neither lengths nor checksums are judged: [`Headers::len`] is the smaller of the header's and
 /// the bytes present, and the upper layer only has to start within the bytes present. `None` if the
 /// IP header itself isn't there.
-pub fn dissect_quoted(datagram: &[u8]) -> Option<Headers> {
-    match datagram.first()? >> 4 {
-        4 => quoted_ipv4(datagram),
-        6 => quoted_ipv6(datagram),
-        _ => None,
+///
+/// The quote is read as one of `family`, that of the error: like Linux, this does not look at the
+/// version that the quote claims.
+pub fn dissect_quoted(family: Family, datagram: &[u8]) -> Option<Headers> {
+    match family {
+        Family::V4 => quoted_ipv4(datagram),
+        Family::V6 => quoted_ipv6(datagram),
     }
 }
 

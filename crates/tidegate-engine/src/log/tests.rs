@@ -63,6 +63,7 @@ fn words(hex: &str, options: LogOptions) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a literal table")]
 fn lines_that_linux_wrote() {
     let tcp = LogOptions::TCP_SEQUENCE | LogOptions::TCP_OPTIONS | LogOptions::IP_OPTIONS;
     let none = LogOptions::empty();
@@ -164,6 +165,7 @@ fn ipv4(first: &str, fragment: &str, proto: u8, rest: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a literal table")]
 fn ipv4_headers() {
     let frame = |middle: &str| format!("SRC=10.0.0.1 DST=10.0.0.2 {middle}");
     let ip_options = LogOptions::IP_OPTIONS;
@@ -230,6 +232,7 @@ fn ipv4_headers() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a literal table")]
 fn what_ipv4_carries() {
     let all = LogOptions::TCP_SEQUENCE | LogOptions::TCP_OPTIONS;
     let quoted = "45000020 0001 0000 40 11 0000 0a000003 0a000004";
@@ -322,6 +325,7 @@ fn ipv6(next: u8, payload: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a literal table")]
 fn what_ipv6_carries() {
     let none = LogOptions::empty();
     let asked = LogOptions::IP_OPTIONS;

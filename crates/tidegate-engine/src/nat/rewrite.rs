@@ -60,7 +60,7 @@ pub(crate) fn icmp_error(
         return Ok(());
     }
     let quote = bytes.get_mut(l4 + 8..len).ok_or(Untranslatable)?;
-    let mut quoted = dissect_quoted(quote).ok_or(Untranslatable)?;
+    let mut quoted = dissect_quoted(headers.family, quote).ok_or(Untranslatable)?;
     end(quote, &mut quoted, flow.tuple(dir.opposite()), manip.opposite())?;
     fill_icmp_checksum(&mut bytes[l4..len], headers);
     end(bytes, headers, &Tuple { proto: headers.proto, ..flow.target(dir) }, manip)

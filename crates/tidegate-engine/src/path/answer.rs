@@ -36,11 +36,11 @@ const PRECEDENCE_INTERNETCONTROL: u8 = 0xc0;
 
 /// What an ICMP or ICMPv6 error says.
 #[derive(Clone, Copy)]
-struct Complaint {
-    kind: u8,
-    code: u8,
+pub(super) struct Complaint {
+    pub(super) kind: u8,
+    pub(super) code: u8,
     /// The second word of the header: an MTU, or nothing.
-    info: u32,
+    pub(super) info: u32,
 }
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
@@ -112,7 +112,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         self.emit(bytes, attached(&t.tracked), Origin::Reject);
     }
 
-    fn complain(&mut self, t: &Transit<'_, '_>, complaint: Complaint, origin: Origin) {
+    pub(super) fn complain(&mut self, t: &Transit<'_, '_>, complaint: Complaint, origin: Origin) {
         if !self.may_complain(t, complaint) {
             return;
         }

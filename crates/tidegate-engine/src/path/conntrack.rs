@@ -77,7 +77,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// that packet's sender; it may come from anywhere.
     fn relate(&mut self, t: &mut Transit<'_, '_>, quote: usize) {
         let message = t.headers.payload(t.packet.bytes);
-        let tuple = message.get(quote..).and_then(quoted_tuple).and_then(|tuple| tuple.invert());
+        let tuple = message
+            .get(quote..)
+            .and_then(|quote| quoted_tuple(t.headers.family, quote))
+            .and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone));
         let Some((id, dir)) = found else {
@@ -358,8 +361,8 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
 
 /// The tuple of a quoted datagram; it may be cut off anywhere, so its own word
 /// on its length does not count.
-fn quoted_tuple(quote: &[u8]) -> Option<Tuple> {
-    let headers = dissect_quoted(quote)?;
+fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
+    let headers = dissect_quoted(family, quote)?;
     tuple_of(quote, &Headers { len: quote.len(), ..headers })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! received --> PREROUTING --> route --+--> INPUT --> the host
-//!              raw  (-300)            |    mangle, filter, security, nat (100), confirm
+//!              defrag (-400)          |    mangle, filter, security, nat (100), confirm
+//!              raw  (-300)            |
 //!              conntrack (-200)       |
 //!              mangle (-150)          +--> FORWARD --> POSTROUTING --> sent
 //!              nat dst (-100)              ttl, mtu    mangle (-150)
@@ -17,21 +18,27 @@
 
 mod answer;
 mod conntrack;
+mod fragment;
 mod nat;
 
+use alloc::vec::Vec;
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::Ipv6;
-use tidegate_wire::{Family, dissect};
+use tidegate_wire::{Family, Headers, dissect};
 
+use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::packet::{CtInfo, Origin, Packet, Tracked, Transit};
+use crate::packet::{CtInfo, Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
 use crate::time::Instant;
 use crate::trace::{Observer, Step};
 use crate::verdict::{DropReason, Stage, Verdict};
+
+/// A way through the hooks, from the first one of it.
+type Path<W> = fn(&mut W, &mut Transit<'_, '_>) -> Passage<Verdict>;
 
 /// Goes on with a value, or ends with the reason.
 type Passage<T = ()> = ControlFlow<DropReason, T>;
@@ -44,6 +51,8 @@ pub(crate) struct Walk<'e, F, O> {
     observer: &'e mut O,
     /// The state that the packet had after conntrack.
     seen_as: Option<CtInfo>,
+    /// Whose packet it is that walks.
+    origin: Origin,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -53,58 +62,64 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         fib: &'e F,
         observer: &'e mut O,
     ) -> Self {
-        Self { engine, now, fib, observer, seen_as: None }
+        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded }
     }
 
     /// A packet that came in by a port.
     pub(crate) fn receive(&mut self, packet: &mut Packet<'_>) -> Outcome {
-        self.walk(packet, Tracked::None, Self::prerouting)
+        self.enter_at(packet, Entry::Received, Self::prerouting)
     }
 
     /// A packet of the host's own.
     pub(crate) fn send(&mut self, packet: &mut Packet<'_>) -> Outcome {
-        self.walk(packet, Tracked::None, Self::output)
+        self.enter_at(packet, Entry::Sent, Self::output)
+    }
+
+    fn enter_at(&mut self, packet: &mut Packet<'_>, entry: Entry, path: Path<Self>) -> Outcome {
+        let headers = match dissect(packet.bytes) {
+            Ok(headers) => headers,
+            Err(malformed) => {
+                let verdict = Verdict::Drop(DropReason::Malformed(malformed));
+                return self.outcome(verdict, None, packet.mark);
+            }
+        };
+        if headers.fragment.is_some()
+            && let Break(outcome) = self.admit(packet, &headers, entry, path)
+        {
+            return outcome;
+        }
+        self.walk(packet, headers, Tracked::None, None, path)
     }
 
     fn walk(
         &mut self,
         packet: &mut Packet<'_>,
+        headers: Headers,
         tracked: Tracked,
-        path: fn(&mut Self, &mut Transit<'_, '_>) -> Passage<Verdict>,
+        plan: Option<FragmentPlan>,
+        path: Path<Self>,
     ) -> Outcome {
-        let headers = match dissect(packet.bytes) {
-            Ok(headers) => headers,
-            Err(malformed) => {
-                return self.outcome(Verdict::Drop(DropReason::Malformed(malformed)), None, packet);
-            }
-        };
-        let mut transit = Transit { packet, headers, tracked, template: None, out_port: None };
+        let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
-            Continue(verdict) => verdict,
+            Continue(verdict) => self.dispatch(&transit, verdict),
             Break(reason) => Verdict::Drop(reason),
         };
         let Transit { packet, tracked, .. } = transit;
-        self.outcome(verdict, Some(tracked), packet)
+        self.outcome(verdict, Some(tracked), packet.mark)
     }
 
-    fn outcome(
-        &mut self,
-        verdict: Verdict,
-        tracked: Option<Tracked>,
-        packet: &Packet<'_>,
-    ) -> Outcome {
+    fn outcome(&mut self, verdict: Verdict, tracked: Option<Tracked>, mark: u32) -> Outcome {
         self.observer.note(|| Step::Verdict(verdict));
         let flow = match tracked {
             Some(Tracked::Flow(id, _)) => Some(id),
             Some(Tracked::None | Tracked::Untracked | Tracked::Draft(..)) | None => None,
         };
-        Outcome { verdict, conntrack: self.seen_as, flow, mark: packet.mark }
+        Outcome { verdict, conntrack: self.seen_as, flow, mark }
     }
 
     fn prerouting(&mut self, t: &mut Transit<'_, '_>) -> Passage<Verdict> {
         const HOOK: Hook = Hook::Prerouting;
         self.enter(HOOK);
-        self.defragment(t)?;
         self.rules(t, HOOK, TableKind::Raw)?;
         self.conntrack(t, HOOK)?;
         self.seen_as = Some(t.tracked.info());
@@ -180,12 +195,6 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.observer.note(|| Step::Hook(hook));
     }
 
-    /// Fragments are refused until they can be put together: rules and NAT need
-    /// whole datagrams.
-    fn defragment(&mut self, t: &Transit<'_, '_>) -> Passage {
-        if t.headers.fragment.is_some() { Break(DropReason::Fragment) } else { Continue(()) }
-    }
-
     fn route(&mut self, t: &Transit<'_, '_>) -> Route {
         let query = RouteQuery {
             dst: t.headers.dst,
@@ -227,7 +236,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     fn check_mtu(&mut self, t: &Transit<'_, '_>, port: PortId) -> Passage {
         let mtu = self.fib.port(port).mtu;
-        if t.headers.len as u64 <= u64::from(mtu) {
+        if !Self::is_too_big(t, mtu) {
             return Continue(());
         }
         self.answer_too_big(t, mtu);
@@ -288,14 +297,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// Sends a packet of the engine's own making on its way from OUTPUT, as part
     /// of the flow that `tracked` names, and queues it if it gets through.
-    fn emit(&mut self, mut bytes: alloc::vec::Vec<u8>, tracked: Tracked, origin: Origin) {
+    fn emit(&mut self, mut bytes: Vec<u8>, tracked: Tracked, origin: Origin) {
+        let Ok(headers) = dissect(&bytes) else { return };
         self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
-        let seen_as = self.seen_as;
+        let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
         let mut packet = Packet::local(&mut bytes);
-        let outcome = self.walk(&mut packet, tracked, Self::output);
-        self.seen_as = seen_as;
+        let outcome = self.walk(&mut packet, headers, tracked, None, Self::output);
+        (self.seen_as, self.origin) = (seen_as, of);
         if let Verdict::Forward { port, next_hop } = outcome.verdict {
-            self.engine.outputs.push_back(crate::packet::Output { bytes, port, next_hop, origin });
+            let destination = Destination::Port { port, next_hop };
+            self.engine.outputs.push_back(Output { bytes, destination, origin });
         }
     }
 }

@@ -8,6 +8,7 @@ use core::ops::ControlFlow::{Break, Continue};
 
 use tidegate_wire::{Headers, proto};
 
+use super::fragment::pull_quote;
 use super::{NatAction, Passage, Ruling, TableKind, Walk, stage};
 use crate::engine::Engine;
 use crate::fib::Fib;
@@ -34,7 +35,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let Some(dir) = info.direction() else { return Continue(()) };
         let manip = manip_at(hook);
         if matches!(info, CtInfo::Related(_)) && is_icmp(t) {
-            return self.rewrite(t, hook, manip, dir, rewrite::icmp_error);
+            return self.rewrite_error(t, hook, manip, dir);
         }
         let undecided =
             self.flow(t).is_some_and(|flow| !flow.is(manip.done_bit())) && !is_established(info);
@@ -140,6 +141,19 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return Break(DropReason::NatPortChanged);
         }
         Continue(())
+    }
+
+    fn rewrite_error(
+        &mut self,
+        t: &mut Transit<'_, '_>,
+        hook: Hook,
+        manip: Manip,
+        dir: Direction,
+    ) -> Passage {
+        if let Some(plan) = &mut t.plan {
+            pull_quote(plan, &t.headers);
+        }
+        self.rewrite(t, hook, manip, dir, rewrite::icmp_error)
     }
 
     fn rewrite(

@@ -132,11 +132,15 @@ impl Compiler<'_> {
             Target::Connmark(mark) => Action::Change(Change::Connmark(*mark)),
             Target::Ct(ct) => Action::Track(CtTemplate::new(ct)),
             Target::Notrack => Action::Track(CtTemplate::Notrack),
-            Target::Snat(_)
-            | Target::Dnat(_)
-            | Target::Masquerade(_)
-            | Target::Redirect(_)
-            | Target::Netmap(_) => translation(target),
+            Target::Snat(snat) => translate(NatAction::Range(Manip::Src, snat_range(snat))),
+            Target::Dnat(dnat) => translate(NatAction::Range(Manip::Dst, dnat_range(dnat))),
+            Target::Masquerade(target) => {
+                translate(NatAction::Masquerade(port_range(target.ports, target.flags)))
+            }
+            Target::Redirect(target) => {
+                translate(NatAction::Redirect(port_range(target.ports, target.flags)))
+            }
+            Target::Netmap(network) => translate(NatAction::Netmap(*network)),
         }
     }
 
@@ -170,19 +174,7 @@ fn multiport_check(list: &Term<Multiport>) -> Check {
     Check::Multiport(Term { negated: list.negated, value: list.value.clone() })
 }
 
-fn translation(target: &Target) -> Action {
-    let action = match target {
-        Target::Snat(snat) => NatAction::Range(Manip::Src, snat_range(snat)),
-        Target::Dnat(dnat) => NatAction::Range(Manip::Dst, dnat_range(dnat)),
-        Target::Masquerade(masquerade) => {
-            NatAction::Masquerade(port_range(masquerade.ports, masquerade.flags))
-        }
-        Target::Redirect(redirect) => {
-            NatAction::Redirect(port_range(redirect.ports, redirect.flags))
-        }
-        Target::Netmap(network) => NatAction::Netmap(*network),
-        _ => return Action::Count,
-    };
+fn translate(action: NatAction) -> Action {
     Action::Rule(Ruling::Translate(action))
 }
 

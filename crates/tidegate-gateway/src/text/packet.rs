@@ -133,7 +133,7 @@ fn quoted<'a>(headers: &Headers, datagram: &'a [u8]) -> Option<(&'a [u8], Header
         _ => false,
     };
     let quote = payload.get(icmp::HEADER_LEN..).filter(|_| is_error)?;
-    Some((quote, dissect_quoted(quote)?))
+    Some((quote, dissect_quoted(headers.family, quote)?))
 }
 
 fn ttl(datagram: &[u8], family: Family) -> u8 {

@@ -132,6 +132,7 @@ pub(in crate::rules) fn flow(orig: Tuple, deadline: Instant) -> Flow {
         reply: orig.invert().unwrap_or(orig),
         status: Status::CONFIRMED,
         deadline,
+        armed: deadline,
         zone: Zone::default(),
         mark: 0,
         proto: ProtoState::None,
@@ -242,7 +243,7 @@ pub(in crate::rules) fn udp(sport: u16, dport: u16) -> Vec<u8> {
 pub(in crate::rules) fn tcp(sport: u16, dport: u16, flags: u8, options: &[u8]) -> Vec<u8> {
     let mut bytes = words(&[sport, dport]);
     bytes.extend([0; 8]);
-    bytes.extend([((20 + options.len()) / 4 << 4) as u8, flags]);
+    bytes.extend([(((20 + options.len()) / 4) << 4) as u8, flags]);
     bytes.extend([0; 6]);
     bytes.extend_from_slice(options);
     bytes

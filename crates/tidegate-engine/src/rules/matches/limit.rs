@@ -1,8 +1,8 @@
 //! `-m limit`: a token bucket, with the kernel's arithmetic. Linux: `xt_limit`.
 //!
-//! The kernel counts credits, 32000 a second where its clock ticks 250 or 1000 times in one, and rounds the price of a
-//! packet to whole credits; so do we. It fills the bucket at the ticks of its clock, we whenever a credit is due. Where
-//! its 32-bit sum of credits wraps (a bucket that nobody asked for 37 hours), ours is simply full.
+//! The kernel counts in credits and rounds the price of a packet to whole ones; so do we. It fills the bucket at the
+//! ticks of its clock, we whenever a credit is due. Where its 32-bit sum of credits wraps (a bucket that nobody asked
+//! for 37 hours), ours is simply full.
 
 use core::time::Duration;
 
@@ -23,8 +23,8 @@ pub(in crate::rules) struct Bucket {
 impl Bucket {
     /// The bucket of a rule that was just loaded.
     pub(in crate::rules) fn new(limit: &LimitMatch) -> Self {
-        let capacity = credits(limit.interval.wrapping_mul(limit.burst));
-        Self { cost: credits(limit.interval), capacity, credit: capacity, filled: None }
+        let capacity = limit.capacity();
+        Self { cost: limit.cost(), capacity, credit: capacity, filled: None }
     }
 
     /// Whether a packet may pass now; if it may, it has paid.
@@ -45,15 +45,5 @@ impl Bucket {
     }
 }
 
-/// Credits for a time in ten-thousandths of a second; long times lose their fraction of a second.
-fn credits(time: u32) -> u32 {
-    if time > u32::MAX / CREDITS_PER_SECOND {
-        time / LimitMatch::SCALE * CREDITS_PER_SECOND
-    } else {
-        time * CREDITS_PER_SECOND / LimitMatch::SCALE
-    }
-}
-
-/// 250 ticks of 128 credits: the largest power of two with which a day's credits fit 32 bits.
-const CREDITS_PER_SECOND: u32 = 32_000;
-const CREDIT_NANOS: u64 = 1_000_000_000 / CREDITS_PER_SECOND as u64;
+/// Time that brings a credit.
+const CREDIT_NANOS: u64 = 1_000_000_000 / LimitMatch::CREDITS_PER_SECOND as u64;

@@ -360,6 +360,7 @@ fn without_a_flow_conntrack_asks_for_the_state_alone() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a literal table")]
 fn conntrack_on_a_translated_flow() {
     let at = |text: &str| Some(is(network(text, "255.255.255.255")));
     let base = ConntrackMatch::default;
@@ -535,7 +536,7 @@ fn address_ranges() {
 #[test]
 fn address_types_of_ipv4() {
     use AddressTypes as T;
-    let rows: [(&str, [u8; 4], Term<AddressTypes>, Option<LimitIface>, Fit); 7] = [
+    let rows = [
         ("unicast", [9, 9, 9, 2], is(T::UNICAST), None, Holds),
         ("one of several", [9, 9, 9, 255], is(T::LOCAL | T::BROADCAST), None, Holds),
         ("none of several", [9, 9, 9, 2], is(T::LOCAL | T::BROADCAST), None, Fails),

@@ -1,0 +1,131 @@
+//! Fragments on the path: put together before the first rule, cut again behind
+//! the last one, and complained about when the rest never comes.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use tidegate_wire::packet::{icmp, icmpv6};
+use tidegate_wire::{Family, Headers, dissect};
+
+use super::answer::Complaint;
+use super::{Path, Walk};
+use crate::defrag::{
+    Admission, Datagram, Entry, Expired, FragmentPlan, Place, exceeds_mtu, fragment_v4, refragment,
+};
+use crate::engine::Outcome;
+use crate::fib::{AddrType, Fib, PortId};
+use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
+use crate::trace::{Observer, Step};
+use crate::verdict::{DropReason, Onward, Verdict};
+
+/// The code of "time exceeded" that means reassembly, in both families.
+const REASSEMBLY: u8 = 1;
+
+impl<F: Fib, O: Observer> Walk<'_, F, O> {
+    /// Hands a fragment to the defragmenter. Goes on with it only if it is to
+    /// pass as it is; the datagram that it completes walks the path on its own.
+    pub(super) fn admit(
+        &mut self,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        entry: Entry,
+        path: Path<Self>,
+    ) -> ControlFlow<Outcome> {
+        let engine = &mut *self.engine;
+        let place = Place { entry, zone: 0, port: packet.in_port.map(|port| port.0) };
+        let admission = engine.defrag.admit(self.now, &engine.limits, place, packet.bytes, headers);
+        let verdict = match admission {
+            Admission::Whole => return Continue(()),
+            Admission::Complete(datagram) => return Break(self.walk_whole(datagram, packet, path)),
+            Admission::Held => Verdict::Held,
+            Admission::Refused(error) => Verdict::Drop(DropReason::Fragment(error)),
+        };
+        Break(self.outcome(verdict, None, packet.mark))
+    }
+
+    fn walk_whole(&mut self, datagram: Datagram, packet: &Packet<'_>, path: Path<Self>) -> Outcome {
+        let Datagram { mut bytes, plan } = datagram;
+        let (in_port, link, mark) = (packet.in_port, packet.link, packet.mark);
+        let mut whole = Packet { bytes: &mut bytes, in_port, link, mark };
+        self.observer.note(|| Step::Reassembled { len: whole.bytes.len() });
+        match dissect(whole.bytes) {
+            Ok(headers) => self.walk(&mut whole, headers, Tracked::None, Some(plan), path),
+            Err(malformed) => {
+                self.outcome(Verdict::Drop(DropReason::Malformed(malformed)), None, mark)
+            }
+        }
+    }
+
+    /// Whether the packet must be dropped rather than be sent by a port of this
+    /// MTU, whole or in fragments.
+    pub(super) fn is_too_big(t: &Transit<'_, '_>, mtu: u32) -> bool {
+        exceeds_mtu(t.packet.bytes, &t.headers, t.plan.as_ref(), mtu)
+    }
+
+    /// Puts what must leave in other pieces than it is in into the output queue.
+    pub(super) fn dispatch(&mut self, t: &Transit<'_, '_>, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Forward { port, next_hop } => {
+                let Some(pieces) = self.pieces(t, port) else { return verdict };
+                let destination = Destination::Port { port, next_hop };
+                let origin = self.origin;
+                let outputs = pieces.into_iter().map(|bytes| Output { bytes, destination, origin });
+                self.engine.outputs.extend(outputs);
+                Verdict::Queued(Onward::Forward)
+            }
+            Verdict::Local if t.plan.is_some() => {
+                let bytes = t.packet.bytes[..t.headers.len].to_vec();
+                let (destination, origin) = (Destination::Host, self.origin);
+                self.engine.outputs.push_back(Output { bytes, destination, origin });
+                Verdict::Queued(Onward::Local)
+            }
+            Verdict::Local | Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => verdict,
+        }
+    }
+
+    /// The fragments to send; `None`: the packet goes as it is. Linux is silent
+    /// about a datagram that cannot be cut here, and so are we: no pieces.
+    fn pieces(
+        &self,
+        t: &Transit<'_, '_>,
+        port: PortId,
+    ) -> Option<alloc::vec::Vec<alloc::vec::Vec<u8>>> {
+        let mtu = self.fib.port(port).mtu;
+        match &t.plan {
+            Some(plan) => {
+                Some(refragment(t.packet.bytes, &t.headers, plan, mtu).unwrap_or_default())
+            }
+            None if t.headers.len <= mtu as usize => None,
+            None => match t.headers.family {
+                Family::V4 => Some(fragment_v4(t.packet.bytes, &t.headers, mtu)),
+                Family::V6 => Some(alloc::vec::Vec::new()),
+            },
+        }
+    }
+
+    /// A datagram stayed incomplete. IPv4 hosts complain, and IPv6 nodes of any
+    /// kind, if they have the first fragment (RFC 1122 3.3.2, RFC 8200 4.5).
+    pub(crate) fn give_up(&mut self, expired: Expired) {
+        let Expired { family, first_fragment: Some(mut bytes), place } = expired else { return };
+        let Ok(headers) = dissect(&bytes) else { return };
+        let own = self.fib.addr_type(headers.dst, None) == AddrType::Local;
+        let kind = match family {
+            Family::V4 if !own => return,
+            Family::V4 => icmp::TIME_EXCEEDED,
+            Family::V6 => icmpv6::TIME_EXCEEDED,
+        };
+        let mut packet = Packet::local(&mut bytes);
+        packet.in_port = place.port.map(PortId);
+        let t = Transit::new(&mut packet, headers, Tracked::None, None);
+        self.complain(&t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
+    }
+}
+
+/// Linux pulls the headers that it translates in an ICMP error into one piece,
+/// and the boundaries of the fragments move with them.
+pub(super) fn pull_quote(plan: &mut FragmentPlan, headers: &Headers) {
+    const ICMP_AND_QUOTED_IPV4: usize = 8 + 20;
+    const QUOTED_PORTS: usize = 8;
+    if let Some(l4) = headers.l4 {
+        plan.make_contiguous(l4 + ICMP_AND_QUOTED_IPV4 + QUOTED_PORTS);
+    }
+}
