@@ -14,7 +14,7 @@ use tidegate_engine::event::{Event, EventKind};
 use tidegate_engine::flow::{Flow, Status};
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
-use tidegate_engine::verdict::Verdict;
+use tidegate_engine::verdict::{Onward, Verdict};
 use tidegate_wire::proto;
 
 pub use self::growth::Growth;
@@ -40,6 +40,8 @@ pub struct PacketCounts {
     pub forwarded: u64,
     /// Packets for the router itself.
     pub local: u64,
+    /// Fragments kept until their datagram was whole.
+    pub held: u64,
     /// Packets that were dropped.
     pub dropped: u64,
     /// Packets by the state that conntrack gave them, in the order of
@@ -119,8 +121,9 @@ impl Census {
         counts.aged += u64::from(replay.ingress().is_aged());
         counts.offloaded += u64::from(replay.ingress().is_offloaded());
         match outcome.verdict {
-            Verdict::Forward { .. } => counts.forwarded += 1,
-            Verdict::Local => counts.local += 1,
+            Verdict::Forward { .. } | Verdict::Queued(Onward::Forward) => counts.forwarded += 1,
+            Verdict::Local | Verdict::Queued(Onward::Local) => counts.local += 1,
+            Verdict::Held => counts.held += 1,
             Verdict::Drop(_) => counts.dropped += 1,
         }
         if let Some(info) = outcome.conntrack {

@@ -14,7 +14,7 @@ use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{LinkHeader, Packet};
 use tidegate_wire::packet::{Ipv4, Ipv6};
 use tidegate_wire::pcap::{Frame, Link, LinkType, datagram};
-use tidegate_wire::{Family, dissect, proto};
+use tidegate_wire::{dissect, proto};
 
 use super::topology::{IN0, OUT0, WAN_PEER, World};
 
@@ -196,15 +196,6 @@ fn rejuvenate(bytes: &mut [u8]) -> bool {
             Ipv6::new(bytes).map(|mut header| header.set_hop_limit(2)).is_some()
         }
         _ => false,
-    }
-}
-
-/// The family that a datagram's first byte tells.
-pub(super) fn family_of(datagram: &[u8]) -> Option<Family> {
-    match datagram.first()? >> 4 {
-        4 => Some(Family::V4),
-        6 => Some(Family::V6),
-        _ => None,
     }
 }
 

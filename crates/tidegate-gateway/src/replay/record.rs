@@ -20,7 +20,7 @@ use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
-use tidegate_engine::verdict::{DropReason, Verdict};
+use tidegate_engine::verdict::{DropReason, Onward, Stage, Verdict};
 use tidegate_wire::Family;
 
 pub use self::flow::FlowRecord;
@@ -51,8 +51,9 @@ impl<W: Write> Recorder<W> {
         Self { sink, pending: None }
     }
 
-    /// Runs `replay` to its end and records it. `watch` is called after each
-    /// packet has passed.
+    /// Runs `replay` to its end and records it. `watch` is called whenever
+    /// something may have left: after each packet has arrived, has passed, and
+    /// at the end.
     ///
     /// # Errors
     /// See [`Stop`].
@@ -66,15 +67,17 @@ impl<W: Write> Recorder<W> {
             let mut late = Vec::new();
             let arrived = replay.arrive(&mut |event| late.push(compact(&event)));
             if !matches!(arrived, Ok(None)) {
-                self.write_pending(&mut late)?;
+                self.write_pending(replay, &mut late)?;
+                watch(replay).map_err(Stop::Input)?;
             }
             match arrived {
                 Ok(Some(arrival)) => self.pass(replay, &arrival),
-                Ok(None) => return self.finish(replay, late),
+                Ok(None) => break self.finish(replay, late)?,
                 Err(fault) => return Err(Stop::Input(fault)),
             }
             watch(replay).map_err(Stop::Input)?;
         }
+        watch(replay).map_err(Stop::Input)
     }
 
     fn pass(&mut self, replay: &mut Replay, arrival: &Arrival) {
@@ -95,7 +98,7 @@ impl<W: Write> Recorder<W> {
 
     fn finish(&mut self, replay: &mut Replay, mut late: Vec<String>) -> Result<(), Stop> {
         let done = replay.finish(&mut |event| late.push(compact(&event)));
-        self.write_pending(&mut late)?;
+        self.write_pending(replay, &mut late)?;
         done.map_err(Stop::Input)?;
         if replay.is_recorded() {
             self.write(&FinalRecord::new(replay)).map_err(Stop::Output)?;
@@ -103,9 +106,11 @@ impl<W: Write> Recorder<W> {
         self.sink.flush().map_err(Stop::Output)
     }
 
-    fn write_pending(&mut self, late: &mut Vec<String>) -> Result<(), Stop> {
+    /// Writes the last packet's record, with what happened since.
+    fn write_pending(&mut self, replay: &Replay, late: &mut Vec<String>) -> Result<(), Stop> {
         let Some(mut record) = self.pending.take() else { return Ok(()) };
         record.late = std::mem::take(late);
+        record.late_out = out(replay);
         self.write(&record).map_err(Stop::Output)
     }
 
@@ -138,6 +143,8 @@ struct PacketRecord {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     late: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    late_out: Vec<OutRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<OtherRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<String>,
@@ -167,20 +174,29 @@ impl PacketRecord {
             count: replay.engine().count(),
             events: Vec::new(),
             late: Vec::new(),
+            late_out: Vec::new(),
             others: Vec::new(),
             log: replay.log().iter().filter(|line| is_of_a_packet(line)).cloned().collect(),
         }
     }
 }
 
-/// Verdict and stage in the format's words, and the reason of a drop.
+/// Verdict and stage in the format's words, and the reason of a drop. The
+/// format does not tell a fragment that is kept from one that is useless.
 fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
     match passed.outcome.map(|outcome| outcome.verdict) {
         None => ("drop", "rx", None),
-        Some(Verdict::Forward { .. }) => ("forward", "out", None),
-        Some(Verdict::Local) => ("local", "local", None),
+        Some(Verdict::Forward { .. } | Verdict::Queued(Onward::Forward)) => {
+            ("forward", "out", None)
+        }
+        Some(Verdict::Local | Verdict::Queued(Onward::Local)) => ("local", "local", None),
+        Some(Verdict::Held) => ("consumed", "defrag", None),
         Some(Verdict::Drop(reason)) => {
-            let verdict = if passed.is_answered { "reject" } else { "drop" };
+            let verdict = match reason.stage() {
+                Stage::Defrag => "consumed",
+                _ if passed.is_answered => "reject",
+                _ => "drop",
+            };
             (verdict, reason.stage().name(), Some(reason))
         }
     }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use std::vec;
 
 use tidegate_engine::event::Event;
-use tidegate_engine::fib::{Fib, PortId};
-use tidegate_engine::packet::Packet;
+use tidegate_engine::fib::PortId;
+use tidegate_engine::packet::{self, Destination, Packet};
 use tidegate_engine::time::Instant;
 use tidegate_engine::trace::Trace;
 use tidegate_engine::verdict::Verdict;
@@ -128,6 +128,7 @@ impl Replay {
     /// The capture is damaged, or an action or patch can't be done. Everything
     /// before it stands.
     pub fn arrive(&mut self, hear: &mut impl FnMut(Event)) -> Result<Option<Arrival>, Fault> {
+        self.outbox.clear();
         let frame = match self.capture.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => return Ok(None),
@@ -162,6 +163,7 @@ impl Replay {
     /// # Errors
     /// An action can't be done.
     pub fn finish(&mut self, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
+        self.outbox.clear();
         while let Some(control) = self.controls.next() {
             if let Some(due) = control.due() {
                 self.clock.pass_until(START + due);
@@ -227,7 +229,8 @@ impl Replay {
         &self.ingress
     }
 
-    /// What left because of the packet that passed last.
+    /// What left because of the packet that passed last or, after the next one
+    /// has arrived, in the time between them.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -257,7 +260,7 @@ impl Replay {
         let unchecked = self.suspend_checksums();
         let now = self.clock.now;
         let outcome = process(&mut self.engine, now, &mut self.ingress.packet(), &self.world);
-        let is_answered = self.collect();
+        let is_answered = self.collect(Origin::Forwarded);
         self.deliver(&outcome);
         self.resume_checksums(unchecked);
         self.drain(hear);
@@ -269,35 +272,50 @@ impl Replay {
     fn deliver(&mut self, outcome: &Outcome) {
         match outcome.verdict {
             Verdict::Forward { port, .. } => {
-                let (desc, datagram) = (self.world.port(port), self.ingress.datagram());
-                self.outbox.send(port, desc, Origin::Forwarded, datagram);
+                self.outbox.send(port, Origin::Forwarded, self.ingress.datagram());
             }
-            Verdict::Local => self.answer(),
-            Verdict::Drop(_) => {}
+            Verdict::Local => {
+                let (now, port) = (self.clock.now, self.ingress.port());
+                let datagram = self.ingress.datagram();
+                let answer = self.host.answer(now, datagram, port, &self.world);
+                self.send_local(answer);
+            }
+            // What goes on was in the output queue; see `collect`.
+            Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => {}
         }
     }
 
-    /// Lets the host stack answer what was delivered to it.
-    fn answer(&mut self) {
-        let (now, port) = (self.clock.now, self.ingress.port());
-        let datagram = self.ingress.datagram();
-        let Some(mut bytes) = self.host.answer(now, datagram, port, &self.world) else { return };
+    /// Sends the host stack's answer, if it has one.
+    fn send_local(&mut self, answer: Option<Vec<u8>>) {
+        let Some(mut bytes) = answer else { return };
         let mut packet = Packet::local(&mut bytes);
-        let outcome = self.engine.send_local(now, &mut packet, &self.world);
-        self.collect();
+        let outcome = self.engine.send_local(self.clock.now, &mut packet, &self.world);
         if let Verdict::Forward { port, .. } = outcome.verdict {
-            self.outbox.send(port, self.world.port(port), Origin::Local, &bytes);
+            self.outbox.send(port, Origin::Local, &bytes);
         }
+        self.collect(Origin::Local);
     }
 
-    /// Puts the engine's own packets into the outbox; whether a REJECT rule's
-    /// answer was among them.
-    fn collect(&mut self) -> bool {
+    /// Empties the engine's output queue; whether a REJECT rule's answer was in
+    /// it. A packet that is only passed on, whole or in pieces, counts as of
+    /// origin `passed_on`.
+    fn collect(&mut self, passed_on: Origin) -> bool {
         let mut is_answered = false;
         while let Some(output) = self.engine.poll_output() {
-            let origin = Origin::from(output.origin);
+            let origin = match output.origin {
+                packet::Origin::Forwarded => passed_on,
+                packet::Origin::Reject => Origin::Reject,
+                packet::Origin::Router => Origin::Router,
+            };
             is_answered |= origin == Origin::Reject;
-            self.outbox.send(output.port, self.world.port(output.port), origin, &output.bytes);
+            match output.destination {
+                Destination::Port { port, .. } => self.outbox.send(port, origin, &output.bytes),
+                Destination::Host => {
+                    let (now, port) = (self.clock.now, self.ingress.port());
+                    let answer = self.host.answer(now, &output.bytes, port, &self.world);
+                    self.send_local(answer);
+                }
+            }
         }
         is_answered
     }
@@ -314,12 +332,13 @@ impl Replay {
     fn expire(&mut self, hear: &mut impl FnMut(Event)) {
         let now = self.clock.now;
         while self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
-            let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET);
+            let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET, &self.world);
             self.drain(hear);
             if expired < EXPIRY_BUDGET {
                 break;
             }
         }
+        self.collect(Origin::Forwarded);
     }
 
     /// The checksum of a packet that was cut short can't be verified.

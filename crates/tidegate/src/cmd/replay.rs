@@ -145,6 +145,7 @@ impl<'a> Session<'a> {
     ) -> Result<(), Failure> {
         let deaf = &mut |_: Event| {};
         while let Some(arrival) = replay.arrive(deaf)? {
+            self.write_left(replay)?;
             let passed = replay.pass(deaf);
             each(replay, &arrival, &passed);
             self.after_packet(replay, progress)?;
@@ -169,6 +170,7 @@ impl<'a> Session<'a> {
             if arrived?.is_none() {
                 break;
             }
+            self.write_left(replay)?;
             replay.pass(&mut |event| heard.push(event));
             events::write(&mut self.out, replay, &mut heard)?;
             self.after_packet(replay, progress)?;
@@ -197,6 +199,7 @@ impl<'a> Session<'a> {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         while let Some(arrival) = replay.arrive(&mut |event| census.event(&event))? {
+            self.write_left(replay)?;
             let passed = replay.pass(&mut |event| census.event(&event));
             census.packet(replay, &arrival, &passed);
             self.after_packet(replay, progress)?;
@@ -227,6 +230,11 @@ impl<'a> Session<'a> {
 
     fn after_packet(&mut self, replay: &Replay, progress: &mut Progress) -> Result<(), Failure> {
         progress.at(replay.offset());
+        self.write_left(replay)
+    }
+
+    /// Writes what left to the capture, if there is to be one.
+    fn write_left(&mut self, replay: &Replay) -> Result<(), Failure> {
         match &mut self.pcap {
             Some(pcap) => Ok(pcap.write(replay)?),
             None => Ok(()),

@@ -33,7 +33,7 @@ pub(crate) struct Summary {
     #[serde(serialize_with = "as_map")]
     dropped: Reasons,
     table: Table,
-    /// Packets of protocols that have no tracker here, and fragments.
+    /// Packets of protocols that have no tracker here.
     #[serde(serialize_with = "as_map")]
     not_tracked_in_full: Reasons,
     #[serde(skip)]
@@ -60,6 +60,7 @@ struct Packets {
     bytes: u64,
     forwarded: u64,
     local: u64,
+    fragments_held: u64,
     dropped: u64,
     cut_short: u64,
     ttl_raised: u64,
@@ -158,7 +159,7 @@ impl Summary {
             invalid: ranked(InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons)),
             dropped: ranked(DropReason::NAMES.into_iter().zip(stats.drops)),
             table: Table::new(census, replay, table_size),
-            not_tracked_in_full: not_tracked_in_full(census, replay),
+            not_tracked_in_full: not_tracked_in_full(census),
             elapsed,
         }
     }
@@ -201,6 +202,7 @@ impl Packets {
             bytes: counts.bytes,
             forwarded: counts.forwarded,
             local: counts.local,
+            fragments_held: counts.held,
             dropped: counts.dropped,
             cut_short: counts.cut,
             ttl_raised: counts.aged,
@@ -273,10 +275,9 @@ fn ranked(counters: impl Iterator<Item = (&'static str, u64)>) -> Reasons {
     reasons
 }
 
-fn not_tracked_in_full(census: &Census, replay: &Replay) -> Reasons {
-    let fragments = replay.engine().stats().drops[DropReason::Fragment.index()];
+fn not_tracked_in_full(census: &Census) -> Reasons {
     let generic = GENERIC.into_iter().zip(census.packets.generic);
-    generic.chain([("fragments", fragments)]).filter(|(_, count)| *count > 0).collect()
+    generic.filter(|(_, count)| *count > 0).collect()
 }
 
 fn link_name(link: LinkType) -> String {

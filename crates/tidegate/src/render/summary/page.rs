@@ -79,6 +79,7 @@ impl Summary {
         let fates = [
             ("forwarded", packets.forwarded),
             ("to the router", packets.local),
+            ("fragments held", packets.fragments_held),
             ("dropped", packets.dropped),
             ("not IP", packets.not_ip),
         ];
@@ -208,7 +209,6 @@ impl Summary {
         page.heading("Not tracked in full");
         for (what, count) in &self.not_tracked_in_full {
             let how = match *what {
-                "fragments" => "not reassembled yet: dropped",
                 "DCCP" => "tracked by addresses only, as Linux 6.18 does",
                 _ => "tracked by addresses only, where Linux has a tracker",
             };
