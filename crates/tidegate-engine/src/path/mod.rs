@@ -26,7 +26,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::Ipv6;
-use tidegate_wire::{Family, Headers, dissect};
+use tidegate_wire::{Family, Headers, dissect, proto};
 
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
@@ -83,7 +83,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
                 return self.outcome(verdict, None, packet.mark);
             }
         };
-        if headers.fragment.is_some()
+        // A fragment header that is cut off is no fragment yet, but ends there too.
+        let is_fragment = headers.fragment.is_some() || headers.proto == proto::IPV6_FRAGMENT;
+        if is_fragment
             && let Break(outcome) = self.admit(packet, &headers, entry, path)
         {
             return outcome;

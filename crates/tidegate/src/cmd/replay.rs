@@ -150,7 +150,8 @@ impl<'a> Session<'a> {
             each(replay, &arrival, &passed);
             self.after_packet(replay, progress)?;
         }
-        Ok(replay.finish(deaf)?)
+        replay.finish(deaf)?;
+        self.write_left(replay)
     }
 
     fn record(&mut self, replay: &mut Replay, progress: &mut Progress) -> Result<(), Failure> {
@@ -177,7 +178,8 @@ impl<'a> Session<'a> {
         }
         let done = replay.finish(&mut |event| heard.push(event));
         events::write(&mut self.out, replay, &mut heard)?;
-        Ok(done?)
+        done?;
+        self.write_left(replay)
     }
 
     fn summarise(&mut self, replay: &mut Replay, progress: &mut Progress) -> Result<(), Failure> {
@@ -204,7 +206,8 @@ impl<'a> Session<'a> {
             census.packet(replay, &arrival, &passed);
             self.after_packet(replay, progress)?;
         }
-        Ok(replay.finish(&mut |event| census.event(&event))?)
+        replay.finish(&mut |event| census.event(&event))?;
+        self.write_left(replay)
     }
 
     fn explain(&mut self, replay: &mut Replay, index: u64) -> Result<(), Failure> {
