@@ -38,6 +38,8 @@ pub mod rand;
 pub mod rules;
 pub mod stats;
 mod table;
+#[cfg(test)]
+mod testkit;
 pub mod time;
 pub mod trace;
 pub mod track;

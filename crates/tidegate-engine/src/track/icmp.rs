@@ -4,6 +4,7 @@
 //! What an error is about is resolved by the caller, which has the table; this
 //! file tells what kind of message it is. Linux: `nf_conntrack_proto_icmp.c`.
 
+use tidegate_wire::Family;
 use tidegate_wire::packet::icmp::{Icmp, is_error};
 
 use super::{InvalidReason, Judgement, Segment, renew};
@@ -42,7 +43,8 @@ pub(crate) fn classify(segment: &Segment<'_>) -> IcmpClass {
 }
 
 pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
-    if !matches!(flow.orig.icmp_type(), 8 | 13 | 15 | 17) {
+    let at_home = flow.orig.family() == Family::V4;
+    if !at_home || !matches!(flow.orig.icmp_type(), 8 | 13 | 15 | 17) {
         return Judgement::Invalid(InvalidReason::IcmpNew);
     }
     renew(flow, segment, segment.limits.timeouts.icmp.as_duration());

@@ -6,6 +6,7 @@
 
 use core::net::IpAddr;
 
+use tidegate_wire::Family;
 use tidegate_wire::packet::icmpv6::Icmpv6;
 use tidegate_wire::packet::ipv6::Ipv6;
 
@@ -60,7 +61,9 @@ fn is_from_on_link_router(segment: &Segment<'_>) -> bool {
 }
 
 pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
-    if !flow.is(Status::CONFIRMED) && !matches!(flow.orig.icmp_type(), 128 | 139) {
+    let at_home = flow.orig.family() == Family::V6;
+    let begins = matches!(flow.orig.icmp_type(), 128 | 139);
+    if !at_home || !flow.is(Status::CONFIRMED) && !begins {
         return Judgement::Invalid(InvalidReason::IcmpNew);
     }
     renew(flow, segment, segment.limits.timeouts.icmpv6.as_duration());

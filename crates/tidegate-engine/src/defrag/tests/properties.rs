@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use tidegate_wire::Malformed;
 
 use super::*;
+use crate::defrag::refragment::TooBig;
 
 /// A payload and where it is cut, in units of 8 bytes.
 fn cut_payload() -> impl Strategy<Value = (Vec<u8>, Vec<(usize, usize, bool)>)> {

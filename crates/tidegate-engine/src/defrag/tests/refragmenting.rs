@@ -1,6 +1,7 @@
 //! What leaves: kept boundaries, new ones, flags and options.
 
 use super::*;
+use crate::defrag::refragment::TooBig;
 
 fn plan(max_size: usize, sizes: &[usize], dont_fragment: bool) -> FragmentPlan {
     FragmentPlan { max_size, sizes: sizes.to_vec(), dont_fragment, id: 9 }

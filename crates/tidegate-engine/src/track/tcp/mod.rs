@@ -318,8 +318,8 @@ impl Tcp {
 
 fn state_timeout(timeouts: &TcpTimeouts, state: TcpState) -> crate::limits::Timeout {
     match state {
-        // SYN_SENT2 has no setting of its own in Linux.
-        TcpState::None | TcpState::SynSent | TcpState::SynSent2 => timeouts.syn_sent,
+        TcpState::None | TcpState::SynSent => timeouts.syn_sent,
+        TcpState::SynSent2 => TcpTimeouts::SYN_SENT2,
         TcpState::SynRecv => timeouts.syn_recv,
         TcpState::Established => timeouts.established,
         TcpState::FinWait => timeouts.fin_wait,

@@ -43,7 +43,7 @@ impl Tcp {
         if self.state.is_closing() {
             return Reset::Pass { closes: true, within_window: false };
         }
-        let trust = self.compare_with_ack(segment, view);
+        let trust = self.compare_with_ack(status, segment, view);
         if trust.is_some_and(|trust| trust != DOUBT) {
             return trust.unwrap_or(CHECK);
         }
@@ -53,13 +53,19 @@ impl Tcp {
 
     /// Compares with the peer's highest acknowledgement; `None` where that is
     /// not known, or out of date because a SYN was let through.
-    fn compare_with_ack(&self, segment: &Segment<'_>, view: &SegmentView<'_>) -> Option<Reset> {
+    fn compare_with_ack(
+        &self,
+        status: Status,
+        segment: &Segment<'_>,
+        view: &SegmentView<'_>,
+    ) -> Option<Reset> {
         let peer = self.peer(segment.dir.opposite());
         if !peer.flags.contains(PeerFlags::MAXACK_SET) || self.last.kind == Some(SegmentKind::Syn) {
             return None;
         }
         let seq = view.tcp.seq();
-        let established = self.state == TcpState::Established;
+        // Linux: nf_conntrack_tcp_established, which a flow that was picked up is not at first.
+        let established = self.state == TcpState::Established && status.contains(Status::ASSURED);
         // The answer to a SYN that was let through.
         if seq == SeqNum(0) && !established {
             return Some(CHECK);
