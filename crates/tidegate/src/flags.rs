@@ -86,9 +86,10 @@ pub(crate) enum Format {
 
 const REPLAY_NOTES: &str = "\
 In a plain capture every packet comes in by port in0 and leaves by out0, nothing is addressed to the
-router itself, and a TTL or hop limit below 2 is raised to 2, so that what counts is conntrack and
-the rules. A scenario directory holds packets.pcap and, as needed, rules.v4, rules.v6, sysctl.conf,
-topology.conf, control.jsonl and patch.json.
+router itself, a TTL or hop limit below 2 is raised to 2, and checksums that the sender left to its
+network card are completed: what counts is conntrack and the rules. A scenario directory holds
+packets.pcap and, as needed, rules.v4, rules.v6, sysctl.conf, topology.conf, control.jsonl and
+patch.json.
 
 Exit status: 0 all is well, 1 a file is at fault (what comes before the fault in a capture is shown
 all the same), 2 the command line is.";

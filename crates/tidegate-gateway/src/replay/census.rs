@@ -34,11 +34,13 @@ pub struct PacketCounts {
     pub cut: u64,
     /// Packets whose TTL or hop limit was raised.
     pub aged: u64,
+    /// Packets with checksums that were left to the sender's network card.
+    pub offloaded: u64,
     /// Packets that left.
     pub forwarded: u64,
     /// Packets for the router itself.
     pub local: u64,
-    /// Fragments that were kept until their datagram is whole.
+    /// Fragments kept until their datagram was whole.
     pub held: u64,
     /// Packets that were dropped.
     pub dropped: u64,
@@ -117,6 +119,7 @@ impl Census {
         counts.bytes += arrival.len as u64;
         counts.cut += u64::from(replay.ingress().is_cut());
         counts.aged += u64::from(replay.ingress().is_aged());
+        counts.offloaded += u64::from(replay.ingress().is_offloaded());
         match outcome.verdict {
             Verdict::Forward { .. } | Verdict::Queued(Onward::Forward) => counts.forwarded += 1,
             Verdict::Local | Verdict::Queued(Onward::Local) => counts.local += 1,

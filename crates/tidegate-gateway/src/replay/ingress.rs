@@ -1,10 +1,14 @@
 //! A frame becomes a packet: the datagram goes into a buffer that is reused, so
 //! that the engine can rewrite it in place, and its port is told.
 //!
-//! Two things are done to packets that only a recording has: one that was cut
-//! short by the capture's snap length is filled with zeros to the length that
-//! its IP header gives, and in a [`World::Passage`] a TTL or hop limit of 0 or
-//! 1 is raised to 2. Both are counted by whoever asks for it.
+//! Three things are done to packets, because a recording is not the network.
+//! One that was cut short by the capture's snap length is filled with zeros to
+//! the length that its IP header gives. In a [`World::Passage`] a TTL or hop
+//! limit of 0 or 1 is raised to 2, and checksums that were left to the sender's
+//! network card are completed (see [`offload`]). All are told to whoever counts
+//! them.
+
+mod offload;
 
 use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{LinkHeader, Packet};
@@ -26,15 +30,24 @@ pub struct Ingress {
     is_cut: bool,
     /// Whether its TTL or hop limit was raised.
     is_aged: bool,
+    /// Whether checksums were left to the sender's network card.
+    is_offloaded: bool,
     /// The link types seen so far.
     links: Vec<LinkType>,
 }
 
 impl Default for Ingress {
     fn default() -> Self {
-        let buffer = Vec::with_capacity(ROOM);
-        let links = Vec::new();
-        Self { buffer, link: None, port: IN0, is_ip: false, is_cut: false, is_aged: false, links }
+        Self {
+            buffer: Vec::with_capacity(ROOM),
+            link: None,
+            port: IN0,
+            is_ip: false,
+            is_cut: false,
+            is_aged: false,
+            is_offloaded: false,
+            links: Vec::new(),
+        }
     }
 }
 
@@ -52,7 +65,15 @@ impl Ingress {
         self.link = link_header(&link);
         let missing = (frame.orig_len as usize).saturating_sub(frame.data.len());
         self.is_cut = missing > 0 && self.fill(missing);
-        self.is_aged = matches!(world, World::Passage(_)) && rejuvenate(&mut self.buffer);
+        if matches!(world, World::Passage(_)) {
+            self.is_offloaded = !self.is_cut && self.complete_checksums();
+            self.is_aged = rejuvenate(&mut self.buffer);
+        }
+    }
+
+    fn complete_checksums(&mut self) -> bool {
+        let len = self.datagram().len();
+        offload::complete(&mut self.buffer[..len])
     }
 
     /// Fills up to `missing` bytes, but no more than the IP header claims.
@@ -88,6 +109,12 @@ impl Ingress {
     #[must_use]
     pub fn is_aged(&self) -> bool {
         self.is_aged
+    }
+
+    /// Whether checksums were left to the sender's network card, and completed.
+    #[must_use]
+    pub fn is_offloaded(&self) -> bool {
+        self.is_offloaded
     }
 
     /// The link types of all frames so far, in the order of their first frames.

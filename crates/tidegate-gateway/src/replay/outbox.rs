@@ -1,4 +1,5 @@
-//! What left the router because of one packet, and by which port.
+//! What left the router because of one packet, or between two, and by which
+//! port.
 //!
 //! All bytes lie in one buffer that is reused from packet to packet. A caller
 //! who doesn't want them says so, and nothing is copied.
@@ -6,7 +7,6 @@
 use std::ops::Range;
 
 use tidegate_engine::fib::PortId;
-use tidegate_engine::packet;
 
 use super::ingress::trimmed;
 
@@ -32,16 +32,6 @@ impl Origin {
             Self::Local => "local",
             Self::Reject => "reject",
             Self::Router => "router",
-        }
-    }
-}
-
-impl From<packet::Origin> for Origin {
-    fn from(origin: packet::Origin) -> Self {
-        match origin {
-            packet::Origin::Forwarded => Self::Forwarded,
-            packet::Origin::Reject => Self::Reject,
-            packet::Origin::Router => Self::Router,
         }
     }
 }
@@ -97,21 +87,33 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_wire::packet::Ipv4Repr;
-
     use super::*;
-    use crate::replay::topology::OUT0;
+    use crate::replay::topology::{IN0, OUT0};
+
+    /// 24 bytes by its header, and link padding behind them.
+    const PADDED: [u8; 30] = {
+        let mut bytes = [0; 30];
+        bytes[0] = 0x45;
+        bytes[3] = 24;
+        bytes
+    };
 
     #[test]
-    fn link_padding_does_not_leave() {
-        let [src, dst] = [[10, 0, 1, 2], [203, 0, 113, 2]].map(Into::into);
-        let (proto, ttl, tos, id, dont_fragment, payload_len) = (17, 63, 0, 3, false, 30);
-        let mut datagram = vec![0; 50];
-        Ipv4Repr { src, dst, proto, ttl, tos, id, dont_fragment, payload_len }.emit(&mut datagram);
-        let padded = [datagram.clone(), vec![0; 16]].concat();
+    fn what_left_is_kept_in_order_and_without_padding() {
         let mut outbox = Outbox::default();
         outbox.keep_bytes(true);
-        outbox.send(OUT0, Origin::Forwarded, &padded);
-        assert_eq!(outbox.left().map(|left| left.datagram).collect::<Vec<_>>(), [datagram]);
+        outbox.send(OUT0, Origin::Forwarded, &PADDED);
+        outbox.send(IN0, Origin::Router, &PADDED);
+        let left: Vec<_> = outbox.left().map(|left| (left.port, left.datagram.len())).collect();
+        assert_eq!(left, [(OUT0, 24), (IN0, 24)]);
+        outbox.clear();
+        assert_eq!(outbox.left().count(), 0);
+    }
+
+    #[test]
+    fn who_does_not_want_bytes_gets_none() {
+        let mut outbox = Outbox::default();
+        outbox.send(OUT0, Origin::Forwarded, &PADDED);
+        assert_eq!(outbox.left().map(|left| left.datagram.len()).collect::<Vec<_>>(), [0]);
     }
 }

@@ -20,12 +20,11 @@ use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
-use tidegate_engine::verdict::{DropReason, Onward, Verdict};
+use tidegate_engine::verdict::{DropReason, Onward, Stage, Verdict};
 use tidegate_wire::Family;
 
 pub use self::flow::FlowRecord;
 use super::fault::Fault;
-use super::outbox::Outbox;
 use super::run::{Arrival, Passed, Replay, START};
 use super::topology::IN0;
 use crate::text::{CompactEvent, PacketLine, direction_name};
@@ -52,8 +51,9 @@ impl<W: Write> Recorder<W> {
         Self { sink, pending: None }
     }
 
-    /// Runs `replay` to its end and records it. `watch` is called after each
-    /// packet has passed.
+    /// Runs `replay` to its end and records it. `watch` is called whenever
+    /// something may have left: after each packet has arrived, has passed, and
+    /// at the end.
     ///
     /// # Errors
     /// See [`Stop`].
@@ -68,14 +68,16 @@ impl<W: Write> Recorder<W> {
             let arrived = replay.arrive(&mut |event| late.push(compact(&event)));
             if !matches!(arrived, Ok(None)) {
                 self.write_pending(replay, &mut late)?;
+                watch(replay).map_err(Stop::Input)?;
             }
             match arrived {
                 Ok(Some(arrival)) => self.pass(replay, &arrival),
-                Ok(None) => return self.finish(replay, late),
+                Ok(None) => break self.finish(replay, late)?,
                 Err(fault) => return Err(Stop::Input(fault)),
             }
             watch(replay).map_err(Stop::Input)?;
         }
+        watch(replay).map_err(Stop::Input)
     }
 
     fn pass(&mut self, replay: &mut Replay, arrival: &Arrival) {
@@ -104,10 +106,11 @@ impl<W: Write> Recorder<W> {
         self.sink.flush().map_err(Stop::Output)
     }
 
+    /// Writes the last packet's record, with what happened since.
     fn write_pending(&mut self, replay: &Replay, late: &mut Vec<String>) -> Result<(), Stop> {
         let Some(mut record) = self.pending.take() else { return Ok(()) };
         record.late = std::mem::take(late);
-        record.late_out = out(replay.late_outbox());
+        record.late_out = out(replay);
         self.write(&record).map_err(Stop::Output)
     }
 
@@ -165,7 +168,7 @@ impl PacketRecord {
             verdict,
             stage,
             reason: reason.map(|reason| reason.to_string()),
-            out: out(replay.outbox()),
+            out: out(replay),
             mark: outcome.map_or(0, |outcome| outcome.mark),
             ct: flow.map(|flow| FlowRecord::new(flow, replay.now())),
             count: replay.engine().count(),
@@ -178,7 +181,8 @@ impl PacketRecord {
     }
 }
 
-/// Verdict and stage in the format's words, and the reason of a drop.
+/// Verdict and stage in the format's words, and the reason of a drop. The
+/// format does not tell a fragment that is kept from one that is useless.
 fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
     match passed.outcome.map(|outcome| outcome.verdict) {
         None => ("drop", "rx", None),
@@ -187,11 +191,12 @@ fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
         }
         Some(Verdict::Local | Verdict::Queued(Onward::Local)) => ("local", "local", None),
         Some(Verdict::Held) => ("consumed", "defrag", None),
-        Some(Verdict::Drop(reason @ DropReason::Fragment(_))) => {
-            ("consumed", "defrag", Some(reason))
-        }
         Some(Verdict::Drop(reason)) => {
-            let verdict = if passed.is_answered { "reject" } else { "drop" };
+            let verdict = match reason.stage() {
+                Stage::Defrag => "consumed",
+                _ if passed.is_answered => "reject",
+                _ => "drop",
+            };
             (verdict, reason.stage().name(), Some(reason))
         }
     }
@@ -206,8 +211,8 @@ struct OutRecord {
 }
 
 /// What left: by the LAN port first, then by the WAN port.
-fn out(outbox: &Outbox) -> Vec<OutRecord> {
-    let mut left: Vec<_> = outbox.left().collect();
+fn out(replay: &Replay) -> Vec<OutRecord> {
+    let mut left: Vec<_> = replay.outbox().left().collect();
     left.sort_by_key(|left| left.port);
     let record = |left: super::outbox::Left<'_>| OutRecord {
         port: side(left.port),

@@ -17,7 +17,7 @@ use std::vec;
 
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
-use tidegate_engine::packet::{Destination, Packet};
+use tidegate_engine::packet::{self, Destination, Packet};
 use tidegate_engine::time::Instant;
 use tidegate_engine::trace::Trace;
 use tidegate_engine::verdict::Verdict;
@@ -87,7 +87,6 @@ pub struct Replay {
     families: Vec<Family>,
     ingress: Ingress,
     outbox: Outbox,
-    late_outbox: Outbox,
     log: Vec<String>,
 }
 
@@ -118,7 +117,6 @@ impl Replay {
             families: scenario.rules.iter().map(|(family, _)| *family).collect(),
             ingress: Ingress::default(),
             outbox: Outbox::default(),
-            late_outbox: Outbox::default(),
             log: Vec::new(),
         }
     }
@@ -130,12 +128,12 @@ impl Replay {
     /// The capture is damaged, or an action or patch can't be done. Everything
     /// before it stands.
     pub fn arrive(&mut self, hear: &mut impl FnMut(Event)) -> Result<Option<Arrival>, Fault> {
+        self.outbox.clear();
         let frame = match self.capture.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => return Ok(None),
             Err(error) => return Err(Fault::of(&self.capture_file, Cause::Capture(error))),
         };
-        self.late_outbox.clear();
         let at = self.clock.frame_at(frame.time);
         self.ingress.take(&frame, &self.world);
         let index = self.arrived;
@@ -165,7 +163,7 @@ impl Replay {
     /// # Errors
     /// An action can't be done.
     pub fn finish(&mut self, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
-        self.late_outbox.clear();
+        self.outbox.clear();
         while let Some(control) = self.controls.next() {
             if let Some(due) = control.due() {
                 self.clock.pass_until(START + due);
@@ -231,22 +229,16 @@ impl Replay {
         &self.ingress
     }
 
-    /// What left because of the packet that passed last.
+    /// What left because of the packet that passed last or, after the next one
+    /// has arrived, in the time between them.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// What left because time passed before the packet that arrived last.
-    #[must_use]
-    pub fn late_outbox(&self) -> &Outbox {
-        &self.late_outbox
-    }
-
     /// Wants the bytes of what leaves, or not.
     pub fn keep_output(&mut self, keep: bool) {
         self.outbox.keep_bytes(keep);
-        self.late_outbox.keep_bytes(keep);
     }
 
     /// Lines of the log that the packet that passed last brought about.
@@ -268,7 +260,7 @@ impl Replay {
         let unchecked = self.suspend_checksums();
         let now = self.clock.now;
         let outcome = process(&mut self.engine, now, &mut self.ingress.packet(), &self.world);
-        let is_answered = self.collect();
+        let is_answered = self.collect(Origin::Forwarded);
         self.deliver(&outcome);
         self.resume_checksums(unchecked);
         self.drain(hear);
@@ -284,46 +276,44 @@ impl Replay {
             }
             Verdict::Local => {
                 let (now, port) = (self.clock.now, self.ingress.port());
-                let answer = self.host.answer(now, self.ingress.datagram(), port, &self.world);
-                self.send_answer(answer);
+                let datagram = self.ingress.datagram();
+                let answer = self.host.answer(now, datagram, port, &self.world);
+                self.send_local(answer);
             }
+            // What goes on was in the output queue; see `collect`.
             Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => {}
         }
     }
 
-    /// Sends what the host stack answered to what was delivered to it.
-    fn send_answer(&mut self, answer: Option<Vec<u8>>) {
+    /// Sends the host stack's answer, if it has one.
+    fn send_local(&mut self, answer: Option<Vec<u8>>) {
         let Some(mut bytes) = answer else { return };
         let mut packet = Packet::local(&mut bytes);
         let outcome = self.engine.send_local(self.clock.now, &mut packet, &self.world);
-        self.collect_as(Some(Origin::Local));
         if let Verdict::Forward { port, .. } = outcome.verdict {
             self.outbox.send(port, Origin::Local, &bytes);
         }
+        self.collect(Origin::Local);
     }
 
-    /// Puts what waits in the engine's output queue into the outbox; whether a
-    /// REJECT rule's answer was among it.
-    fn collect(&mut self) -> bool {
-        self.collect_as(None)
-    }
-
-    /// As [`Replay::collect`]; `of` is whose packet was cut into pieces, if it
-    /// was not the one that came in.
-    fn collect_as(&mut self, of: Option<Origin>) -> bool {
+    /// Empties the engine's output queue; whether a REJECT rule's answer was in
+    /// it. A packet that is only passed on, whole or in pieces, counts as of
+    /// origin `passed_on`.
+    fn collect(&mut self, passed_on: Origin) -> bool {
         let mut is_answered = false;
         while let Some(output) = self.engine.poll_output() {
-            let origin = Origin::from(output.origin);
+            let origin = match output.origin {
+                packet::Origin::Forwarded => passed_on,
+                packet::Origin::Reject => Origin::Reject,
+                packet::Origin::Router => Origin::Router,
+            };
             is_answered |= origin == Origin::Reject;
             match output.destination {
-                Destination::Port { port, .. } => {
-                    let origin = of.filter(|_| origin == Origin::Forwarded).unwrap_or(origin);
-                    self.outbox.send(port, origin, &output.bytes);
-                }
+                Destination::Port { port, .. } => self.outbox.send(port, origin, &output.bytes),
                 Destination::Host => {
                     let (now, port) = (self.clock.now, self.ingress.port());
                     let answer = self.host.answer(now, &output.bytes, port, &self.world);
-                    self.send_answer(answer);
+                    self.send_local(answer);
                 }
             }
         }
@@ -343,14 +333,12 @@ impl Replay {
         let now = self.clock.now;
         while self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
             let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET, &self.world);
-            std::mem::swap(&mut self.outbox, &mut self.late_outbox);
-            self.collect();
-            std::mem::swap(&mut self.outbox, &mut self.late_outbox);
             self.drain(hear);
             if expired < EXPIRY_BUDGET {
                 break;
             }
         }
+        self.collect(Origin::Forwarded);
     }
 
     /// The checksum of a packet that was cut short can't be verified.

@@ -16,7 +16,8 @@
 //!   of old age here: the replay raises a TTL or hop limit of 0 or 1 to 2
 //!   before it hands the packet to the engine, because captures are full of
 //!   packets at the end of their way and what is asked is what conntrack thinks
-//!   of them. A `-m ttl` rule therefore sees 2.
+//!   of them. A `-m ttl` rule therefore sees 2. Likewise it completes checksums
+//!   that the sender had left to its network card.
 //!
 //! Neither changes while a replay runs, and neither keeps state.
 

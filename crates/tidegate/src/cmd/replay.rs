@@ -145,11 +145,13 @@ impl<'a> Session<'a> {
     ) -> Result<(), Failure> {
         let deaf = &mut |_: Event| {};
         while let Some(arrival) = replay.arrive(deaf)? {
+            self.write_left(replay)?;
             let passed = replay.pass(deaf);
             each(replay, &arrival, &passed);
             self.after_packet(replay, progress)?;
         }
-        Ok(replay.finish(deaf)?)
+        replay.finish(deaf)?;
+        self.write_left(replay)
     }
 
     fn record(&mut self, replay: &mut Replay, progress: &mut Progress) -> Result<(), Failure> {
@@ -169,13 +171,15 @@ impl<'a> Session<'a> {
             if arrived?.is_none() {
                 break;
             }
+            self.write_left(replay)?;
             replay.pass(&mut |event| heard.push(event));
             events::write(&mut self.out, replay, &mut heard)?;
             self.after_packet(replay, progress)?;
         }
         let done = replay.finish(&mut |event| heard.push(event));
         events::write(&mut self.out, replay, &mut heard)?;
-        Ok(done?)
+        done?;
+        self.write_left(replay)
     }
 
     fn summarise(&mut self, replay: &mut Replay, progress: &mut Progress) -> Result<(), Failure> {
@@ -197,11 +201,13 @@ impl<'a> Session<'a> {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         while let Some(arrival) = replay.arrive(&mut |event| census.event(&event))? {
+            self.write_left(replay)?;
             let passed = replay.pass(&mut |event| census.event(&event));
             census.packet(replay, &arrival, &passed);
             self.after_packet(replay, progress)?;
         }
-        Ok(replay.finish(&mut |event| census.event(&event))?)
+        replay.finish(&mut |event| census.event(&event))?;
+        self.write_left(replay)
     }
 
     fn explain(&mut self, replay: &mut Replay, index: u64) -> Result<(), Failure> {
@@ -227,6 +233,11 @@ impl<'a> Session<'a> {
 
     fn after_packet(&mut self, replay: &Replay, progress: &mut Progress) -> Result<(), Failure> {
         progress.at(replay.offset());
+        self.write_left(replay)
+    }
+
+    /// Writes what left to the capture, if there is to be one.
+    fn write_left(&mut self, replay: &Replay) -> Result<(), Failure> {
         match &mut self.pcap {
             Some(pcap) => Ok(pcap.write(replay)?),
             None => Ok(()),

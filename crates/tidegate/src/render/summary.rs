@@ -33,7 +33,7 @@ pub(crate) struct Summary {
     #[serde(serialize_with = "as_map")]
     dropped: Reasons,
     table: Table,
-    /// Packets of protocols that have no tracker here, and fragments.
+    /// Packets of protocols that have no tracker here.
     #[serde(serialize_with = "as_map")]
     not_tracked_in_full: Reasons,
     #[serde(skip)]
@@ -60,9 +60,11 @@ struct Packets {
     bytes: u64,
     forwarded: u64,
     local: u64,
+    fragments_held: u64,
     dropped: u64,
     cut_short: u64,
     ttl_raised: u64,
+    checksums_completed: u64,
     #[serde(serialize_with = "as_map")]
     states: Reasons,
 }
@@ -200,9 +202,11 @@ impl Packets {
             bytes: counts.bytes,
             forwarded: counts.forwarded,
             local: counts.local,
+            fragments_held: counts.held,
             dropped: counts.dropped,
             cut_short: counts.cut,
             ttl_raised: counts.aged,
+            checksums_completed: counts.offloaded,
             states: STATES.into_iter().zip(counts.states).collect(),
         }
     }

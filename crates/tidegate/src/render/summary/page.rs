@@ -15,9 +15,9 @@ const FAINT: Style = Style::new().dimmed();
 const BAD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const ODD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
 
-/// A share of INVALID packets with wrong checksums that asks for an
-/// explanation, in percent.
-const SUSPICIOUS: u64 = 20;
+/// A share of packets with wrong checksums that asks for an explanation, in
+/// percent.
+const SUSPICIOUS: u64 = 5;
 /// Growth by fewer flows than this says nothing of the future.
 const LEAST_GROWTH: i64 = 10;
 /// From so many packets on the speed of the replay means something.
@@ -79,19 +79,21 @@ impl Summary {
         let fates = [
             ("forwarded", packets.forwarded),
             ("to the router", packets.local),
+            ("fragments held", packets.fragments_held),
             ("dropped", packets.dropped),
             ("not IP", packets.not_ip),
         ];
         page.entries("", &fates.into_iter().filter(|(_, n)| *n > 0).collect::<Reasons>());
-        if packets.cut_short > 0 {
-            page.note(format_args!(
-                "{} cut short by the capture: filled with zeros, checksums not verified",
-                Many(packets.cut_short, "packet")
-            ));
-        }
-        if packets.ttl_raised > 0 {
-            let count = Many(packets.ttl_raised, "packet");
-            page.note(format_args!("{count} with a TTL below 2: raised to 2, to be forwarded"));
+        let oddities = [
+            (
+                packets.cut_short,
+                "cut short by the capture: filled with zeros, checksums not verified",
+            ),
+            (packets.ttl_raised, "with a TTL below 2: raised to 2"),
+            (packets.checksums_completed, "with checksums left to the network card: completed"),
+        ];
+        for (count, what) in oddities.iter().filter(|(count, _)| *count > 0) {
+            page.note(format_args!("{} {what}", Many(*count, "packet")));
         }
     }
 
@@ -145,7 +147,7 @@ impl Summary {
         let seen = self.packets.frames - self.packets.not_ip;
         if bad.is_some_and(|(_, count)| count * 100 > seen * SUSPICIOUS) {
             page.note(
-                "many wrong checksums: was this captured on the sender, with checksum offload?",
+                "many wrong checksums: was this captured on the sender, before its network card?",
             );
             page.note("then replay it with net.netfilter.nf_conntrack_checksum = 0 (--sysctl)");
         }
@@ -207,7 +209,6 @@ impl Summary {
         page.heading("Not tracked in full");
         for (what, count) in &self.not_tracked_in_full {
             let how = match *what {
-                "fragments" => "not reassembled yet: dropped",
                 "DCCP" => "tracked by addresses only, as Linux 6.18 does",
                 _ => "tracked by addresses only, where Linux has a tracker",
             };
