@@ -11,6 +11,7 @@
 //! 4. *Getters*.
 
 use alloc::collections::VecDeque;
+use core::net::{IpAddr, Ipv4Addr};
 
 use tidegate_wire::Family;
 
@@ -30,6 +31,9 @@ use crate::time::Instant;
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::Verdict;
+
+/// Stands in the unused places of a batch.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// How an engine starts.
 #[derive(Clone, Debug)]
@@ -125,6 +129,25 @@ impl Engine {
         self.give_up_fragments(now, fib);
         let outcome = Walk::new(self, now, fib, observer).receive(packet);
         self.settle(outcome)
+    }
+
+    /// Prepares for a batch of packets that are about to be processed, so that
+    /// their flows are in the processor's cache by then. Only a hint: no
+    /// decision is made here, and none changes if it is not called.
+    pub fn prepare<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
+        const BATCH: usize = 32;
+        let nobody = Tuple { src: NOBODY, dst: NOBODY, sport: 0, dport: 0, proto: 0 };
+        let mut tuples = [nobody; BATCH];
+        let mut filled = 0;
+        for tuple in datagrams.into_iter().filter_map(crate::path::tuple_of_datagram) {
+            tuples[filled] = tuple;
+            filled += 1;
+            if filled == BATCH {
+                self.table.warm(&tuples);
+                filled = 0;
+            }
+        }
+        self.table.warm(&tuples[..filled]);
     }
 
     /// Takes a packet of the host's own stack from OUTPUT on.

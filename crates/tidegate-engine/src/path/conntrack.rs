@@ -6,7 +6,7 @@
 use core::ops::ControlFlow::{Break, Continue};
 
 use tidegate_wire::dissect::dissect_quoted;
-use tidegate_wire::{Family, Headers, proto};
+use tidegate_wire::{Family, Headers, dissect, proto};
 
 use super::{Passage, Walk};
 use crate::event::EventMask;
@@ -364,6 +364,12 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
 fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
     let headers = dissect_quoted(family, quote)?;
     tuple_of(quote, &Headers { len: quote.len(), ..headers })
+}
+
+/// The tuple by which a datagram will most likely be looked up.
+pub(crate) fn tuple_of_datagram(datagram: &[u8]) -> Option<Tuple> {
+    let headers = dissect(datagram).ok()?;
+    tuple_of(datagram, &headers)
 }
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.

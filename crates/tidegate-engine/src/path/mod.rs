@@ -21,6 +21,8 @@ mod conntrack;
 mod fragment;
 mod nat;
 
+pub(crate) use self::conntrack::tuple_of_datagram;
+
 use alloc::vec::Vec;
 use core::ops::ControlFlow::{self, Break, Continue};
 

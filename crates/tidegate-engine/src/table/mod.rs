@@ -233,6 +233,14 @@ impl FlowTable {
         self.wheel.next_due()
     }
 
+    /// Has the flows of these tuples read into the processor's cache. A hint: it
+    /// decides nothing and may be left out.
+    pub(crate) fn warm(&self, tuples: &[Tuple]) {
+        for batch in tuples.chunks(index::MAX_BATCH) {
+            core::hint::black_box(self.index.warm(&self.slab, batch));
+        }
+    }
+
     /// Whether NAT may give `reply` to the draft `own`: no other flow has it.
     ///
     /// A flow with the same original tuple does not count, because the two are
