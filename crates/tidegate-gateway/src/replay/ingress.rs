@@ -5,7 +5,7 @@
 //! One that was cut short by the capture's snap length is filled with zeros to
 //! the length that its IP header gives. In a [`World::Passage`] a TTL or hop
 //! limit of 0 or 1 is raised to 2, and checksums that were left to the sender's
-//! network card are completed (see [`offload`]). All are told to whoever counts
+//! network card are completed (see `offload`). All are told to whoever counts
 //! them.
 
 mod offload;

@@ -45,7 +45,8 @@ fn complete_transport(datagram: &mut [u8]) -> Option<bool> {
     let sum = transport(src, dst, proto, segment);
     let sum = if sum == 0 && proto == proto::UDP { 0xffff } else { sum };
     segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-    Some(true)
+    // One right checksum in 65536 looks like the bare sum by chance.
+    Some(sum != field)
 }
 
 /// Where a datagram that is not a fragment and has no extension headers carries
