@@ -6,6 +6,7 @@
 //! tracker's word; [`Status::DYING`] marks the rest of the packet that saw it
 //! die. A flow knows nothing of the table's index.
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
@@ -217,9 +218,10 @@ impl fmt::Display for Summary<'_> {
 /// A flow that is not in the table yet: its packet has not passed every hook.
 ///
 /// Dropping the packet drops the draft, and nothing remains of it. Linux marks
-/// this by a missing `CONFIRMED` bit; here it is a type of its own.
+/// this by a missing `CONFIRMED` bit; here it is a type of its own. It is boxed,
+/// so that packets of flows in the table, which are most, carry only an id.
 #[derive(Clone, Debug)]
-pub struct Draft(pub(crate) Flow);
+pub struct Draft(pub(crate) Box<Flow>);
 
 impl Draft {
     /// The flow it may become.

@@ -133,10 +133,6 @@ impl CtInfo {
 
 /// The flow that a packet in transit belongs to.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives on the stack for one packet; boxing would allocate"
-)]
 pub(crate) enum Tracked {
     /// Conntrack has not seen it, or judged it invalid.
     #[default]

@@ -3,6 +3,7 @@
 //! Linux: `nf_conntrack_in`, `resolve_normal_ct`, `nf_conntrack_inet_error`,
 //! `__nf_conntrack_confirm`.
 
+use alloc::boxed::Box;
 use core::ops::ControlFlow::{Break, Continue};
 
 use tidegate_wire::dissect::dissect_quoted;
@@ -208,7 +209,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         match judgement {
             Judgement::Invalid(reason) => self.refuse(Some(*tuple), None, reason),
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
-                t.tracked = Tracked::Draft(Draft(flow), CtInfo::New);
+                t.tracked = Tracked::Draft(Draft(Box::new(flow)), CtInfo::New);
                 self.tell_change(tuple, None, &t.tracked, None);
             }
         }
@@ -316,7 +317,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     ) {
         if O::WATCHES {
             let flow = match after {
-                Tracked::Draft(draft, _) => Some(draft.0.clone()),
+                Tracked::Draft(draft, _) => Some(Flow::clone(&draft.0)),
                 Tracked::Flow(id, _) => self.engine.table.flow(*id).cloned(),
                 Tracked::None | Tracked::Untracked => None,
             };

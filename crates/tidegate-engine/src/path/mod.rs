@@ -268,7 +268,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let info = t.tracked.info();
         let has_entry = !matches!(t.tracked, Tracked::None);
         let flow = match &mut t.tracked {
-            Tracked::Draft(draft, _) => Some(&mut draft.0),
+            Tracked::Draft(draft, _) => Some(&mut *draft.0),
             Tracked::Flow(id, _) => flows.flow_mut(*id),
             Tracked::None | Tracked::Untracked => None,
         };

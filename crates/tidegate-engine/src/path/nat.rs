@@ -167,7 +167,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let before = (t.headers.src, t.headers.dst);
         let mut headers = t.headers;
         let flow = match &t.tracked {
-            Tracked::Draft(draft, _) => Some(&draft.0),
+            Tracked::Draft(draft, _) => Some(&*draft.0),
             Tracked::Flow(id, _) => self.engine.table.flow(*id),
             Tracked::None | Tracked::Untracked => None,
         };
@@ -185,7 +185,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     pub(super) fn flow<'a>(&'a self, t: &'a Transit<'_, '_>) -> Option<&'a Flow> {
         match &t.tracked {
-            Tracked::Draft(draft, _) => Some(&draft.0),
+            Tracked::Draft(draft, _) => Some(&*draft.0),
             Tracked::Flow(id, _) => self.engine.table.flow(*id),
             Tracked::None | Tracked::Untracked => None,
         }

@@ -154,7 +154,7 @@ impl FlowTable {
         }
         let deadline = flow.deadline;
         flow.armed = deadline;
-        let id = self.slab.insert(draft.0);
+        let id = self.slab.insert(*draft.0);
         self.index.link(id, hashes);
         self.sources.link(&mut self.slab, id);
         self.wheel.arm(id.slot, deadline);

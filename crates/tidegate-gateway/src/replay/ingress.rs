@@ -13,7 +13,7 @@ mod offload;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{LinkHeader, Packet};
 use tidegate_wire::packet::{Ipv4, Ipv6};
-use tidegate_wire::pcap::{Frame, Link, LinkType, datagram};
+use tidegate_wire::pcap::{Frame, Link, datagram};
 use tidegate_wire::{dissect, proto};
 
 use super::topology::{IN0, OUT0, WAN_PEER, World};
@@ -32,8 +32,6 @@ pub struct Ingress {
     is_aged: bool,
     /// Whether checksums were left to the sender's network card.
     is_offloaded: bool,
-    /// The link types seen so far.
-    links: Vec<LinkType>,
 }
 
 impl Default for Ingress {
@@ -46,7 +44,6 @@ impl Default for Ingress {
             is_cut: false,
             is_aged: false,
             is_offloaded: false,
-            links: Vec::new(),
         }
     }
 }
@@ -54,9 +51,6 @@ impl Default for Ingress {
 impl Ingress {
     /// Takes a frame in.
     pub(super) fn take(&mut self, frame: &Frame<'_>, world: &World) {
-        if self.links.last() != Some(&frame.link) && !self.links.contains(&frame.link) {
-            self.links.push(frame.link);
-        }
         let link = datagram(frame.link, frame.data);
         self.buffer.clear();
         self.buffer.extend_from_slice(link.datagram.unwrap_or_default());
@@ -115,12 +109,6 @@ impl Ingress {
     #[must_use]
     pub fn is_offloaded(&self) -> bool {
         self.is_offloaded
-    }
-
-    /// The link types of all frames so far, in the order of their first frames.
-    #[must_use]
-    pub fn links(&self) -> &[LinkType] {
-        &self.links
     }
 
     /// The datagram as it is now, without padding.

@@ -23,6 +23,7 @@ pub mod control;
 pub mod fault;
 pub mod host;
 pub mod ingress;
+mod lookahead;
 mod operator;
 pub mod outbox;
 pub mod patch;

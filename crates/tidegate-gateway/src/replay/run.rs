@@ -10,7 +10,6 @@
 //! The clock is the capture's: the first packet comes at [`START`], and a frame
 //! that is older than the one before it comes at the same time as that.
 
-use std::io::Read;
 use std::iter::Peekable;
 use std::time::Duration;
 use std::vec;
@@ -23,12 +22,13 @@ use tidegate_engine::trace::Trace;
 use tidegate_engine::verdict::Verdict;
 use tidegate_engine::{Engine, Outcome, Settings};
 use tidegate_wire::Family;
-use tidegate_wire::pcap::Capture;
+use tidegate_wire::pcap::LinkType;
 
 use super::control::{Action, Control};
 use super::fault::{Cause, Fault};
 use super::host::Host;
 use super::ingress::Ingress;
+use super::lookahead::Lookahead;
 use super::operator::{self, LaterRules};
 use super::outbox::{Origin, Outbox};
 use super::patch::Patches;
@@ -75,7 +75,7 @@ pub struct Replay {
     engine: Engine,
     world: World,
     host: Host,
-    capture: Capture<Box<dyn Read>>,
+    packets: Lookahead,
     capture_file: String,
     clock: Clock,
     /// Packets so far.
@@ -85,7 +85,6 @@ pub struct Replay {
     later_rules: LaterRules,
     patches: Patches,
     families: Vec<Family>,
-    ingress: Ingress,
     outbox: Outbox,
     log: Vec<String>,
 }
@@ -106,7 +105,7 @@ impl Replay {
             engine,
             world: scenario.world,
             host: Host::default(),
-            capture: scenario.capture,
+            packets: Lookahead::new(scenario.capture),
             capture_file: scenario.capture_file,
             clock: Clock { first: None, now: START },
             arrived: 0,
@@ -115,7 +114,6 @@ impl Replay {
             later_rules: scenario.later_rules,
             patches: scenario.patches,
             families: scenario.rules.iter().map(|(family, _)| *family).collect(),
-            ingress: Ingress::default(),
             outbox: Outbox::default(),
             log: Vec::new(),
         }
@@ -129,22 +127,22 @@ impl Replay {
     /// before it stands.
     pub fn arrive(&mut self, hear: &mut impl FnMut(Event)) -> Result<Option<Arrival>, Fault> {
         self.outbox.clear();
-        let frame = match self.capture.next_frame() {
-            Ok(Some(frame)) => frame,
+        let time = match self.packets.advance(&self.engine, &self.world) {
+            Ok(Some(time)) => time,
             Ok(None) => return Ok(None),
             Err(error) => return Err(Fault::of(&self.capture_file, Cause::Capture(error))),
         };
-        let at = self.clock.frame_at(frame.time);
-        self.ingress.take(&frame, &self.world);
+        let at = self.clock.frame_at(time);
         let index = self.arrived;
         self.arrived += 1;
         self.expire(hear);
         while let Some(control) = self.controls.next_if(|control| control.before <= index) {
             self.obey(&control.action, hear)?;
         }
-        self.patches.apply(index, self.ingress.bytes_mut())?;
-        let (port, len) = (self.ingress.port(), self.ingress.datagram().len());
-        Ok(Some(Arrival { index, at, port, len, is_ip: self.ingress.is_ip() }))
+        self.patches.apply(index, self.packets.current_mut().bytes_mut())?;
+        let ingress = self.packets.current();
+        let (port, len, is_ip) = (ingress.port(), ingress.datagram().len(), ingress.is_ip());
+        Ok(Some(Arrival { index, at, port, len, is_ip }))
     }
 
     /// Sends the packet that arrived last through the engine.
@@ -220,13 +218,19 @@ impl Replay {
     /// How far into the capture file reading has come, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.capture.offset()
+        self.packets.offset()
     }
 
     /// The packet that arrived last; after it passed, as it is then.
     #[must_use]
     pub fn ingress(&self) -> &Ingress {
-        &self.ingress
+        self.packets.current()
+    }
+
+    /// The link types of all frames so far, in the order of their first frames.
+    #[must_use]
+    pub fn links(&self) -> &[LinkType] {
+        self.packets.links()
     }
 
     /// What left because of the packet that passed last or, after the next one
@@ -254,12 +258,13 @@ impl Replay {
     ) -> Passed {
         self.outbox.clear();
         self.log.clear();
-        if !self.ingress.is_ip() {
+        if !self.packets.current().is_ip() {
             return Passed { outcome: None, is_answered: false };
         }
         let unchecked = self.suspend_checksums();
         let now = self.clock.now;
-        let outcome = process(&mut self.engine, now, &mut self.ingress.packet(), &self.world);
+        let outcome =
+            process(&mut self.engine, now, &mut self.packets.current_mut().packet(), &self.world);
         let is_answered = self.collect(Origin::Forwarded);
         self.deliver(&outcome);
         self.resume_checksums(unchecked);
@@ -272,11 +277,11 @@ impl Replay {
     fn deliver(&mut self, outcome: &Outcome) {
         match outcome.verdict {
             Verdict::Forward { port, .. } => {
-                self.outbox.send(port, Origin::Forwarded, self.ingress.datagram());
+                self.outbox.send(port, Origin::Forwarded, self.packets.current().datagram());
             }
             Verdict::Local => {
-                let (now, port) = (self.clock.now, self.ingress.port());
-                let datagram = self.ingress.datagram();
+                let (now, port) = (self.clock.now, self.packets.current().port());
+                let datagram = self.packets.current().datagram();
                 let answer = self.host.answer(now, datagram, port, &self.world);
                 self.send_local(answer);
             }
@@ -311,7 +316,7 @@ impl Replay {
             match output.destination {
                 Destination::Port { port, .. } => self.outbox.send(port, origin, &output.bytes),
                 Destination::Host => {
-                    let (now, port) = (self.clock.now, self.ingress.port());
+                    let (now, port) = (self.clock.now, self.packets.current().port());
                     let answer = self.host.answer(now, &output.bytes, port, &self.world);
                     self.send_local(answer);
                 }
@@ -343,7 +348,7 @@ impl Replay {
 
     /// The checksum of a packet that was cut short can't be verified.
     fn suspend_checksums(&mut self) -> bool {
-        let suspend = self.ingress.is_cut() && self.engine.limits().checksum;
+        let suspend = self.packets.current().is_cut() && self.engine.limits().checksum;
         suspend && self.engine.set(CHECKSUM, "0").is_ok()
     }
 

@@ -185,7 +185,7 @@ impl Capture {
     fn new(census: &Census, replay: &Replay) -> Self {
         Self {
             name: replay.name().to_owned(),
-            links: replay.ingress().links().iter().map(|link| link_name(*link)).collect(),
+            links: replay.links().iter().map(|link| link_name(*link)).collect(),
             start_ns: replay.wall_clock(START),
             seconds: census.span.as_secs_f64(),
             span: census.span,
