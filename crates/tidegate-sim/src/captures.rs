@@ -7,6 +7,7 @@
 //! own package lists stay untouched: everything happens in a directory that is removed afterwards.
 
 mod apt;
+mod check;
 mod unpack;
 
 use std::fmt;
@@ -14,6 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+
+pub use self::check::{Comparison, Report, check};
 
 /// Source packages whose tests hold captures of many protocols.
 const PACKAGES: [&str; 3] = ["ndpi", "tcpdump", "wireshark"];

@@ -28,7 +28,9 @@ usage: tidegate-sim compare EXPECTED_DIR ACTUAL.jsonl [--strict] [--all]
        tidegate-sim traffic OUT.pcap PACKETS FLOWS
            writes a large capture for measuring
        tidegate-sim fetch-captures DIR
-           fetches real captures from source packages of the distribution";
+           fetches real captures from source packages of the distribution
+       tidegate-sim check-captures DIR
+           replays all captures under DIR; compares the flows of some with tshark";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         (["unpack", dir], []) => unpack(dir),
         (["traffic", out, packets, flows], []) => traffic(out, packets, flows),
         (["example", dir], []) => example(dir),
+        (["check-captures", dir], []) => check_captures(dir),
         (["fetch-captures", dir], []) => fetch_captures(dir),
         _ => Err(USAGE.into()),
     };
@@ -132,6 +135,12 @@ fn traffic(out: &str, packets: &str, flows: &str) -> Result<ExitCode, Box<dyn Er
     let sink = std::io::BufWriter::new(file);
     tidegate_sim::traffic::write(sink, packets.parse()?, flows.parse()?).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_captures(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
+    let report = captures::check(Path::new(dir))?;
+    print!("{report}");
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn fetch_captures(dir: &str) -> Result<ExitCode, Box<dyn Error>> {

@@ -41,7 +41,7 @@ fn is_upstream_archive(path: &Path) -> bool {
     name.contains(".orig") && name.contains(".tar.") && !name.ends_with(".asc")
 }
 
-fn is_capture(member: &str) -> bool {
+pub(super) fn is_capture(member: &str) -> bool {
     let is_inside = !member.starts_with('/') && member.split('/').all(|part| part != "..");
     is_inside && [".pcap", ".pcapng", ".cap"].iter().any(|suffix| member.ends_with(suffix))
 }
