@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn inversion_pairs_what_can_be_answered() {
-        let rows: [(&str, Tuple, Option<(u16, u16)>); 6] = [
+        type Row = (&'static str, Tuple, Option<(u16, u16)>);
+        let rows: [Row; 6] = [
             ("TCP swaps ports", tuple(6, 4000, 80), Some((80, 4000))),
             ("UDP swaps ports", tuple(17, 5, 6), Some((6, 5))),
             ("echo keeps the identifier", tuple(1, 7, 8 << 8), Some((7, 0))),

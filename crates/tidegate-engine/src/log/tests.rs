@@ -1,3 +1,5 @@
+//! Log lines against those that the kernel wrote, and the rate limit.
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! NAT: an edit of the reply tuple, decided once per flow and direction.
 //!
-//! [`bind`] decides for a draft what its reply tuple shall be; afterwards every
-//! packet is rewritten from the tuples alone ([`rewrite`]), so that rule changes
+//! `bind` decides for a draft what its reply tuple shall be; afterwards every
+//! packet is rewritten from the tuples alone (`rewrite`), so that rule changes
 //! never touch a living flow. Where no rule speaks a *null binding* is made: the
 //! flow keeps its addresses, but may get another source port if its reply would
 //! be mistaken for another flow's.

@@ -2,8 +2,8 @@
 //!
 //! A tracker is one function: it sees a flow, a parsed packet and its
 //! direction, changes the flow's protocol state and deadline, and returns a
-//! [`Judgement`]. It knows neither table, NAT, rules nor the other trackers.
-//! Growing one is a file here and a row in [`judge`].
+//! `Judgement`. It knows neither table, NAT, rules nor the other trackers.
+//! Growing one is a file here and a row in `judge`.
 
 mod generic;
 pub(crate) mod icmp;

@@ -1,3 +1,5 @@
+//! Dissection by rows of bytes, and properties of damaged ones.
+
 use std::vec;
 use std::vec::Vec;
 

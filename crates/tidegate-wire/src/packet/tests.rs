@@ -1,3 +1,5 @@
+//! Views and representations: what is written is read, what is cut is refused.
+
 use std::string::ToString;
 use std::vec::Vec;
 use std::{format, vec};

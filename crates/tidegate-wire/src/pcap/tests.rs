@@ -1,3 +1,5 @@
+//! Capture files by hand, in every byte order and resolution, and damaged ones.
+
 use std::borrow::{Cow, ToOwned};
 use std::io::{self, Read};
 use std::string::ToString;

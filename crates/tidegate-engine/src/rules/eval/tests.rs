@@ -1,3 +1,5 @@
+//! Ways through chains, and random rulesets against a recursive evaluator over the AST.
+
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+//! Every match by rows of packets.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;

@@ -1,3 +1,5 @@
+//! Programs replace each other by table, and print with their live counters.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! Every target that changes something, by rows.
+
 use alloc::vec;
 
 use super::super::ast::{

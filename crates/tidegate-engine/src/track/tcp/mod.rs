@@ -1,9 +1,9 @@
 //! TCP: the state machine, the windows, and what a middle box may believe.
 //!
-//! Every segment goes the same way: sanity ([`check`]), the transition table
-//! ([`table`]), the exceptions that the table cannot say ([`Tcp::examine`]: a
+//! Every segment goes the same way: sanity (`check`), the transition table
+//! (`table`), the exceptions that the table cannot say (`Tcp::examine`: a
 //! reopened connection, SYNs let through on suspicion, which resets to trust),
-//! the windows ([`window`]), and only then the new state and its timeout.
+//! the windows (`window`), and only then the new state and its timeout.
 //!
 //! The rules are those of Linux 6.18 (`nf_conntrack_proto_tcp.c`), which follow
 //! Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter".
