@@ -27,7 +27,7 @@ use crate::stats::Stats;
 use crate::table::FlowTable;
 use crate::time::Instant;
 use crate::trace::{Observer, Trace};
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 use crate::verdict::Verdict;
 
 /// How an engine starts.
@@ -173,7 +173,7 @@ impl Engine {
 
     /// Deletes the flow whose original tuple this is; whether there was one.
     pub fn delete(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> bool {
-        let found = self.table.lookup(now, tuple, zone.id_in(Direction::Original));
+        let found = self.table.lookup(now, tuple, zone);
         let Some((id, Direction::Original)) = found else { return false };
         self.table.kill(id, now, &mut self.events);
         self.table.bury();
@@ -237,7 +237,7 @@ impl Engine {
     /// The flow that has this tuple, and which of its directions it is.
     #[must_use]
     pub fn find(&self, now: Instant, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
-        self.table.lookup(now, tuple, zone)
+        self.table.lookup(now, tuple, Zone { id: zone, scope: ZoneScope::Both })
     }
 
     /// How many flows there are.

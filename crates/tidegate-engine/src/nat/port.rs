@@ -93,8 +93,7 @@ fn is_taken(binder: &mut Binder<'_>, flow: &Flow, tuple: &Tuple, attempts_left: 
         return binder.is_taken(flow, tuple);
     }
     let Some(reply) = tuple.invert() else { return true };
-    let zone = flow.zone.id_in(Direction::Reply);
-    let Some((id, dir)) = binder.table.lookup(binder.now, &reply, zone) else { return false };
+    let Some((id, dir)) = binder.table.lookup(binder.now, &reply, flow.zone) else { return false };
     let evictable = binder.table.flow(id).is_some_and(|old| may_evict(old, flow));
     if dir == Direction::Original || !evictable {
         return true;

@@ -79,7 +79,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let message = t.headers.payload(t.packet.bytes);
         let tuple = message.get(quote..).and_then(quoted_tuple).and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
-        let found = tuple.and_then(|tuple| self.find(&tuple, zone.id_in(Direction::Original)));
+        let found = tuple.and_then(|tuple| self.find(&tuple, zone));
         let Some((id, dir)) = found else {
             return self.refuse_icmp(InvalidReason::IcmpUnrelated);
         };
@@ -111,7 +111,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
-            match self.find_in_zone(&tuple, zone) {
+            match self.find(&tuple, zone) {
                 Some((id, dir)) if self.judge_known(t, &tuple, id, dir, verify_checksum) => break,
                 Some(_) => {}
                 None => {
@@ -123,14 +123,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         Continue(())
     }
 
-    fn find_in_zone(&mut self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
-        let (orig, reply) = (zone.id_in(Direction::Original), zone.id_in(Direction::Reply));
-        let found = self.find(tuple, orig);
-        if found.is_none() && orig != reply { self.find(tuple, reply) } else { found }
-    }
-
     /// Looks a tuple up; a flow that has expired is put away on the way.
-    fn find(&mut self, tuple: &Tuple, zone: u16) -> Option<(FlowId, Direction)> {
+    fn find(&mut self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
         let engine = &mut *self.engine;
         engine.table.find_or_evict(self.now, tuple, zone, &mut engine.events)
     }

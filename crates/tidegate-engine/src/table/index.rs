@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use super::hash::{SipKey, scale};
 use super::slab::{NIL, Slab};
 use crate::flow::FlowId;
-use crate::tuple::{Direction, Tuple};
+use crate::tuple::{Direction, Tuple, Zone};
 
 pub(super) struct Index {
     key: SipKey,
@@ -40,16 +40,22 @@ impl Index {
         (bucket + step) % self.heads.len() as u32
     }
 
+    /// The flow that has this tuple and is filed under the number that `zone` has for the direction
+    /// `filed`. Its own zone must have the same number in the direction that it is found in: a zone
+    /// of one direction is no zone for the other one (Linux: `nf_ct_key_equal`).
     pub(super) fn find(
         &self,
         slab: &Slab,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
+        filed: Direction,
     ) -> Option<(FlowId, Direction)> {
-        self.nodes(slab, self.bucket_of(tuple, zone)).find_map(|node| {
+        let number = zone.id_in(filed);
+        self.nodes(slab, self.bucket_of(tuple, number)).find_map(|node| {
             let (id, flow) = slab.at(node >> 1)?;
             let dir = direction(node);
-            (flow.tuple(dir) == tuple && flow.zone.id_in(dir) == zone).then_some((id, dir))
+            let same_zone = flow.zone.id_in(dir) == number && zone.id_in(dir) == number;
+            (flow.tuple(dir) == tuple && same_zone).then_some((id, dir))
         })
     }
 

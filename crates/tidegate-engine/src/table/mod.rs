@@ -30,7 +30,7 @@ use crate::flow::{Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
 use crate::rand::Rng;
 use crate::time::Instant;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 
 /// Why a draft could not enter the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,27 +80,39 @@ impl FlowTable {
         &self,
         now: Instant,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        self.index
-            .find(&self.slab, tuple, zone)
-            .filter(|(id, _)| self.slab.flow(*id).is_some_and(|flow| !flow.is_expired(now)))
+        self.find(tuple, zone).filter(|(id, _)| self.is_alive(*id, now))
     }
 
-    /// [`FlowTable::lookup`], which also puts a flow away that it finds expired.
+    /// [`FlowTable::lookup`], which also puts flows away that it finds expired.
     pub(crate) fn find_or_evict(
         &mut self,
         now: Instant,
         tuple: &Tuple,
-        zone: u16,
+        zone: Zone,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
-        let (id, dir) = self.index.find(&self.slab, tuple, zone)?;
-        if self.slab.flow(id)?.is_expired(now) {
+        while let Some((id, dir)) = self.find(tuple, zone) {
+            if self.is_alive(id, now) {
+                return Some((id, dir));
+            }
             self.kill(id, now, events);
-            return None;
         }
-        Some((id, dir))
+        None
+    }
+
+    /// Where the zone has two numbers the tuple may be filed under either.
+    fn find(&self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+        let find = |filed| self.index.find(&self.slab, tuple, zone, filed);
+        find(Direction::Original).or_else(|| match zone.scope {
+            ZoneScope::Both => None,
+            ZoneScope::Original | ZoneScope::Reply => find(Direction::Reply),
+        })
+    }
+
+    fn is_alive(&self, id: FlowId, now: Instant) -> bool {
+        self.slab.flow(id).is_some_and(|flow| !flow.is_expired(now))
     }
 
     /// A flow, also one that was killed and is not buried yet.
@@ -152,15 +164,27 @@ impl FlowTable {
 
     fn admit(&mut self, now: Instant, flow: &Flow, max_chain: u32) -> Result<(), ConfirmError> {
         for dir in [Direction::Original, Direction::Reply] {
-            let (tuple, zone) = (flow.tuple(dir), flow.zone.id_in(dir));
-            if let Some((id, dir)) = self.lookup(now, tuple, zone) {
+            let tuple = flow.tuple(dir);
+            if let Some((id, dir)) = self.owner(now, tuple, flow.zone, dir) {
                 return Err(ConfirmError::Taken(id, dir));
             }
-            if self.index.chain_len(&self.slab, tuple, zone) > max_chain {
+            if self.index.chain_len(&self.slab, tuple, flow.zone.id_in(dir)) > max_chain {
                 return Err(ConfirmError::ChainTooLong);
             }
         }
         Ok(())
+    }
+
+    /// The flow in whose place a tuple would come as direction `dir` of a new one.
+    fn owner(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+        dir: Direction,
+    ) -> Option<(FlowId, Direction)> {
+        let found = self.index.find(&self.slab, tuple, zone, dir);
+        found.filter(|(id, _)| self.is_alive(*id, now))
     }
 
     /// Notes that a flow's deadline has moved closer than the wheel knows. A
@@ -222,7 +246,7 @@ impl FlowTable {
     /// `nf_conntrack_tuple_taken`.
     #[must_use]
     pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
-        self.lookup(now, reply, own.zone.id_in(Direction::Reply)).is_some_and(|(id, _)| {
+        self.owner(now, reply, own.zone, Direction::Reply).is_some_and(|(id, _)| {
             self.slab.flow(id).is_some_and(|other| {
                 let original = Direction::Original;
                 other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
