@@ -40,18 +40,19 @@ impl Index {
         (bucket + step) % self.heads.len() as u32
     }
 
-    /// The flow that has this tuple and is filed under the number that `zone` has for the direction
-    /// `filed`. Its own zone must have the same number in the direction that it is found in: a zone
-    /// of one direction is no zone for the other one (Linux: `nf_ct_key_equal`).
-    pub(super) fn find(
-        &self,
-        slab: &Slab,
-        tuple: &Tuple,
+    /// The flows that have this tuple and are filed under the number that `zone` has for the
+    /// direction `filed`, newest first. Their own zone must have the same number in the direction
+    /// that they are found in: a zone of one direction is no zone for the other one (Linux:
+    /// `nf_ct_key_equal`).
+    pub(super) fn filed<'a>(
+        &'a self,
+        slab: &'a Slab,
+        tuple: &'a Tuple,
         zone: Zone,
         filed: Direction,
-    ) -> Option<(FlowId, Direction)> {
+    ) -> impl Iterator<Item = (FlowId, Direction)> + 'a {
         let number = zone.id_in(filed);
-        self.nodes(slab, self.bucket_of(tuple, number)).find_map(|node| {
+        self.nodes(slab, self.bucket_of(tuple, number)).filter_map(move |node| {
             let (id, flow) = slab.at(node >> 1)?;
             let dir = direction(node);
             let same_zone = flow.zone.id_in(dir) == number && zone.id_in(dir) == number;

@@ -73,8 +73,8 @@ impl FlowTable {
         }
     }
 
-    /// The flow that has this tuple in this zone, and in which direction.
-    /// Expired flows are not found.
+    /// The flow that has this tuple in this zone, and in which direction. A zone of one direction
+    /// has two numbers, and the tuple may be filed under either. Expired flows are not found.
     #[must_use]
     pub(crate) fn lookup(
         &self,
@@ -82,7 +82,12 @@ impl FlowTable {
         tuple: &Tuple,
         zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        self.find(tuple, zone).filter(|(id, _)| self.is_alive(*id, now))
+        self.owner(now, tuple, zone, Direction::Original).or_else(|| match zone.scope {
+            ZoneScope::Both => None,
+            ZoneScope::Original | ZoneScope::Reply => {
+                self.owner(now, tuple, zone, Direction::Reply)
+            }
+        })
     }
 
     /// [`FlowTable::lookup`], which also puts flows away that it finds expired.
@@ -93,22 +98,31 @@ impl FlowTable {
         zone: Zone,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
-        while let Some((id, dir)) = self.find(tuple, zone) {
-            if self.is_alive(id, now) {
-                return Some((id, dir));
+        for filed in [Direction::Original, Direction::Reply] {
+            loop {
+                let newest = self.index.filed(&self.slab, tuple, zone, filed).next();
+                match newest {
+                    Some((id, dir)) if self.is_alive(id, now) => return Some((id, dir)),
+                    Some((id, _)) => self.kill(id, now, events),
+                    None => break,
+                }
             }
-            self.kill(id, now, events);
+            if zone.scope == ZoneScope::Both {
+                break;
+            }
         }
         None
     }
 
-    /// Where the zone has two numbers the tuple may be filed under either.
-    fn find(&self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
-        let find = |filed| self.index.find(&self.slab, tuple, zone, filed);
-        find(Direction::Original).or_else(|| match zone.scope {
-            ZoneScope::Both => None,
-            ZoneScope::Original | ZoneScope::Reply => find(Direction::Reply),
-        })
+    /// The flow that has this tuple and is filed under the zone's number for the direction `filed`.
+    fn owner(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+        filed: Direction,
+    ) -> Option<(FlowId, Direction)> {
+        self.index.filed(&self.slab, tuple, zone, filed).find(|(id, _)| self.is_alive(*id, now))
     }
 
     fn is_alive(&self, id: FlowId, now: Instant) -> bool {
@@ -173,18 +187,6 @@ impl FlowTable {
             }
         }
         Ok(())
-    }
-
-    /// The flow in whose place a tuple would come as direction `dir` of a new one.
-    fn owner(
-        &self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-        dir: Direction,
-    ) -> Option<(FlowId, Direction)> {
-        let found = self.index.find(&self.slab, tuple, zone, dir);
-        found.filter(|(id, _)| self.is_alive(*id, now))
     }
 
     /// Notes that a flow's deadline has moved closer than the wheel knows. A
@@ -262,7 +264,8 @@ impl FlowTable {
 
     /// Makes room the way Linux does: every flow that is not assured in the
     /// first of eight buckets that holds one, from the new flow's bucket on.
-    /// How many went.
+    /// Flows on the way that have expired are put away, but are no victims.
+    /// How many victims there were.
     pub(crate) fn early_drop(
         &mut self,
         now: Instant,
@@ -272,16 +275,19 @@ impl FlowTable {
     ) -> usize {
         let first = self.index.bucket_of(tuple, zone);
         for step in 0..EVICTION_RANGE {
-            let victims: alloc::vec::Vec<FlowId> = self
-                .index
-                .chain(&self.slab, self.index.wrap(first, step))
-                .filter(|id| self.slab.flow(*id).is_some_and(|flow| !flow.is(Status::ASSURED)))
-                .collect();
-            for id in &victims {
-                self.kill(*id, now, events);
+            let bucket = self.index.wrap(first, step);
+            let flows: alloc::vec::Vec<FlowId> = self.index.chain(&self.slab, bucket).collect();
+            let mut victims = 0;
+            for id in flows {
+                let alive = self.is_alive(id, now);
+                let assured = self.slab.flow(id).is_some_and(|flow| flow.is(Status::ASSURED));
+                if !(alive && assured) {
+                    self.kill(id, now, events);
+                    victims += usize::from(alive);
+                }
             }
-            if !victims.is_empty() {
-                return victims.len();
+            if victims > 0 {
+                return victims;
             }
         }
         0
