@@ -265,3 +265,6 @@ impl Engine {
         self.programs.print(family, counters)
     }
 }
+
+#[cfg(test)]
+mod tests;
