@@ -308,3 +308,6 @@ impl Engine {
         self.programs.print(family, counters)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,14 +11,21 @@ use crate::tuple::{Tuple, Zone};
 /// after a restart.
 pub(super) fn choose(tuple: &mut Tuple, range: &NatRange, manip: Manip, zone: Zone) {
     let Some((min, max)) = range.addrs else { return };
-    let chosen = if min == max { min } else { spread(tuple, (min, max), range.persistent, zone) };
+    let chosen =
+        if min == max { min } else { spread(tuple, (min, max), manip, range.persistent, zone) };
     match manip {
         Manip::Src => tuple.src = chosen,
         Manip::Dst => tuple.dst = chosen,
     }
 }
 
-fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Zone) -> IpAddr {
+fn spread(
+    tuple: &Tuple,
+    (min, max): (IpAddr, IpAddr),
+    manip: Manip,
+    persistent: bool,
+    zone: Zone,
+) -> IpAddr {
     let last_word = if tuple.src.is_ipv4() { 0 } else { 3 };
     let (source, destination) = (words(tuple.src), words(tuple.dst));
     let (min, max) = (words(min), words(max));
@@ -39,7 +46,12 @@ fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Z
         chosen[i] = first.wrapping_add(scaled(hash, count));
         below_max |= chosen[i] != max[i];
         if !persistent {
-            hash ^= destination[i].swap_bytes();
+            // The kernel writes a new destination over the one that it is hashing.
+            let word = match manip {
+                Manip::Src => destination[i],
+                Manip::Dst => chosen[i],
+            };
+            hash ^= word.swap_bytes();
         }
     }
     address(chosen, last_word)

@@ -115,5 +115,5 @@ fn may_evict(old: &Flow, new: &Flow) -> bool {
     old_tcp.state >= TcpState::TimeWait
         && old.is(Status::SRC_NAT)
         && !old.status.intersects(Status::FIXED_TIMEOUT | Status::DYING)
-        && new_tcp.seen[0].end.after(old_tcp.seen[0].end)
+        && new_tcp.seen[0].end.since(old_tcp.seen[0].end).cast_signed() > 0
 }

@@ -173,6 +173,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.enter(HOOK);
         self.rules(t, HOOK, TableKind::Raw)?;
         self.conntrack(t, HOOK)?;
+        self.seen_as = Some(t.tracked.info());
         self.rules(t, HOOK, TableKind::Mangle)?;
         self.nat(t, HOOK)?;
         let route = self.route_own(t)?;

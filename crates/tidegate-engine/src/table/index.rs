@@ -45,19 +45,21 @@ impl Index {
         Self { key, heads: vec![NIL; buckets.max(1) as usize], nodes: Vec::new() }
     }
 
-    /// The flow under this tuple in the bucket of zone number `zone_id`, whose
-    /// zone is the same as `zone` in the direction that it is found in.
-    pub(super) fn find(
-        &self,
-        slab: &Slab,
-        tuple: &Tuple,
+    /// The flows that have this tuple and are filed under the number that `zone`
+    /// has for the direction `filed`, newest first. Their own zone is the same in
+    /// the direction that they are found in: a zone of one direction is no zone
+    /// for the other one (Linux: `nf_ct_key_equal`).
+    pub(super) fn filed<'a>(
+        &'a self,
+        slab: &'a Slab,
+        tuple: &'a Tuple,
         zone: Zone,
-        zone_id: u16,
-    ) -> Option<(FlowId, Direction)> {
-        let hash = self.hash(tuple, zone_id);
+        filed: Direction,
+    ) -> impl Iterator<Item = (FlowId, Direction)> + 'a {
+        let hash = self.hash(tuple, zone.id_in(filed));
         self.chain(self.bucket(hash))
-            .filter(|number| self.nodes[*number as usize].hash == hash)
-            .find_map(|number| matching(slab, number, tuple, zone))
+            .filter(move |number| self.nodes[*number as usize].hash == hash)
+            .filter_map(move |number| matching(slab, number, tuple, zone))
     }
 
     /// Reads what looking these tuples up will read, one level for all of them
@@ -66,7 +68,7 @@ impl Index {
     pub(super) fn warm(&self, slab: &Slab, tuples: &[Tuple]) -> u64 {
         let mut numbers = [NIL; MAX_BATCH];
         for (number, tuple) in numbers.iter_mut().zip(tuples) {
-            *number = self.bucket(self.hash(tuple, 0));
+            *number = self.bucket_of(tuple, 0);
         }
         let numbers = &mut numbers[..tuples.len().min(MAX_BATCH)];
         for number in numbers.iter_mut() {
@@ -78,15 +80,23 @@ impl Index {
         seen.wrapping_add(slots.map(|slot| slab.warm(slot)).sum())
     }
 
-    /// Where a new flow's tuple of direction `dir` would go.
-    pub(super) fn place(&self, slab: &Slab, flow: &Flow, dir: Direction) -> Place {
+    /// Where a new flow's tuple of direction `dir` would go; only flows that
+    /// `is_alive` count as being there.
+    pub(super) fn place(
+        &self,
+        slab: &Slab,
+        flow: &Flow,
+        dir: Direction,
+        is_alive: impl Fn(FlowId) -> bool,
+    ) -> Place {
         let tuple = flow.tuple(dir);
         let hash = self.hash(tuple, flow.zone.id_in(dir));
         let mut place = Place { hash, taken: None, chain_len: 0 };
         for number in self.chain(self.bucket(hash)) {
             place.chain_len += 1;
             if self.nodes[number as usize].hash == hash && place.taken.is_none() {
-                place.taken = matching(slab, number, tuple, flow.zone);
+                let found = matching(slab, number, tuple, flow.zone);
+                place.taken = found.filter(|(id, _)| is_alive(*id));
             }
         }
         place
@@ -137,7 +147,7 @@ impl Index {
         zone_id: u16,
         step: u32,
     ) -> Vec<FlowId> {
-        let first = self.bucket(self.hash(tuple, zone_id));
+        let first = self.bucket_of(tuple, zone_id);
         let bucket = (first + step) % self.heads.len() as u32;
         let mut slots: Vec<u32> = Vec::new();
         for slot in self.chain(bucket).map(|number| number >> 1) {
@@ -159,6 +169,11 @@ impl Index {
         core::iter::successors(exists(self.heads[bucket as usize]), move |number| {
             exists(self.nodes[*number as usize].next)
         })
+    }
+
+    /// The bucket of a tuple under a zone's number.
+    pub(super) fn bucket_of(&self, tuple: &Tuple, zone_id: u16) -> u32 {
+        self.bucket(self.hash(tuple, zone_id))
     }
 
     fn bucket(&self, hash: u32) -> u32 {

@@ -30,7 +30,7 @@ use crate::flow::{Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
 use crate::rand::Rng;
 use crate::time::Instant;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 
 /// Why a draft could not enter the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ impl FlowTable {
         }
     }
 
-    /// The flow that has this tuple in this zone, and in which direction.
+    /// The flow that has this tuple in this zone, and in which direction. A zone
+    /// of one direction has two numbers, and the tuple may be filed under either.
     /// Expired flows are not found.
     #[must_use]
     pub(crate) fn lookup(
@@ -82,10 +83,10 @@ impl FlowTable {
         tuple: &Tuple,
         zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        self.find(tuple, zone).filter(|(id, _)| self.is_live(now, *id))
+        numbers_of(zone).iter().find_map(|filed| self.owner(now, tuple, zone, *filed))
     }
 
-    /// [`FlowTable::lookup`], which also puts a flow away that it finds expired.
+    /// [`FlowTable::lookup`], which also puts flows away that it finds expired.
     pub(crate) fn find_or_evict(
         &mut self,
         now: Instant,
@@ -93,24 +94,32 @@ impl FlowTable {
         zone: Zone,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
-        let (id, dir) = self.find(tuple, zone)?;
-        if self.is_live(now, id) {
-            return Some((id, dir));
+        for filed in numbers_of(zone) {
+            loop {
+                let newest = self.index.filed(&self.slab, tuple, zone, *filed).next();
+                match newest {
+                    Some((id, dir)) if self.is_alive(id, now) => return Some((id, dir)),
+                    Some((id, _)) => self.kill(id, now, events),
+                    None => break,
+                }
+            }
         }
-        self.kill(id, now, events);
         None
     }
 
-    /// A zone of one direction is looked for under both of its numbers, because
-    /// nobody knows yet which way the packet goes. Linux: `resolve_normal_ct`.
-    fn find(&self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
-        let [orig, reply] = [Direction::Original, Direction::Reply].map(|dir| zone.id_in(dir));
-        let found = self.index.find(&self.slab, tuple, zone, orig);
-        let again = || self.index.find(&self.slab, tuple, zone, reply);
-        if orig == reply { found } else { found.or_else(again) }
+    /// The flow that has this tuple and is filed under the zone's number for the
+    /// direction `filed`.
+    fn owner(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+        filed: Direction,
+    ) -> Option<(FlowId, Direction)> {
+        self.index.filed(&self.slab, tuple, zone, filed).find(|(id, _)| self.is_alive(*id, now))
     }
 
-    fn is_live(&self, now: Instant, id: FlowId) -> bool {
+    fn is_alive(&self, id: FlowId, now: Instant) -> bool {
         self.slab.flow(id).is_some_and(|flow| !flow.is_expired(now))
     }
 
@@ -166,8 +175,8 @@ impl FlowTable {
     fn admit(&self, now: Instant, flow: &Flow, max_chain: u32) -> Result<[u32; 2], ConfirmError> {
         let mut hashes = [0; 2];
         for dir in [Direction::Original, Direction::Reply] {
-            let place = self.index.place(&self.slab, flow, dir);
-            if let Some((id, dir)) = place.taken.filter(|(id, _)| self.is_live(now, *id)) {
+            let place = self.index.place(&self.slab, flow, dir, |id| self.is_alive(id, now));
+            if let Some((id, dir)) = place.taken {
                 return Err(ConfirmError::Taken(id, dir));
             }
             if place.chain_len > max_chain {
@@ -249,13 +258,10 @@ impl FlowTable {
     #[must_use]
     pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
         let original = Direction::Original;
-        self.index
-            .find(&self.slab, reply, own.zone, own.zone.id_in(Direction::Reply))
-            .and_then(|(id, _)| self.slab.flow(id))
-            .filter(|other| !other.is_expired(now))
-            .is_some_and(|other| {
-                other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
-            })
+        let owner = self.owner(now, reply, own.zone, Direction::Reply);
+        owner.and_then(|(id, _)| self.slab.flow(id)).is_some_and(|other| {
+            other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
+        })
     }
 
     /// Flows of the same source (protocol, address, port and zone) whose source
@@ -266,7 +272,8 @@ impl FlowTable {
 
     /// Makes room the way Linux does: every flow that is not assured in the
     /// first of eight buckets that holds one, from the new flow's bucket on.
-    /// How many went.
+    /// Flows on the way that have expired are put away, but are no victims. How
+    /// many victims there were.
     pub(crate) fn early_drop(
         &mut self,
         now: Instant,
@@ -276,13 +283,17 @@ impl FlowTable {
     ) -> usize {
         let zone_id = zone.id_in(Direction::Original);
         for step in 0..EVICTION_RANGE {
-            let mut victims = self.index.flows_near(&self.slab, tuple, zone_id, step);
-            victims.retain(|id| self.slab.flow(*id).is_some_and(|f| !f.is(Status::ASSURED)));
-            for id in &victims {
-                self.kill(*id, now, events);
+            let mut victims = 0;
+            for id in self.index.flows_near(&self.slab, tuple, zone_id, step) {
+                let alive = self.is_alive(id, now);
+                let assured = self.slab.flow(id).is_some_and(|flow| flow.is(Status::ASSURED));
+                if !(alive && assured) {
+                    self.kill(id, now, events);
+                    victims += usize::from(alive);
+                }
             }
-            if !victims.is_empty() {
-                return victims.len();
+            if victims > 0 {
+                return victims;
             }
         }
         0
@@ -291,5 +302,13 @@ impl FlowTable {
     /// Changes the number of buckets; every entry is filed anew.
     pub(crate) fn resize(&mut self, buckets: u32) {
         self.index.resize(buckets);
+    }
+}
+
+/// The directions whose numbers of the zone differ.
+fn numbers_of(zone: Zone) -> &'static [Direction] {
+    match zone.scope {
+        ZoneScope::Both => &[Direction::Original],
+        ZoneScope::Original | ZoneScope::Reply => &[Direction::Original, Direction::Reply],
     }
 }

@@ -12,6 +12,7 @@ use tidegate_wire::Family;
 use super::script::{Change, Judged, Row, Step};
 use crate::event::{EventKind, EventMask};
 use crate::flow::{Counter, Flow, Status};
+use crate::limits::Limits;
 use crate::stats::Stats;
 use crate::testkit::{Datagram, Host, LAN, WAN, World};
 use crate::time::Instant;
@@ -97,7 +98,10 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) fn new(family: Family, settings: &[(&str, &str)]) -> Self {
-        let mut engine = Engine::new(Settings::default());
+        let mut engine = Engine::new(Settings {
+            limits: Limits { buckets: 512, ..Limits::default() },
+            ..Settings::default()
+        });
         for (key, value) in settings {
             engine.set(key, value).expect("a setting that exists");
         }

@@ -1,0 +1,5 @@
+//! NAT: what is decided, and how packets are rewritten.
+
+mod address;
+mod bind;
+mod rewrite;
