@@ -13,7 +13,7 @@ use serde::Serialize;
 use tidegate_engine::track::InvalidReason;
 use tidegate_engine::verdict::DropReason;
 use tidegate_gateway::replay::Replay;
-use tidegate_gateway::replay::census::{Census, GENERIC, STATES, Talker};
+use tidegate_gateway::replay::census::{Census, STATES, Talker};
 use tidegate_gateway::replay::run::START;
 use tidegate_wire::pcap::LinkType;
 
@@ -273,8 +273,8 @@ fn ranked(counters: impl Iterator<Item = (&'static str, u64)>) -> Reasons {
 
 fn unlike_linux(census: &Census, replay: &Replay) -> Reasons {
     let fragments = replay.engine().stats().drops[DropReason::Fragment.index()];
-    let generic = GENERIC.into_iter().zip(census.packets.generic);
-    generic.chain([("fragments", fragments)]).filter(|(_, count)| *count > 0).collect()
+    let packets = [("DCCP", census.packets.dccp), ("fragments", fragments)];
+    packets.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 fn link_name(link: LinkType) -> String {

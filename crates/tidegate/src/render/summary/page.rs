@@ -208,8 +208,7 @@ impl Summary {
         for (what, count) in &self.unlike_linux {
             let how = match *what {
                 "fragments" => "not reassembled yet: dropped",
-                "DCCP" => "tracked by addresses only, as in Linux 6.18",
-                _ => "tracked by the generic tracker only, without states",
+                _ => "tracked by addresses only, as in Linux 6.18",
             };
             page.note(format_args!("{} packets of {what}: {how}", Count(*count)));
         }
