@@ -2,9 +2,9 @@
 //!
 //! A tuple holds both addresses, the upper-layer protocol and two 16-bit words
 //! whose meaning is the protocol's: ports (TCP, UDP, UDP-Lite, SCTP), identifier
-//! and type/code (ICMP, ICMPv6), keys (GRE), or nothing. A flow has two of them; the reply
-//! tuple starts as the inverse of the original one, and NAT is an edit of the
-//! reply tuple. This module knows no table and no tracker.
+//! and type/code (ICMP, ICMPv6), keys (GRE), or nothing. A flow has two of them;
+//! the reply tuple starts as the inverse of the original one, and NAT is an edit
+//! of the reply tuple. This module knows no table and no tracker.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -209,13 +209,9 @@ mod tests {
 
     #[test]
     fn inversion_pairs_what_can_be_answered() {
-        type Words = Option<(u16, u16)>;
-        let rows: [(&str, Tuple, Words); 9] = [
+        let rows: [(&str, Tuple, Option<(u16, u16)>); 6] = [
             ("TCP swaps ports", tuple(6, 4000, 80), Some((80, 4000))),
             ("UDP swaps ports", tuple(17, 5, 6), Some((6, 5))),
-            ("UDP-Lite swaps ports", tuple(136, 5, 6), Some((6, 5))),
-            ("SCTP swaps ports", tuple(132, 5, 6), Some((6, 5))),
-            ("GRE swaps keys", tuple(47, 0, 5), Some((5, 0))),
             ("echo keeps the identifier", tuple(1, 7, 8 << 8), Some((7, 0))),
             ("an ICMP error has no answer", tuple(1, 7, 3 << 8), None),
             ("ICMPv6 echo", tuple(58, 9, 128 << 8), Some((9, 129 << 8))),
@@ -228,6 +224,14 @@ mod tests {
                 assert_eq!((inverse.src, inverse.dst), (before.dst, before.src), "{what}");
                 assert_eq!(inverse.invert(), Some(before), "{what}: back again");
             }
+        }
+    }
+
+    #[test]
+    fn inversion_swaps_ports_and_keys() {
+        for proto in [proto::UDPLITE, proto::SCTP, proto::GRE] {
+            let inverse = tuple(proto, 5, 6).invert().expect("an answer");
+            assert_eq!((inverse.sport, inverse.dport), (6, 5), "{}", proto_name(proto));
         }
     }
 
