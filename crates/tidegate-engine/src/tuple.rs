@@ -1,10 +1,10 @@
 //! The tuple: what identifies one direction of a flow.
 //!
 //! A tuple holds both addresses, the upper-layer protocol and two 16-bit words
-//! whose meaning is the protocol's: ports (TCP, UDP), identifier and
-//! type/code (ICMP, ICMPv6), or nothing. A flow has two of them; the reply
-//! tuple starts as the inverse of the original one, and NAT is an edit of the
-//! reply tuple. This module knows no table and no tracker.
+//! whose meaning is the protocol's: ports (TCP, UDP, UDP-Lite, SCTP), identifier
+//! and type/code (ICMP, ICMPv6), keys (GRE), or nothing. A flow has two of them;
+//! the reply tuple starts as the inverse of the original one, and NAT is an edit
+//! of the reply tuple. This module knows no table and no tracker.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -39,17 +39,18 @@ impl Direction {
 
 /// One direction of a flow, as it looks on the wire.
 ///
-/// `sport` and `dport` hold host-order values: ports for TCP and UDP;
-/// identifier and `type << 8 | code` for ICMP and ICMPv6; zero otherwise.
+/// `sport` and `dport` hold host-order values: ports for TCP, UDP, UDP-Lite and
+/// SCTP; identifier and `type << 8 | code` for ICMP and ICMPv6; the sender's and
+/// the receiver's key for GRE; zero otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tuple {
     /// Source address.
     pub src: IpAddr,
     /// Destination address, of the same family.
     pub dst: IpAddr,
-    /// Source port, or the ICMP identifier.
+    /// Source port, the ICMP identifier or the sender's key.
     pub sport: u16,
-    /// Destination port, or the ICMP type and code.
+    /// Destination port, the ICMP type and code or the receiver's key.
     pub dport: u16,
     /// Upper-layer protocol number.
     pub proto: u8,
@@ -83,7 +84,7 @@ impl Tuple {
     /// Whether the two words are ports.
     #[must_use]
     pub fn has_ports(&self) -> bool {
-        matches!(self.proto, proto::TCP | proto::UDP)
+        matches!(self.proto, proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP)
     }
 
     /// The tuple of the answer, or `None` where an answer has no meaning: an
@@ -104,13 +105,15 @@ impl Tuple {
 }
 
 impl fmt::Display for Tuple {
-    /// As conntrack(8) prints it: `src= dst= sport= dport=`, or `type= code= id=`.
+    /// As conntrack(8) prints it: `src= dst= sport= dport=`, or `type= code= id=`,
+    /// or `srckey= dstkey=`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "src={} dst={}", self.src, self.dst)?;
         match self.proto {
             proto::ICMP | proto::ICMPV6 => {
                 write!(f, " type={} code={} id={}", self.icmp_type(), self.icmp_code(), self.sport)
             }
+            proto::GRE => write!(f, " srckey={:#x} dstkey={:#x}", self.sport, self.dport),
             _ if self.has_ports() => write!(f, " sport={} dport={}", self.sport, self.dport),
             _ => Ok(()),
         }
@@ -222,6 +225,29 @@ mod tests {
                 assert_eq!((inverse.src, inverse.dst), (before.dst, before.src), "{what}");
                 assert_eq!(inverse.invert(), Some(before), "{what}: back again");
             }
+        }
+    }
+
+    #[test]
+    fn inversion_swaps_ports_and_keys() {
+        for proto in [proto::UDPLITE, proto::SCTP, proto::GRE] {
+            let inverse = tuple(proto, 5, 6).invert().expect("an answer");
+            assert_eq!((inverse.sport, inverse.dport), (6, 5), "{}", proto_name(proto));
+        }
+    }
+
+    #[test]
+    fn a_tuple_prints_what_its_protocol_means() {
+        let rows = [
+            (tuple(132, 5000, 6000), " sport=5000 dport=6000"),
+            (tuple(136, 1, 2), " sport=1 dport=2"),
+            (tuple(47, 0, 0x1234), " srckey=0x0 dstkey=0x1234"),
+            (tuple(1, 7, 8 << 8), " type=8 code=0 id=7"),
+            (tuple(50, 0, 0), ""),
+        ];
+        for (tuple, words) in rows {
+            let line = alloc::format!("src=10.0.0.1 dst=192.0.2.1{words}");
+            assert_eq!(alloc::format!("{tuple}"), line);
         }
     }
 

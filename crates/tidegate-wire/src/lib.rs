@@ -6,7 +6,7 @@
 //! 1. [`dissect()`] reads it once, with every bound checked, and says what it is ([`Headers`]) or
 //!    why Linux would have dropped it before any hook ([`Malformed`]);
 //! 2. the views in [`packet`] read and rewrite its headers in place, with [`mod@checksum`] keeping
-//!    the sums right incrementally.
+//!    the sums right incrementally ([`crc32c`] is SCTP's, which can't be).
 //!
 //! [`seq`] is the modular arithmetic of TCP's sequence space. With the feature `pcap` (the only
 //! part that needs std) there is also a reader and a writer of capture files.
@@ -21,6 +21,7 @@
 extern crate std;
 
 pub mod checksum;
+pub mod crc32c;
 pub mod dissect;
 pub mod family;
 pub mod packet;

@@ -10,7 +10,7 @@
 //! (defaults, ranges and rounding are those of its `net.netfilter.*` directory), with the two
 //! differences that [`Timeout`] names. As in the kernel, a changed timeout reaches a flow with its
 //! next accepted packet; nothing here walks the table. Some settings are kept for parts that come
-//! later (SCTP, GRE, expectations, the log of invalid packets).
+//! later (expectations, the log of invalid packets).
 
 mod names;
 mod sysctl;
@@ -84,7 +84,7 @@ pub struct Timeouts {
     pub icmp: Timeout,
     /// ICMPv6.
     pub icmpv6: Timeout,
-    /// UDP, before traffic both ways has lasted two seconds.
+    /// UDP, before traffic both ways has lasted two seconds; UDP-Lite, before a reply.
     pub udp: Timeout,
     /// UDP, afterwards.
     pub udp_stream: Timeout,

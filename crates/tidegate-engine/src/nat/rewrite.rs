@@ -1,18 +1,21 @@
 //! Rewriting: making a packet look like its flow's other tuple.
 //!
 //! Checksums are updated incrementally (RFC 1624), so that a wrong one stays
-//! wrong. Nothing here decides anything.
+//! wrong; SCTP's cannot be and is computed anew. Nothing here decides anything.
 
 use core::net::IpAddr;
 
 use tidegate_wire::checksum::{Delta, Sum, transport};
 use tidegate_wire::dissect::dissect_quoted;
+use tidegate_wire::packet::gre::{Gre, PPTP_HEADER_LEN, VERSION_PPTP};
 use tidegate_wire::packet::icmp::Icmp;
 use tidegate_wire::packet::icmpv6::Icmpv6;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::Ipv6;
+use tidegate_wire::packet::sctp::Sctp;
 use tidegate_wire::packet::tcp::Tcp;
 use tidegate_wire::packet::udp::Udp;
+use tidegate_wire::packet::udplite::UdpLite;
 use tidegate_wire::{Family, Headers, proto};
 
 use super::Manip;
@@ -122,6 +125,9 @@ fn upper_layer(
     match proto {
         proto::TCP => tcp(segment, target, manip, delta),
         proto::UDP => udp(segment, target, manip, delta),
+        proto::UDPLITE => udplite(segment, target, manip, delta),
+        proto::SCTP => sctp(segment, target, manip),
+        proto::GRE => gre(segment, target, manip),
         proto::ICMP => icmp(segment, target),
         proto::ICMPV6 => icmpv6(segment, target, delta),
         _ => Ok(()),
@@ -156,8 +162,47 @@ fn udp(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Result
     Ok(())
 }
 
-/// Both protocols have the source port in the first word and the destination
-/// port in the second.
+/// The checksum covers addresses and ports, however little else it covers.
+fn udplite(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Result {
+    if segment.len() < 8 {
+        return Err(Untranslatable);
+    }
+    let delta = swap_port(segment, target, manip, delta);
+    UdpLite::new(segment).ok_or(Untranslatable)?.adjust(delta);
+    Ok(())
+}
+
+/// A quoted SCTP header may be cut after eight bytes, before its checksum; one
+/// that is there is computed over what is quoted, right or wrong.
+fn sctp(segment: &mut [u8], target: &Tuple, manip: Manip) -> Result {
+    if segment.len() < 8 {
+        return Err(Untranslatable);
+    }
+    swap_port(segment, target, manip, Delta::new());
+    if let Some(mut sctp) = Sctp::new(segment) {
+        sctp.fill_checksum();
+    }
+    Ok(())
+}
+
+/// The receiver's key of a PPTP call is all that a GRE packet says of its tuple.
+/// Linux wants eight bytes of any version, and drops what it does not know where
+/// the destination is translated.
+fn gre(segment: &mut [u8], target: &Tuple, manip: Manip) -> Result {
+    if segment.len() < PPTP_HEADER_LEN {
+        return Err(Untranslatable);
+    }
+    let mut gre = Gre::new(segment).ok_or(Untranslatable)?;
+    match (manip, gre.version()) {
+        (Manip::Src, _) | (Manip::Dst, 0) => {}
+        (Manip::Dst, VERSION_PPTP) => gre.set_call_id(target.dport),
+        (Manip::Dst, _) => return Err(Untranslatable),
+    }
+    Ok(())
+}
+
+/// All protocols with ports have that of the source in the first word and that
+/// of the destination in the second.
 fn swap_port(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Delta {
     let (at, new) = match manip {
         Manip::Src => (0, target.sport),
@@ -188,3 +233,6 @@ fn icmpv6(message: &mut [u8], target: &Tuple, mut delta: Delta) -> Result {
     icmp.set_checksum(delta.apply(icmp.checksum()));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

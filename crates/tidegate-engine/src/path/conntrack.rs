@@ -19,7 +19,7 @@ use crate::table::ConfirmError;
 use crate::trace::{Observer, Step};
 use crate::track::icmp::IcmpClass;
 use crate::track::{
-    IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, icmp, icmpv6, judge,
+    IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, gre, icmp, icmpv6, judge,
 };
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::DropReason;
@@ -108,9 +108,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
-        let Some(tuple) = tuple_of(t.packet.bytes, &t.headers) else {
-            self.refuse(None, None, InvalidReason::NoUpperLayer);
-            return Continue(());
+        let tuple = match tuple_of(t.packet.bytes, &t.headers) {
+            Ok(tuple) => tuple,
+            Err(reason) => {
+                self.refuse(None, None, reason);
+                return Continue(());
+            }
         };
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
@@ -364,27 +367,31 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
 /// on its length does not count.
 fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
     let headers = dissect_quoted(family, quote)?;
-    tuple_of(quote, &Headers { len: quote.len(), ..headers })
+    tuple_of(quote, &Headers { len: quote.len(), ..headers }).ok()
 }
 
 /// The tuple by which a datagram will most likely be looked up.
 pub(crate) fn tuple_of_datagram(datagram: &[u8]) -> Option<Tuple> {
     let headers = dissect(datagram).ok()?;
-    tuple_of(datagram, &headers)
+    tuple_of(datagram, &headers).ok()
 }
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.
-fn tuple_of(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
-    headers.l4?;
+fn tuple_of(datagram: &[u8], headers: &Headers) -> Result<Tuple, InvalidReason> {
+    headers.l4.ok_or(InvalidReason::NoUpperLayer)?;
     let payload = headers.payload(datagram);
-    let word = |at: usize| Some(u16::from_be_bytes([*payload.get(at)?, *payload.get(at + 1)?]));
+    let word = |at: usize| match payload.get(at..at + 2) {
+        Some(&[high, low]) => Ok(u16::from_be_bytes([high, low])),
+        _ => Err(InvalidReason::NoUpperLayer),
+    };
     let (sport, dport) = match headers.proto {
-        proto::TCP | proto::UDP => (word(0)?, word(2)?),
+        proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => (word(0)?, word(2)?),
+        proto::GRE => gre::keys(payload)?,
         proto::ICMP | proto::ICMPV6 => {
             word(6)?;
             (word(4)?, word(0)?)
         }
         _ => (0, 0),
     };
-    Some(Tuple { src: headers.src, dst: headers.dst, sport, dport, proto: headers.proto })
+    Ok(Tuple { src: headers.src, dst: headers.dst, sport, dport, proto: headers.proto })
 }

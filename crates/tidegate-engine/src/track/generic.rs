@@ -1,7 +1,6 @@
 //! The tracker of protocols that have none: addresses only, one timeout.
 //!
-//! Never assured, so always evictable. SCTP, GRE and UDP-Lite are tracked here,
-//! without ports, until they have trackers of their own; Linux does better.
+//! Never assured, so always evictable.
 
 use super::{Judgement, Segment, renew};
 use crate::flow::Flow;

@@ -6,36 +6,50 @@
 //! Growing one is a file here and a row in `judge`.
 
 mod generic;
+pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
 mod reason;
+mod sctp;
 pub mod tcp;
 mod udp;
+mod udplite;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trial;
+
+use core::time::Duration;
 
 use tidegate_wire::{Headers, proto};
 
-use crate::flow::Flow;
+use crate::event::EventMask;
+use crate::flow::{Flow, Status};
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::tuple::Direction;
 
+pub use self::gre::Gre;
 pub use self::reason::{IgnoreReason, InvalidReason};
+pub use self::sctp::{Sctp, SctpState};
 pub use self::tcp::{PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
 
 /// What a flow's tracker remembers between packets.
 #[derive(Clone, Debug, Default)]
 pub enum ProtoState {
-    /// Nothing: ICMP, ICMPv6 and protocols without a tracker.
+    /// Nothing: ICMP, ICMPv6, UDP-Lite and protocols without a tracker.
     #[default]
     None,
     /// See [`Tcp`].
     Tcp(Tcp),
     /// See [`Udp`].
     Udp(Udp),
+    /// See [`Sctp`].
+    Sctp(Sctp),
+    /// See [`Gre`].
+    Gre(Gre),
 }
 
 impl ProtoState {
@@ -45,7 +59,8 @@ impl ProtoState {
     pub fn name(&self) -> Option<&'static str> {
         match self {
             Self::Tcp(tcp) => Some(tcp.state.name()),
-            Self::None | Self::Udp(_) => None,
+            Self::Sctp(sctp) => Some(sctp.state.name()),
+            Self::None | Self::Udp(_) | Self::Gre(_) => None,
         }
     }
 
@@ -53,7 +68,11 @@ impl ProtoState {
     /// pressure although it is assured. Linux: `can_early_drop`.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        matches!(self, Self::Tcp(tcp) if tcp.state.is_closing())
+        match self {
+            Self::Tcp(tcp) => tcp.state.is_closing(),
+            Self::Sctp(sctp) => sctp.state.is_closing(),
+            Self::None | Self::Udp(_) | Self::Gre(_) => false,
+        }
     }
 }
 
@@ -111,6 +130,9 @@ pub(crate) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     match flow.orig.proto {
         proto::TCP => tcp::judge(flow, segment),
         proto::UDP => udp::judge(flow, segment),
+        proto::UDPLITE => udplite::judge(flow, segment),
+        proto::SCTP => sctp::judge(flow, segment),
+        proto::GRE => gre::judge(flow, segment),
         proto::ICMP => icmp::judge(flow, segment),
         proto::ICMPV6 => icmpv6::judge(flow, segment),
         _ => generic::judge(flow, segment),
@@ -118,7 +140,32 @@ pub(crate) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
 }
 
 /// Renews the deadline and counts the packet. Linux: `nf_ct_refresh_acct`.
-fn renew(flow: &mut Flow, segment: &Segment<'_>, timeout: core::time::Duration) {
+fn renew(flow: &mut Flow, segment: &Segment<'_>, timeout: Duration) {
     flow.refresh(segment.now, timeout);
     flow.account(segment.dir, segment.headers.len);
+}
+
+/// [`renew`] for a protocol without states: a flow that was answered lives
+/// longer and is assured.
+fn renew_conversation(
+    flow: &mut Flow,
+    segment: &Segment<'_>,
+    unanswered: Duration,
+    answered: Duration,
+) {
+    if flow.is(Status::SEEN_REPLY) {
+        renew(flow, segment, answered);
+        assure(flow);
+    } else {
+        renew(flow, segment, unanswered);
+    }
+}
+
+/// Makes the flow safe from early drop; an entry left by clash resolution never
+/// is.
+fn assure(flow: &mut Flow) {
+    if !flow.status.intersects(Status::ASSURED | Status::NAT_CLASH) {
+        flow.status |= Status::ASSURED;
+        flow.note(EventMask::ASSURED);
+    }
 }

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use super::sctp::SctpState;
 use super::tcp::{SegmentKind, TcpState};
 use crate::tuple::Direction;
 
@@ -33,7 +34,7 @@ pub enum InvalidReason {
     TcpSeqOver(u32),
     /// ACK is over this bound: data not seen yet.
     TcpAckOver(u32),
-    /// No whole UDP header.
+    /// No whole UDP or UDP-Lite header.
     UdpShort,
     /// The UDP length is more than there is, or less than a header.
     UdpLength,
@@ -49,11 +50,29 @@ pub enum InvalidReason {
     IcmpOuterAddress,
     /// A redirect with a wrong source address or hop limit.
     IcmpRedirect,
+    /// A UDP-Lite checksum that covers less than the header or more than there
+    /// is.
+    UdpLiteCoverage,
+    /// UDP-Lite without a checksum.
+    UdpLiteNoChecksum,
+    /// No whole SCTP header.
+    SctpShort,
+    /// SCTP chunks that may not stand together, are cut short or have no length;
+    /// or none at all.
+    SctpChunks,
+    /// Not a packet that begins an SCTP association.
+    SctpNew,
+    /// The verification tag is of no or another SCTP association.
+    SctpTag,
+    /// The state machine has no place for the chunk of this type.
+    SctpState(u8, Direction, SctpState),
+    /// GRE of version 1 that does not carry PPP.
+    GreProtocol,
 }
 
 impl InvalidReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 27;
 
     /// The counters' names, by index.
     pub const NAMES: [&'static str; Self::COUNT] = [
@@ -76,6 +95,14 @@ impl InvalidReason {
         "icmp_unrelated",
         "icmp_outer_address",
         "icmp_redirect",
+        "udplite_coverage",
+        "udplite_no_checksum",
+        "sctp_short",
+        "sctp_chunks",
+        "sctp_new",
+        "sctp_tag",
+        "sctp_state",
+        "gre_protocol",
     ];
 
     /// A dense index below [`InvalidReason::COUNT`]; values are not told apart.
@@ -101,6 +128,14 @@ impl InvalidReason {
             Self::IcmpUnrelated => 16,
             Self::IcmpOuterAddress => 17,
             Self::IcmpRedirect => 18,
+            Self::UdpLiteCoverage => 19,
+            Self::UdpLiteNoChecksum => 20,
+            Self::SctpShort => 21,
+            Self::SctpChunks => 22,
+            Self::SctpNew => 23,
+            Self::SctpTag => 24,
+            Self::SctpState(..) => 25,
+            Self::GreProtocol => 26,
         }
     }
 
@@ -132,13 +167,23 @@ impl fmt::Display for InvalidReason {
             Self::TcpAckOver(bound) => {
                 write!(f, "ACK is over upper bound {bound} (ACKed data not seen yet)")
             }
-            Self::UdpShort | Self::IcmpShort => f.write_str("short packet"),
+            Self::UdpShort | Self::IcmpShort | Self::SctpShort => f.write_str("short packet"),
             Self::UdpLength => f.write_str("truncated/malformed packet"),
             Self::IcmpType => f.write_str("invalid icmp type"),
             Self::IcmpNew => f.write_str("begins no flow"),
             Self::IcmpUnrelated => f.write_str("about no known flow"),
             Self::IcmpOuterAddress => f.write_str("outer daddr is not the flow's"),
             Self::IcmpRedirect => f.write_str("invalid saddr or hoplimit for redirect"),
+            Self::UdpLiteCoverage => f.write_str("invalid checksum coverage"),
+            Self::UdpLiteNoChecksum => f.write_str("checksum missing"),
+            Self::SctpChunks => f.write_str("chunks that may not stand together"),
+            Self::SctpNew => f.write_str("begins no association"),
+            Self::SctpTag => f.write_str("verification tag check failed"),
+            Self::SctpState(kind, dir, state) => {
+                let (dir, state) = (dir.index(), *state as u8);
+                write!(f, "Invalid, old_state {state}, dir {dir}, type {kind}")
+            }
+            Self::GreProtocol => f.write_str("version 1 without PPP"),
         }
     }
 }

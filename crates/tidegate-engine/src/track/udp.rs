@@ -8,8 +8,7 @@ use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
 
-use super::{InvalidReason, Judgement, ProtoState, Segment, renew};
-use crate::event::EventMask;
+use super::{InvalidReason, Judgement, ProtoState, Segment, assure, renew};
 use crate::flow::{Flow, Status};
 use crate::time::Instant;
 
@@ -32,9 +31,8 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     let timeouts = &segment.limits.timeouts;
     let timeout = if is_stream { timeouts.udp_stream } else { timeouts.udp };
     renew(flow, segment, timeout.as_duration());
-    if is_stream && !flow.status.intersects(Status::ASSURED | Status::NAT_CLASH) {
-        flow.status |= Status::ASSURED;
-        flow.note(EventMask::ASSURED);
+    if is_stream {
+        assure(flow);
     }
     Judgement::Accept
 }
@@ -42,7 +40,7 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
 fn stream_after(flow: &mut Flow, now: Instant) -> Instant {
     match flow.proto {
         ProtoState::Udp(udp) => udp.stream_after,
-        ProtoState::None | ProtoState::Tcp(_) => {
+        _ => {
             let stream_after = now + STREAM_AFTER;
             flow.proto = ProtoState::Udp(Udp { stream_after });
             stream_after

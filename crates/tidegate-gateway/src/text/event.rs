@@ -86,11 +86,11 @@ impl fmt::Display for CompactEvent<'_> {
         if let Some(state) = state(event) {
             write!(f, " {state}")?;
         }
-        write!(f, " {}", TupleText(&flow.orig, Style::Tool))?;
+        write!(f, " {}", TupleText(&flow.orig, Style::Compact))?;
         if !flow.is(Status::SEEN_REPLY) {
             f.write_str(" [UNREPLIED]")?;
         }
-        write!(f, " {}", TupleText(&flow.reply, Style::Tool))?;
+        write!(f, " {}", TupleText(&flow.reply, Style::Compact))?;
         fmt_assured_and_marks(f, flow)?;
         self.fmt_tail(f)
     }

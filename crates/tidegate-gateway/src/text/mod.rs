@@ -9,7 +9,8 @@
 //!
 //! All are [`Display`](std::fmt::Display) views of borrowed values: nothing is allocated, and
 //! nothing ends in a line feed. Where the engine keeps less than the kernel
-//! (GRE keys, helpers), the words that would tell it are left out or zero.
+//! (helpers, the sender's key of a PPTP call), the words that would tell it are
+//! left out or zero.
 
 mod event;
 mod packet;

@@ -1,8 +1,9 @@
 //! A line of `/proc/net/nf_conntrack`, byte for byte.
 //!
 //! ```text
-//! LINE  = L3NAME%-8s SP L3NUM SP L4NAME%-8s SP PROTO SP SECS SP [STATE SP] TUPLE [ZORIG] [ACCT] ["[UNREPLIED] "]
+//! LINE  = L3NAME%-8s SP L3NUM SP L4NAME%-8s SP PROTO SP SECS SP [PRIV] TUPLE [ZORIG] [ACCT] ["[UNREPLIED] "]
 //!         TUPLE [ZREPLY] [ACCT] ["[ASSURED] "] "mark=" U SP ["zone=" U SP] ["delta-time=" U SP] "use=" U LF
+//! PRIV  = STATE SP | "timeout=" U ", stream_timeout=" U SP
 //! ZORIG = "zone-orig=" U SP   ZREPLY = "zone-reply=" U SP   ACCT = "packets=" U " bytes=" U SP
 //! ```
 //!
@@ -14,6 +15,7 @@ use std::fmt;
 
 use tidegate_engine::flow::{Flow, Status};
 use tidegate_engine::time::Instant;
+use tidegate_engine::track::{Gre, ProtoState};
 use tidegate_engine::tuple::{Direction, ZoneScope};
 
 use super::l4_name;
@@ -34,9 +36,7 @@ impl fmt::Display for ProcLine<'_> {
         let (family, proto) = (flow.orig.family(), flow.orig.proto);
         write!(f, "{:<8} {} ", family.name(), family.number())?;
         write!(f, "{:<8} {proto} {} ", l4_name(proto), flow.remaining(self.now).as_secs())?;
-        if let Some(state) = flow.proto.name() {
-            write!(f, "{state} ")?;
-        }
+        self.fmt_private(f)?;
         self.fmt_direction(f, Direction::Original)?;
         if !flow.is(Status::SEEN_REPLY) {
             f.write_str("[UNREPLIED] ")?;
@@ -50,6 +50,17 @@ impl fmt::Display for ProcLine<'_> {
 }
 
 impl ProcLine<'_> {
+    /// What only this protocol has.
+    fn fmt_private(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.flow.proto {
+            ProtoState::Gre(Gre { timeout, stream_timeout }) => {
+                let (timeout, stream) = (timeout.as_secs(), stream_timeout.as_secs());
+                write!(f, "timeout={timeout}, stream_timeout={stream} ")
+            }
+            proto => proto.name().map_or(Ok(()), |state| write!(f, "{state} ")),
+        }
+    }
+
     fn fmt_direction(&self, f: &mut fmt::Formatter<'_>, dir: Direction) -> fmt::Result {
         let flow = self.flow;
         write!(f, "{} ", TupleText(flow.tuple(dir), Style::Kernel))?;

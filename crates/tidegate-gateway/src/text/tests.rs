@@ -7,7 +7,7 @@ use tidegate_engine::event::{Event, EventKind, EventMask};
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::{Counter, Flow, FlowId, Lifetime, Status};
 use tidegate_engine::time::Instant;
-use tidegate_engine::track::{ProtoState, Tcp, TcpState};
+use tidegate_engine::track::{Gre, ProtoState, Sctp, SctpState, Tcp, TcpState};
 use tidegate_engine::tuple::{Tuple, Zone, ZoneScope};
 use tidegate_engine::{Engine, Packet, Settings};
 
@@ -55,6 +55,12 @@ fn tcp(state: TcpState) -> ProtoState {
     let mut tcp = Tcp::default();
     tcp.state = state;
     ProtoState::Tcp(tcp)
+}
+
+fn sctp(state: SctpState) -> ProtoState {
+    let mut sctp = Sctp::default();
+    sctp.state = state;
+    ProtoState::Sctp(sctp)
 }
 
 #[test]
@@ -128,6 +134,35 @@ fn flows_and_lines() -> [(Flow, &'static str); 7] {
 }
 
 #[test]
+fn proc_lines_tell_what_only_a_protocol_has() {
+    let association = but(flow(132, (5000, 6000), 9), |flow| {
+        flow.proto = sctp(SctpState::Closed);
+        flow.status |= Status::ASSURED;
+    });
+    let call = but(flow(47, (0, 5), 39), |flow| {
+        let (timeout, stream_timeout) = (Duration::from_secs(40), Duration::from_secs(170));
+        flow.proto = ProtoState::Gre(Gre { timeout, stream_timeout });
+        flow.status = Status::CONFIRMED;
+    });
+    let rows = [
+        (
+            association,
+            "ipv4     2 sctp     132 9 CLOSED src=10.1.0.2 dst=10.2.0.2 sport=5000 dport=6000 \
+             src=10.2.0.2 dst=10.1.0.2 sport=6000 dport=5000 [ASSURED] mark=0 zone=0 use=2",
+        ),
+        (
+            call,
+            "ipv4     2 gre      47 39 timeout=40, stream_timeout=170 src=10.1.0.2 dst=10.2.0.2 \
+             srckey=0x0 dstkey=0x5 [UNREPLIED] src=10.2.0.2 dst=10.1.0.2 srckey=0x5 dstkey=0x0 \
+             mark=0 zone=0 use=2",
+        ),
+    ];
+    for (flow, line) in rows {
+        assert_eq!(ProcLine { flow: &flow, now: NOW }.to_string(), line);
+    }
+}
+
+#[test]
 fn events_carry_what_their_messages_do() {
     let counters = [Counter { packets: 8, bytes: 1033 }, Counter { packets: 6, bytes: 252 }];
     let tcp_flow = but(flow(6, (20077, 80), 120), |flow| {
@@ -153,6 +188,14 @@ fn events_carry_what_their_messages_do() {
              [UNREPLIED] src=10.2.0.2 dst=10.1.0.2 sport=80 dport=20077 mark=6",
             "[UPDATE] ipv4 tcp 6 t=120 src=10.1.0.2 dst=10.2.0.2 sport=20077 dport=80 \
              [UNREPLIED] src=10.2.0.2 dst=10.1.0.2 sport=80 dport=20077 mark=6",
+        ),
+        (
+            "keys in hex for people and in decimal for scenarios",
+            (EventKind::New, EventMask::NEW, flow(47, (0, 0x3333), 30)),
+            "    [NEW] gre      47 30 src=10.1.0.2 dst=10.2.0.2 srckey=0x0 dstkey=0x3333 \
+             src=10.2.0.2 dst=10.1.0.2 srckey=0x3333 dstkey=0x0",
+            "[NEW] ipv4 gre 47 t=30 src=10.1.0.2 dst=10.2.0.2 srckey=0 dstkey=13107 \
+             src=10.2.0.2 dst=10.1.0.2 srckey=13107 dstkey=0",
         ),
         (
             "the end of an expired flow has counters and no time-out",

@@ -11,8 +11,10 @@ use tidegate_wire::proto;
 pub(super) enum Style {
     /// As `/proc` does: IPv6 addresses in eight full groups, keys in hex.
     Kernel,
-    /// As conntrack(8) does: IPv6 addresses compressed, keys in decimal.
+    /// As conntrack(8) does: IPv6 addresses compressed, keys in hex.
     Tool,
+    /// As the scenario format does: IPv6 addresses compressed, keys in decimal.
+    Compact,
 }
 
 /// A tuple without a space at its end.
@@ -27,10 +29,10 @@ impl fmt::Display for TupleText<'_> {
                 let (kind, code, id) = (tuple.icmp_type(), tuple.icmp_code(), tuple.sport);
                 write!(f, " type={kind} code={code} id={id}")
             }
-            proto::GRE if *style == Style::Kernel => {
-                write!(f, " srckey={:#x} dstkey={:#x}", tuple.sport, tuple.dport)
+            proto::GRE if *style == Style::Compact => {
+                write!(f, " srckey={} dstkey={}", tuple.sport, tuple.dport)
             }
-            proto::GRE => write!(f, " srckey={} dstkey={}", tuple.sport, tuple.dport),
+            proto::GRE => write!(f, " srckey={:#x} dstkey={:#x}", tuple.sport, tuple.dport),
             _ if tuple.has_ports() => write!(f, " sport={} dport={}", tuple.sport, tuple.dport),
             _ => Ok(()),
         }

@@ -11,23 +11,30 @@
 //!
 //! Setters of the IPv4 header keep its checksum right, because it covers nothing else. Setters of
 //! the upper layers leave theirs alone: what it covers lies in two headers, so the caller collects
-//! a [`Delta`](crate::checksum::Delta) over both and applies it once with `adjust`.
+//! a [`Delta`](crate::checksum::Delta) over both and applies it once with `adjust`. SCTP's is no sum:
+//! the caller computes it anew when it is done, with `fill_checksum`.
 
 pub mod ethernet;
+pub mod gre;
 pub mod icmp;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
+pub mod udplite;
 
 pub use ethernet::{Ethernet, MacAddr};
+pub use gre::Gre;
 pub use icmp::Icmp;
 pub use icmpv6::Icmpv6;
 pub use ipv4::{Ipv4, Ipv4Repr};
 pub use ipv6::{ExtensionHeader, Extensions, Ipv6, Ipv6Repr};
+pub use sctp::Sctp;
 pub use tcp::{Tcp, TcpFlags, TcpOption, TcpRepr};
 pub use udp::{Udp, UdpRepr};
+pub use udplite::UdpLite;
 
 /// The big-endian word at `at`. => `at + 2 <= bytes.len()`
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

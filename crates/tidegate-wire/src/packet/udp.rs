@@ -29,8 +29,7 @@ impl<T: AsRef<[u8]>> Udp<T> {
         u16_at(self.bytes(), DST_PORT)
     }
 
-    /// Length of header and data, in bytes, as the header says (for UDP-Lite: the checksum's
-    /// coverage).
+    /// Length of header and data, in bytes, as the header says.
     #[expect(
         clippy::len_without_is_empty,
         reason = "a field of the header, not the size of a container"

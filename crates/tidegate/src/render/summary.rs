@@ -13,7 +13,7 @@ use serde::Serialize;
 use tidegate_engine::track::InvalidReason;
 use tidegate_engine::verdict::DropReason;
 use tidegate_gateway::replay::Replay;
-use tidegate_gateway::replay::census::{Census, GENERIC, STATES, Talker};
+use tidegate_gateway::replay::census::{Census, STATES, Talker};
 use tidegate_gateway::replay::run::START;
 use tidegate_wire::pcap::LinkType;
 
@@ -276,8 +276,8 @@ fn ranked(counters: impl Iterator<Item = (&'static str, u64)>) -> Reasons {
 }
 
 fn not_tracked_in_full(census: &Census) -> Reasons {
-    let generic = GENERIC.into_iter().zip(census.packets.generic);
-    generic.filter(|(_, count)| *count > 0).collect()
+    let packets = [("DCCP", census.packets.dccp)];
+    packets.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 fn link_name(link: LinkType) -> String {

@@ -42,7 +42,7 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     }
     let mut tcp = match core::mem::take(&mut flow.proto) {
         ProtoState::Tcp(tcp) => tcp,
-        ProtoState::None | ProtoState::Udp(_) => Tcp::default(),
+        _ => Tcp::default(),
     };
     let judgement = advance(&mut tcp, flow, segment, &view);
     flow.proto = ProtoState::Tcp(tcp);

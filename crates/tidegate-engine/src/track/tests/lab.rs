@@ -38,7 +38,7 @@ impl View {
     fn of(flow: &Flow, now: Instant, client: core::net::IpAddr) -> Self {
         let mut peers = match &flow.proto {
             ProtoState::Tcp(tcp) => tcp.seen.map(|peer| (peer.flags, peer.scale)),
-            ProtoState::None | ProtoState::Udp(_) => Default::default(),
+            _ => Default::default(),
         };
         if flow.orig.src != client {
             peers.swap(0, 1);

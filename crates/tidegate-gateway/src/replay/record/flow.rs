@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use tidegate_engine::flow::{Counter, Flow, Status};
 use tidegate_engine::time::Instant;
-use tidegate_engine::track::{ProtoState, Tcp};
+use tidegate_engine::track::{ProtoState, Sctp, Tcp};
 use tidegate_engine::tuple::{Tuple, ZoneScope};
 use tidegate_wire::proto;
 
@@ -24,6 +24,8 @@ pub struct FlowRecord {
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp: Option<TcpRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sctp: Option<SctpRecord>,
     mark: u32,
     zone: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +58,10 @@ impl FlowRecord {
             state: flow.proto.name(),
             tcp: match &flow.proto {
                 ProtoState::Tcp(tcp) => Some(TcpRecord::new(tcp)),
+                _ => None,
+            },
+            sctp: match &flow.proto {
+                ProtoState::Sctp(Sctp { tags, .. }) => Some(SctpRecord { vtag: *tags }),
                 _ => None,
             },
             mark: flow.mark,
@@ -141,6 +147,11 @@ impl TcpRecord {
         let [orig, reply] = &tcp.seen;
         Self { wscale: [orig.scale, reply.scale], flags: [orig.flags.bits(), reply.flags.bits()] }
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct SctpRecord {
+    vtag: [u32; 2],
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

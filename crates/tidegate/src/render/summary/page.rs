@@ -208,10 +208,7 @@ impl Summary {
         }
         page.heading("Not tracked in full");
         for (what, count) in &self.not_tracked_in_full {
-            let how = match *what {
-                "DCCP" => "tracked by addresses only, as Linux 6.18 does",
-                _ => "tracked by addresses only, where Linux has a tracker",
-            };
+            let how = "tracked by addresses only, as Linux 6.18 does";
             page.note(format_args!("{what}, {}: {how}", Many(*count, "packet")));
         }
     }
