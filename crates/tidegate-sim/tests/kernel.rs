@@ -42,11 +42,6 @@ const REFUSED: [(&str, &str); 28] = [
     ("tftp-nat", "helpers are not supported yet (`tftp')"),
 ];
 
-/// Scenarios of protocols that are tracked as generic until they have trackers
-/// of their own.
-const WITHOUT_TRACKER: [&str; 6] =
-    ["gre-plain", "nat-zero-checksum", "sctp-full", "sctp-full-v6", "sctp-odd", "udplite"];
-
 fn replay(scenario: &Scenario) -> Result<Vec<Value>, Vec<Fault>> {
     let input = Input::from_files(&scenario.name, scenario.files.clone())?;
     let mut record = Vec::new();
@@ -64,14 +59,13 @@ fn the_engine_decides_like_the_kernel() {
     for scenario in served {
         let records = replay(scenario).unwrap_or_else(|faults| panic!("refused: {faults:?}"));
         let comparison = compare(scenario, &records, Options { strict: true });
-        let expects_difference = WITHOUT_TRACKER.contains(&scenario.name.as_str());
-        if comparison.is_equal() == expects_difference {
-            wrong.push(format!("{}: {:?}", scenario.name, comparison.differences.first()));
+        match comparison.differences.first() {
+            None => equal += 1,
+            Some(difference) => wrong.push(format!("{}: {difference}", scenario.name)),
         }
-        equal += usize::from(comparison.is_equal());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(equal + REFUSED.len() + WITHOUT_TRACKER.len(), scenarios.len());
+    assert_eq!(equal + REFUSED.len(), scenarios.len());
 }
 
 #[test]
