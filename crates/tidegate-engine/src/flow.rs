@@ -109,7 +109,9 @@ pub struct Flow {
     /// Accounting; only flows created while it is enabled carry it.
     pub acct: Option<[Counter; 2]>,
     /// Timestamps; only flows created while they are enabled carry them.
-    pub lifetime: Option<Lifetime>,
+    ///
+    /// Boxed, because few have them and the record is to fit four cache lines.
+    pub lifetime: Option<Box<Lifetime>>,
     /// The interface a masqueraded flow left by.
     pub masquerade_port: Option<crate::fib::PortId>,
     /// The time under which the table's wheel has it filed.

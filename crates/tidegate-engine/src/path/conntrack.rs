@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use core::ops::ControlFlow::{Break, Continue};
 
 use tidegate_wire::dissect::dissect_quoted;
-use tidegate_wire::{Family, Headers, dissect, proto};
+use tidegate_wire::{Family, Headers, proto};
 
 use super::{Passage, Walk};
 use crate::event::EventMask;
@@ -249,7 +249,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             mark: 0,
             proto: ProtoState::None,
             acct: limits.acct.then(Default::default),
-            lifetime: limits.timestamp.then(Lifetime::default),
+            lifetime: limits.timestamp.then(Box::<Lifetime>::default),
             masquerade_port: None,
             pending: EventMask::empty(),
             announced: wanted.unwrap_or(all),
@@ -372,7 +372,9 @@ fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
 
 /// The tuple by which a datagram will most likely be looked up.
 pub(crate) fn tuple_of_datagram(datagram: &[u8]) -> Option<Tuple> {
-    let headers = dissect(datagram).ok()?;
+    // Whether the header is sound is for the packet's own pass to say.
+    let family = if datagram.first()? >> 4 == 4 { Family::V4 } else { Family::V6 };
+    let headers = dissect_quoted(family, datagram)?;
     tuple_of(datagram, &headers).ok()
 }
 

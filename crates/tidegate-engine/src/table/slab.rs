@@ -10,11 +10,15 @@ pub(super) const NIL: u32 = u32::MAX;
 /// Neighbours in the chain of flows of one source: before and after.
 pub(super) type SourceLinks = Option<(u32, u32)>;
 
+/// Starts at a cache line, and fills four.
+#[repr(align(64))]
 struct Slot {
     generation: u32,
     source: SourceLinks,
     flow: Option<Flow>,
 }
+
+const _: () = assert!(size_of::<Slot>() == 256, "a flow fills four cache lines");
 
 /// The slots.
 #[derive(Default)]
