@@ -11,14 +11,22 @@ use crate::tuple::{Tuple, Zone};
 /// after a restart.
 pub(super) fn choose(tuple: &mut Tuple, range: &NatRange, manip: Manip, zone: Zone) {
     let Some((min, max)) = range.addrs else { return };
-    let chosen = if min == max { min } else { spread(tuple, (min, max), range.persistent, zone) };
+    let chosen = match min == max {
+        true => min,
+        false => spread(tuple, (min, max), range.persistent, (manip, zone)),
+    };
     match manip {
         Manip::Src => tuple.src = chosen,
         Manip::Dst => tuple.dst = chosen,
     }
 }
 
-fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Zone) -> IpAddr {
+fn spread(
+    tuple: &Tuple,
+    (min, max): (IpAddr, IpAddr),
+    persistent: bool,
+    (manip, zone): (Manip, Zone),
+) -> IpAddr {
     let last_word = if tuple.src.is_ipv4() { 0 } else { 3 };
     let (source, destination) = (words(tuple.src), words(tuple.dst));
     let (min, max) = (words(min), words(max));
@@ -38,8 +46,10 @@ fn spread(tuple: &Tuple, (min, max): (IpAddr, IpAddr), persistent: bool, zone: Z
         };
         chosen[i] = first.wrapping_add(scaled(hash, count));
         below_max |= chosen[i] != max[i];
+        // The kernel chooses in place: a destination is stirred in as just chosen.
+        let stirred_in = if manip == Manip::Dst { chosen[i] } else { destination[i] };
         if !persistent {
-            hash ^= destination[i].swap_bytes();
+            hash ^= stirred_in.swap_bytes();
         }
     }
     address(chosen, last_word)
