@@ -111,3 +111,31 @@ fn mix(x: u32, y: u32, z: u32, rotation: u32) -> (u32, u32) {
 fn finish(x: u32, y: u32, rotation: u32) -> u32 {
     (x ^ y).wrapping_sub(y.rotate_left(rotation))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Linux 6.18 chose for DNAT to fd00:1::a-fd00:1::28.
+    #[test]
+    fn the_destination_of_an_ipv6_range_is_linuxs() {
+        let inside = |last: u128| IpAddr::V6((0xfd00_0001 << 96 | last).into());
+        let outside = |last: u128| IpAddr::V6((0x2001_0db8_0001 << 80 | last).into());
+        let addrs = Some((inside(0x0a), inside(0x28)));
+        // Client, persistent, server.
+        let rows = [
+            (0x52, false, 0x16),
+            (0xb2, false, 0x24),
+            (0x7a, true, 0x23),
+            (0xae, true, 0x0c),
+            (0xbc, true, 0x26),
+        ];
+        for (client, persistent, server) in rows {
+            let range = NatRange { addrs, persistent, ..NatRange::default() };
+            let (src, dst) = (outside(client), outside(1));
+            let mut tuple = Tuple { src, dst, sport: 1000, dport: 80, proto: 6 };
+            choose(&mut tuple, &range, Manip::Dst, Zone::default());
+            assert_eq!(tuple.dst, inside(server), "for {src}");
+        }
+    }
+}
