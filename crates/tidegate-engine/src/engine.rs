@@ -16,7 +16,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use tidegate_wire::Family;
 
 use crate::defrag::Defrag;
-use crate::event::{Event, EventQueue};
+use crate::event::{Event, EventMask, EventQueue};
 use crate::fib::Fib;
 use crate::flow::{Flow, FlowId};
 use crate::limits::{Limits, Outcome as Setting, SysctlError};
@@ -230,7 +230,8 @@ impl Engine {
         let Some(flow) = self.table.flow_mut(id) else { return false };
         if flow.mark != mark {
             flow.mark = mark;
-            flow.note(crate::event::EventMask::MARK);
+            // As the kernel does for what an operator writes, the tracker's state is told as well.
+            flow.note(EventMask::MARK | EventMask::PROTOINFO);
             self.events.announce(now, id, flow);
         }
         true

@@ -29,9 +29,10 @@ pub struct Headers {
     /// not the first what its fragment header names, and for a chain that can't be followed the
     /// header where it broke.
     pub proto: u8,
-    /// Where the upper layer's header starts. `None` if there is none to be found: the chain of
-    /// extension headers can't be followed, ends in "no next header" or beyond the datagram, or
-    /// this is a fragment but not the first.
+    /// Where the upper layer's header starts; beyond the datagram's end if the length of an IPv6
+    /// extension header says so. `None` if there is none to be found: the chain of extension
+    /// headers can't be followed or ends in "no next header", or this is a fragment but not the
+    /// first.
     pub l4: Option<usize>,
     /// Length of the whole datagram by its IP header, in bytes; link-layer padding lies behind it.
     pub len: usize,
@@ -204,10 +205,9 @@ pub fn dissect_as(family: Family, datagram: &[u8]) -> Result<Headers, Malformed>
     }
 }
 
-/// Reads the headers of the datagram that an ICMP error quotes. It is nearly always cut short, so
-/// neither lengths nor checksums are judged: [`Headers::len`] is the smaller of the header's and
-/// the bytes present, and the upper layer only has to start within the bytes present. `None` if the
-/// IP header itself isn't there.
+/// Reads the headers of the datagram that an ICMP error quotes. It is nearly always cut short, and
+/// some senders spoil its length, so neither lengths nor checksums count: [`Headers::len`] is the
+/// number of bytes present. `None` if the IP header itself isn't there.
 ///
 /// The quote is read as one of `family`, that of the error: like Linux, this does not look at the
 /// version that the quote claims.
@@ -241,7 +241,7 @@ fn quoted_ipv4(datagram: &[u8]) -> Option<Headers> {
     if header.header_len() < 20 || header.header_len() > datagram.len() {
         return None;
     }
-    Some(ipv4_headers(&header, usize::from(header.total_len()).min(datagram.len())))
+    Some(ipv4_headers(&header, datagram.len()))
 }
 
 fn ipv4_headers(header: &Ipv4<&[u8]>, len: usize) -> Headers {
@@ -293,9 +293,7 @@ fn ipv6_len(header: &Ipv6<&[u8]>, datagram: &[u8]) -> Result<usize, Malformed> {
 }
 
 fn quoted_ipv6(datagram: &[u8]) -> Option<Headers> {
-    let header = Ipv6::new(datagram)?;
-    let len = ipv6::HEADER_LEN + usize::from(header.payload_len());
-    Some(ipv6_headers(&header, len.min(datagram.len())))
+    Some(ipv6_headers(&Ipv6::new(datagram)?, datagram.len()))
 }
 
 fn ipv6_headers(header: &Ipv6<&[u8]>, len: usize) -> Headers {

@@ -363,11 +363,9 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
     }
 }
 
-/// The tuple of a quoted datagram; it may be cut off anywhere, so its own word
-/// on its length does not count.
+/// The tuple of a quoted datagram, which may be cut off anywhere.
 fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
-    let headers = dissect_quoted(family, quote)?;
-    tuple_of(quote, &Headers { len: quote.len(), ..headers }).ok()
+    tuple_of(quote, &dissect_quoted(family, quote)?).ok()
 }
 
 /// The tuple by which a datagram will most likely be looked up.

@@ -3,8 +3,8 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use tidegate_wire::packet::{icmp, icmpv6};
-use tidegate_wire::{Family, Headers, dissect};
+use tidegate_wire::packet::{icmp, icmpv6, tcp};
+use tidegate_wire::{Family, Headers, dissect, dissect_quoted, proto};
 
 use super::answer::Complaint;
 use super::{Path, Walk};
@@ -122,10 +122,20 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
 /// Linux pulls the headers that it translates in an ICMP error into one piece,
 /// and the boundaries of the fragments move with them.
-pub(super) fn pull_quote(plan: &mut FragmentPlan, headers: &Headers) {
-    const ICMP_AND_QUOTED_IPV4: usize = 8 + 20;
-    const QUOTED_PORTS: usize = 8;
-    if let Some(l4) = headers.l4 {
-        plan.make_contiguous(l4 + ICMP_AND_QUOTED_IPV4 + QUOTED_PORTS);
+pub(super) fn pull_quote(plan: &mut FragmentPlan, bytes: &[u8], headers: &Headers) {
+    let Some(quote) = headers.payload(bytes).get(icmp::HEADER_LEN..) else { return };
+    let Some(quoted) = dissect_quoted(headers.family, quote) else { return };
+    let ports =
+        quoted.l4.map(|at| at + pulled_upper_layer(quoted.proto, quoted.len - at.min(quoted.len)));
+    let pulled = ports.unwrap_or(0).max(quoted.ip_header_len);
+    plan.make_contiguous(headers.len - quote.len() + pulled);
+}
+
+/// How much of a quoted upper layer of `len` bytes Linux makes writable.
+fn pulled_upper_layer(proto: u8, len: usize) -> usize {
+    match proto {
+        proto::TCP if len >= tcp::HEADER_LEN => tcp::HEADER_LEN,
+        proto::TCP | proto::UDP | proto::ICMP | proto::ICMPV6 => 8,
+        _ => 0,
     }
 }

@@ -151,7 +151,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         dir: Direction,
     ) -> Passage {
         if let Some(plan) = &mut t.plan {
-            pull_quote(plan, &t.headers);
+            pull_quote(plan, t.packet.bytes, &t.headers);
         }
         self.rewrite(t, hook, manip, dir, rewrite::icmp_error)
     }

@@ -451,7 +451,8 @@ fn times_are_kept_where_they_are_wanted() {
     let id = table.confirm(start, timed, &mut rng).expect("room");
     let late = Instant::ZERO + Duration::from_secs(40);
     table.kill(id, late, &mut events);
-    let lifetime = table.flow(id).and_then(|flow| flow.lifetime.as_deref().copied()).expect("a lifetime");
+    let lifetime =
+        table.flow(id).and_then(|flow| flow.lifetime.as_deref().copied()).expect("a lifetime");
     assert_eq!(lifetime.start, Some(start));
     let deadline = Instant::ZERO + Duration::from_secs(30);
     assert_eq!(lifetime.stop, Some(deadline), "it ended when it ran out, not when that was seen");

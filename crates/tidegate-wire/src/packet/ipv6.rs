@@ -160,10 +160,10 @@ impl Extensions<'_> {
         self.next
     }
 
-    /// Where the upper layer starts, once the walk has come to it within the datagram. A position
-    /// right at the end counts: such a datagram has headers and no data, and Linux tracks it.
+    /// Where the upper layer starts, once the walk has come to it. The last header's length may put
+    /// it beyond the datagram: Linux tracks such a datagram all the same, as one without data.
     pub fn upper_layer(&self) -> Option<usize> {
-        (!proto::is_ipv6_extension(self.next) && self.at <= self.datagram.len()).then_some(self.at)
+        (!proto::is_ipv6_extension(self.next)).then_some(self.at)
     }
 }
 

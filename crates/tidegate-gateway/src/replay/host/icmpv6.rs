@@ -2,6 +2,7 @@
 //! (RFC 4443, RFC 4861). Linux: `icmpv6_rcv`, `icmp6_send`, `ndisc_recv_ns`.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use tidegate_engine::fib::Fib;
 use tidegate_wire::packet::{Icmpv6, Ipv6, icmpv6, ipv6};
@@ -12,13 +13,62 @@ use super::{Answer, Question};
 /// An error fills at most the smallest MTU (RFC 4443 section 2.4 c).
 const MAX_ERROR: usize = 1280;
 const PORT_UNREACHABLE: u8 = 4;
+const ERRONEOUS_FIELD: u8 = 0;
 const UNKNOWN_NEXT_HEADER: u8 = 1;
+const INCOMPLETE_HEADER_CHAIN: u8 = 3;
+/// Routing headers that Linux drops without a word unless it is set up for them: mobility, RPL and
+/// segment routing.
+const MOBILITY_ROUTING: u8 = 2;
+const RPL_ROUTING: u8 = 3;
+const SEGMENT_ROUTING: u8 = 4;
 /// Neighbour discovery is for the link alone (RFC 4861 section 7.1.1).
 const ON_LINK_HOP_LIMIT: u8 = 255;
 /// Router and Solicited (RFC 4861 section 4.4).
 const ROUTER_SOLICITED: u32 = 0xc000_0000;
 /// Where the IPv6 header names what follows it.
 const NEXT_HEADER_FIELD: usize = 6;
+
+/// What becomes of the datagram in front of its upper layer: `Break` if it is
+/// refused there, with the error or none.
+pub(super) fn extensions(question: &Question<'_>) -> ControlFlow<Option<Answer>> {
+    if question.headers.family == Family::V4 {
+        return Continue(());
+    }
+    if question.headers.fragment.is_some_and(|fragment| fragment.more) {
+        return Break(problem(question, INCOMPLETE_HEADER_CHAIN, 0));
+    }
+    let Some(header) = Ipv6::new(question.datagram) else { return Break(None) };
+    for extension in header.extensions() {
+        match extension.kind {
+            proto::HOP_BY_HOP if extension.at == ipv6::HEADER_LEN => {}
+            proto::AH | proto::HOP_BY_HOP => {
+                return Break(problem(question, UNKNOWN_NEXT_HEADER, extension.named_at));
+            }
+            proto::IPV6_ROUTING => routing(question, extension.at)?,
+            _ => {}
+        }
+    }
+    Continue(())
+}
+
+/// A routing header: passed by at its end, refused on the way.
+fn routing(question: &Question<'_>, at: usize) -> ControlFlow<Option<Answer>> {
+    let Some([_, _, kind, segments_left]) =
+        question.datagram.get(at..).and_then(|header| header.first_chunk::<4>())
+    else {
+        return Break(None);
+    };
+    match (*kind, *segments_left) {
+        (MOBILITY_ROUTING | RPL_ROUTING | SEGMENT_ROUTING, _) => Break(None),
+        (_, 0) => Continue(()),
+        _ => Break(problem(question, ERRONEOUS_FIELD, at + 2)),
+    }
+}
+
+/// The parameter problem that points at byte `at`.
+fn problem(question: &Question<'_>, code: u8, at: usize) -> Option<Answer> {
+    error(question, [icmpv6::PARAMETER_PROBLEM, code], at as u32, question.datagram)
+}
 
 /// The answer to an echo request or a neighbour solicitation.
 pub(super) fn answer(question: &Question<'_>) -> Option<Answer> {
@@ -43,13 +93,12 @@ pub(super) fn port_unreachable(question: &Question<'_>, datagram: &[u8]) -> Opti
 pub(super) fn unknown_next_header(question: &Question<'_>) -> Option<Answer> {
     let header = Ipv6::new(question.datagram)?;
     let pointer = header.extensions().last().map_or(NEXT_HEADER_FIELD, |extension| extension.at);
-    let kind = [icmpv6::PARAMETER_PROBLEM, UNKNOWN_NEXT_HEADER];
-    error(question, kind, pointer as u32, question.datagram)
+    problem(question, UNKNOWN_NEXT_HEADER, pointer)
 }
 
 fn error(question: &Question<'_>, kind: [u8; 2], rest: u32, datagram: &[u8]) -> Option<Answer> {
     let IpAddr::V6(sender) = question.headers.src else { return None };
-    if question.headers.dst.is_multicast() || sender.is_unspecified() {
+    if question.headers.dst.is_multicast() || sender.is_unspecified() || is_error(question) {
         return None;
     }
     let room = MAX_ERROR - ipv6::HEADER_LEN - icmpv6::HEADER_LEN;
@@ -60,6 +109,12 @@ fn error(question: &Question<'_>, kind: [u8; 2], rest: u32, datagram: &[u8]) -> 
     message.set_code(kind[1]);
     message.set_rest(rest);
     Some(sealed(question, payload))
+}
+
+/// Whether the question is itself an error: those have types below 128.
+fn is_error(question: &Question<'_>) -> bool {
+    question.headers.proto == proto::ICMPV6
+        && question.payload.first().is_none_or(|kind| kind & 0x80 == 0)
 }
 
 /// Everything but the type stays as it was.

@@ -3,7 +3,8 @@
 //!
 //! Echo and timestamp requests are answered, TCP gets a reset, UDP and UDP-Lite
 //! a port unreachable, an unknown protocol a protocol unreachable (ICMPv6: a
-//! parameter problem), a neighbour solicitation an advertisement. A packet whose
+//! parameter problem), a neighbour solicitation an advertisement. So is an
+//! authentication header, and a routing header that is not at its end. A packet whose
 //! checksum is wrong, that went to a broadcast or multicast address, or that
 //! is itself an error or a reset is never answered. Rate limits are off.
 //!
@@ -18,6 +19,7 @@ mod tcp;
 mod udp;
 
 use std::net::IpAddr;
+use std::ops::ControlFlow::Break;
 
 use tidegate_engine::fib::{AddrType, Fib, PortId};
 use tidegate_engine::time::Instant;
@@ -44,6 +46,9 @@ impl Host {
     ) -> Option<Vec<u8>> {
         let headers = dissect(datagram).ok()?;
         let question = Question::new(datagram, &headers, in_port, world)?;
+        if let Break(refusal) = icmpv6::extensions(&question) {
+            return self.sent(refusal?);
+        }
         let answer = match (headers.family, headers.proto) {
             (_, proto::TCP) => tcp::reset(&question),
             (_, proto::UDP) => udp::unreachable(&question),
@@ -54,6 +59,10 @@ impl Host {
             (Family::V4, _) => icmp::protocol_unreachable(&question),
             (Family::V6, _) => icmpv6::unknown_next_header(&question),
         }?;
+        self.sent(answer)
+    }
+
+    fn sent(&mut self, answer: Answer) -> Option<Vec<u8>> {
         self.next_id = self.next_id.wrapping_add(1);
         Some(answer.into_datagram(self.next_id))
     }
@@ -81,7 +90,9 @@ impl<'a> Question<'a> {
         in_port: PortId,
         world: &'a World,
     ) -> Option<Self> {
-        if headers.fragment.is_some_and(|fragment| !fragment.is_atomic()) {
+        // Of IPv6 a first fragment gets here, if it lacks headers that it should have.
+        let in_v4 = headers.family == Family::V4;
+        if headers.fragment.is_some_and(|fragment| in_v4 || !fragment.is_first()) {
             return None;
         }
         let datagram = datagram.get(..headers.len)?;
