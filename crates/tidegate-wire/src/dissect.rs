@@ -29,9 +29,9 @@ pub struct Headers {
     /// not the first what its fragment header names, and for a chain that can't be followed the
     /// header where it broke.
     pub proto: u8,
-    /// Where the upper layer's header starts. `None` if there is none to be found: the chain of
-    /// extension headers can't be followed, ends in "no next header" or beyond the datagram, or
-    /// this is a fragment but not the first.
+    /// Where the upper layer's header starts, which may be beyond the datagram's end. `None` if there is none to be
+    /// found: the chain of extension headers can't be followed or ends in "no next header", or this is a fragment but
+    /// not the first.
     pub l4: Option<usize>,
     /// Length of the whole datagram by its IP header, in bytes; link-layer padding lies behind it.
     pub len: usize,

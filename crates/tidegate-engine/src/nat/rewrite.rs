@@ -92,7 +92,7 @@ fn end(bytes: &mut [u8], headers: &mut Headers, target: &Tuple, manip: Manip) ->
     };
     if let Some(l4) = headers.l4 {
         let len = headers.len.min(bytes.len());
-        let segment = bytes.get_mut(l4..len).ok_or(Untranslatable)?;
+        let segment = bytes.get_mut(l4..len).unwrap_or_default();
         upper_layer(segment, headers.proto, target, manip, Delta::new().addr(old, new))?;
     }
     set_address(bytes, manip, new);

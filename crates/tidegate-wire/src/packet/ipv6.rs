@@ -145,7 +145,7 @@ pub struct ExtensionHeader {
 }
 
 /// The walk along a datagram's extension headers. It stops at the upper layer, at "no next header",
-/// and where fewer than two bytes (four for a fragment header) are left to read.
+/// and where fewer than two bytes (four for a fragment or routing header) are left to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Extensions<'a> {
     datagram: &'a [u8],
@@ -160,10 +160,10 @@ impl Extensions<'_> {
         self.next
     }
 
-    /// Where the upper layer starts, once the walk has come to it within the datagram. A position
-    /// right at the end counts: such a datagram has headers and no data, and Linux tracks it.
+    /// Where the upper layer starts, once the walk has come to it. That may be at the datagram's end or, if the last
+    /// extension header lies about its length, beyond: Linux tracks such a datagram if its protocol has no ports.
     pub fn upper_layer(&self) -> Option<usize> {
-        (!proto::is_ipv6_extension(self.next) && self.at <= self.datagram.len()).then_some(self.at)
+        (!proto::is_ipv6_extension(self.next)).then_some(self.at)
     }
 }
 
@@ -174,7 +174,10 @@ impl Iterator for Extensions<'_> {
         if self.next == proto::NO_NEXT_HEADER || !proto::is_ipv6_extension(self.next) {
             return None;
         }
-        let least = if self.next == proto::IPV6_FRAGMENT { 4 } else { 2 };
+        let least = match self.next {
+            proto::IPV6_FRAGMENT | proto::IPV6_ROUTING => 4,
+            _ => 2,
+        };
         let start = self.datagram.get(self.at..self.at + least)?;
         let found = ExtensionHeader {
             kind: self.next,
