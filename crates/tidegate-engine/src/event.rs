@@ -97,10 +97,11 @@ impl EventQueue {
         self.lost
     }
 
-    /// Announces what was noted on a confirmed flow.
+    /// Announces what was noted on a confirmed flow: all of it if the flow announces any of it. Linux:
+    /// `nf_ct_deliver_cached_events`.
     pub(crate) fn announce(&mut self, at: Instant, id: FlowId, flow: &mut Flow) {
         let changes = core::mem::take(&mut flow.pending);
-        if changes.is_empty() {
+        if !changes.intersects(flow.announced) {
             return;
         }
         let first = EventMask::NEW | EventMask::RELATED;

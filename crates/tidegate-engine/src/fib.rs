@@ -18,6 +18,9 @@ pub struct Port {
     pub name: alloc::string::String,
     /// Largest L3 datagram that may leave by it, in bytes.
     pub mtu: u32,
+    /// Whether packets that never left their host come by it. Only by such a port may IPv6 loopback addresses and
+    /// interface-local multicast come in.
+    pub loopback: bool,
 }
 
 /// The question to [`Fib::route`].
@@ -62,13 +65,13 @@ pub enum AddrType {
     Unicast,
     /// One of the host's own.
     Local,
-    /// A broadcast address of an attached subnet, or 255.255.255.255.
+    /// A broadcast address of an attached subnet, 255.255.255.255 or 0.0.0.0.
     Broadcast,
     /// An IPv6 anycast address of the host.
     Anycast,
     /// Multicast.
     Multicast,
-    /// 0.0.0.0 or ::.
+    /// The unspecified address of IPv6, `::`.
     Unspec,
     /// Behind a blackhole route.
     Blackhole,

@@ -118,7 +118,7 @@ pub struct Flow {
     pub(crate) armed: Instant,
     /// Changes not yet announced; see [`crate::event`].
     pub(crate) pending: EventMask,
-    /// Which changes may be announced at all (`CT --ctevents`).
+    /// Which changes are announced (`CT --ctevents`), together with all others of the same packet.
     pub(crate) announced: EventMask,
 }
 
@@ -168,7 +168,7 @@ impl Flow {
 
     /// Notes a change to be announced when the packet has passed.
     pub(crate) fn note(&mut self, change: EventMask) {
-        self.pending |= change & self.announced;
+        self.pending |= change;
     }
 
     /// The tuple that packets of direction `dir` must look like after

@@ -91,7 +91,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let port = |name: &str| Port { name: name.to_string(), mtu: 1500 };
+        let port = |name: &str| Port { name: name.to_string(), mtu: 1500, loopback: false };
         Self { lan: port("lan"), wan: port("wan") }
     }
 }

@@ -90,6 +90,9 @@ impl Stage {
 pub enum DropReason {
     /// The IP layer refuses it before any hook.
     Malformed(Malformed),
+    /// An IPv6 datagram came from another host with a loopback address, or to a multicast address of interface-local
+    /// scope (RFC 4291 section 2.5.3, erratum 3480).
+    NodeLocal,
     /// A fragment that cannot be part of a datagram.
     Fragment(FragmentError),
     /// A rule or a chain's policy says DROP.
@@ -118,7 +121,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many distinct names there are, for a table of counters.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// A dense index below [`DropReason::COUNT`]; the stage and the kind of
     /// malformation are not told apart.
@@ -138,6 +141,7 @@ impl DropReason {
             Self::TooBig => 10,
             Self::NoRoute => 11,
             Self::Martian => 12,
+            Self::NodeLocal => 13,
         }
     }
 
@@ -156,6 +160,7 @@ impl DropReason {
         "too_big",
         "no_route",
         "martian",
+        "node_local",
     ];
 
     /// The reason's name, without its detail.
@@ -168,7 +173,7 @@ impl DropReason {
     #[must_use]
     pub fn stage(self) -> Stage {
         match self {
-            Self::Malformed(_) => Stage::Rx,
+            Self::Malformed(_) | Self::NodeLocal => Stage::Rx,
             Self::Fragment(_) => Stage::Defrag,
             Self::Rule(stage) | Self::Reject(stage) | Self::NatFailed(stage) => stage,
             Self::TableFull => Stage::Raw,

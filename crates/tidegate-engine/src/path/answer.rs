@@ -116,9 +116,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if !self.may_complain(t, complaint) {
             return;
         }
-        let own = self.fib.addr_type(t.headers.dst, None) == AddrType::Local;
-        let source =
-            if own { Some(t.headers.dst) } else { self.fib.source_for(t.headers.src, None) };
+        let source = match self.fib.addr_type(t.headers.dst, None) {
+            AddrType::Local | AddrType::Anycast => Some(t.headers.dst),
+            _ => self.fib.source_for(t.headers.src, None),
+        };
         let bytes = match (source, t.headers.src) {
             (Some(IpAddr::V4(src)), IpAddr::V4(dst)) => icmp_datagram(t, src, dst, complaint),
             (Some(IpAddr::V6(src)), IpAddr::V6(dst)) => icmpv6_datagram(t, src, dst, complaint),

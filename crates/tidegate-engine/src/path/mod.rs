@@ -24,6 +24,7 @@ mod nat;
 pub(crate) use self::conntrack::tuple_of_datagram;
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use tidegate_wire::packet::ipv4::Ipv4;
@@ -85,6 +86,11 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
                 return self.outcome(verdict, None, packet.mark);
             }
         };
+        if is_node_local(&headers)
+            && packet.in_port.is_some_and(|port| !self.fib.port(port).loopback)
+        {
+            return self.outcome(Verdict::Drop(DropReason::NodeLocal), None, packet.mark);
+        }
         // A fragment header that is cut off is no fragment yet, but ends there too.
         let is_fragment = headers.fragment.is_some() || headers.proto == proto::IPV6_FRAGMENT;
         if is_fragment && let Break(outcome) = self.admit(packet, &headers, entry, path) {
@@ -312,6 +318,13 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             self.engine.outputs.push_back(Output { bytes, destination, origin });
         }
     }
+}
+
+/// Whether an address says that the datagram never leaves its host. Linux: `ip6_rcv_core`.
+fn is_node_local(headers: &Headers) -> bool {
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (headers.src, headers.dst) else { return false };
+    let [first, scope, ..] = dst.octets();
+    src.is_loopback() || dst.is_loopback() || first == 0xff && scope & 0x0f == 1
 }
 
 fn ttl(t: &Transit<'_, '_>) -> u8 {

@@ -7,10 +7,10 @@
 //!   `out0`. Every next hop resolves at once. Broadcast addresses are local;
 //!   multicast is not forwarded, and of the multicast groups only those that a
 //!   forwarding Linux host joins by itself are local. Sources that Linux calls
-//!   martian are refused: loopback, `0.0.0.0/8`, the router's own addresses.
+//!   martian are refused: loopback, `0.0.0.0`, the router's own addresses.
 //! - [`Passage`] is for a plain capture, which says nothing of ports or
 //!   addresses: every packet comes in by `in0` and leaves by `out0`, nothing is
-//!   local, and no packet is too big. The host's own packets (answers of
+//!   local, no packet is too big, and what never left its host may come too. The host's own packets (answers of
 //!   REJECT) leave by `in0`. The ports carry the router's addresses, so that
 //!   MASQUERADE and REDIRECT have something to choose. Nor shall a packet die
 //!   of old age here: the replay raises a TTL or hop limit of 0 or 1 to 2
@@ -103,7 +103,7 @@ pub struct Router {
 
 impl Default for Router {
     fn default() -> Self {
-        Self { ports: ports(1500) }
+        Self { ports: ports(1500, false) }
     }
 }
 
@@ -125,9 +125,11 @@ impl Router {
         }
         match addr_type_v4(dst) {
             AddrType::Local => Route::Local { broadcast: false },
+            AddrType::Broadcast if dst.is_unspecified() && query.in_port.is_none() => {
+                Route::Blackhole
+            }
             AddrType::Broadcast => Route::Local { broadcast: true },
             AddrType::Multicast if dst == ALL_HOSTS => Route::Local { broadcast: true },
-            AddrType::Unspec if query.in_port.is_some() => Route::Local { broadcast: true },
             AddrType::Unicast => forward_v4(dst),
             _ => Route::Blackhole,
         }
@@ -141,7 +143,10 @@ impl Router {
         match addr_type_v6(dst) {
             AddrType::Local | AddrType::Anycast => Route::Local { broadcast: false },
             AddrType::Multicast if JOINED.contains(&dst) => Route::Local { broadcast: true },
-            AddrType::Unicast if may_be_forwarded(query, src, dst) => forward_v6(dst),
+            // To Linux `::` is a destination like any other.
+            AddrType::Unicast | AddrType::Unspec if may_be_forwarded(query, src) => {
+                forward_v6(query, dst)
+            }
             _ => Route::Blackhole,
         }
     }
@@ -158,14 +163,16 @@ impl Fib for Router {
     }
 
     fn addr_type(&self, addr: IpAddr, port: Option<PortId>) -> AddrType {
-        let elsewhere =
-            |own: IpAddr| port.is_some_and(|port| address_of(port, Family::of(own)) != own);
-        let kind = match addr {
-            IpAddr::V4(addr) => addr_type_v4(addr),
-            IpAddr::V6(addr) => addr_type_v6(addr),
+        let (kind, here) = match addr {
+            IpAddr::V4(addr) => {
+                (addr_type_v4(addr), port.is_none_or(|port| is_of_port_v4(addr, port)))
+            }
+            IpAddr::V6(addr) => {
+                (addr_type_v6(addr), port.is_none_or(|port| address_of(port, Family::V6) == addr))
+            }
         };
         match kind {
-            AddrType::Local if elsewhere(addr) && !addr.is_loopback() => AddrType::Unicast,
+            AddrType::Local | AddrType::Broadcast if !here => AddrType::Unicast,
             kind => kind,
         }
     }
@@ -196,7 +203,7 @@ pub struct Passage {
 
 impl Default for Passage {
     fn default() -> Self {
-        Self { ports: ports(u32::MAX) }
+        Self { ports: ports(u32::MAX, true) }
     }
 }
 
@@ -208,7 +215,7 @@ impl Fib for Passage {
 
     fn addr_type(&self, addr: IpAddr, _: Option<PortId>) -> AddrType {
         match addr {
-            IpAddr::V4(addr) if addr.is_broadcast() => AddrType::Broadcast,
+            IpAddr::V4(addr) if is_broadcast_anywhere(addr) => AddrType::Broadcast,
             addr if addr.is_multicast() => AddrType::Multicast,
             addr if addr.is_unspecified() => AddrType::Unspec,
             _ => AddrType::Unicast,
@@ -228,8 +235,8 @@ impl Fib for Passage {
     }
 }
 
-fn ports(mtu: u32) -> [Port; 2] {
-    ["in0", "out0"].map(|name| Port { name: name.to_owned(), mtu })
+fn ports(mtu: u32, loopback: bool) -> [Port; 2] {
+    ["in0", "out0"].map(|name| Port { name: name.to_owned(), mtu, loopback })
 }
 
 fn port_of(ports: &[Port; 2], port: PortId) -> &Port {
@@ -248,7 +255,6 @@ fn address_of(port: PortId, family: Family) -> IpAddr {
 /// Sources that Linux refuses on input with `rp_filter` off
 /// (`ip_route_input_slow`, `ip_mc_validate_source`, `fib_validate_source`).
 fn is_martian_source(src: Ipv4Addr, dst: Ipv4Addr) -> bool {
-    let nowhere = src.octets()[0] == 0;
     // A host without an address may ask for one by limited broadcast, and may
     // speak to link-local groups.
     let excused = dst.is_broadcast()
@@ -257,27 +263,36 @@ fn is_martian_source(src: Ipv4Addr, dst: Ipv4Addr) -> bool {
     src.is_multicast()
         || src.is_broadcast()
         || src.is_loopback()
-        || nowhere && !excused
+        || src.is_unspecified() && !excused
         || [LAN_V4, WAN_V4].contains(&src)
 }
 
 fn is_martian_target(src: Ipv4Addr, dst: Ipv4Addr) -> bool {
-    let nowhere = dst.octets()[0] == 0 && !(dst.is_unspecified() && src.is_unspecified());
-    nowhere || dst.is_loopback()
+    dst.is_unspecified() && !src.is_unspecified() || dst.is_loopback()
 }
 
 fn addr_type_v4(addr: Ipv4Addr) -> AddrType {
     if [LAN_V4, WAN_V4].contains(&addr) || addr.is_loopback() {
         AddrType::Local
-    } else if addr.is_broadcast() || [LAN_V4, WAN_V4].map(subnet_broadcast).contains(&addr) {
+    } else if is_broadcast_anywhere(addr) || [LAN_V4, WAN_V4].map(subnet_broadcast).contains(&addr)
+    {
         AddrType::Broadcast
     } else if addr.is_multicast() {
         AddrType::Multicast
-    } else if addr.is_unspecified() {
-        AddrType::Unspec
     } else {
         AddrType::Unicast
     }
+}
+
+/// Broadcast on every port: the limited address, and 0.0.0.0, its form in 4.2BSD. Linux: `__inet_dev_addr_type`.
+fn is_broadcast_anywhere(addr: Ipv4Addr) -> bool {
+    addr.is_broadcast() || addr.is_unspecified()
+}
+
+/// Whether a local or broadcast address is one of this port's. That of loopback is no port's.
+fn is_of_port_v4(addr: Ipv4Addr, port: PortId) -> bool {
+    let own = if port == IN0 { LAN_V4 } else { WAN_V4 };
+    is_broadcast_anywhere(addr) || [own, subnet_broadcast(own)].contains(&addr)
 }
 
 fn addr_type_v6(addr: Ipv6Addr) -> AddrType {
@@ -296,9 +311,9 @@ fn addr_type_v6(addr: Ipv6Addr) -> AddrType {
 
 /// Linux: the checks of `ip6_forward`. The host's own packets may have any
 /// source.
-fn may_be_forwarded(query: &RouteQuery, src: Ipv6Addr, dst: Ipv6Addr) -> bool {
+fn may_be_forwarded(query: &RouteQuery, src: Ipv6Addr) -> bool {
     let local_source = src.is_unspecified() || src.is_unicast_link_local();
-    !dst.is_unicast_link_local() && (query.in_port.is_none() || !local_source)
+    query.in_port.is_none() || !local_source
 }
 
 fn forward_v4(dst: Ipv4Addr) -> Route {
@@ -312,7 +327,11 @@ fn forward_v4(dst: Ipv4Addr) -> Route {
     Route::Forward { port, next_hop: next_hop.into() }
 }
 
-fn forward_v6(dst: Ipv6Addr) -> Route {
+/// A link-local address is looked for on the port of the query alone: of the two, WAN has the default route.
+fn forward_v6(query: &RouteQuery, dst: Ipv6Addr) -> Route {
+    if dst.is_unicast_link_local() && query.in_port != Some(OUT0) {
+        return Route::Unreachable;
+    }
     let (port, next_hop) = if in_subnet_v6(dst, LAN_V6) {
         (IN0, dst)
     } else if in_subnet_v6(dst, WAN_V6) {

@@ -57,6 +57,7 @@ impl Announcement<'_> {
         let flow = &self.0.flow;
         write!(f, "{}", TupleText(flow.tuple(dir), Style::Tool))?;
         match (flow.zone.scope, dir) {
+            _ if flow.zone.id == 0 => {}
             (ZoneScope::Original, Direction::Original) => write!(f, " zone-orig={}", flow.zone.id)?,
             (ZoneScope::Reply, Direction::Reply) => write!(f, " zone-reply={}", flow.zone.id)?,
             _ => {}
@@ -100,6 +101,7 @@ impl CompactEvent<'_> {
     fn fmt_tail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let zone = self.0.flow.zone;
         match zone.scope {
+            _ if zone.id == 0 => {}
             ZoneScope::Both => {}
             ZoneScope::Original => write!(f, " zone_orig={}", zone.id)?,
             ZoneScope::Reply => write!(f, " zone_reply={}", zone.id)?,

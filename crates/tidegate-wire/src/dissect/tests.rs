@@ -247,6 +247,7 @@ fn ipv6_chains() {
             Some(56),
             None,
         ),
+        ("only three bytes of a routing header", rt, vec![vec![TCP, 0, 0]], rt, None, None),
         ("only one byte of an extension", dest, vec![vec![TCP]], dest, None, None),
         ("extension missing", rt, vec![], rt, None, None),
         ("chain breaks at the second", dest, vec![extension(rt, 0), vec![6]], rt, None, None),

@@ -152,7 +152,11 @@ pub(in crate::rules) const WAN: PortId = PortId(1);
 
 impl Default for World {
     fn default() -> Self {
-        Self(["lan0", "wan0"].map(|name| Port { name: name.to_string(), mtu: 1500 }))
+        Self(["lan0", "wan0"].map(|name| Port {
+            name: name.to_string(),
+            mtu: 1500,
+            loopback: false,
+        }))
     }
 }
 

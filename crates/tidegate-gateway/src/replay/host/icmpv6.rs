@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use tidegate_engine::fib::Fib;
+use tidegate_engine::fib::{AddrType, Fib};
 use tidegate_wire::packet::{Icmpv6, Ipv6, icmpv6, ipv6};
 use tidegate_wire::{Family, proto};
 
@@ -108,7 +108,12 @@ fn error(question: &Question<'_>, kind: [u8; 2], rest: u32, datagram: &[u8]) -> 
     message.set_kind(kind[0]);
     message.set_code(kind[1]);
     message.set_rest(rest);
-    Some(sealed(question, payload))
+    // Of all that the host says, only errors come from an anycast address. Linux: `icmp6_send`.
+    let own = match question.world.addr_type(question.headers.dst, None) {
+        AddrType::Anycast => question.headers.dst,
+        _ => question.own,
+    };
+    Some(sealed(&Question { own, ..*question }, payload))
 }
 
 /// Whether the question is itself an error: those have types below 128.

@@ -46,7 +46,8 @@ impl FlowRecord {
     /// The record of `flow` as it is at `now`.
     #[must_use]
     pub fn new(flow: &Flow, now: Instant) -> Self {
-        let zone = |scope| (flow.zone.scope == scope).then_some(flow.zone.id);
+        let shown = |scope| flow.zone.scope == scope && flow.zone.id != 0;
+        let zone = |scope| shown(scope).then_some(flow.zone.id);
         Self {
             l3: flow.orig.family().name(),
             l4: l4_name(flow.orig.proto),

@@ -24,6 +24,10 @@ fn the_router_routes_as_the_scenario_format_says() {
         ("a group nobody joined", "10.0.1.2", "224.0.0.5", Route::Blackhole),
         ("loopback source", "127.0.0.1", "203.0.113.2", Route::Blackhole),
         ("no source", "0.0.0.0", "203.0.113.2", Route::Blackhole),
+        ("the network of no network", "10.0.1.2", "0.1.2.3", forward(OUT0, "203.0.113.254")),
+        ("out of no network", "0.1.2.3", "203.0.113.2", forward(OUT0, "203.0.113.2")),
+        ("no target", "10.0.1.2", "0.0.0.0", Route::Blackhole),
+        ("neither", "0.0.0.0", "0.0.0.0", TO_MANY),
         ("the router's own address as source", "10.0.1.1", "203.0.113.2", Route::Blackhole),
         ("multicast source", "224.0.0.9", "203.0.113.2", Route::Blackhole),
         ("loopback target", "10.0.1.2", "127.0.0.1", Route::Blackhole),
@@ -33,7 +37,8 @@ fn the_router_routes_as_the_scenario_format_says() {
         ("subnet anycast", "fd00:1::2", "fd00:1::", LOCAL),
         ("all routers", "fd00:1::2", "ff02::2", TO_MANY),
         ("solicited node, not joined", "fd00:1::2", "ff02::1:ff00:1", Route::Blackhole),
-        ("link-local target", "fd00:1::2", "fe80::2", Route::Blackhole),
+        ("no target", "fd00:1::2", "::", forward(OUT0, "2001:db8:1::fe")),
+        ("link-local target", "fd00:1::2", "fe80::2", Route::Unreachable),
         ("link-local source", "fe80::2", "2001:db8:1::2", Route::Blackhole),
     ];
     for (what, src, dst, expected) in rows {
@@ -51,12 +56,25 @@ fn own_packets_may_carry_own_addresses() {
 }
 
 #[test]
-fn an_address_is_local_to_its_own_port() {
-    let router = Router::default();
-    let addr = "203.0.113.1".parse().unwrap();
-    assert_eq!(router.addr_type(addr, None), AddrType::Local);
-    assert_eq!(router.addr_type(addr, Some(OUT0)), AddrType::Local);
-    assert_eq!(router.addr_type(addr, Some(IN0)), AddrType::Unicast);
+fn an_address_is_local_or_broadcast_to_its_own_port() {
+    use AddrType::{Broadcast, Local, Unicast};
+    let rows = [
+        ("203.0.113.1", [Local, Unicast, Local]),
+        ("203.0.113.255", [Broadcast, Unicast, Broadcast]),
+        ("10.0.1.255", [Broadcast, Broadcast, Unicast]),
+        ("255.255.255.255", [Broadcast; 3]),
+        ("0.0.0.0", [Broadcast; 3]),
+        ("0.1.2.3", [Unicast; 3]),
+        ("127.0.0.1", [Local, Unicast, Unicast]),
+        ("fd00:1::1", [Local, Local, Unicast]),
+        ("::1", [Local, Unicast, Unicast]),
+    ];
+    for (addr, expected) in rows {
+        let addr = addr.parse().unwrap();
+        let found =
+            [None, Some(IN0), Some(OUT0)].map(|port| Router::default().addr_type(addr, port));
+        assert_eq!(found, expected, "{addr}");
+    }
 }
 
 #[test]
