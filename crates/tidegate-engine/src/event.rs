@@ -125,3 +125,35 @@ impl EventQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_wire::Family;
+
+    use super::*;
+    use crate::testkit::{Host, flow, udp};
+
+    #[test]
+    fn a_flow_that_announces_one_change_of_a_packet_announces_all() {
+        let (new, mark) = (EventMask::NEW, EventMask::MARK);
+        let (reply, both) = (EventMask::REPLY, new | mark);
+        let rows = [
+            ("all", EventMask::all(), both, Some((EventKind::New, both))),
+            ("one of two", mark, both, Some((EventKind::New, both))),
+            ("the only one", mark, mark, Some((EventKind::Update, mark))),
+            ("another", reply, both, None),
+            ("none", EventMask::empty(), both, None),
+            ("nothing to tell", EventMask::all(), EventMask::empty(), None),
+        ];
+        for (what, announced, noted, expected) in rows {
+            let mut flow = flow(udp(Host::Client, 1).tuple(Family::V4));
+            flow.announced = announced;
+            flow.note(noted);
+            let mut queue = EventQueue::new(9);
+            queue.announce(Instant::ZERO, FlowId { slot: 0, generation: 0 }, &mut flow);
+            let found = queue.pop().map(|event| (event.kind, event.changes));
+            assert_eq!(found, expected, "{what}");
+            assert!(flow.pending.is_empty(), "{what}: told or not, it is done with");
+        }
+    }
+}

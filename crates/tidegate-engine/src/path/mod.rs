@@ -360,3 +360,29 @@ fn stage(hook: Hook, table: TableKind) -> Stage {
         Hook::Postrouting => Stage::Postrouting,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_wire::dissect;
+
+    use super::*;
+    use crate::testkit::ip_datagram;
+
+    #[test]
+    fn addresses_that_never_leave_a_host() {
+        let rows = [
+            ("::1", "2001:db8::2", true),
+            ("2001:db8::1", "::1", true),
+            ("2001:db8::1", "ff01::1", true),
+            ("2001:db8::1", "ff11::1", true),
+            ("2001:db8::1", "ff02::1", false),
+            ("2001:db8::1", "::", false),
+            ("127.0.0.1", "127.0.0.1", false),
+        ];
+        for (src, dst, expected) in rows {
+            let ends = (src.parse().unwrap(), dst.parse().unwrap());
+            let headers = dissect(&ip_datagram(ends, proto::UDP, 64, &[])).unwrap();
+            assert_eq!(is_node_local(&headers), expected, "{src} > {dst}");
+        }
+    }
+}
