@@ -313,6 +313,7 @@ fn a_destination_keeps_its_port_or_gets_the_first_of_the_range() {
         ("the first to the first",          "tcp s:333 > n:6000", shifted(), To("a:2000")),
         ("the others follow",               "tcp s:333 > n:6042", shifted(), To("a:2042")),
         ("to the last",                     "tcp s:333 > n:6099", shifted(), To("a:2099")),
+        ("though it is in the range",       "tcp s:334 > n:2050", dnat("a").ports(2000, 2099).base(2050), To("a:2000")),
         ("and round on a collision",        "tcp s:333 > m:6099", shifted(), To("a:2001")),
     ]);
 }
@@ -428,6 +429,10 @@ fn only_a_translated_source_is_evicted_and_only_by_a_syn() {
     let mut new = connection(&nat, "tcp b:5555 > t:80", TcpState::Established, 2000);
     nat.bind(&mut new, rule);
     assert!(nat.confirm(new).is_err(), "what was picked up is no SYN");
+
+    let mut new = connection(&nat, "tcp b:7000 > t:80", TcpState::SynSent, 2000);
+    nat.bind(&mut new, rule);
+    assert!(nat.confirm(new).is_err(), "Linux asks no further where the only port is its own");
 }
 
 #[test]

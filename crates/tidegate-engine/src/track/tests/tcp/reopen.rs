@@ -95,6 +95,13 @@ fn a_challenge_ack_is_not_the_last_ack() {
         row("a second ACK is the last one", s(ACK, 5002, 1002),       Established, "TIME_WAIT 120"),
     ]));
     exchange().play(&established(&[
+        row("the client is done",           c(FIN | ACK, 1001, 5001), Established, "FIN_WAIT 120 client+close_init client+unacked"),
+        row("the server too",               s(FIN | ACK, 5001, 1002), Established, "LAST_ACK 30 client-unacked server+unacked"),
+        row("the client opens early",       c(SYN, 9000, 0),          Established, "ignored"),
+        row("something else goes by",       s(SYN | ACK, 7000, 9999), Established, "ignored"),
+        row("so this is the last ACK",      c(ACK, 1002, 5002),       Established, "TIME_WAIT 120 server-unacked"),
+    ]));
+    exchange().play(&established(&[
         row("the server is done",           s(FIN | ACK, 5001, 1001), Established, "FIN_WAIT 120 server+close_init server+unacked"),
         row("the client too",               c(FIN | ACK, 1001, 5002), Established, "LAST_ACK 30 server-unacked client+unacked"),
         row("without a SYN it is the last", s(ACK, 5002, 1002),       Established, "TIME_WAIT 120 client-unacked"),

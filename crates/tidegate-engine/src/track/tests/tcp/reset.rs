@@ -38,6 +38,10 @@ fn a_reset_may_follow_the_senders_own_data() {
         row("the server speaks",            s(ACK, 5001, 1001).data(5),  Established, "300 server+unacked"),
         row("so the RST is not behind it",  c(RST, 1020, 0),             Established, "10 server-unacked"),
     ]));
+    exchange().play(&established(&[
+        row("the server's data",            s(ACK, 5001, 1001).data(10), Established, "300 server+unacked"),
+        row("are nothing to go on with",    c(RST, 5011, 0),             Established, "10 client+unacked server-unacked"),
+    ]));
 }
 
 #[test]
@@ -65,6 +69,15 @@ fn a_reset_as_the_only_answer_leaves_nothing() {
             row("the client opens again",   c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
         ]);
     }
+    exchange().play(&[
+        row("the client opens",             c(SYN, 1_000_000, 0),     New,         "SYN_SENT 120"),
+        row("refused, by a broken stack",   s(RST | ACK, 0, 0),       Established, "gone"),
+    ]);
+    exchange().play(&[
+        row("the client opens",             c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
+        row("an answer to another SYN",     s(SYN | ACK, 500_000, 9999), Invalid("tcp_ack_over"), ""),
+        row("refused, without a number",    s(RST | ACK, 0, 1001),    Established, "gone"),
+    ]);
     exchange().play(&[
         row("the client opens",             c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
         row("a RST for something else",     s(RST | ACK, 0, 6001),    Invalid("tcp_ack_over"), ""),
