@@ -149,6 +149,10 @@ fn a_flow_is_picked_up_in_the_middle() {
         row("the next one is",         c(ACK, 1011, 5001),          Established, "300 +assured client+max_ack client+unacked"),
     ]);
     exchange().play(&[
+        row("a closed window",         c(ACK, 1001, 5001).win(0),   New,         "ESTABLISHED 300 client+sack client+liberal server+sack server+liberal"),
+        row("is a window, too",        c(ACK, 1001, 5001),          New,         "300"),
+    ]);
+    exchange().play(&[
         row("a keep-alive probe",      c(ACK, 1000, 5001),          New,         "ESTABLISHED 300 client+sack client+liberal server+sack server+liberal"),
         row("whose octet we missed",   s(ACK, 5001, 1001),          Established, "300 +seen_reply server+max_ack"),
     ]);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::track::tests::script::Judged::Invalid;
-use crate::track::tests::script::exchange;
+use crate::track::tests::script::{exchange, quiet};
 
 #[test]
 #[rustfmt::skip]
@@ -87,6 +87,11 @@ fn ends_out_of_window_from_both_sides_shorten_it() {
         row("the server's RST, far off",    s(RST, 900_000, 0),          Invalid("tcp_seq_over"), "300"),
         row("once more: not renewed",       s(RST, 900_000, 0),          Invalid("tcp_seq_over"), ""),
         row("a good packet sets it right",  c(ACK, 1001, 5001),          Established,             "432000"),
+    ]));
+    exchange().play(&established(&[
+        row("the client's FIN, far off",    c(FIN | ACK, 500_000, 5001), Invalid("tcp_seq_over"), ""),
+        row("the server's RST, far off",    s(RST, 900_000, 0),          Invalid("tcp_seq_over"), "300"),
+        quiet("and that is the end of it",  300, "gone"),
     ]));
     exchange().play(&established(&[
         row("data, far off",                c(ACK, 500_000, 5001),       Invalid("tcp_seq_over"), ""),

@@ -77,6 +77,11 @@ fn a_closed_window_lets_a_probe_through() {
         row("a SYN/ACK without a window",   s(SYN | ACK, 5000, 1001).win(0), Established, "SYN_RECV 60 +seen_reply server+max_ack"),
         row("is a beginning all the same",  s(ACK, 9_000_000, 1001),       Invalid("tcp_seq_over"), ""),
     ]);
+    exchange().play(&[
+        row("a SYN without a window",       c(SYN, 1000, 0).win(0),        New,         "SYN_SENT 120"),
+        row("is a beginning all the same",  s(SYN | ACK, 5000, 1001),      Established, "SYN_RECV 60 +seen_reply server+max_ack"),
+        row("of these numbers",             c(ACK, 9_000_000, 5001),       Invalid("tcp_seq_over"), ""),
+    ]);
 }
 
 #[test]
