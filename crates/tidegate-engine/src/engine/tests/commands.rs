@@ -84,7 +84,8 @@ fn what_was_expected_is_related_until_it_is_answered() {
     let mut engine = engine(limits());
     let id = receive(&mut engine, at(0), Family::V4, &query()).flow.expect("a flow");
     engine.table.flow_mut(id).expect("a flow").status |= Status::EXPECTED;
-    let mut judged = |datagram: &Datagram| receive(&mut engine, at(1), Family::V4, datagram).conntrack;
+    let mut judged =
+        |datagram: &Datagram| receive(&mut engine, at(1), Family::V4, datagram).conntrack;
     assert_eq!(judged(&query()), Some(CtInfo::Related(Direction::Original)));
     let answer = udp(Host::Server, 0);
     assert_eq!(judged(&answer), Some(CtInfo::Established(Direction::Reply)));

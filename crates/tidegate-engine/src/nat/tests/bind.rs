@@ -326,6 +326,9 @@ fn a_random_port_is_another_one_each_time() {
         ("of the same class",               "udp a:123 > s:53",   snat("n").random(), Within("n", 1..=511)),
         ("in a range",                      "udp a:7002 > s:53",  snat("n").ports(8000, 8099).random(), Within("n", 8000..=8099)),
     ]);
+    play(&[
+        ("a destination's too",             "tcp s:5000 > n:80",  dnat("b").ports(9000, 9999).random(), Within("b", 9001..=9999)),
+    ]);
     let choice = |seed, packet| {
         let mut nat = Translator::new(Family::V4, seed);
         let mut flow = nat.draft(packet);

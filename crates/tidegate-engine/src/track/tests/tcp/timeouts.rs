@@ -89,6 +89,7 @@ fn ends_out_of_window_from_both_sides_shorten_it() {
         row("a good packet sets it right",  c(ACK, 1001, 5001),          Established,             "432000"),
     ]));
     exchange().play(&established(&[
+        quiet("the timers are set anew",    200, ""),
         row("the client's FIN, far off",    c(FIN | ACK, 500_000, 5001), Invalid("tcp_seq_over"), ""),
         row("the server's RST, far off",    s(RST, 900_000, 0),          Invalid("tcp_seq_over"), "300"),
         quiet("and that is the end of it",  300, "gone"),
