@@ -153,17 +153,16 @@ impl Lab {
     fn age(&mut self, time: Duration) -> Vec<Announced> {
         self.now += time;
         self.engine.handle_timeout(self.now, usize::MAX);
-        let mut dead: Vec<(Duration, Tuple, View)> = Vec::new();
-        self.flows.retain(|orig, view| {
-            let due = view.left;
-            view.left = view.left.saturating_sub(time);
-            if due <= time {
-                dead.push((due, *orig, view.clone()));
+        let mut dead: Vec<(Duration, Tuple)> = Vec::new();
+        for (orig, view) in &mut self.flows {
+            if view.left <= time {
+                dead.push((view.left, *orig));
             }
-            due > time
-        });
-        dead.sort_by_key(|(due, orig, _)| (*due, *orig));
-        dead.into_iter().map(|(_, orig, view)| destroyed(orig, view)).collect()
+            view.left = view.left.saturating_sub(time);
+        }
+        dead.sort();
+        let mut leave = |orig| self.flows.remove(&orig).map(|view| destroyed(orig, view));
+        dead.into_iter().filter_map(|(_, orig)| leave(orig)).collect()
     }
 
     fn expect_silence(&mut self, time: Duration, then: &str) -> Seen {
