@@ -3,6 +3,7 @@
 use tidegate_wire::{dissect, proto};
 
 use super::*;
+use crate::flow::Status;
 use crate::packet::Origin;
 use crate::testkit::{CLIENT_PORT, WAN};
 use crate::track::checksum_is_right;
@@ -77,6 +78,19 @@ fn a_flow_is_found_by_either_tuple() {
     assert_eq!(engine.find(at(0), &reply, Zone::default()), Some((id, Direction::Reply)));
     assert_eq!(engine.find(at(0), &tuple, Zone { id: 5, ..Zone::default() }), None);
     assert_eq!(engine.find(at(30), &tuple, Zone::default()), None);
+}
+
+#[test]
+fn what_was_expected_is_related_until_it_is_answered() {
+    let mut engine = engine(limits());
+    let id = receive(&mut engine, at(0), Family::V4, &query()).flow.expect("a flow");
+    engine.table.flow_mut(id).expect("a flow").status |= Status::EXPECTED;
+    let mut judged =
+        |datagram: &Datagram| receive(&mut engine, at(1), Family::V4, datagram).conntrack;
+    assert_eq!(judged(&query()), Some(CtInfo::Related(Direction::Original)));
+    let answer = udp(Host::Server, 0);
+    assert_eq!(judged(&answer), Some(CtInfo::Established(Direction::Reply)));
+    assert_eq!(judged(&query()), Some(CtInfo::Established(Direction::Original)));
 }
 
 #[test]

@@ -314,6 +314,7 @@ fn a_destination_keeps_its_port_or_gets_the_first_of_the_range() {
         ("the first to the first",          "tcp s:333 > n:6000", shifted(), To("a:2000")),
         ("the others follow",               "tcp s:333 > n:6042", shifted(), To("a:2042")),
         ("to the last",                     "tcp s:333 > n:6099", shifted(), To("a:2099")),
+        ("though it is in the range",       "tcp s:334 > n:2050", dnat("a").ports(2000, 2099).base(2050), To("a:2000")),
         ("and round on a collision",        "tcp s:333 > m:6099", shifted(), To("a:2001")),
     ]);
 }
@@ -325,6 +326,9 @@ fn a_random_port_is_another_one_each_time() {
         ("though its own is free",          "udp a:5555 > s:53",  snat("n").random(), Within("n", 1024..=65535)),
         ("of the same class",               "udp a:123 > s:53",   snat("n").random(), Within("n", 1..=511)),
         ("in a range",                      "udp a:7002 > s:53",  snat("n").ports(8000, 8099).random(), Within("n", 8000..=8099)),
+    ]);
+    play(&[
+        ("a destination's too",             "tcp s:5000 > n:80",  dnat("b").ports(9000, 9999).random(), Within("b", 9001..=9999)),
     ]);
     let choice = |seed, packet| {
         let mut nat = Translator::new(Family::V4, seed);
@@ -429,6 +433,10 @@ fn only_a_translated_source_is_evicted_and_only_by_a_syn() {
     let mut new = connection(&nat, "tcp b:5555 > t:80", TcpState::Established, 2000);
     nat.bind(&mut new, rule);
     assert!(nat.confirm(new).is_err(), "what was picked up is no SYN");
+
+    let mut new = connection(&nat, "tcp b:7000 > t:80", TcpState::SynSent, 2000);
+    nat.bind(&mut new, rule);
+    assert!(nat.confirm(new).is_err(), "Linux asks no further where the only port is its own");
 }
 
 #[test]

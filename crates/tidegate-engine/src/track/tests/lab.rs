@@ -77,11 +77,11 @@ struct Seen {
     stats: Stats,
 }
 
-/// An event: its kind, what changed, and the flow's original tuple.
-type Announced = (EventKind, EventMask, Tuple);
+/// An event: its kind, what changed, and the flow as it was then, with its original tuple.
+type Announced = (EventKind, EventMask, Tuple, View);
 
-fn destroyed(orig: Tuple) -> Announced {
-    (EventKind::Destroy, EventMask::DESTROY, orig)
+fn destroyed(orig: Tuple, view: View) -> Announced {
+    (EventKind::Destroy, EventMask::DESTROY, orig, view)
 }
 
 /// What becomes of a packet: its verdict, its state and its bytes.
@@ -141,7 +141,10 @@ impl Lab {
         let count = self.engine.count();
         let stats = self.engine.stats().clone();
         let events = core::iter::from_fn(|| self.engine.poll_event())
-            .map(|event| (event.kind, event.changes, event.flow.orig))
+            .map(|event| {
+                let view = View::of(&event.flow, event.at, client);
+                (event.kind, event.changes, event.flow.orig, view)
+            })
             .collect();
         Seen { packet, flows, count, events, stats }
     }
@@ -151,16 +154,15 @@ impl Lab {
         self.now += time;
         self.engine.handle_timeout(self.now, usize::MAX, &World::new());
         let mut dead: Vec<(Duration, Tuple)> = Vec::new();
-        self.flows.retain(|orig, view| {
-            let lives = view.left > time;
-            if !lives {
+        for (orig, view) in &mut self.flows {
+            if view.left <= time {
                 dead.push((view.left, *orig));
             }
             view.left = view.left.saturating_sub(time);
-            lives
-        });
+        }
         dead.sort();
-        dead.into_iter().map(|(_, orig)| destroyed(orig)).collect()
+        let mut leave = |orig| self.flows.remove(&orig).map(|view| destroyed(orig, view));
+        dead.into_iter().filter_map(|(_, orig)| leave(orig)).collect()
     }
 
     fn expect_silence(&mut self, time: Duration, then: &str) -> Seen {
@@ -184,13 +186,9 @@ impl Lab {
         let is_part = matches!(judged, Judged::New | Judged::Established);
         match found {
             Some((orig, _)) if change.again => {
-                self.flows.remove(&orig);
-                events.push(destroyed(orig));
+                let old = self.flows.remove(&orig).expect("it was found");
+                events.push(destroyed(orig, old));
                 events.push(self.expect_opening(datagram, change));
-            }
-            Some((orig, _)) if change.gone => {
-                self.flows.remove(&orig);
-                events.push(destroyed(orig));
             }
             Some((orig, dir)) => {
                 let counts = is_part && !change.uncounted;
@@ -245,8 +243,8 @@ impl Lab {
         if let Some(acct) = &mut view.acct {
             acct[0] = Counter { packets: 1, bytes: datagram.bytes(self.family).len() as u64 };
         }
-        self.flows.insert(orig, view);
-        (EventKind::New, EventMask::NEW | noted, orig)
+        self.flows.insert(orig, view.clone());
+        (EventKind::New, EventMask::NEW | noted, orig, view)
     }
 
     fn expect_change(
@@ -262,7 +260,10 @@ impl Lab {
             acct[dir.index()].packets += 1;
             acct[dir.index()].bytes += datagram.bytes(self.family).len() as u64;
         }
-        (!noted.is_empty()).then_some((EventKind::Update, noted, orig))
+        if change.gone {
+            return self.flows.remove(&orig).map(|last| destroyed(orig, last));
+        }
+        (!noted.is_empty()).then(|| (EventKind::Update, noted, orig, view.clone()))
     }
 
     /// Where the packet goes and how it looks then.

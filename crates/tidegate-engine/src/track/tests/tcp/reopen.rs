@@ -82,6 +82,19 @@ fn a_syn_in_an_established_flow_goes_by() {
     exchange().play(&established(&[
         row("a SYN of the server's",        s(SYN, 9000, 0),          Invalid("tcp_state"), ""),
     ]));
+    exchange().play(&established(&[
+        row("a SYN with a lower number",    c(SYN, 500, 0).win(0),    Established, "ignored"),
+        row("the server answers it",        s(SYN | ACK, 7000, 501),  Established, "SYN_RECV 60 client-max_ack"),
+        row("far beyond the new window",    c(ACK, 90_000, 7001),     Invalid("tcp_seq_over"), ""),
+        row("beyond it, not the old one",   c(ACK, 10_502, 7001),     Established, "ignored client+unacked"),
+    ]));
+    exchange().play(&[
+        row("data out of nowhere",          c(ACK, 1001, 5001).data(10), New,         "ESTABLISHED 300 client+sack client+liberal server+sack server+liberal"),
+        row("is answered",                  s(ACK, 5001, 1011),          Established, "300 +seen_reply server+max_ack"),
+        row("a SYN out of step",            c(SYN, 9000, 0),             Established, "ignored"),
+        row("is answered: liberal no more", s(SYN | ACK, 7000, 9001).opts(&[3, 3, 2]), Established,
+            "SYN_RECV 60 client-sack client-liberal server-sack server+scale"),
+    ]);
 }
 
 #[test]
@@ -93,6 +106,19 @@ fn a_challenge_ack_is_not_the_last_ack() {
         row("the client opens early",       c(SYN, 9000, 0),          Established, "ignored"),
         row("the server challenges",        s(ACK, 5002, 1002),       Established, "ignored"),
         row("a second ACK is the last one", s(ACK, 5002, 1002),       Established, "TIME_WAIT 120"),
+    ]));
+    exchange().play(&established(&[
+        row("the client is done",           c(FIN | ACK, 1001, 5001), Established, "FIN_WAIT 120 client+close_init client+unacked"),
+        row("the server too",               s(FIN | ACK, 5001, 1002), Established, "LAST_ACK 30 client-unacked server+unacked"),
+        row("the client opens early",       c(SYN, 9000, 0),          Established, "ignored"),
+        row("and the server answers",       s(SYN | ACK, 7000, 9001), Established, "SYN_RECV 60 client-close_init client-max_ack server-unacked"),
+    ]));
+    exchange().play(&established(&[
+        row("the client is done",           c(FIN | ACK, 1001, 5001), Established, "FIN_WAIT 120 client+close_init client+unacked"),
+        row("the server too",               s(FIN | ACK, 5001, 1002), Established, "LAST_ACK 30 client-unacked server+unacked"),
+        row("the client opens early",       c(SYN, 9000, 0),          Established, "ignored"),
+        row("something else goes by",       s(SYN | ACK, 7000, 9999), Established, "ignored"),
+        row("so this is the last ACK",      c(ACK, 1002, 5002),       Established, "TIME_WAIT 120 server-unacked"),
     ]));
     exchange().play(&established(&[
         row("the server is done",           s(FIN | ACK, 5001, 1001), Established, "FIN_WAIT 120 server+close_init server+unacked"),

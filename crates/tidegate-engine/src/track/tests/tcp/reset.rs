@@ -28,6 +28,18 @@ fn a_reset_must_be_exact() {
 
 #[test]
 #[rustfmt::skip]
+fn an_old_ack_does_not_lower_the_bar() {
+    exchange().play(&established(&[
+        row("data",                         c(ACK, 1001, 5001).data(100), Established, "300 client+unacked"),
+        row("is acknowledged",              s(ACK, 5001, 1101),           Established, "432000 client-unacked"),
+        row("and an old ACK comes late",    s(ACK, 5001, 1001),           Established, "432000"),
+        row("a RST between the two",        c(RST, 1050, 0),              Invalid("tcp_rst"), ""),
+        row("and an exact one",             c(RST, 1101, 0),              Established, "CLOSE 10"),
+    ]));
+}
+
+#[test]
+#[rustfmt::skip]
 fn a_reset_may_follow_the_senders_own_data() {
     exchange().play(&established(&[
         row("data in flight",               c(ACK, 1001, 5001).data(19), Established, "300 client+unacked"),
@@ -37,6 +49,10 @@ fn a_reset_may_follow_the_senders_own_data() {
         row("data in flight",               c(ACK, 1001, 5001).data(19), Established, "300 client+unacked"),
         row("the server speaks",            s(ACK, 5001, 1001).data(5),  Established, "300 server+unacked"),
         row("so the RST is not behind it",  c(RST, 1020, 0),             Established, "10 server-unacked"),
+    ]));
+    exchange().play(&established(&[
+        row("the server's data",            s(ACK, 5001, 1001).data(10), Established, "300 server+unacked"),
+        row("are nothing to go on with",    c(RST, 5011, 0),             Established, "10 client+unacked server-unacked"),
     ]));
 }
 
@@ -52,23 +68,32 @@ fn a_closing_flow_believes_every_reset() {
 #[test]
 #[rustfmt::skip]
 fn a_reset_as_the_only_answer_leaves_nothing() {
-    for (what, answer) in [
-        ("refused",                         s(RST | ACK, 0, 1001)),
-        ("refused, by a broken stack",      s(RST | ACK, 0, 0)),
-        ("refused, without an ACK",         s(RST, 0, 0)),
-        ("refused, with a number",          s(RST | ACK, 7777, 1001)),
+    for (what, answer, then) in [
+        ("refused",                         s(RST | ACK, 0, 1001),    "CLOSE gone server+max_ack"),
+        ("refused, by a broken stack",      s(RST | ACK, 0, 0),       "CLOSE gone server+max_ack"),
+        ("refused, without an ACK",         s(RST, 0, 0),             "CLOSE gone"),
+        ("refused, with a number",          s(RST | ACK, 7777, 1001), "CLOSE gone server+max_ack"),
     ] {
         exchange().play(&[
             row("the client opens",         c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
-            row(what,                       answer,                   Established, "gone"),
+            row(what,                       answer,                   Established, then),
             row("and nothing is known",     s(RST | ACK, 0, 1001),    Invalid("tcp_new"), ""),
             row("the client opens again",   c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
         ]);
     }
     exchange().play(&[
+        row("the client opens",             c(SYN, 1_000_000, 0),     New,         "SYN_SENT 120"),
+        row("refused, by a broken stack",   s(RST | ACK, 0, 0),       Established, "CLOSE gone server+max_ack"),
+    ]);
+    exchange().play(&[
+        row("the client opens",             c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
+        row("an answer to another SYN",     s(SYN | ACK, 500_000, 9999), Invalid("tcp_ack_over"), ""),
+        row("refused, without a number",    s(RST | ACK, 0, 1001),    Established, "CLOSE gone server+max_ack"),
+    ]);
+    exchange().play(&[
         row("the client opens",             c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
         row("a RST for something else",     s(RST | ACK, 0, 6001),    Invalid("tcp_ack_over"), ""),
-        row("the client changes its mind",  c(RST, 1001, 0),          New,         "gone"),
+        row("the client changes its mind",  c(RST, 1001, 0),          New,         "CLOSE gone"),
     ]);
 }
 

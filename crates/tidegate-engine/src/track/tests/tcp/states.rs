@@ -117,14 +117,20 @@ fn an_answer_to_something_else_changes_nothing() {
 fn an_ack_instead_of_an_answer_may_be_a_challenge() {
     let challenged = [
         row("the client opens",              c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
-        row("the server still remembers",    s(ACK, 7000, 800),        Established, "ignored +seen_reply"),
+        row("the server still remembers",    s(ACK, 7000, 800_000),    Established, "ignored +seen_reply"),
     ];
     exchange().play(&[&challenged[..], &[
         row("later SYNs are answered ones",  c(SYN, 1000, 0),          Established, "120"),
     ]].concat());
     exchange().play(&[&challenged[..], &[
-        row("the client resets what it does not know", c(RST, 800, 0), Established, "CLOSE 10"),
+        row("the client resets what it does not know", c(RST, 800_000, 0), Established, "CLOSE 10"),
         row("and opens again",               c(SYN, 1000, 0),          New,         "again SYN_SENT 120"),
+    ]].concat());
+    exchange().play(&[&challenged[..], &[
+        row("or by what it acknowledges",    c(RST | ACK, 800_001, 7000), Established, "CLOSE 10"),
+    ]].concat());
+    exchange().play(&[&challenged[..], &[
+        row("but not by anything",           c(RST | ACK, 800_001, 7001), Invalid("tcp_seq_over"), ""),
     ]].concat());
 }
 
@@ -141,6 +147,10 @@ fn a_flow_is_picked_up_in_the_middle() {
         row("data, not learnt from",   c(ACK, 1001, 5001).data(10), New,         "300"),
         row("so its ACK isn't either", s(ACK, 5001, 1011),          Established, "300 +seen_reply"),
         row("the next one is",         c(ACK, 1011, 5001),          Established, "300 +assured client+max_ack client+unacked"),
+    ]);
+    exchange().play(&[
+        row("a closed window",         c(ACK, 1001, 5001).win(0),   New,         "ESTABLISHED 300 client+sack client+liberal server+sack server+liberal"),
+        row("is a window, too",        c(ACK, 1001, 5001),          New,         "300"),
     ]);
     exchange().play(&[
         row("a keep-alive probe",      c(ACK, 1000, 5001),          New,         "ESTABLISHED 300 client+sack client+liberal server+sack server+liberal"),

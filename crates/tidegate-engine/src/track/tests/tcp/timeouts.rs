@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::track::tests::script::Judged::Invalid;
-use crate::track::tests::script::exchange;
+use crate::track::tests::script::{exchange, quiet};
 
 #[test]
 #[rustfmt::skip]
@@ -89,15 +89,24 @@ fn ends_out_of_window_from_both_sides_shorten_it() {
         row("a good packet sets it right",  c(ACK, 1001, 5001),          Established,             "432000"),
     ]));
     exchange().play(&established(&[
+        quiet("the timers are set anew",    200, ""),
+        row("the client's FIN, far off",    c(FIN | ACK, 500_000, 5001), Invalid("tcp_seq_over"), ""),
+        row("the server's RST, far off",    s(RST, 900_000, 0),          Invalid("tcp_seq_over"), "300"),
+        quiet("and that is the end of it",  300, "gone"),
+    ]));
+    exchange().play(&established(&[
         row("data, far off",                c(ACK, 500_000, 5001),       Invalid("tcp_seq_over"), ""),
         row("is no end",                    s(FIN | ACK, 900_000, 1001), Invalid("tcp_seq_over"), ""),
     ]));
-    exchange().with("net.netfilter.nf_conntrack_tcp_timeout_established", "100").play(&[
+    let short = exchange()
+        .with("net.netfilter.nf_conntrack_tcp_timeout_established", "100")
+        .with("net.netfilter.nf_conntrack_tcp_timeout_unacknowledged", "50");
+    short.play(&[
         row("the client opens",     c(SYN, 1000, 0),          New,         "SYN_SENT 120"),
         row("the server answers",   s(SYN | ACK, 5000, 1001), Established, "SYN_RECV 60 +seen_reply server+max_ack"),
         row("the client completes", c(ACK, 1001, 5001),       Established, "ESTABLISHED 100 +assured client+max_ack"),
         row("the client's FIN, far off",    c(FIN | ACK, 500_000, 5001), Invalid("tcp_seq_over"), ""),
-        row("the server's: short already",  s(FIN | ACK, 900_000, 1001), Invalid("tcp_seq_over"), ""),
+        row("the server's: it's over soon",  s(FIN | ACK, 900_000, 1001), Invalid("tcp_seq_over"), ""),
     ]);
 }
 

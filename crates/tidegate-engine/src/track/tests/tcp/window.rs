@@ -65,6 +65,27 @@ fn an_overshoot_must_fit_otherwise() {
 
 #[test]
 #[rustfmt::skip]
+fn a_closed_window_lets_a_probe_through() {
+    exchange().play(&narrow(&[
+        row("all that is allowed",          c(ACK, 1001, 5001).data(1000), Established, "300 client+unacked"),
+        row("and now nothing is",           s(ACK, 5001, 2001).win(0),    Established, "300 client-unacked"),
+        row("an octet past the edge",       c(ACK, 2002, 5001).data(1),   Established, "300 client+unacked"),
+        row("one more is too many",         c(ACK, 2004, 5001).data(1),   Established, "ignored"),
+    ]));
+    exchange().play(&[
+        row("the client opens",             c(SYN, 1000, 0),               New,         "SYN_SENT 120"),
+        row("a SYN/ACK without a window",   s(SYN | ACK, 5000, 1001).win(0), Established, "SYN_RECV 60 +seen_reply server+max_ack"),
+        row("is a beginning all the same",  s(ACK, 9_000_000, 1001),       Invalid("tcp_seq_over"), ""),
+    ]);
+    exchange().play(&[
+        row("a SYN without a window",       c(SYN, 1000, 0).win(0),        New,         "SYN_SENT 120"),
+        row("is a beginning all the same",  s(SYN | ACK, 5000, 1001),      Established, "SYN_RECV 60 +seen_reply server+max_ack"),
+        row("of these numbers",             c(ACK, 9_000_000, 5001),       Invalid("tcp_seq_over"), ""),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn a_keep_alive_and_its_answer_fit() {
     exchange().play(&established(&[
         row("an octet below",               c(ACK, 1000, 5001),         Established, "432000"),
@@ -128,11 +149,10 @@ fn an_ack_may_be_as_old_as_the_largest_window() {
     ]);
 }
 
-/// A SACK option of one block.
-fn sack(left: u32, right: u32) -> Vec<u8> {
-    let mut option = Vec::from([1, 1, 5, 10]);
-    option.extend(left.to_be_bytes());
-    option.extend(right.to_be_bytes());
+/// A SACK option of these blocks.
+fn sack(blocks: &[[u32; 2]]) -> Vec<u8> {
+    let mut option = Vec::from([1, 1, 5, 2 + 8 * blocks.len() as u8]);
+    option.extend(blocks.as_flattened().iter().flat_map(|edge| edge.to_be_bytes()));
     option
 }
 
@@ -144,16 +164,32 @@ fn selective_acknowledgements_count_where_they_were_permitted() {
         row("the client completes",         c(ACK, 1001, 5001),                     Established, "ESTABLISHED 432000 +assured client+max_ack"),
         row("data",                         c(ACK, 1001, 5001).data(100),           Established, "300 client+unacked"),
         row("more data",                    c(ACK, 1101, 5001).data(100),           Established, "300"),
-        row("the first part is missing",    s(ACK, 5001, 1001).opts(&sack(1101, 1201)), Established, "300"),
+        row("the first part is missing",    s(ACK, 5001, 1001).opts(&sack(&[[1101, 1201]])), Established, "300"),
     ];
     exchange().play(&[&[
         row("the client permits them",      c(SYN, 1000, 0).opts(&[4, 2]),          New,         "SYN_SENT 120 client+sack"),
     ], &in_flight[..], &[
-        row("octets that never were",       s(ACK, 5001, 1001).opts(&sack(1101, 1202)), Invalid("tcp_ack_over"), ""),
+        row("octets that never were",       s(ACK, 5001, 1001).opts(&sack(&[[1101, 1202]])), Invalid("tcp_ack_over"), ""),
+        row("the highest edge counts",      s(ACK, 5001, 1001).opts(&sack(&[[1150, 1202], [1101, 1120]])), Invalid("tcp_ack_over"), ""),
+        row("and only whole blocks do",     s(ACK, 5001, 1001).opts(&[5, 9, 0, 0, 0, 0, 0, 0, 9, 9]), Established, "300"),
     ]].concat());
     exchange().play(&[&[
         row("the client does not",          c(SYN, 1000, 0),                        New,         "SYN_SENT 120"),
     ], &in_flight[..], &[
-        row("so the option is not read",    s(ACK, 5001, 1001).opts(&sack(1101, 1202)), Established, "300"),
+        row("so the option is not read",    s(ACK, 5001, 1001).opts(&sack(&[[1101, 1202]])), Established, "300"),
     ]].concat());
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_hole_makes_the_window_larger() {
+    exchange().play(&[
+        row("the client permits SACK",      c(SYN, 1000, 0).opts(&[4, 2]).win(2000),           New,         "SYN_SENT 120 client+sack"),
+        row("the server answers",           s(SYN | ACK, 5000, 1001).win(1000),                Established, "SYN_RECV 60 +seen_reply server+max_ack"),
+        row("the client completes",         c(ACK, 1001, 5001).win(2000),                      Established, "ESTABLISHED 432000 +assured client+max_ack"),
+        row("data",                         c(ACK, 1001, 5001).data(1000),                     Established, "300 client+unacked"),
+        row("older than a window",          c(ACK, 900, 5001).data(50),                        Established, "ignored"),
+        row("half of it is missing",        s(ACK, 5001, 1001).opts(&sack(&[[1501, 2001]])).win(1000), Established, "300"),
+        row("a window and a hole",          c(ACK, 900, 5001).data(50),                        Established, "300"),
+    ]);
 }
