@@ -254,11 +254,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// Runs a table's chain at a hook; anything but a verdict to go on ends the
     /// path.
+    #[inline]
     fn rules(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Passage {
-        let family = t.headers.family;
-        if !self.engine.programs.has(family, table) {
-            return Continue(());
+        if self.engine.programs.has(t.headers.family, table) {
+            self.rules_of(t, hook, table)
+        } else {
+            Continue(())
         }
+    }
+
+    fn rules_of(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Passage {
         match self.evaluate(t, hook, table) {
             // Only the nat table translates; see `nat`.
             Ruling::Accept | Ruling::Translate(_) => Continue(()),
