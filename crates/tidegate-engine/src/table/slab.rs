@@ -63,6 +63,8 @@ impl Slab {
         let Some((id, flow)) = self.at(slot) else { return 0 };
         u64::from(id.generation)
             ^ flow.deadline.nanos()
+            ^ u64::from(flow.acct.is_some())
+            ^ u64::from(flow.orig.sport)
             ^ u64::from(flow.reply.sport)
             ^ u64::from(flow.mark)
             ^ u64::from(flow.proto.name().is_some())
