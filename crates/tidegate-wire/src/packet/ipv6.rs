@@ -145,7 +145,7 @@ pub struct ExtensionHeader {
 }
 
 /// The walk along a datagram's extension headers. It stops at the upper layer, at "no next header",
-/// and where fewer than two bytes (four for a fragment header) are left to read.
+/// and where fewer than two bytes (four for a fragment or routing header) are left to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Extensions<'a> {
     datagram: &'a [u8],
@@ -174,7 +174,10 @@ impl Iterator for Extensions<'_> {
         if self.next == proto::NO_NEXT_HEADER || !proto::is_ipv6_extension(self.next) {
             return None;
         }
-        let least = if self.next == proto::IPV6_FRAGMENT { 4 } else { 2 };
+        let least = match self.next {
+            proto::IPV6_FRAGMENT | proto::IPV6_ROUTING => 4,
+            _ => 2,
+        };
         let start = self.datagram.get(self.at..self.at + least)?;
         let found = ExtensionHeader {
             kind: self.next,
