@@ -10,8 +10,9 @@
 //!
 //! 1. [`Engine::process`] takes a datagram; `tidegate_wire::dissect` parses it
 //!    once. What is malformed ends here, with a counted [`DropReason`].
-//! 2. `path` walks the hooks in netfilter's order: the [`rules`] of each table,
-//!    conntrack ([`track`]), NAT ([`nat`]), the route, the last hook.
+//! 2. `path` walks the hooks in netfilter's order: fragments are put together
+//!    (`defrag`), then the [`rules`] of each table, conntrack ([`track`]), NAT
+//!    ([`nat`]), the route, the last hook.
 //! 3. An unconfirmed flow is a type of its own ([`flow::Draft`]): a flow is in
 //!    the table only when its first packet has passed every hook.
 //! 4. The caller sends, delivers or forgets the packet as the [`Verdict`] says,
