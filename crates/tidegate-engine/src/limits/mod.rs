@@ -28,11 +28,12 @@ pub struct Limits {
     pub max: u32,
     /// Buckets of the hash table; a multiple of 512. `max` does not follow it.
     pub buckets: u32,
-    /// Expectations that may exist at a time; at least 1.
+    /// Expectations that may exist at a time; at least 1. Nothing acts on it yet.
     pub expect_max: u32,
     /// Whether a wrong layer-4 checksum makes a packet INVALID.
     pub checksum: bool,
     /// The protocol number whose INVALID packets are logged; 255 for all, 0 for none.
+    /// Nothing acts on it yet.
     pub log_invalid: u8,
     /// Whether new flows count packets and bytes.
     pub acct: bool,
@@ -46,7 +47,7 @@ pub struct Limits {
     pub timeouts: Timeouts,
     /// How long an incomplete IPv6 datagram is kept.
     pub frag6_timeout: Timeout,
-    /// Bytes of IPv6 fragments down to which memory is freed; at most `frag6_high_thresh`.
+    /// At most `frag6_high_thresh`; kept for its name only, as in Linux since 4.17.
     pub frag6_low_thresh: u64,
     /// Bytes of IPv6 fragments beyond which none are taken.
     pub frag6_high_thresh: u64,
@@ -54,10 +55,10 @@ pub struct Limits {
     pub ipfrag_time: Timeout,
     /// Bytes of IPv4 fragments beyond which none are taken.
     pub ipfrag_high_thresh: u64,
-    /// Bytes of IPv4 fragments down to which memory is freed; at most `ipfrag_high_thresh`.
+    /// At most `ipfrag_high_thresh`; kept for its name only, as in Linux since 4.17.
     pub ipfrag_low_thresh: u64,
     /// Fragments of other datagrams from the same source that may come between those of one
-    /// datagram; 0 is any number.
+    /// datagram; 0 is any number. Nothing acts on it yet.
     pub ipfrag_max_dist: u32,
 }
 

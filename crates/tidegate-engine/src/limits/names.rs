@@ -62,6 +62,11 @@ pub(super) fn find(name: &str) -> Option<&'static Entry> {
     Some(&SERVED[place])
 }
 
+/// Whether this setting is kept and shown without anything that acts on it yet.
+pub(super) fn is_idle(name: &str) -> bool {
+    IDLE.contains(&name)
+}
+
 /// What this canonical name is.
 pub(super) fn classify(name: &str) -> Name {
     if let Some(entry) = find(name) {
@@ -195,6 +200,14 @@ pub(super) static SERVED: &[Entry] = &[
     seconds("net.netfilter.nf_conntrack_udp_timeout", |l| &mut l.timeouts.udp),
     seconds("net.netfilter.nf_conntrack_udp_timeout_stream", |l| &mut l.timeouts.udp_stream),
     entry("net.nf_conntrack_max", Field::Count(0, |l| &mut l.max)),
+];
+
+/// Those of [`SERVED`] that nothing acts on yet. (Linux too keeps the low thresholds of fragment
+/// memory without using them, so they are not here.)
+const IDLE: &[&str] = &[
+    "net.ipv4.ipfrag_max_dist",
+    "net.netfilter.nf_conntrack_expect_max",
+    "net.netfilter.nf_conntrack_log_invalid",
 ];
 
 /// Names under `net.netfilter` that Linux 6.18 has besides.

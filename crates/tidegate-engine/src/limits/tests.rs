@@ -82,7 +82,8 @@ fn every_name_writes_a_field_of_its_own() {
             Some("buckets") => "1024",
             _ => new,
         };
-        assert_eq!(limits.set(name, new), Ok(Outcome::Stored), "{name}");
+        let outcome = limits.set(name, new);
+        assert!(matches!(outcome, Ok(Outcome::Stored | Outcome::Idle)), "{name}: {outcome:?}");
         for other in Limits::names() {
             let changed = limits.value(other) != Limits::default().value(other);
             let meant = other == name
@@ -293,6 +294,27 @@ net.ipv4.ip_forward = 1
         messages(&report.warnings),
         ["a.conf:6: net.ipv4.ip_forward: not a setting of connection tracking, no effect"]
     );
+}
+
+#[test]
+fn a_setting_that_nothing_acts_on_is_kept_and_warned_about() {
+    let text = "\
+net.netfilter.nf_conntrack_log_invalid = 255
+net.netfilter.nf_conntrack_expect_max = 9
+net.ipv4.ipfrag_max_dist = 8
+net.netfilter.nf_conntrack_max = 7
+";
+    let mut limits = Limits::default();
+    let report = parse_file("d.conf", text, &mut limits);
+    assert_eq!(report.errors, []);
+    let messages: Vec<_> = report.warnings.iter().map(Finding::to_string).collect();
+    let expected = [
+        "d.conf:1: net.netfilter.nf_conntrack_log_invalid: nothing acts on it yet, no effect",
+        "d.conf:2: net.netfilter.nf_conntrack_expect_max: nothing acts on it yet, no effect",
+        "d.conf:3: net.ipv4.ipfrag_max_dist: nothing acts on it yet, no effect",
+    ];
+    assert_eq!(messages, expected);
+    assert_eq!((limits.log_invalid, limits.expect_max, limits.ipfrag_max_dist), (255, 9, 8));
 }
 
 #[test]
