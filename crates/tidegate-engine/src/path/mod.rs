@@ -217,10 +217,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     }
 
     /// The way out for a packet of the host's own; `None`: it stays here.
-    fn route_own(
-        &mut self,
-        t: &mut Transit<'_, '_>,
-    ) -> Passage<Option<(PortId, core::net::IpAddr)>> {
+    fn route_own(&mut self, t: &mut Transit<'_, '_>) -> Passage<Option<(PortId, IpAddr)>> {
         match self.route(t) {
             Route::Forward { port, next_hop } => {
                 t.out_port = Some(port);

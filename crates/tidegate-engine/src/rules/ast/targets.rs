@@ -5,6 +5,7 @@ use alloc::string::String;
 use bitflags::bitflags;
 
 use super::{AddressRange, CtDirection, Network, PortRange};
+use crate::event::EventMask;
 
 /// What follows `-j` or `-g`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,29 +297,29 @@ pub enum ZoneId {
 }
 
 bitflags! {
-    /// Events of a flow, with the kernel's bits (`1 << IPCT_*`).
+    /// Those of [`EventMask`] that `--ctevents` can choose, under the names it has for them.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct CtEvents: u16 {
         /// A flow began.
-        const NEW = 1 << 0;
+        const NEW = EventMask::NEW.bits();
         /// An expected flow began.
-        const RELATED = 1 << 1;
+        const RELATED = EventMask::RELATED.bits();
         /// A flow ended.
-        const DESTROY = 1 << 2;
+        const DESTROY = EventMask::DESTROY.bits();
         /// The first reply was seen.
-        const REPLY = 1 << 3;
+        const REPLY = EventMask::REPLY.bits();
         /// It was assured.
-        const ASSURED = 1 << 4;
+        const ASSURED = EventMask::ASSURED.bits();
         /// The tracker's state changed.
-        const PROTOINFO = 1 << 5;
+        const PROTOINFO = EventMask::PROTOINFO.bits();
         /// A helper was attached.
-        const HELPER = 1 << 6;
+        const HELPER = EventMask::HELPER.bits();
         /// The mark changed.
-        const MARK = 1 << 7;
+        const MARK = EventMask::MARK.bits();
         /// Sequence numbers are adjusted.
-        const NATSEQINFO = 1 << 8;
+        const NATSEQINFO = EventMask::SEQADJ.bits();
         /// The security mark changed.
-        const SECMARK = 1 << 9;
+        const SECMARK = EventMask::SECMARK.bits();
     }
 }
 

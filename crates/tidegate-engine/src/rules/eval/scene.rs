@@ -16,14 +16,13 @@ use super::super::compile::compile;
 use super::super::matches::Fit;
 use super::super::program::Program;
 use super::{RuleContext, Ruling, Template, run};
-use crate::event::EventMask;
 use crate::fib::{AddrType, Fib, Port, PortId, Route, RouteQuery};
 use crate::flow::{Flow, Status};
 use crate::log::LogQueue;
 use crate::packet::{CtInfo, LinkHeader};
+use crate::testkit;
 use crate::time::Instant;
-use crate::track::ProtoState;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple};
 
 /// A packet that came in by `lan0` and leaves by `wan0`.
 pub(in crate::rules) struct Scene {
@@ -127,21 +126,7 @@ impl Scene {
 
 /// A flow of two mirrored tuples that announces everything.
 pub(in crate::rules) fn flow(orig: Tuple, deadline: Instant) -> Flow {
-    Flow {
-        orig,
-        reply: orig.invert().unwrap_or(orig),
-        status: Status::CONFIRMED,
-        deadline,
-        armed: deadline,
-        zone: Zone::default(),
-        mark: 0,
-        proto: ProtoState::None,
-        acct: None,
-        lifetime: None,
-        masquerade_port: None,
-        pending: EventMask::empty(),
-        announced: EventMask::all(),
-    }
+    Flow { status: Status::CONFIRMED, deadline, armed: deadline, ..testkit::flow(orig) }
 }
 
 /// Two ports, and types for a few addresses.
