@@ -165,7 +165,8 @@ fn meet<F: Fib>(program: &mut Program, at: usize, words: &Words, ctx: &RuleConte
     Fit::Holds
 }
 
-fn count(counters: &mut Counters, bytes: usize) {
+/// Adds a packet.
+pub(super) fn count(counters: &mut Counters, bytes: usize) {
     counters.packets += 1;
     counters.bytes += bytes as u64;
 }
@@ -218,4 +219,4 @@ impl fmt::Display for NatAction {
 #[cfg(test)]
 pub(super) mod scene;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

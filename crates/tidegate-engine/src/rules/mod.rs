@@ -30,6 +30,7 @@ mod check;
 mod compile;
 mod error;
 mod eval;
+mod express;
 mod matches;
 mod names;
 mod print;
@@ -39,6 +40,8 @@ mod targets;
 mod text;
 
 pub(crate) use eval::{NatAction, RuleContext, Ruling};
+#[cfg_attr(not(test), expect(unused_imports, reason = "the path is yet to ask"))]
+pub(crate) use express::{ExpressProto, ExpressRoute};
 pub(crate) use programs::Programs;
 
 pub use ast::{Hook, RejectWith, Ruleset, TableKind};

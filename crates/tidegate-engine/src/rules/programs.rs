@@ -2,6 +2,8 @@
 //!
 //! A ruleset replaces the tables that it names, all at once and between two packets; living flows keep what earlier
 //! rules decided for them. A table that was never named has no hooks: packets pass it as if it weren't there.
+//!
+//! What can be [proven](super::express) of a family's tables is proven anew with each of them, and holds until the next.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -11,16 +13,25 @@ use tidegate_wire::Family;
 use super::ast::{Counters, Ruleset, Table, TableKind};
 use super::compile::compile;
 use super::eval::{self, RuleContext, Ruling};
+use super::express::{ExpressProto, ExpressRoute, Ways};
 use super::print;
 use super::program::Program;
 use crate::fib::Fib;
 use crate::trace::Observer;
+use crate::tuple::Direction;
 
-/// Both families' tables.
+/// Both families' rules.
 #[derive(Default)]
 pub(crate) struct Programs {
-    v4: Tables,
-    v6: Tables,
+    v4: InForce,
+    v6: InForce,
+}
+
+/// One family's.
+#[derive(Default)]
+struct InForce {
+    tables: Tables,
+    ways: Ways,
 }
 
 /// By [`TableKind`], `None` where not loaded.
@@ -34,15 +45,50 @@ struct Loaded {
 impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
     pub(crate) fn replace(&mut self, rules: &Ruleset) {
+        let InForce { tables, ways } = self.in_force_mut(rules.family);
         for table in &rules.tables {
             let loaded = Loaded { source: table.clone(), program: compile(table) };
-            self.tables_mut(rules.family)[table.kind as usize] = Some(Box::new(loaded));
+            tables[table.kind as usize] = Some(Box::new(loaded));
         }
+        *ways = Ways::prove(|kind| tables[kind as usize].as_ref().map(|loaded| &loaded.program));
     }
 
     /// Whether a table is loaded, and its hooks with it.
     pub(crate) fn has(&self, family: Family, table: TableKind) -> bool {
-        self.tables(family)[table as usize].is_some()
+        self.in_force(family).tables[table as usize].is_some()
+    }
+
+    /// Whether every rule on the way is proven to let an established packet go on, unchanged. See
+    /// [`express`](super::express) for what the packet must be.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the path is yet to ask"))]
+    #[inline]
+    pub(crate) fn is_clear(
+        &self,
+        family: Family,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+    ) -> bool {
+        self.in_force(family).ways.met(proto, dir, route).is_some()
+    }
+
+    /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met; on none if the
+    /// way isn't clear.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the path is yet to ask"))]
+    pub(crate) fn count_clear(
+        &mut self,
+        family: Family,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+        bytes: usize,
+    ) {
+        let InForce { tables, ways } = self.in_force_mut(family);
+        for met in ways.met(proto, dir, route).unwrap_or_default() {
+            if let Some(loaded) = &mut tables[met.table as usize] {
+                eval::count(&mut loaded.program.counters[met.entry], bytes);
+            }
+        }
     }
 
     /// Takes a packet through a table's chain at its hook; `Accept` if the table or the chain isn't there.
@@ -53,7 +99,7 @@ impl Programs {
         ctx: &mut RuleContext<'_, F>,
         observer: &mut O,
     ) -> Ruling {
-        match &mut self.tables_mut(family)[table as usize] {
+        match &mut self.in_force_mut(family).tables[table as usize] {
             Some(loaded) => eval::run(&mut loaded.program, ctx, observer),
             None => Ruling::Accept,
         }
@@ -61,19 +107,19 @@ impl Programs {
 
     /// A family's rules as iptables-save prints them, with live counters if asked for; `None` if it has no table.
     pub(crate) fn print(&self, family: Family, counters: bool) -> Option<String> {
-        let loaded = self.tables(family).iter().flatten();
+        let loaded = self.in_force(family).tables.iter().flatten();
         let tables: alloc::vec::Vec<Table> = loaded.map(|loaded| loaded.live()).collect();
         (!tables.is_empty()).then(|| print(&Ruleset { family, tables }, counters))
     }
 
-    fn tables(&self, family: Family) -> &Tables {
+    fn in_force(&self, family: Family) -> &InForce {
         match family {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
         }
     }
 
-    fn tables_mut(&mut self, family: Family) -> &mut Tables {
+    fn in_force_mut(&mut self, family: Family) -> &mut InForce {
         match family {
             Family::V4 => &mut self.v4,
             Family::V6 => &mut self.v6,

@@ -18,7 +18,7 @@ use super::{NatAction, Ruling, run};
 use crate::nat::{Manip, NatRange};
 use crate::trace::{Step, Trace};
 
-mod random;
+pub(in crate::rules) mod random;
 
 /// `-p udp --dport first:last -j TARGET`
 fn on_udp(first: u16, last: u16, target: Target) -> Rule {

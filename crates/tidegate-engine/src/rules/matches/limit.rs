@@ -10,6 +10,7 @@ use super::super::ast::LimitMatch;
 use crate::time::Instant;
 
 /// A rule's bucket. It starts full.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::rules) struct Bucket {
     /// Credits that a packet costs.
     cost: u32,

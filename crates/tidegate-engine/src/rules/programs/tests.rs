@@ -3,13 +3,23 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use tidegate_wire::Family::{V4, V6};
+use tidegate_wire::Family::{self, V4, V6};
 
 use super::super::ast::{Chain, Counters, Hook, Policy, Rule, Ruleset, Table, TableKind, Target};
 use super::super::eval::Ruling;
 use super::super::eval::scene::{builtin, query, rule, user};
+use super::super::matches::Bucket;
 use super::super::print;
-use super::Programs;
+use super::{Loaded, Programs};
+
+impl Programs {
+    /// All that packets leave behind in a family's tables: the counters of every entry, tails as well, and the limits.
+    pub(in crate::rules) fn traces(&self, family: Family) -> Vec<(Vec<Counters>, Vec<Bucket>)> {
+        let of =
+            |loaded: &Loaded| (loaded.program.counters.clone(), loaded.program.buckets.clone());
+        self.in_force(family).tables.iter().flatten().map(|loaded| of(loaded)).collect()
+    }
+}
 
 fn filter(rules: Vec<Rule>) -> Table {
     let forward = builtin(Hook::Forward, Policy::Accept, rules);

@@ -263,7 +263,8 @@ fn rules(next: usize) -> impl Strategy<Value = Vec<Rule>> {
     prop::collection::vec(rule, 0..6)
 }
 
-fn tables() -> impl Strategy<Value = Table> {
+/// A filter table with rules at FORWARD.
+pub(in crate::rules) fn tables() -> impl Strategy<Value = Table> {
     let policy = select(vec![Policy::Accept, Policy::Drop]);
     let users: Vec<_> = (0..USERS).map(|chain| rules(chain + 1)).collect();
     (policy, rules(0), users).prop_map(|(policy, main, users)| {
