@@ -11,8 +11,6 @@
 //! 4. *Getters*.
 
 use alloc::collections::VecDeque;
-use core::net::{IpAddr, Ipv4Addr};
-
 use tidegate_wire::Family;
 
 use crate::defrag::Defrag;
@@ -31,9 +29,6 @@ use crate::time::Instant;
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::Verdict;
-
-/// Stands in the unused places of a batch.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// How an engine starts.
 #[derive(Clone, Debug)]
@@ -135,19 +130,18 @@ impl Engine {
     /// their flows are in the processor's cache by then. Only a hint: no
     /// decision is made here, and none changes if it is not called.
     pub fn prepare<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        const BATCH: usize = 32;
-        let nobody = Tuple { src: NOBODY, dst: NOBODY, sport: 0, dport: 0, proto: 0 };
-        let mut tuples = [nobody; BATCH];
+        const BATCH: usize = 64;
+        let mut hashes = [0; BATCH];
         let mut filled = 0;
         for tuple in datagrams.into_iter().filter_map(crate::path::tuple_of_datagram) {
-            tuples[filled] = tuple;
+            hashes[filled] = self.table.expect(&tuple);
             filled += 1;
             if filled == BATCH {
-                self.table.warm(&tuples);
+                self.table.read_ahead(&hashes);
                 filled = 0;
             }
         }
-        self.table.warm(&tuples[..filled]);
+        self.table.read_ahead(&hashes[..filled]);
     }
 
     /// [`Engine::process`] for a batch of received packets, in their order; `each` is
@@ -174,27 +168,24 @@ impl Engine {
     }
 
     fn settle(&mut self, outcome: Outcome) -> Outcome {
-        self.table.bury();
         if let Verdict::Drop(reason) = outcome.verdict {
             self.stats.drops[reason.index()] += 1;
         }
-        let flow = outcome.flow.filter(|id| self.table.flow(*id).is_some());
+        let flow = outcome.flow.filter(|id| self.table.has(*id));
         Outcome { flow, ..outcome }
     }
 
-    /// Expires at most `budget` flows whose deadline has passed, and gives up on
-    /// fragments that wait too long; returns how many flows it expired. Call
-    /// again while it returns `budget`.
+    /// Expires flows whose deadline has passed, and gives up on fragments that
+    /// wait too long. Looks at no more than `budget` flows, and returns how many it
+    /// looked at: most of them expire, but for a busy one this is when a new time
+    /// is set for the next look. Call again while it returns `budget`.
     pub fn handle_timeout(&mut self, now: Instant, budget: usize, fib: &impl Fib) -> usize {
         self.give_up_fragments(now, fib);
-        let mut expired = 0;
-        while expired < budget {
-            let Some(id) = self.table.next_expired(now) else { break };
+        let mut left = budget;
+        while let Some(id) = self.table.next_expired(now, &mut left) {
             self.table.kill(id, now, &mut self.events);
-            self.table.bury();
-            expired += 1;
         }
-        expired
+        budget - left
     }
 
     fn give_up_fragments(&mut self, now: Instant, fib: &impl Fib) {
@@ -228,7 +219,6 @@ impl Engine {
         let found = self.table.lookup(now, tuple, zone);
         let Some((id, Direction::Original)) = found else { return false };
         self.table.kill(id, now, &mut self.events);
-        self.table.bury();
         true
     }
 
@@ -238,18 +228,18 @@ impl Engine {
         for id in &all {
             self.table.kill(*id, now, &mut self.events);
         }
-        self.table.bury();
         all.len()
     }
 
     /// Sets a flow's mark and announces the change; whether the flow exists.
     pub fn set_mark(&mut self, now: Instant, id: FlowId, mark: u32) -> bool {
-        let Some(flow) = self.table.flow_mut(id) else { return false };
+        let Some(mut flow) = self.table.load(id) else { return false };
         if flow.mark != mark {
             flow.mark = mark;
             // As the kernel does for what an operator writes, the tracker's state is told as well.
             flow.note(EventMask::MARK | EventMask::PROTOINFO);
-            self.events.announce(now, id, flow);
+            self.events.announce(now, id, &mut flow);
+            self.table.save(id, &flow);
         }
         true
     }
@@ -277,15 +267,15 @@ impl Engine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// All flows, in the order of their slots.
-    pub fn flows(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
+    /// All flows as they are now, in the order of their slots.
+    pub fn flows(&self) -> impl Iterator<Item = (FlowId, Flow)> {
         self.table.iter()
     }
 
-    /// One flow.
+    /// One flow, as it is now.
     #[must_use]
-    pub fn flow(&self, id: FlowId) -> Option<&Flow> {
-        self.table.flow(id)
+    pub fn flow(&self, id: FlowId) -> Option<Flow> {
+        self.table.load(id)
     }
 
     /// The flow that has this tuple, and which of its directions it is.

@@ -6,7 +6,6 @@
 //! tracker's word; [`Status::DYING`] marks the rest of the packet that saw it
 //! die. A flow knows nothing of the table's index.
 
-use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
@@ -89,7 +88,7 @@ pub struct Lifetime {
     pub stop: Option<Instant>,
 }
 
-/// One tracked connection.
+/// One tracked connection, as a value: changing it changes no table.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// The tuple of the first packet.
@@ -98,7 +97,8 @@ pub struct Flow {
     pub reply: Tuple,
     /// Status bits.
     pub status: Status,
-    /// When it expires unless a packet renews it.
+    /// When it expires unless a packet renews it. The table rounds it up to the
+    /// next multiple of 2^20 ns, as Linux does to jiffies.
     pub deadline: Instant,
     /// Its zone.
     pub zone: Zone,
@@ -109,13 +109,9 @@ pub struct Flow {
     /// Accounting; only flows created while it is enabled carry it.
     pub acct: Option<[Counter; 2]>,
     /// Timestamps; only flows created while they are enabled carry them.
-    ///
-    /// Boxed, because few have them and the record is to fit four cache lines.
-    pub lifetime: Option<Box<Lifetime>>,
+    pub lifetime: Option<Lifetime>,
     /// The interface a masqueraded flow left by.
     pub masquerade_port: Option<crate::fib::PortId>,
-    /// The time under which the table's wheel has it filed.
-    pub(crate) armed: Instant,
     /// Changes not yet announced; see [`crate::event`].
     pub(crate) pending: EventMask,
     /// Which changes are announced (`CT --ctevents`), together with all others of the same packet.
@@ -142,12 +138,6 @@ impl Flow {
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_sub(now)
-    }
-
-    /// Whether its deadline has passed.
-    #[must_use]
-    pub fn is_expired(&self, now: Instant) -> bool {
-        self.deadline <= now
     }
 
     /// Renews the deadline, unless it is fixed.
@@ -220,10 +210,9 @@ impl fmt::Display for Summary<'_> {
 /// A flow that is not in the table yet: its packet has not passed every hook.
 ///
 /// Dropping the packet drops the draft, and nothing remains of it. Linux marks
-/// this by a missing `CONFIRMED` bit; here it is a type of its own. It is boxed,
-/// so that packets of flows in the table, which are most, carry only an id.
+/// this by a missing `CONFIRMED` bit; here it is a type of its own.
 #[derive(Clone, Debug)]
-pub struct Draft(pub(crate) Box<Flow>);
+pub struct Draft(pub(crate) Flow);
 
 impl Draft {
     /// The flow it may become.

@@ -13,8 +13,9 @@ use tidegate_wire::packet::ethernet::MacAddr;
 
 use crate::defrag::FragmentPlan;
 use crate::fib::PortId;
-use crate::flow::{Draft, FlowId};
+use crate::flow::{Draft, Flow, FlowId};
 use crate::rules::Template;
+use crate::table::FlowTable;
 use crate::tuple::Direction;
 
 /// The link-layer header that a datagram came with.
@@ -142,7 +143,24 @@ pub(crate) enum Tracked {
     /// The first packet of a flow that is not in the table yet.
     Draft(Draft, CtInfo),
     /// A packet of a flow in the table.
-    Flow(FlowId, CtInfo),
+    Flow(Held, CtInfo),
+}
+
+/// A flow of the table in the hands of a packet: what is changed must be saved, but for what is
+/// only to be announced.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) id: FlowId,
+    pub(crate) flow: Flow,
+}
+
+impl Held {
+    /// Writes the flow back, without what is still to be announced: that stays with the packet.
+    pub(crate) fn save(&mut self, table: &mut FlowTable) {
+        let pending = core::mem::take(&mut self.flow.pending);
+        table.save(self.id, &self.flow);
+        self.flow.pending = pending;
+    }
 }
 
 impl Tracked {
@@ -152,6 +170,24 @@ impl Tracked {
             Self::None => CtInfo::Invalid,
             Self::Untracked => CtInfo::Untracked,
             Self::Draft(_, info) | Self::Flow(_, info) => *info,
+        }
+    }
+
+    /// The flow, in the table or not.
+    pub(crate) fn flow(&self) -> Option<&Flow> {
+        match self {
+            Self::Draft(draft, _) => Some(&draft.0),
+            Self::Flow(held, _) => Some(&held.flow),
+            Self::None | Self::Untracked => None,
+        }
+    }
+
+    /// See [`Tracked::flow`].
+    pub(crate) fn flow_mut(&mut self) -> Option<&mut Flow> {
+        match self {
+            Self::Draft(draft, _) => Some(&mut draft.0),
+            Self::Flow(held, _) => Some(&mut held.flow),
+            Self::None | Self::Untracked => None,
         }
     }
 }

@@ -9,9 +9,10 @@ use core::net::IpAddr;
 
 use crate::family::Family;
 
-/// The ones' complement sum of the pieces given so far, all seen as big-endian 16-bit words.
+/// The ones' complement sum of the pieces given so far, all seen as big-endian 16-bit words. Carries
+/// are folded in at the end: 64 bits have room for 2^32 pieces.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sum(u32);
+pub struct Sum(u64);
 
 impl Sum {
     /// The sum of nothing.
@@ -37,13 +38,13 @@ impl Sum {
     /// Adds one word, in host order.
     #[must_use]
     pub fn word(self, word: u16) -> Self {
-        Self(u32::from(fold(u64::from(self.0) + u64::from(word))))
+        Self(self.0 + u64::from(word))
     }
 
     /// Adds one double word, in host order.
     #[must_use]
     pub fn dword(self, dword: u32) -> Self {
-        Self(u32::from(fold(u64::from(self.0) + u64::from(dword))))
+        Self(self.0 + u64::from(dword))
     }
 
     /// Adds an address.
@@ -51,14 +52,17 @@ impl Sum {
     pub fn addr(self, addr: IpAddr) -> Self {
         match addr {
             IpAddr::V4(v4) => self.dword(v4.to_bits()),
-            IpAddr::V6(v6) => v6.segments().into_iter().fold(self, Self::word),
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                [96, 64, 32, 0].into_iter().fold(self, |sum, at| sum.dword((bits >> at) as u32))
+            }
         }
     }
 
     /// The sum itself, not complemented: what a checksum field holds while its completion is left
     /// to hardware.
     pub fn partial(self) -> u16 {
-        fold(u64::from(self.0))
+        fold(self.0)
     }
 
     /// The checksum: the complement of the sum, in host order.

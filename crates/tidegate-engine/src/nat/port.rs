@@ -94,7 +94,7 @@ fn is_taken(binder: &mut Binder<'_>, flow: &Flow, tuple: &Tuple, attempts_left: 
     }
     let Some(reply) = tuple.invert() else { return true };
     let Some((id, dir)) = binder.table.lookup(binder.now, &reply, flow.zone) else { return false };
-    let evictable = binder.table.flow(id).is_some_and(|old| may_evict(old, flow));
+    let evictable = binder.table.load(id).is_some_and(|old| may_evict(&old, flow));
     if dir == Direction::Original || !evictable {
         return true;
     }

@@ -17,6 +17,7 @@ use tidegate_wire::packet::{icmp, icmpv6};
 use tidegate_wire::{Family, SeqNum, proto};
 
 use super::Walk;
+use crate::event::EventMask;
 use crate::fib::{AddrType, Fib};
 use crate::packet::{CtInfo, Origin, Tracked, Transit};
 use crate::rules::Hook;
@@ -44,7 +45,7 @@ pub(super) struct Complaint {
 }
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
-    pub(super) fn answer_time_exceeded(&mut self, t: &Transit<'_, '_>) {
+    pub(super) fn answer_time_exceeded(&mut self, t: &mut Transit<'_, '_>) {
         let kind = match t.headers.family {
             Family::V4 => icmp::TIME_EXCEEDED,
             Family::V6 => icmpv6::TIME_EXCEEDED,
@@ -54,7 +55,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     /// "Fragmentation needed" where the sender forbade it, "packet too big" in
     /// IPv6.
-    pub(super) fn answer_too_big(&mut self, t: &Transit<'_, '_>, mtu: u32) {
+    pub(super) fn answer_too_big(&mut self, t: &mut Transit<'_, '_>, mtu: u32) {
         let complaint = match t.headers.family {
             Family::V4 => Complaint { kind: icmp::UNREACHABLE, code: 4, info: mtu },
             Family::V6 => Complaint { kind: icmpv6::PACKET_TOO_BIG, code: 0, info: mtu },
@@ -63,7 +64,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     /// Network unreachable; no route to destination.
-    pub(super) fn answer_no_route(&mut self, t: &Transit<'_, '_>) {
+    pub(super) fn answer_no_route(&mut self, t: &mut Transit<'_, '_>) {
         let kind = match t.headers.family {
             Family::V4 => icmp::UNREACHABLE,
             Family::V6 => icmpv6::UNREACHABLE,
@@ -102,17 +103,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return;
         }
         let bytes = tcp_datagram(t.headers.dst, t.headers.src, &answer);
-        if let Tracked::Flow(id, _) = t.tracked {
+        if let Tracked::Flow(held, _) = &mut t.tracked {
             let engine = &mut *self.engine;
-            if let Some(flow) = engine.table.flow_mut(id) {
-                crate::track::tcp::close_by_reset(flow, self.now, &engine.limits);
-                engine.table.rearm(id);
-            }
+            crate::track::tcp::close_by_reset(&mut held.flow, self.now, &engine.limits);
+            held.save(&mut engine.table);
         }
-        self.emit(bytes, attached(&t.tracked), Origin::Reject);
+        self.emit(bytes, attached(&mut t.tracked), Origin::Reject);
     }
 
-    pub(super) fn complain(&mut self, t: &Transit<'_, '_>, complaint: Complaint, origin: Origin) {
+    pub(super) fn complain(&mut self, t: &mut Transit<'_, '_>, complaint: Complaint, origin: Origin) {
         if !self.may_complain(t, complaint) {
             return;
         }
@@ -125,7 +124,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             (Some(IpAddr::V6(src)), IpAddr::V6(dst)) => icmpv6_datagram(t, src, dst, complaint),
             _ => return,
         };
-        self.emit(bytes, attached(&t.tracked), origin);
+        self.emit(bytes, attached(&mut t.tracked), origin);
     }
 
     /// No error about an error, about anything but a first fragment, or to or
@@ -171,17 +170,19 @@ fn may_be_answered(t: &Transit<'_, '_>) -> bool {
 }
 
 /// The flow that an answer to this packet belongs to: the same one, in the
-/// other direction, as RELATED. An answer to a draft sees a copy of it, because
-/// the draft itself is about to be dropped.
-fn attached(tracked: &Tracked) -> Tracked {
+/// other direction, as RELATED. It sees a copy, because the packet itself is
+/// about to be dropped; what was to be announced goes with it.
+fn attached(tracked: &mut Tracked) -> Tracked {
     let related = |info: &CtInfo| info.direction().map(|dir| CtInfo::Related(dir.opposite()));
     match tracked {
         Tracked::Draft(draft, info) => {
             related(info).map_or(Tracked::None, |info| Tracked::Draft(draft.clone(), info))
         }
-        Tracked::Flow(id, info) => {
-            related(info).map_or(Tracked::None, |info| Tracked::Flow(*id, info))
-        }
+        Tracked::Flow(held, info) => related(info).map_or(Tracked::None, |info| {
+            let copy = held.clone();
+            held.flow.pending = EventMask::empty();
+            Tracked::Flow(copy, info)
+        }),
         Tracked::None | Tracked::Untracked => Tracked::None,
     }
 }

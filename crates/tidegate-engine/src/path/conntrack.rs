@@ -3,7 +3,6 @@
 //! Linux: `nf_conntrack_in`, `resolve_normal_ct`, `nf_conntrack_inet_error`,
 //! `__nf_conntrack_confirm`.
 
-use alloc::boxed::Box;
 use core::ops::ControlFlow::{Break, Continue};
 
 use tidegate_wire::dissect::dissect_quoted;
@@ -13,7 +12,7 @@ use super::{Passage, Walk};
 use crate::event::EventMask;
 use crate::fib::Fib;
 use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
-use crate::packet::{CtInfo, Tracked, Transit};
+use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::ConfirmError;
 use crate::trace::{Observer, Step};
@@ -87,12 +86,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let Some((id, dir)) = found else {
             return self.refuse_icmp(InvalidReason::IcmpUnrelated);
         };
-        let target = self.engine.table.flow(id).map(|flow| flow.tuple(dir).dst);
-        if target != Some(t.headers.dst) {
+        let Some(flow) = self.engine.table.load(id) else { return };
+        if flow.tuple(dir).dst != t.headers.dst {
             return self.refuse_icmp(InvalidReason::IcmpOuterAddress);
         }
-        t.tracked = Tracked::Flow(id, CtInfo::Related(dir));
-        self.tell(tuple, Some(id), &t.tracked, None);
+        t.tracked = Tracked::Flow(Held { id, flow }, CtInfo::Related(dir));
+        self.tell(tuple, t.tracked.flow(), &t.tracked, None);
     }
 
     fn refuse_icmp(&mut self, reason: InvalidReason) {
@@ -101,7 +100,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         self.tell(None, None, &Tracked::None, Some(Remark::Invalid(reason)));
     }
 
-    fn refuse(&mut self, tuple: Option<Tuple>, flow: Option<FlowId>, reason: InvalidReason) {
+    fn refuse(&mut self, tuple: Option<Tuple>, flow: Option<&Flow>, reason: InvalidReason) {
         self.engine.stats.invalid += 1;
         self.engine.stats.invalid_reasons[reason.index()] += 1;
         self.tell(tuple, flow, &Tracked::None, Some(Remark::Invalid(reason)));
@@ -147,9 +146,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         verify_checksum: bool,
     ) -> bool {
         let engine = &mut *self.engine;
-        let Some(flow) = engine.table.flow_mut(id) else { return false };
-        let before = O::WATCHES.then(|| flow.clone());
-        let info = info_of(flow, dir);
+        let Some(flow) = engine.table.load(id) else { return false };
+        let mut held = Held { id, flow };
+        let before = O::WATCHES.then(|| held.flow.clone());
+        let info = info_of(&held.flow, dir);
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -158,39 +158,32 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             limits: &engine.limits,
             verify_checksum,
         };
-        let judgement = judge(flow, &segment);
+        let judgement = judge(&mut held.flow, &segment);
         let remark = match judgement {
             Judgement::Reopen => {
-                engine.table.kill(id, self.now, &mut engine.events);
+                engine.table.kill_as(id, &held.flow, self.now, &mut engine.events);
                 return false;
             }
             Judgement::Invalid(reason) => {
-                engine.table.rearm(id);
-                self.refuse(Some(*tuple), Some(id), reason);
+                engine.table.save(id, &held.flow);
+                self.refuse(Some(*tuple), Some(&held.flow), reason);
                 return true;
             }
             Judgement::Close => {
-                engine.table.kill(id, self.now, &mut engine.events);
+                engine.table.kill_as(id, &held.flow, self.now, &mut engine.events);
+                see_reply(&mut held.flow, dir);
+                held.flow.status |= Status::DYING;
                 None
             }
-            Judgement::Accept => {
-                engine.table.rearm(id);
-                None
+            Judgement::Accept | Judgement::Ignore(_) => {
+                see_reply(&mut held.flow, dir);
+                held.save(&mut engine.table);
+                judgement.ignored().map(Remark::Ignored)
             }
-            Judgement::Ignore(reason) => Some(Remark::Ignored(reason)),
         };
-        self.see_reply(id, dir);
-        t.tracked = Tracked::Flow(id, info);
+        t.tracked = Tracked::Flow(held, info);
         self.tell_change(tuple, before.as_ref(), &t.tracked, remark);
         true
-    }
-
-    fn see_reply(&mut self, id: FlowId, dir: Direction) {
-        let Some(flow) = self.engine.table.flow_mut(id) else { return };
-        if dir == Direction::Reply && !flow.is(Status::SEEN_REPLY) {
-            flow.status |= Status::SEEN_REPLY;
-            flow.note(EventMask::REPLY);
-        }
     }
 
     /// Begins a flow with this packet. Room is made before the tracker is asked,
@@ -212,7 +205,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         match judgement {
             Judgement::Invalid(reason) => self.refuse(Some(*tuple), None, reason),
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
-                t.tracked = Tracked::Draft(Draft(Box::new(flow)), CtInfo::New);
+                t.tracked = Tracked::Draft(Draft(flow), CtInfo::New);
                 self.tell_change(tuple, None, &t.tracked, None);
             }
         }
@@ -244,12 +237,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             reply,
             status: Status::empty(),
             deadline: self.now,
-            armed: self.now,
             zone,
             mark: 0,
             proto: ProtoState::None,
             acct: limits.acct.then(Default::default),
-            lifetime: limits.timestamp.then(Box::<Lifetime>::default),
+            lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
             pending: EventMask::empty(),
             announced: wanted.unwrap_or(all),
@@ -265,11 +257,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             }
             tracked => t.tracked = tracked,
         }
-        if let Tracked::Flow(id, _) = t.tracked {
-            let engine = &mut *self.engine;
-            if let Some(flow) = engine.table.flow_mut(id).filter(|flow| !flow.is(Status::DYING)) {
-                engine.events.announce(self.now, id, flow);
-            }
+        if let Tracked::Flow(held, _) = &mut t.tracked
+            && !held.flow.pending.is_empty()
+            && self.engine.table.has(held.id)
+        {
+            self.engine.events.announce(self.now, held.id, &mut held.flow);
         }
         Continue(())
     }
@@ -277,13 +269,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// Linux merges two drafts of one UDP conversation that raced on two CPUs.
     /// One engine handles one packet at a time, so a tuple that is taken here
     /// is another flow's, and the packet is dropped.
-    fn insert(&mut self, mut draft: Draft) -> Passage<FlowId> {
-        draft.0.note(EventMask::NEW);
+    fn insert(&mut self, mut draft: Draft) -> Passage<Held> {
+        let notes = core::mem::take(&mut draft.0.pending);
         let engine = &mut *self.engine;
-        match engine.table.confirm(self.now, draft, &mut engine.rng) {
+        match engine.table.confirm(self.now, &mut draft, &mut engine.rng) {
             Ok(id) => {
                 self.observer.note(|| Step::Confirmed);
-                Continue(id)
+                let mut flow = draft.0;
+                flow.note(notes | EventMask::NEW);
+                Continue(Held { id, flow })
             }
             Err(ConfirmError::Taken(..)) => {
                 engine.stats.drop += 1;
@@ -301,13 +295,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     fn tell(
         &mut self,
         tuple: Option<Tuple>,
-        id: Option<FlowId>,
+        flow: Option<&Flow>,
         after: &Tracked,
         remark: Option<Remark>,
     ) {
         if O::WATCHES {
-            let flow = id.and_then(|id| self.engine.table.flow(id)).cloned();
-            self.tell_step(tuple, flow.as_ref(), flow.as_ref(), after.info(), remark);
+            self.tell_step(tuple, flow, flow, after.info(), remark);
         }
     }
 
@@ -319,12 +312,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         remark: Option<Remark>,
     ) {
         if O::WATCHES {
-            let flow = match after {
-                Tracked::Draft(draft, _) => Some(Flow::clone(&draft.0)),
-                Tracked::Flow(id, _) => self.engine.table.flow(*id).cloned(),
-                Tracked::None | Tracked::Untracked => None,
-            };
-            self.tell_step(Some(*tuple), before, flow.as_ref(), after.info(), remark);
+            self.tell_step(Some(*tuple), before, after.flow(), after.info(), remark);
         }
     }
 
@@ -350,6 +338,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 /// The zone that a CT rule chose, or the default one.
 fn zone_of(t: &Transit<'_, '_>) -> Zone {
     t.template.map_or_else(Zone::default, |template| template.zone)
+}
+
+fn see_reply(flow: &mut Flow, dir: Direction) {
+    if dir == Direction::Reply && !flow.is(Status::SEEN_REPLY) {
+        flow.status |= Status::SEEN_REPLY;
+        flow.note(EventMask::REPLY);
+    }
 }
 
 /// What rules see of an accepted packet of this flow. Every packet of the

@@ -115,8 +115,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         let mut packet = Packet::local(&mut bytes);
         packet.in_port = place.port.map(PortId);
-        let t = Transit::new(&mut packet, headers, Tracked::None, None);
-        self.complain(&t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
+        let mut t = Transit::new(&mut packet, headers, Tracked::None, None);
+        self.complain(&mut t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
     }
 }
 

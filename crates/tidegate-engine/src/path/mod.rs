@@ -110,16 +110,32 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
             Continue(verdict) => self.dispatch(&transit, verdict),
-            Break(reason) => Verdict::Drop(reason),
+            Break(reason) => {
+                self.keep_notes(&transit);
+                Verdict::Drop(reason)
+            }
         };
         let Transit { packet, tracked, .. } = transit;
         self.outcome(verdict, Some(tracked), packet.mark)
     }
 
+    /// What a dropped packet would have announced is left for the flow's next one.
+    fn keep_notes(&mut self, t: &Transit<'_, '_>) {
+        let Tracked::Flow(held, _) = &t.tracked else { return };
+        if held.flow.pending.is_empty() {
+            return;
+        }
+        let table = &mut self.engine.table;
+        if let Some(mut flow) = table.load(held.id) {
+            flow.note(held.flow.pending);
+            table.save(held.id, &flow);
+        }
+    }
+
     fn outcome(&mut self, verdict: Verdict, tracked: Option<Tracked>, mark: u32) -> Outcome {
         self.observer.note(|| Step::Verdict(verdict));
         let flow = match tracked {
-            Some(Tracked::Flow(id, _)) => Some(id),
+            Some(Tracked::Flow(held, _)) => Some(held.id),
             Some(Tracked::None | Tracked::Untracked | Tracked::Draft(..)) | None => None,
         };
         Outcome { verdict, conntrack: self.seen_as, flow, mark }
@@ -232,7 +248,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         }
     }
 
-    fn check_ttl(&mut self, t: &Transit<'_, '_>) -> Passage {
+    fn check_ttl(&mut self, t: &mut Transit<'_, '_>) -> Passage {
         if ttl(t) > 1 {
             return Continue(());
         }
@@ -240,7 +256,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         Break(DropReason::TtlExceeded)
     }
 
-    fn check_mtu(&mut self, t: &Transit<'_, '_>, port: PortId) -> Passage {
+    fn check_mtu(&mut self, t: &mut Transit<'_, '_>, port: PortId) -> Passage {
         let mtu = self.fib.port(port).mtu;
         if !Self::is_too_big(t, mtu) {
             return Continue(());
@@ -276,11 +292,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let Engine { programs, table: flows, log, .. } = &mut *self.engine;
         let info = t.tracked.info();
         let has_entry = !matches!(t.tracked, Tracked::None);
-        let flow = match &mut t.tracked {
-            Tracked::Draft(draft, _) => Some(&mut *draft.0),
-            Tracked::Flow(id, _) => flows.flow_mut(*id),
-            Tracked::None | Tracked::Untracked => None,
-        };
+        let mark = t.tracked.flow().map(|flow| flow.mark);
         let mut untracked = false;
         let mut context = RuleContext {
             hook,
@@ -291,7 +303,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             in_port: t.packet.in_port,
             out_port: t.out_port,
             info,
-            flow,
+            flow: t.tracked.flow_mut(),
             template: &mut t.template,
             untracked: &mut untracked,
             has_entry,
@@ -300,6 +312,11 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             log,
         };
         let ruling = programs.run(t.headers.family, table, &mut context, self.observer);
+        if let Tracked::Flow(held, _) = &mut t.tracked
+            && mark != Some(held.flow.mark)
+        {
+            held.save(flows);
+        }
         if untracked {
             t.tracked = Tracked::Untracked;
         }

@@ -38,13 +38,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return self.rewrite_error(t, hook, manip, dir);
         }
         let undecided =
-            self.flow(t).is_some_and(|flow| !flow.is(manip.done_bit())) && !is_established(info);
+            t.tracked.flow().is_some_and(|flow| !flow.is(manip.done_bit())) && !is_established(info);
         if undecided {
             self.decide(t, hook, manip)?;
         } else {
             self.check_port(t, hook, dir)?;
         }
-        if self.flow(t).is_some_and(|flow| manip.applies(flow, dir)) {
+        if t.tracked.flow().is_some_and(|flow| manip.applies(flow, dir)) {
             self.rewrite(t, hook, manip, dir, rewrite::packet)?;
         }
         Continue(())
@@ -132,12 +132,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// A masqueraded flow whose packets are routed another way now has the wrong
     /// address: it is deleted, and its next packet begins anew.
     fn check_port(&mut self, t: &Transit<'_, '_>, hook: Hook, dir: Direction) -> Passage {
-        let Tracked::Flow(id, _) = t.tracked else { return Continue(()) };
+        let Tracked::Flow(held, _) = &t.tracked else { return Continue(()) };
         let engine = &mut *self.engine;
-        let masqueraded = engine.table.flow(id).and_then(|flow| flow.masquerade_port);
+        let masqueraded = held.flow.masquerade_port;
         let moved = masqueraded.is_some() && masqueraded != t.out_port;
         if hook == Hook::Postrouting && dir == Direction::Original && moved {
-            engine.table.kill(id, self.now, &mut engine.events);
+            engine.table.kill_as(held.id, &held.flow, self.now, &mut engine.events);
             return Break(DropReason::NatPortChanged);
         }
         Continue(())
@@ -166,12 +166,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     ) -> Passage {
         let before = (t.headers.src, t.headers.dst);
         let mut headers = t.headers;
-        let flow = match &t.tracked {
-            Tracked::Draft(draft, _) => Some(&*draft.0),
-            Tracked::Flow(id, _) => self.engine.table.flow(*id),
-            Tracked::None | Tracked::Untracked => None,
-        };
-        let Some(flow) = flow else { return Continue(()) };
+        let Some(flow) = t.tracked.flow() else { return Continue(()) };
         if how(t.packet.bytes, &mut headers, flow, manip, dir).is_err() {
             return Break(DropReason::NatFailed(stage(hook, TableKind::Nat)));
         }
@@ -181,14 +176,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             self.observer.note(|| Step::Rewritten { src, dst });
         }
         Continue(())
-    }
-
-    pub(super) fn flow<'a>(&'a self, t: &'a Transit<'_, '_>) -> Option<&'a Flow> {
-        match &t.tracked {
-            Tracked::Draft(draft, _) => Some(&*draft.0),
-            Tracked::Flow(id, _) => self.engine.table.flow(*id),
-            Tracked::None | Tracked::Untracked => None,
-        }
     }
 }
 

@@ -1,30 +1,36 @@
-//! The flow table: every flow under both of its tuples.
+//! The flow table: every flow, found by either of its tuples.
 //!
-//! Life-cycle of an entry: [`FlowTable::confirm`] inserts a draft under its
-//! original and its reply tuple, [`FlowTable::kill`] takes both out, and
-//! [`FlowTable::bury`] frees the slot once the packet that saw it die has left.
-//! Between the two the flow can still be read by its id, so that the packet is
-//! translated to the end.
+//! Life-cycle of an entry: [`FlowTable::confirm`] enters a draft, [`FlowTable::load`] gives the flow
+//! out as a value, [`FlowTable::save`] takes it back, and [`FlowTable::kill`] removes it. A flow
+//! whose reply is the inverse of its original tuple has one entry in the index for both directions;
+//! with NAT it has two.
 //!
 //! One engine owns one table: no locks, no sharing. The table knows no protocol.
 //!
-//! Where it differs from Linux: an expired flow leaves the table when the wheel
-//! says so, not when somebody stumbles over it, so that the count is exact.
+//! Where it differs from Linux: an expired flow leaves the table when the wheel says so, not when
+//! somebody stumbles over it, so that the count is exact.
 
+mod buckets;
+mod column;
 pub(crate) mod hash;
-mod index;
+mod key;
+mod lines;
+mod prefetch;
+mod record;
 mod slab;
 mod sources;
-pub(crate) mod wheel;
+mod wheel;
 
 #[cfg(test)]
 mod tests;
 
+use self::buckets::Buckets;
 use self::hash::SipKey;
-use self::index::Index;
-use self::slab::Slab;
+use self::lines::Lines;
+use self::record::{TICK_BITS, tick_of};
+use self::slab::{Asked, Slab};
 use self::sources::Sources;
-use self::wheel::Wheel;
+use self::wheel::{Timers, Wheel};
 use crate::event::EventQueue;
 use crate::flow::{Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
@@ -43,12 +49,13 @@ pub(crate) enum ConfirmError {
 
 /// All flows of one engine.
 pub(crate) struct FlowTable {
+    key: SipKey,
     slab: Slab,
-    index: Index,
+    index: Lines,
+    buckets: Buckets,
     sources: Sources,
     wheel: Wheel,
-    graveyard: alloc::vec::Vec<FlowId>,
-    /// Flows linked in the index: the kernel's count.
+    /// The kernel's count.
     len: usize,
 }
 
@@ -58,17 +65,20 @@ const EVICTION_RANGE: u32 = 8;
 /// Linux refuses to lengthen a chain of more than 50 to 79 entries.
 const MIN_CHAIN: u32 = 50;
 const CHAIN_SPREAD: u32 = 30;
+/// When a new flow is looked at first, at the latest: one minute, in ticks. While a connection is
+/// set up its deadline comes closer, which would leave a stale timer behind.
+const FIRST_LOOK: u64 = 60_000_000_000 >> TICK_BITS;
 
 impl FlowTable {
-    /// An empty table with `nf_conntrack_buckets` buckets and a key of its own.
+    /// An empty table with a key of its own, which counts chains in `nf_conntrack_buckets` buckets.
     pub(crate) fn new(limits: &Limits, rng: &mut Rng, start: Instant) -> Self {
-        let key = SipKey([rng.next_u64(), rng.next_u64()]);
         Self {
+            key: SipKey([rng.next_u64(), rng.next_u64()]),
             slab: Slab::default(),
-            index: Index::new(key, limits.buckets),
+            index: Lines::new(),
+            buckets: Buckets { count: limits.buckets.max(1) },
             sources: Sources::new(SipKey([rng.next_u64(), rng.next_u64()])),
-            wheel: Wheel::new(start),
-            graveyard: alloc::vec::Vec::new(),
+            wheel: Wheel::new(tick_of(start)),
             len: 0,
         }
     }
@@ -95,13 +105,15 @@ impl FlowTable {
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
         for filed in numbers_of(zone) {
+            let hash = self.hash(tuple, zone, *filed);
             loop {
-                let newest = self.index.filed(&self.slab, tuple, zone, *filed).next();
-                match newest {
-                    Some((id, dir)) if self.is_alive(id, now) => return Some((id, dir)),
-                    Some((id, _)) => self.kill(id, now, events),
-                    None => break,
+                let found = self.filed(hash, tuple, zone, *filed).next();
+                let Some((slot, dir)) = found else { break };
+                let id = self.slab.id_of(slot);
+                if !self.slab.is_expired(slot, now) {
+                    return Some((id, dir));
                 }
+                self.kill(id, now, events);
             }
         }
         None
@@ -116,22 +128,57 @@ impl FlowTable {
         zone: Zone,
         filed: Direction,
     ) -> Option<(FlowId, Direction)> {
-        self.index.filed(&self.slab, tuple, zone, filed).find(|(id, _)| self.is_alive(*id, now))
+        let hash = self.hash(tuple, zone, filed);
+        self.filed(hash, tuple, zone, filed)
+            .find(|(slot, _)| !self.slab.is_expired(*slot, now))
+            .map(|(slot, dir)| (self.slab.id_of(slot), dir))
     }
 
-    fn is_alive(&self, id: FlowId, now: Instant) -> bool {
-        self.slab.flow(id).is_some_and(|flow| !flow.is_expired(now))
+    /// The slots of the flows that have this tuple and are filed under the number that `zone` has
+    /// for the direction `filed`, which gives `hash`. Their own zone is the same in the direction
+    /// that they are found in: a zone of one direction is no zone for the other one (Linux:
+    /// `nf_ct_key_equal`).
+    fn filed<'a>(
+        &'a self,
+        hash: u32,
+        tuple: &'a Tuple,
+        zone: Zone,
+        filed: Direction,
+    ) -> impl Iterator<Item = (u32, Direction)> + 'a {
+        let asked = Asked { tuple, zone, number: zone.id_in(filed) };
+        self.index
+            .candidates(hash)
+            .filter_map(move |slot| Some((slot, self.slab.direction_of(slot, &asked)?)))
     }
 
-    /// A flow, also one that was killed and is not buried yet.
+    fn hash(&self, tuple: &Tuple, zone: Zone, filed: Direction) -> u32 {
+        key::hash(&self.key, tuple, zone.id_in(filed))
+    }
+
+    /// A flow, as a value.
     #[must_use]
-    pub(crate) fn flow(&self, id: FlowId) -> Option<&Flow> {
-        self.slab.flow(id)
+    pub(crate) fn load(&self, id: FlowId) -> Option<Flow> {
+        self.slab.load(id)
     }
 
-    /// See [`FlowTable::flow`].
-    pub(crate) fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
-        self.slab.flow_mut(id)
+    /// Whether there still is a flow of that id.
+    #[must_use]
+    pub(crate) fn has(&self, id: FlowId) -> bool {
+        self.slab.has(id)
+    }
+
+    /// Writes a flow back whose tuples and zone are those that it has in the table, if it is there
+    /// still.
+    pub(crate) fn save(&mut self, id: FlowId, flow: &Flow) {
+        if !self.slab.has(id) {
+            return;
+        }
+        self.slab.write(id.slot, flow);
+        if let Some(timer) = self.slab.timer(id.slot)
+            && self.wheel.is_late(timer.armed, timer.deadline)
+        {
+            self.wheel.arm(&mut self.slab, id.slot, timer.deadline);
+        }
     }
 
     /// How many flows are in the table.
@@ -141,8 +188,8 @@ impl FlowTable {
     }
 
     /// All flows in the table, in the order of their slots: a walk for dumps.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
-        self.slab.iter().filter(|(_, flow)| !flow.is(Status::DYING))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlowId, Flow)> {
+        self.slab.slots().map(|slot| (self.slab.id_of(slot), self.slab.read(slot)))
     }
 
     /// Enters a draft under both tuples.
@@ -152,7 +199,7 @@ impl FlowTable {
     pub(crate) fn confirm(
         &mut self,
         now: Instant,
-        mut draft: Draft,
+        draft: &mut Draft,
         rng: &mut Rng,
     ) -> Result<FlowId, ConfirmError> {
         let hashes = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
@@ -161,92 +208,130 @@ impl FlowTable {
         if let Some(lifetime) = &mut flow.lifetime {
             lifetime.start = Some(now);
         }
-        let deadline = flow.deadline;
-        flow.armed = deadline;
-        let id = self.slab.insert(*draft.0);
-        self.index.link(id, hashes);
-        self.sources.link(&mut self.slab, id);
-        self.wheel.arm(id.slot, deadline);
+        let id = self.slab.insert(flow);
+        for hash in hashes.into_iter().flatten() {
+            self.index.insert(hash, id.slot);
+        }
+        self.sources.link(&mut self.slab, id.slot, flow);
+        let first_look = tick_of(flow.deadline).min(tick_of(now) + FIRST_LOOK);
+        self.wheel.arm(&mut self.slab, id.slot, first_look);
         self.len += 1;
         Ok(id)
     }
 
-    /// The hashes of both tuples, if nothing speaks against entering them.
-    fn admit(&self, now: Instant, flow: &Flow, max_chain: u32) -> Result<[u32; 2], ConfirmError> {
-        let mut hashes = [0; 2];
+    /// The hashes to enter a flow under, if nothing speaks against it.
+    fn admit(
+        &self,
+        now: Instant,
+        flow: &Flow,
+        max_chain: u32,
+    ) -> Result<[Option<u32>; 2], ConfirmError> {
+        let hashes = self.hashes(flow);
         for dir in [Direction::Original, Direction::Reply] {
-            let place = self.index.place(&self.slab, flow, dir, |id| self.is_alive(id, now));
-            if let Some((id, dir)) = place.taken {
+            let owner = match hashes[dir.index()] {
+                // One hash: the tuples are looked for at once.
+                None => continue,
+                Some(hash) => self.rival(now, flow, dir, hash),
+            };
+            if let Some((id, dir)) = owner {
                 return Err(ConfirmError::Taken(id, dir));
             }
-            if place.chain_len > max_chain {
+        }
+        let opposite = hashes[0].filter(|_| hashes[1].is_none()).map(|hash| hash ^ (1 << 31));
+        for hash in hashes.into_iter().chain([opposite]).flatten() {
+            if self.buckets.is_longer(&self.index, &self.slab, hash, max_chain) {
                 return Err(ConfirmError::ChainTooLong);
             }
-            hashes[dir.index()] = place.hash;
         }
         Ok(hashes)
     }
 
-    /// Notes that a flow's deadline has moved closer than the wheel knows. A
-    /// deadline that moves away costs nothing: the wheel finds out by itself.
-    pub(crate) fn rearm(&mut self, id: FlowId) {
-        let Some(flow) = self.slab.flow_mut(id) else { return };
-        if flow.deadline < flow.armed {
-            flow.armed = flow.deadline;
-            self.wheel.arm(id.slot, flow.deadline);
+    /// The living flow that has the tuple of direction `dir` of a new flow, which gives `hash`; with
+    /// one hash for both, that has either.
+    fn rival(
+        &self,
+        now: Instant,
+        flow: &Flow,
+        dir: Direction,
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        let of = |dir: Direction| {
+            self.filed(hash, flow.tuple(dir), flow.zone, dir)
+                .find(|(slot, _)| !self.slab.is_expired(*slot, now))
+                .map(|(slot, dir)| (self.slab.id_of(slot), dir))
+        };
+        if record::is_mapped(flow) {
+            return of(dir);
         }
+        // Whoever has one of them has its inverse too.
+        of(Direction::Original).or_else(|| of(Direction::Reply))
+    }
+
+    /// One hash for a flow whose directions are each other's inverse, else one for each.
+    fn hashes(&self, flow: &Flow) -> [Option<u32>; 2] {
+        let hash = |dir| self.hash(flow.tuple(dir), flow.zone, dir);
+        let original = Some(hash(Direction::Original));
+        [original, record::is_mapped(flow).then(|| hash(Direction::Reply))]
     }
 
     /// Takes a flow out of the table and announces it.
     pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
-        let Some(flow) = self.slab.flow_mut(id) else { return };
-        if flow.is(Status::DYING) {
-            return;
+        if let Some(flow) = self.slab.load(id) {
+            self.bury(id, flow, now, events);
         }
+    }
+
+    /// [`FlowTable::kill`], of a flow that looks like this now, if it is there still.
+    pub(crate) fn kill_as(
+        &mut self,
+        id: FlowId,
+        flow: &Flow,
+        now: Instant,
+        events: &mut EventQueue,
+    ) {
+        if self.slab.has(id) {
+            self.bury(id, flow.clone(), now, events);
+        }
+    }
+
+    fn bury(&mut self, id: FlowId, mut flow: Flow, now: Instant, events: &mut EventQueue) {
         if let Some(lifetime) = &mut flow.lifetime {
             lifetime.stop = Some(flow.deadline.min(now));
         }
-        events.destroyed(now, id, flow);
-        flow.status |= Status::DYING;
-        self.index.unlink(id);
-        self.sources.unlink(&mut self.slab, id);
-        self.wheel.disarm(id.slot);
-        self.graveyard.push(id);
+        events.destroyed(now, id, &flow);
+        for hash in self.hashes(&flow).into_iter().flatten() {
+            self.index.remove(hash, id.slot);
+        }
+        self.sources.unlink(&mut self.slab, id.slot, &flow);
+        self.slab.remove(id.slot);
         self.len -= 1;
     }
 
-    /// Frees the slots of the flows that were killed.
-    pub(crate) fn bury(&mut self) {
-        for id in self.graveyard.drain(..) {
-            self.slab.remove(id);
-        }
-    }
-
-    /// The next flow whose deadline has passed.
-    pub(crate) fn next_expired(&mut self, now: Instant) -> Option<FlowId> {
-        while let Some(slot) = self.wheel.pop_due(now) {
-            let Some((id, _)) = self.slab.at(slot) else { continue };
-            let Some(flow) = self.slab.flow_mut(id) else { continue };
-            if flow.is_expired(now) {
-                return Some(id);
-            }
-            flow.armed = flow.deadline;
-            self.wheel.arm(slot, flow.deadline);
-        }
-        None
+    /// The next flow whose deadline has passed; counts `steps` down, and gives up at 0.
+    pub(crate) fn next_expired(&mut self, now: Instant, steps: &mut usize) -> Option<FlowId> {
+        let slot = self.wheel.pop_due(&mut self.slab, tick_of(now), steps)?;
+        Some(self.slab.id_of(slot))
     }
 
     /// A time not later than the first deadline.
     #[must_use]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_due()
+        let tick = self.wheel.next_due().filter(|_| self.len > 0)?;
+        Some(Instant::from_nanos(tick << TICK_BITS))
     }
 
-    /// Has the flows of these tuples read into the processor's cache. A hint: it
-    /// decides nothing and may be left out.
-    pub(crate) fn warm(&self, tuples: &[Tuple]) {
-        for batch in tuples.chunks(index::MAX_BATCH) {
-            core::hint::black_box(self.index.warm(&self.slab, batch));
+    /// Has the index's line for a tuple of the default zone read into the cache, and gives what
+    /// [`FlowTable::read_ahead`] wants to know. Both are hints: they decide nothing.
+    pub(crate) fn expect(&self, tuple: &Tuple) -> u32 {
+        let hash = key::hash(&self.key, tuple, 0);
+        prefetch::line(self.index.home_line(hash));
+        hash
+    }
+
+    /// Has the flows of these hashes read into the cache, once the index's lines are there.
+    pub(crate) fn read_ahead(&self, hashes: &[u32]) {
+        for slot in hashes.iter().filter_map(|hash| self.index.candidate_in_home(*hash)) {
+            self.slab.read_ahead(slot);
         }
     }
 
@@ -259,14 +344,14 @@ impl FlowTable {
     pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
         let original = Direction::Original;
         let owner = self.owner(now, reply, own.zone, Direction::Reply);
-        owner.and_then(|(id, _)| self.slab.flow(id)).is_some_and(|other| {
+        owner.map(|(id, _)| self.slab.read(id.slot)).is_some_and(|other| {
             other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
         })
     }
 
     /// Flows of the same source (protocol, address, port and zone) whose source
     /// translation is decided, newest first.
-    pub(crate) fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = &Flow> {
+    pub(crate) fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = Flow> {
         self.sources.iter(&self.slab, *tuple, zone)
     }
 
@@ -281,16 +366,14 @@ impl FlowTable {
         zone: Zone,
         events: &mut EventQueue,
     ) -> usize {
-        let zone_id = zone.id_in(Direction::Original);
+        let first = self.buckets.of(self.hash(tuple, zone, Direction::Original));
         for step in 0..EVICTION_RANGE {
+            let bucket = ((u64::from(first) + u64::from(step)) % u64::from(self.buckets.count)) as u32;
             let mut victims = 0;
-            for id in self.index.flows_near(&self.slab, tuple, zone_id, step) {
-                let alive = self.is_alive(id, now);
-                let assured = self.slab.flow(id).is_some_and(|flow| flow.is(Status::ASSURED));
-                if !(alive && assured) {
-                    self.kill(id, now, events);
-                    victims += usize::from(alive);
-                }
+            for id in self.evictable(bucket, now) {
+                let alive = !self.slab.is_expired(id.slot, now);
+                self.kill(id, now, events);
+                victims += usize::from(alive);
             }
             if victims > 0 {
                 return victims;
@@ -299,9 +382,21 @@ impl FlowTable {
         0
     }
 
-    /// Changes the number of buckets; every entry is filed anew.
+    /// The flows of a bucket that have expired or are not assured, each once.
+    fn evictable(&self, bucket: u32, now: Instant) -> alloc::vec::Vec<FlowId> {
+        let slots = self.buckets.slots(&self.index, &self.slab, bucket);
+        let goes = |slot: &u32| {
+            self.slab.is_expired(*slot, now) || !self.slab.status(*slot).contains(Status::ASSURED)
+        };
+        let mut slots: alloc::vec::Vec<u32> = slots.filter(goes).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots.into_iter().map(|slot| self.slab.id_of(slot)).collect()
+    }
+
+    /// Changes the number of buckets that chains are counted in.
     pub(crate) fn resize(&mut self, buckets: u32) {
-        self.index.resize(buckets);
+        self.buckets.count = buckets.max(1);
     }
 }
 

@@ -1,91 +1,319 @@
-//! Where flows live: slots that are reused, with generations that tell.
+//! Where flows live: slots of both families, and what belongs to each.
+//!
+//! A slot's number says the family in its highest bit. The lowest free slot is given first, segment
+//! by segment, so that a table that shrinks empties from its end, and the last segment's memory goes
+//! back when nobody is in it. A generation tells a slot's tenants apart: it is drawn from one counter
+//! for all slots.
 
-use alloc::vec::Vec;
+use tidegate_wire::Family;
 
-use crate::flow::{Flow, FlowId};
+use super::column::{Column, Pages, segment_of};
+use super::key::{Key, Key4, Key6};
+use super::prefetch;
+use super::record::{Extra, Record};
+use super::wheel::{Timer, Timers};
+use crate::flow::{Counter, Flow, FlowId, Lifetime, Status};
+use crate::time::Instant;
+use crate::tuple::{Direction, Tuple, Zone};
 
-/// No slot: the end of a chain.
+/// No slot.
 pub(super) const NIL: u32 = u32::MAX;
+/// Set in the slots of IPv6 flows.
+const V6: u32 = 1 << 31;
+/// How many segments a column can have.
+const SEGMENTS: usize = 22;
 
-/// Neighbours in the chain of flows of one source: before and after.
-pub(super) type SourceLinks = Option<(u32, u32)>;
-
-/// Starts at a cache line, and fills four.
-#[repr(align(64))]
-struct Slot {
-    generation: u32,
-    source: SourceLinks,
-    flow: Option<Flow>,
+/// What is looked for: a tuple, filed under the number that the zone has for one of its directions.
+pub(super) struct Asked<'a> {
+    pub(super) tuple: &'a Tuple,
+    pub(super) zone: Zone,
+    pub(super) number: u16,
 }
 
-const _: () = assert!(size_of::<Slot>() == 256, "a flow fills four cache lines");
+/// The slots of one family.
+pub(crate) struct Shelf<K> {
+    pub(super) records: Column<Record<K>>,
+    pub(super) extras: Pages<Extra<K>>,
+    pub(super) counters: Pages<[Counter; 2]>,
+    /// When they were confirmed: nanoseconds plus one, or 0.
+    births: Pages<u64>,
+    /// The first vacant slot of each segment; the records lead to the others.
+    vacant: [u32; SEGMENTS],
+    /// How many flows are in each segment.
+    tenants: [u32; SEGMENTS],
+}
 
-/// The slots.
+/// All slots.
 #[derive(Default)]
-pub(super) struct Slab {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+pub(crate) struct Slab {
+    pub(super) v4: Shelf<Key4>,
+    pub(super) v6: Shelf<Key6>,
+    generation: u32,
+}
+
+/// Runs the same code for the family of a slot.
+macro_rules! on_shelf {
+    ($slab:expr, $slot:expr, |$shelf:ident, $at:ident| $body:expr) => {{
+        let $at = $slot & !V6;
+        if $slot & V6 == 0 {
+            let $shelf = &$slab.v4;
+            $body
+        } else {
+            let $shelf = &$slab.v6;
+            $body
+        }
+    }};
+    (mut $slab:expr, $slot:expr, |$shelf:ident, $at:ident| $body:expr) => {{
+        let $at = $slot & !V6;
+        if $slot & V6 == 0 {
+            let $shelf = &mut $slab.v4;
+            $body
+        } else {
+            let $shelf = &mut $slab.v6;
+            $body
+        }
+    }};
 }
 
 impl Slab {
-    pub(super) fn insert(&mut self, flow: Flow) -> FlowId {
-        if let Some(slot) = self.free.pop() {
-            let entry = &mut self.slots[slot as usize];
-            entry.flow = Some(flow);
-            entry.source = None;
-            return FlowId { slot, generation: entry.generation };
+    /// Gives a flow the lowest free slot.
+    pub(super) fn insert(&mut self, flow: &Flow) -> FlowId {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let slot = match flow.orig.family() {
+            Family::V4 => self.v4.insert(flow, generation),
+            Family::V6 => self.v6.insert(flow, generation) | V6,
+        };
+        FlowId { slot, generation }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
+    }
+
+    /// The flow of that id.
+    pub(super) fn load(&self, id: FlowId) -> Option<Flow> {
+        self.has(id).then(|| self.read(id.slot))
+    }
+
+    /// Whether a flow of that id is there.
+    pub(super) fn has(&self, id: FlowId) -> bool {
+        on_shelf!(self, id.slot, |shelf, at| shelf
+            .records
+            .get(at)
+            .is_some_and(|record| !record.is_vacant() && record.generation == id.generation))
+    }
+
+    /// The flow of a slot that has one.
+    pub(super) fn read(&self, slot: u32) -> Flow {
+        on_shelf!(self, slot, |shelf, at| shelf.read(at))
+    }
+
+    /// Writes a flow to the slot that it has.
+    pub(super) fn write(&mut self, slot: u32, flow: &Flow) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.write(at, flow));
+    }
+
+    /// The id of the flow in a slot that has one.
+    pub(super) fn id_of(&self, slot: u32) -> FlowId {
+        let generation =
+            on_shelf!(self, slot, |shelf, at| shelf.records.at(at).generation);
+        FlowId { slot, generation }
+    }
+
+    /// Which direction of the slot's flow a tuple is, of those that carry the same number in the
+    /// flow's zone and in the one that is asked for. A tuple that is its own inverse is the reply,
+    /// as Linux files that in front.
+    pub(super) fn direction_of(&self, slot: u32, asked: &Asked<'_>) -> Option<Direction> {
+        on_shelf!(self, slot, |shelf, at| shelf.direction_of(at, asked))
+    }
+
+    pub(super) fn is_expired(&self, slot: u32, now: Instant) -> bool {
+        on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_expired(now))
+    }
+
+    pub(super) fn status(&self, slot: u32) -> Status {
+        on_shelf!(self, slot, |shelf, at| shelf.records.at(at).status())
+    }
+
+    /// Whether the flow has one entry for each direction in the index.
+    pub(super) fn is_mapped(&self, slot: u32) -> bool {
+        on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_mapped())
+    }
+
+    /// The neighbours of a flow in the list of its source: newer and older.
+    pub(super) fn neighbours(&self, slot: u32) -> (u32, u32) {
+        on_shelf!(self, slot, |shelf, at| {
+            let extra = shelf.extras.get(at);
+            (extra.newer, extra.older)
+        })
+    }
+
+    pub(super) fn set_newer(&mut self, slot: u32, newer: u32) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.extras.place(at).newer = newer);
+    }
+
+    pub(super) fn set_older(&mut self, slot: u32, older: u32) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.extras.place(at).older = older);
+    }
+
+    /// Has a slot's record read into the cache, and what else its flow may have.
+    #[inline(always)]
+    pub(super) fn read_ahead(&self, slot: u32) {
+        on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at));
+    }
+
+    /// All slots that have a flow, IPv4 first.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        let v4 = self.v4.slots();
+        v4.chain(self.v6.slots().map(|slot| slot | V6))
+    }
+}
+
+impl Timers for Slab {
+    fn timer(&self, slot: u32) -> Option<Timer> {
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.get(at).filter(|record| !record.is_vacant())?;
+            Some(Timer { deadline: record.deadline_tick(), armed: record.armed })
+        })
+    }
+
+    fn set_armed(&mut self, slot: u32, tick: u32) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.records.at_mut(at).armed = tick);
+    }
+}
+
+impl<K> Default for Shelf<K> {
+    fn default() -> Self {
+        Self {
+            records: Column::default(),
+            extras: Pages::default(),
+            counters: Pages::default(),
+            births: Pages::default(),
+            vacant: [NIL; SEGMENTS],
+            tenants: [0; SEGMENTS],
         }
-        let slot = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, source: None, flow: Some(flow) });
-        FlowId { slot, generation: 0 }
     }
+}
 
-    pub(super) fn remove(&mut self, id: FlowId) {
-        let Some(entry) = self.slots.get_mut(id.slot as usize) else { return };
-        if entry.generation == id.generation && entry.flow.take().is_some() {
-            entry.generation = entry.generation.wrapping_add(1);
-            self.free.push(id.slot);
+impl<K: Key> Shelf<K> {
+    #[inline(always)]
+    pub(super) fn read_ahead(&self, at: u32) {
+        if let Some(record) = self.records.get(at) {
+            prefetch::lines(record);
+        }
+        if let Some(extra) = self.extras.peek(at) {
+            prefetch::lines(extra);
+        }
+        if let Some(counters) = self.counters.peek(at) {
+            prefetch::lines(counters);
         }
     }
 
-    pub(super) fn flow(&self, id: FlowId) -> Option<&Flow> {
-        let entry = self.slots.get(id.slot as usize)?;
-        entry.flow.as_ref().filter(|_| entry.generation == id.generation)
+    fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
+        let at = self.lowest_vacant();
+        self.tenants[segment_of(at)] += 1;
+        self.records.at_mut(at).generation = generation;
+        self.write(at, flow);
+        if let Some(start) = flow.lifetime.and_then(|lifetime| lifetime.start) {
+            *self.births.place(at) = start.nanos().saturating_add(1);
+        } else if self.births.peek(at).is_some() {
+            *self.births.place(at) = 0;
+        }
+        at
     }
 
-    pub(super) fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
-        let entry = self.slots.get_mut(id.slot as usize)?;
-        entry.flow.as_mut().filter(|_| entry.generation == id.generation)
+    fn lowest_vacant(&mut self) -> u32 {
+        if let Some(segment) = self.vacant.iter().position(|first| *first != NIL) {
+            let at = self.vacant[segment];
+            self.vacant[segment] = self.records.at(at).armed;
+            return at;
+        }
+        self.records.push(Record::vacant(NIL));
+        self.records.len() - 1
     }
 
-    /// Touches the lines of a flow that an established packet needs.
-    pub(super) fn warm(&self, slot: u32) -> u64 {
-        let Some((id, flow)) = self.at(slot) else { return 0 };
-        u64::from(id.generation)
-            ^ flow.deadline.nanos()
-            ^ u64::from(flow.acct.is_some())
-            ^ u64::from(flow.orig.sport)
-            ^ u64::from(flow.reply.sport)
-            ^ u64::from(flow.mark)
-            ^ u64::from(flow.proto.name().is_some())
+    fn remove(&mut self, at: u32) {
+        let segment = segment_of(at);
+        let record = self.records.at_mut(at);
+        *record = Record::vacant(self.vacant[segment]);
+        self.vacant[segment] = at;
+        self.tenants[segment] -= 1;
+        if self.tenants[segment] == 0 {
+            self.give_back();
+        }
     }
 
-    /// Whatever flow is in a slot.
-    pub(super) fn at(&self, slot: u32) -> Option<(FlowId, &Flow)> {
-        let entry = self.slots.get(slot as usize)?;
-        let id = FlowId { slot, generation: entry.generation };
-        entry.flow.as_ref().map(|flow| (id, flow))
+    /// Gives the memory of empty segments at the end back, but not while the one before is about
+    /// to fill up again.
+    fn give_back(&mut self) {
+        loop {
+            let last = self.records.last_segment();
+            let segment = segment_of(last.start);
+            if segment == 0 || self.tenants[segment] > 0 || self.tenants[segment - 1] > last.start / 4 {
+                return;
+            }
+            self.records.truncate();
+            self.vacant[segment] = NIL;
+        }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (FlowId, &Flow)> {
-        (0..self.slots.len() as u32).filter_map(|slot| self.at(slot))
+    fn read(&self, at: u32) -> Flow {
+        let record = self.records.at(at);
+        let mut flow = record.read();
+        if record.has_extra() {
+            self.extras.get(at).read(&mut flow);
+        }
+        if record.has_counters() {
+            flow.acct = Some(self.counters.get(at));
+        }
+        let birth = self.births.peek(at).and_then(|birth| birth.checked_sub(1));
+        flow.lifetime = birth
+            .map(|birth| Lifetime { start: Some(Instant::from_nanos(birth)), stop: None });
+        flow
     }
 
-    pub(super) fn source(&self, slot: u32) -> SourceLinks {
-        self.slots[slot as usize].source
+    fn write(&mut self, at: u32, flow: &Flow) {
+        let record = self.records.at_mut(at);
+        record.write(flow);
+        if record.has_extra() {
+            self.extras.place(at).write(flow);
+        }
+        if let Some(counters) = flow.acct {
+            *self.counters.place(at) = counters;
+        }
     }
 
-    pub(super) fn source_mut(&mut self, slot: u32) -> &mut SourceLinks {
-        &mut self.slots[slot as usize].source
+    fn direction_of(&self, at: u32, asked: &Asked<'_>) -> Option<Direction> {
+        let record = self.records.at(at);
+        if record.proto != asked.tuple.proto {
+            return None;
+        }
+        let key = K::of(asked.tuple);
+        let (reply, zone) = if record.has_extra() {
+            let extra = self.extras.get(at);
+            (extra.reply, extra.zone())
+        } else {
+            (inverse(record), Zone::default())
+        };
+        let fits = |dir| [zone, asked.zone].iter().all(|zone| zone.id_in(dir) == asked.number);
+        if key == reply && fits(Direction::Reply) {
+            Some(Direction::Reply)
+        } else {
+            (key == record.key && fits(Direction::Original)).then_some(Direction::Original)
+        }
     }
+
+    fn slots(&self) -> impl Iterator<Item = u32> {
+        (0..self.records.len()).filter(|at| !self.records.at(*at).is_vacant())
+    }
+}
+
+/// The inverse of a record's tuple.
+fn inverse<K: Key>(record: &Record<K>) -> K {
+    let tuple = record.key.tuple(record.proto);
+    if tuple.has_ports() {
+        return record.key.swapped();
+    }
+    tuple.invert().map_or(record.key, |inverse| K::of(&inverse))
 }

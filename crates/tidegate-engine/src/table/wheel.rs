@@ -1,256 +1,220 @@
 //! The timer wheel: which flow must be looked at next, without ever scanning the table.
 //!
-//! One timer per flow, named by the flow's slot in the slab. A packet of an established flow does
-//! not touch the wheel: it writes the flow's deadline only. When the wheel says that a slot is due,
-//! the caller compares the flow's real deadline and either lets the flow expire or arms the slot
-//! again (lazy refresh). So a busy flow costs the wheel one operation per timeout, not one per
-//! packet.
+//! A packet of an established flow does not touch the wheel: it writes the flow's deadline only.
+//! When the wheel says that a slot is due, the flow's real deadline is compared, and either the
+//! flow is over or the slot is filed again (lazy refresh). So a busy flow costs the wheel one
+//! operation per timeout, not one per packet.
 //!
 //! ## Shape
 //!
-//! Eleven levels of 64 buckets, one level for each 6-bit digit of a 64-bit nanosecond count; a
-//! bucket of level L spans 64^L ns. A timer lies at the level of the highest digit in which its
-//! time differs from the *cursor*, in the bucket of its own digit there. From that follow the two
-//! facts that everything rests on:
+//! Time is counted in ticks. Six levels of 256 buckets, one level for each 8-bit digit of a tick
+//! count; a bucket of level L spans 256^L ticks. A timer lies at the level of the highest digit in
+//! which its tick differs from the *cursor*, in the bucket of its own digit there. From that follow
+//! the two facts that everything rests on: at any level the timers are earlier than those of every
+//! higher level, and bucket numbers are in time order; and the cursor may move freely up to the
+//! start of the earliest bucket. When the time reaches a bucket above level 0, it is *opened*: the
+//! cursor moves to its start, and its timers spread over the levels below.
 //!
-//! - At any level, the timers are earlier than those of every higher level, and bucket numbers are
-//!   in time order. The earliest bucket is therefore two bit scans away, and a jump of days costs
-//!   no more than one of a millisecond.
-//! - The cursor may move freely up to the start of the earliest bucket: no timer has to be filed
-//!   anew for that.
-//!
-//! When the time reaches a bucket above level 0, it is *opened*: the cursor moves into it, and its
-//! timers spread over the levels below. A level-0 bucket holds one nanosecond, so what lies there
-//! is due exactly when the cursor is there.
+//! A bucket is a queue of slot numbers, four bytes each, in chunks. Nothing is ever taken out of its
+//! middle: the flow's record says for which tick it is armed, and an entry that does not agree with
+//! the record is *stale* and thrown away when its bucket comes up. That may happen when a flow ended
+//! early, or was armed anew for an earlier time. Because no timer is filed more than
+//! [`HORIZON`] ahead, stale entries live no longer either; whoever has a later deadline is looked at
+//! once in that time.
 //!
 //! ## Cost and order
 //!
-//! Arming and disarming are O(1); a timer moves at most ten times in its life, as a rule two or
-//! three times. Opening a bucket takes time in proportion to the timers in it, which is the one
-//! uneven cost: it is paid inside `pop_due`. Memory is 24 bytes for each slot up to the highest
-//! ever armed; nothing is allocated after that.
+//! Arming is O(1) and writes where the last arming wrote; ending a flow costs the wheel nothing.
+//! [`Wheel::pop_due`] counts its steps, moves included, so that the opening of a large bucket is
+//! spread over as many calls as the caller likes. Slots are popped in order of their ticks, equal
+//! ticks in the order in which they were filed there. The order follows from the calls alone.
 //!
-//! Slots are popped in order of their time, equal times in the order in which they were armed. A
-//! time that has passed already when it is armed counts as the cursor's. The order follows from the
-//! calls alone.
-//!
-//! The wheel must not know flows, and must never drop or invent a timer: a slot is filed at most
-//! once, and leaves only by `pop_due` or `disarm`.
+//! The wheel must not know flows, and must never drop a timer that is not stale.
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, vec};
 
-use crate::time::Instant;
+use super::column::Column;
 
-/// Timers by slot index; see the module's documentation.
-#[derive(Clone, Debug)]
-pub(crate) struct Wheel {
-    /// No filed timer is earlier than this, but for those that were overdue when they were armed.
-    cursor: u64,
-    /// Bit L: level L has a timer.
-    levels: u16,
-    /// Per level, bit B: bucket B has a timer.
-    occupied: [u64; LEVELS],
-    lists: Box<[List]>,
-    nodes: Vec<Node>,
+/// How far ahead a timer is filed, in ticks: five minutes, if a tick is a millisecond.
+pub(crate) const HORIZON: u64 = 300_000;
+
+/// What the wheel asks of whoever keeps the slots.
+pub(crate) trait Timers {
+    /// The slot's timer; `None` if nobody has the slot.
+    fn timer(&self, slot: u32) -> Option<Timer>;
+    /// Notes for which tick, modulo 2^32, the slot is armed.
+    fn set_armed(&mut self, slot: u32, tick: u32);
 }
 
-/// One bucket's place: `level` below [`LEVELS`], `digit` below [`BUCKETS`].
+/// A slot's timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timer {
+    /// The tick of its deadline.
+    pub(crate) deadline: u64,
+    /// For which tick, modulo 2^32, it is armed.
+    pub(crate) armed: u32,
+}
+
+/// Timers by slot number; see the module's documentation.
+pub(crate) struct Wheel {
+    /// No bucket but the one that is being opened holds anything earlier.
+    cursor: u64,
+    /// The bucket whose timers are being spread; what is in it comes before all else.
+    opening: Option<Bucket>,
+    /// Bit B of level L: the bucket has entries.
+    occupied: [[u64; BUCKETS / 64]; LEVELS],
+    queues: Box<[Queue]>,
+    chunks: Chunks,
+}
+
+/// One bucket's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bucket {
     level: u8,
     digit: u8,
 }
 
-/// The first and last slot of a bucket's doubly linked list; both [`NIL`] when it is empty.
-#[derive(Clone, Copy, Debug)]
-struct List {
-    head: u32,
-    tail: u32,
-}
-
-/// A slot's timer. The time and the links mean something only while `bucket` is set.
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    at: u64,
-    prev: u32,
-    next: u32,
-    bucket: Option<Bucket>,
+/// The entries of one bucket: a list of chunks, taken from at one end and filled at the other.
+#[derive(Clone, Copy)]
+struct Queue {
+    first: u32,
+    last: u32,
+    /// How many entries of the first chunk are gone.
+    taken: u32,
+    /// How many entries of the last chunk are filled.
+    filled: u32,
 }
 
 impl Wheel {
-    /// An empty wheel whose cursor stands at `start`, the earliest time the caller means to speak
-    /// of.
-    pub(crate) fn new(start: Instant) -> Self {
+    /// An empty wheel whose cursor stands at tick `start`, the earliest the caller means to speak of.
+    pub(crate) fn new(start: u64) -> Self {
         Self {
-            cursor: start.nanos(),
-            levels: 0,
-            occupied: [0; LEVELS],
-            lists: vec![List::EMPTY; LEVELS * BUCKETS].into_boxed_slice(),
-            nodes: Vec::new(),
+            cursor: start,
+            opening: None,
+            occupied: [[0; BUCKETS / 64]; LEVELS],
+            queues: vec![Queue::EMPTY; LEVELS * BUCKETS].into_boxed_slice(),
+            chunks: Chunks::default(),
         }
     }
 
-    /// Files `slot` to be due at `at`, instead of any time it was filed for before. O(1), but for
-    /// growth of the node array when `slot` is higher than any before. A time in the past is due at
-    /// once. `slot` must be below `u32::MAX`, and should be dense: memory goes with the highest
-    /// one.
-    pub(crate) fn arm(&mut self, slot: u32, at: Instant) {
-        debug_assert_ne!(slot, NIL);
-        if slot as usize >= self.nodes.len() {
-            self.nodes.resize(slot as usize + 1, Node::IDLE);
-        }
-        self.unlink(slot);
-        self.nodes[slot as usize].at = at.nanos();
-        self.file(slot);
+    /// Files `slot` to be looked at at `tick`, or at the horizon if that comes first. An entry that
+    /// it has already becomes stale.
+    pub(crate) fn arm(&mut self, timers: &mut impl Timers, slot: u32, tick: u64) {
+        let tick = tick.clamp(self.cursor, self.cursor + HORIZON);
+        timers.set_armed(slot, tick as u32);
+        self.file(slot, tick);
     }
 
-    /// Takes `slot` out of the wheel; nothing happens when it is not armed. O(1).
-    pub(crate) fn disarm(&mut self, slot: u32) {
-        if (slot as usize) < self.nodes.len() {
-            self.unlink(slot);
-        }
+    /// Whether a timer armed for `armed` comes too late for a deadline.
+    #[inline(always)]
+    pub(crate) fn is_late(&self, armed: u32, deadline: u64) -> bool {
+        deadline <= self.cursor + HORIZON && armed.wrapping_sub(deadline as u32).cast_signed() > 0
     }
 
-    /// The time `slot` was armed for, if it is armed.
-    #[cfg(test)]
-    pub(crate) fn armed(&self, slot: u32) -> Option<Instant> {
-        let node = self.nodes.get(slot as usize)?;
-        node.bucket.map(|_| Instant::from_nanos(node.at))
+    /// When [`Wheel::pop_due`] must be called next: never later than the earliest tick for which a
+    /// slot is armed, but maybe earlier. `None` when nothing is filed.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        self.earliest().map(|bucket| self.start_of(bucket).max(self.cursor))
     }
 
-    /// When [`Wheel::pop_due`] must be called next; `None` when no slot is armed.
-    ///
-    /// A lower bound: never later than the earliest armed time (an overdue one counts as the
-    /// cursor's), but maybe earlier, as it is the start of the earliest bucket. A caller who sleeps
-    /// until then and finds nothing due learns a closer bound; at most ten such wakes precede any
-    /// one timer. O(1).
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.earliest().map(|bucket| Instant::from_nanos(self.start_of(bucket)))
-    }
-
-    /// Takes the next slot whose time is not after `now` out of the wheel; `None` when there is
-    /// none, and then the cursor stands at `now`.
-    ///
-    /// Never a slot whose time is still ahead. Time does not run backwards: a `now` before the
-    /// latest one counts as the latest.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let now = now.nanos().max(self.cursor);
+    /// Takes the next slot whose deadline is not after the tick `now` out of the wheel. `None` when
+    /// there is none, or when no `steps` are left, which this counts down.
+    pub(crate) fn pop_due(
+        &mut self,
+        timers: &mut impl Timers,
+        now: u64,
+        steps: &mut usize,
+    ) -> Option<u32> {
+        let now = now.max(self.cursor);
         while let Some(bucket) = self.earliest() {
             let start = self.start_of(bucket);
             if start > now {
                 break;
             }
-            if bucket.level == 0 {
-                self.cursor = start;
-                let slot = self.lists[bucket.index()].head;
-                self.unlink(slot);
+            if *steps == 0 {
+                return None;
+            }
+            *steps -= 1;
+            self.cursor = self.cursor.max(start);
+            if let Some(slot) = self.look_at_next(timers, bucket, now) {
                 return Some(slot);
             }
-            self.open(bucket, now);
         }
         self.cursor = now;
         None
     }
 
-    /// Spreads the timers of `bucket`, which is the earliest one and begins at or before `now`,
-    /// over lower levels.
-    ///
-    /// The cursor goes to the bucket's first timer rather than to its start, so that this timer
-    /// reaches level 0 in one move, but not beyond `now`, as what the caller arms next may be due
-    /// right after that.
-    fn open(&mut self, bucket: Bucket, now: u64) {
-        let first = self.lists[bucket.index()].head;
-        self.cursor = self.earliest_from(first).min(now);
-        self.lists[bucket.index()] = List::EMPTY;
-        self.mark_empty(bucket);
-
-        let mut slot = first;
-        while slot != NIL {
-            let next = self.nodes[slot as usize].next;
-            self.file(slot);
-            slot = next;
+    /// Takes the first entry of the bucket that time has come to; its slot if that is due.
+    fn look_at_next(
+        &mut self,
+        timers: &mut impl Timers,
+        bucket: Bucket,
+        now: u64,
+    ) -> Option<u32> {
+        let slot = self.take(bucket);
+        let start = self.start_of(bucket);
+        let timer = timers.timer(slot)?;
+        if u64::from(timer.armed.wrapping_sub(start as u32)) >= bucket.span() {
+            // Stale.
+            return None;
         }
+        if bucket.level == 0 && timer.deadline <= now {
+            return Some(slot);
+        }
+        self.arm(timers, slot, timer.deadline);
+        None
     }
 
-    /// The earliest time in the list that begins with `slot`.
-    fn earliest_from(&self, mut slot: u32) -> u64 {
-        let mut earliest = u64::MAX;
-        while slot != NIL {
-            let node = &self.nodes[slot as usize];
-            earliest = earliest.min(node.at);
-            slot = node.next;
+    fn take(&mut self, bucket: Bucket) -> u32 {
+        let queue = &mut self.queues[bucket.index()];
+        let slot = queue.pop(&mut self.chunks);
+        let is_empty = queue.is_empty();
+        if is_empty {
+            self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] &=
+                !(1 << (bucket.digit % 64));
         }
-        earliest
+        self.opening = (bucket.level > 0 && !is_empty).then_some(bucket);
+        slot
+    }
+
+    fn file(&mut self, slot: u32, tick: u64) {
+        let bucket = Bucket::of(tick, self.cursor);
+        self.queues[bucket.index()].push(&mut self.chunks, slot);
+        self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] |=
+            1 << (bucket.digit % 64);
     }
 
     /// The bucket that holds the earliest timers.
     fn earliest(&self) -> Option<Bucket> {
-        if self.levels == 0 {
-            return None;
+        if self.opening.is_some() {
+            return self.opening;
         }
-        let level = self.levels.trailing_zeros() as u8;
-        let digit = self.occupied[usize::from(level)].trailing_zeros() as u8;
-        Some(Bucket { level, digit })
+        let level = self.occupied.iter().position(|words| words.iter().any(|word| *word != 0))?;
+        let words = &self.occupied[level];
+        let word = words.iter().position(|word| *word != 0)?;
+        let digit = word as u32 * 64 + words[word].trailing_zeros();
+        Some(Bucket { level: level as u8, digit: digit as u8 })
     }
 
-    /// The first nanosecond of an occupied bucket: the cursor's digits above the bucket's level,
-    /// then the bucket's own.
+    /// The first tick of an occupied bucket: the cursor's digits above the bucket's level, then the
+    /// bucket's own.
     fn start_of(&self, bucket: Bucket) -> u64 {
         let shift = DIGIT_BITS * u32::from(bucket.level);
-        let above = u64::MAX.checked_shl(shift + DIGIT_BITS).unwrap_or(0);
+        let above = u64::MAX << (shift + DIGIT_BITS);
         (self.cursor & above) | (u64::from(bucket.digit) << shift)
-    }
-
-    /// Appends `slot`, which is in no list, to the bucket that its time belongs to.
-    fn file(&mut self, slot: u32) {
-        let bucket = Bucket::of(self.nodes[slot as usize].at, self.cursor);
-        let list = &mut self.lists[bucket.index()];
-        let prev = core::mem::replace(&mut list.tail, slot);
-        match prev {
-            NIL => list.head = slot,
-            _ => self.nodes[prev as usize].next = slot,
-        }
-        let node = &mut self.nodes[slot as usize];
-        (node.prev, node.next, node.bucket) = (prev, NIL, Some(bucket));
-        self.occupied[usize::from(bucket.level)] |= 1 << bucket.digit;
-        self.levels |= 1 << bucket.level;
-    }
-
-    /// Takes `slot` out of its list, if it is in one.
-    fn unlink(&mut self, slot: u32) {
-        let node = &mut self.nodes[slot as usize];
-        let Some(bucket) = node.bucket.take() else { return };
-        let (prev, next) = (node.prev, node.next);
-        let list = &mut self.lists[bucket.index()];
-        match prev {
-            NIL => list.head = next,
-            _ => self.nodes[prev as usize].next = next,
-        }
-        match next {
-            NIL => list.tail = prev,
-            _ => self.nodes[next as usize].prev = prev,
-        }
-        if list.head == NIL {
-            self.mark_empty(bucket);
-        }
-    }
-
-    fn mark_empty(&mut self, bucket: Bucket) {
-        let occupied = &mut self.occupied[usize::from(bucket.level)];
-        *occupied &= !(1 << bucket.digit);
-        if *occupied == 0 {
-            self.levels &= !(1 << bucket.level);
-        }
     }
 }
 
 impl Bucket {
-    /// Where a timer for `at` lies when the cursor stands at `cursor`.
-    fn of(at: u64, cursor: u64) -> Self {
-        let at = at.max(cursor);
-        let level = (at ^ cursor).checked_ilog2().unwrap_or(0) / DIGIT_BITS;
-        let digit = (at >> (DIGIT_BITS * level)) as u8 & DIGIT_MASK;
-        Self { level: level as u8, digit }
+    /// Where a timer for `tick`, which is not before `cursor`, lies.
+    fn of(tick: u64, cursor: u64) -> Self {
+        let level = (tick ^ cursor).checked_ilog2().unwrap_or(0) / DIGIT_BITS;
+        Self { level: level as u8, digit: (tick >> (DIGIT_BITS * level)) as u8 }
+    }
+
+    /// How many ticks it is long.
+    fn span(self) -> u64 {
+        1 << (DIGIT_BITS * u32::from(self.level))
     }
 
     fn index(self) -> usize {
@@ -258,22 +222,86 @@ impl Bucket {
     }
 }
 
-impl List {
-    const EMPTY: Self = Self { head: NIL, tail: NIL };
+impl Queue {
+    const EMPTY: Self = Self { first: NONE, last: NONE, taken: 0, filled: 0 };
+
+    fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    fn push(&mut self, chunks: &mut Chunks, slot: u32) {
+        if self.is_empty() || self.filled as usize == CHUNK {
+            let chunk = chunks.make();
+            if self.is_empty() {
+                (self.first, self.taken) = (chunk, 0);
+            } else {
+                chunks.all.at_mut(self.last).next = chunk;
+            }
+            (self.last, self.filled) = (chunk, 0);
+        }
+        chunks.all.at_mut(self.last).slots[self.filled as usize] = slot;
+        self.filled += 1;
+    }
+
+    /// The first entry of a queue that has one.
+    fn pop(&mut self, chunks: &mut Chunks) -> u32 {
+        let chunk = chunks.all.at(self.first);
+        let (slot, next) = (chunk.slots[self.taken as usize], chunk.next);
+        self.taken += 1;
+        let end = if self.first == self.last { self.filled } else { CHUNK as u32 };
+        if self.taken == end {
+            chunks.free(self.first);
+            let was_last = self.first == self.last;
+            *self = if was_last { Self::EMPTY } else { Self { first: next, taken: 0, ..*self } };
+        }
+        slot
+    }
 }
 
-impl Node {
-    const IDLE: Self = Self { at: 0, prev: NIL, next: NIL, bucket: None };
+/// The memory of all queues.
+struct Chunks {
+    all: Column<Chunk>,
+    unused: u32,
 }
 
-/// The end of a list. A sentinel rather than an `Option`, which would make every link twice as
-/// large.
-const NIL: u32 = u32::MAX;
+/// A kibibyte of slot numbers.
+#[derive(Clone, Copy)]
+struct Chunk {
+    slots: [u32; CHUNK],
+    next: u32,
+}
 
-const DIGIT_BITS: u32 = 6;
-const DIGIT_MASK: u8 = (1 << DIGIT_BITS) - 1;
+impl Default for Chunks {
+    fn default() -> Self {
+        Self { all: Column::default(), unused: NONE }
+    }
+}
+
+impl Chunks {
+    fn make(&mut self) -> u32 {
+        if self.unused == NONE {
+            self.all.push(Chunk { slots: [0; CHUNK], next: NONE });
+            return self.all.len() - 1;
+        }
+        let number = self.unused;
+        let chunk = self.all.at_mut(number);
+        self.unused = core::mem::replace(&mut chunk.next, NONE);
+        number
+    }
+
+    fn free(&mut self, number: u32) {
+        self.all.at_mut(number).next = core::mem::replace(&mut self.unused, number);
+    }
+}
+
+/// No chunk.
+const NONE: u32 = u32::MAX;
+/// Entries of a chunk.
+const CHUNK: usize = 255;
+
+const DIGIT_BITS: u32 = 8;
 const BUCKETS: usize = 1 << DIGIT_BITS;
-const LEVELS: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
+const LEVELS: usize = 6;
 
 #[cfg(test)]
 mod tests;

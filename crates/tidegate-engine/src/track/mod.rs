@@ -5,6 +5,7 @@
 //! `Judgement`. It knows neither table, NAT, rules nor the other trackers.
 //! Growing one is a file here and a row in `judge`.
 
+mod cells;
 mod generic;
 pub(crate) mod gre;
 pub(crate) mod icmp;
@@ -33,7 +34,8 @@ use crate::tuple::Direction;
 pub use self::gre::Gre;
 pub use self::reason::{IgnoreReason, InvalidReason};
 pub use self::sctp::{Sctp, SctpState};
-pub use self::tcp::{PeerFlags, Tcp, TcpState};
+pub(crate) use self::cells::{Cells, WORDS, stream_after};
+pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
 
 /// What a flow's tracker remembers between packets.
@@ -123,6 +125,16 @@ pub(crate) enum Judgement {
     Reopen,
     /// Part of the flow and the last of it: delete the flow at once.
     Close,
+}
+
+impl Judgement {
+    /// Why nothing was learnt from the packet.
+    pub(crate) fn ignored(self) -> Option<IgnoreReason> {
+        match self {
+            Self::Ignore(reason) => Some(reason),
+            Self::Accept | Self::Invalid(_) | Self::Reopen | Self::Close => None,
+        }
+    }
 }
 
 /// Hands the packet to its protocol's tracker.

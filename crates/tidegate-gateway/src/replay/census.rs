@@ -141,7 +141,7 @@ impl Census {
     /// end.
     pub fn finish(&mut self, replay: &Replay) {
         for (_, flow) in replay.engine().flows() {
-            self.flow(flow);
+            self.flow(&flow);
         }
     }
 

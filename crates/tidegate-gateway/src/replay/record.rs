@@ -170,7 +170,7 @@ impl PacketRecord {
             reason: reason.map(|reason| reason.to_string()),
             out: out(replay),
             mark: outcome.map_or(0, |outcome| outcome.mark),
-            ct: flow.map(|flow| FlowRecord::new(flow, replay.now())),
+            ct: flow.map(|flow| FlowRecord::new(&flow, replay.now())),
             count: replay.engine().count(),
             events: Vec::new(),
             late: Vec::new(),
@@ -232,7 +232,7 @@ struct OtherRecord {
 type Snapshot = BTreeMap<FlowId, FlowRecord>;
 
 fn snapshot(replay: &Replay) -> Snapshot {
-    let record = |flow| FlowRecord::new(flow, replay.now());
+    let record = |flow| FlowRecord::new(&flow, replay.now());
     replay.engine().flows().map(|(id, flow)| (id, record(flow))).collect()
 }
 

@@ -43,7 +43,7 @@ impl fmt::Display for Announcement<'_> {
         f.write_str(" ")?;
         self.fmt_direction(f, Direction::Reply)?;
         fmt_assured_and_marks(f, flow)?;
-        match flow.lifetime.as_deref().and_then(|lifetime| lifetime.start) {
+        match flow.lifetime.and_then(|lifetime| lifetime.start) {
             Some(start) if event.kind == EventKind::Destroy => {
                 write!(f, " delta-time={}", event.at.saturating_sub(start).as_secs())
             }

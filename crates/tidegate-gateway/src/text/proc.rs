@@ -86,7 +86,7 @@ impl ProcLine<'_> {
         if flow.zone.scope == ZoneScope::Both {
             write!(f, "zone={} ", flow.zone.id)?;
         }
-        if let Some(start) = flow.lifetime.as_deref().and_then(|lifetime| lifetime.start) {
+        if let Some(start) = flow.lifetime.and_then(|lifetime| lifetime.start) {
             write!(f, "delta-time={} ", self.now.saturating_sub(start).as_secs())?;
         }
         f.write_str("use=2")

@@ -28,6 +28,19 @@ pub enum SctpState {
 }
 
 impl SctpState {
+    /// Each state once, in the kernel's order.
+    pub const ALL: [Self; 9] = [
+        Self::None,
+        Self::Closed,
+        Self::CookieWait,
+        Self::CookieEchoed,
+        Self::Established,
+        Self::ShutdownSent,
+        Self::ShutdownRecd,
+        Self::ShutdownAckSent,
+        Self::HeartbeatSent,
+    ];
+
     /// The name that Linux prints.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -61,10 +74,10 @@ pub struct Sctp {
     /// section 3.3.2).
     pub tags: [u32; 2],
     /// Which directions have sent an INIT that was not answered to the end.
-    pub(super) inits: [bool; 2],
+    pub(crate) inits: [bool; 2],
     /// Who sent a heartbeat with a tag that is not known: after a restart the
     /// answer would prove it right.
-    pub(super) stray_heartbeat: Option<Direction>,
+    pub(crate) stray_heartbeat: Option<Direction>,
 }
 
 impl Sctp {

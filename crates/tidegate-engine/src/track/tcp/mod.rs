@@ -27,6 +27,7 @@ use crate::limits::{Limits, TcpTimeouts};
 use crate::tuple::Direction;
 
 pub use self::segment::SegmentKind;
+pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
 
 pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {

@@ -33,6 +33,20 @@ pub enum TcpState {
 }
 
 impl TcpState {
+    /// Each state once, in the kernel's order.
+    pub const ALL: [Self; 10] = [
+        Self::None,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::Established,
+        Self::FinWait,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::TimeWait,
+        Self::Close,
+        Self::SynSent2,
+    ];
+
     /// The name that `conntrack -L` prints.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -104,16 +118,16 @@ pub struct Peer {
 
 /// The last segment that was accepted or ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Last {
-    pub(super) dir: Direction,
-    pub(super) kind: Option<SegmentKind>,
-    pub(super) seq: SeqNum,
-    pub(super) ack: SeqNum,
-    pub(super) end: SeqNum,
+pub(crate) struct Last {
+    pub(crate) dir: Direction,
+    pub(crate) kind: Option<SegmentKind>,
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: SeqNum,
+    pub(crate) end: SeqNum,
     /// As on the wire, unscaled.
-    pub(super) window: u16,
-    pub(super) scale: u8,
-    pub(super) flags: PeerFlags,
+    pub(crate) window: u16,
+    pub(crate) scale: u8,
+    pub(crate) flags: PeerFlags,
 }
 
 impl Default for Last {
@@ -140,7 +154,7 @@ pub struct Tcp {
     pub seen: [Peer; 2],
     /// How often the last ACK was repeated.
     pub retrans: u8,
-    pub(super) last: Last,
+    pub(crate) last: Last,
 }
 
 impl Tcp {

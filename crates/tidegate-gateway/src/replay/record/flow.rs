@@ -72,7 +72,7 @@ impl FlowRecord {
             helper: None,
             master: None,
             acct: flow.acct.map(AcctRecord::new),
-            tstamp: flow.lifetime.as_deref().map(|lifetime| LifetimeRecord {
+            tstamp: flow.lifetime.map(|lifetime| LifetimeRecord {
                 start: lifetime.start.is_some(),
                 stop: lifetime.stop.is_some(),
             }),

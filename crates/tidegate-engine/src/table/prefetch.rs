@@ -1,0 +1,34 @@
+//! Asking the processor for memory ahead of its use.
+//!
+//! A hint, and the only place of this crate that needs `unsafe`: the intrinsic takes a raw pointer.
+//! Lines go to the second level of the cache, which has room for many more misses at once than the
+//! first; see `docs/bench.md`. On other processors than x86-64 nothing is asked for.
+#![allow(unsafe_code)]
+
+/// Asks for the cache line that a value begins in.
+#[inline(always)]
+pub(super) fn line<T>(value: &T) {
+    touch(core::ptr::from_ref(value).cast());
+}
+
+/// Asks for the first and the last cache line of a value, which are all there are if it is not
+/// longer than 65 bytes, or begins early enough in the first.
+#[inline(always)]
+pub(super) fn lines<T>(value: &T) {
+    let first: *const u8 = core::ptr::from_ref(value).cast();
+    touch(first);
+    touch(first.wrapping_add(size_of::<T>() - 1));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn touch(address: *const u8) {
+    use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: SSE is part of every x86-64 processor, and a prefetch reads nothing: it never faults,
+    // whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn touch(_: *const u8) {}

@@ -1,0 +1,259 @@
+//! A flow as the table keeps it: 80 bytes for IPv4, 104 for IPv6.
+//!
+//! A [`Record`] holds what every flow has, and all that a packet of an established flow reads and
+//! writes: tuple, status, deadline, the tracker's cells, and the links of the timer's list. A
+//! multiple of 16 bytes, it lies in two neighbouring cache lines, wherever it begins. What few flows
+//! have is an [`Extra`], apart from it: another reply tuple than the inverse, a mark, a zone.
+//! Counters and the time of birth have pages of their own, for they come with a switch.
+//!
+//! [`Flow`] is the same in the form that the rest of the engine works with; `FlowTable::load` and
+//! `save` go between the two.
+
+use super::key::Key;
+use crate::event::EventMask;
+use crate::fib::PortId;
+use crate::flow::{Flow, Status};
+use crate::time::Instant;
+use crate::track::{Cells, ProtoState, WORDS};
+use crate::tuple::{Zone, ZoneScope};
+
+/// What every flow has.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Record<K> {
+    pub(super) key: K,
+    pub(super) proto: u8,
+    state: u8,
+    bits: u16,
+    /// In ticks, rounded up; see [`Record::deadline`].
+    deadline_high: u32,
+    deadline_low: u16,
+    window: u16,
+    /// The tick, modulo 2^32, for which the timer is armed; in a vacant slot the next vacant one.
+    pub(super) armed: u32,
+    pub(super) generation: u32,
+    words: [u32; WORDS],
+}
+
+const _: () = assert!(size_of::<Record<super::key::Key4>>() == 80);
+const _: () = assert!(size_of::<Record<super::key::Key6>>() == 104);
+
+/// A tick is 2^20 ns, 1.05 ms, as Linux counts in jiffies of 1 to 10 ms.
+pub(super) const TICK_BITS: u32 = 20;
+
+/// The bits of a [`Record`]: those of [`Status`] that change, and in the places of those that do
+/// not, what the record has elsewhere.
+const STATUS: u16 = !(HAS_EXTRA | IS_VACANT | HAS_COUNTERS | IS_MAPPED | IS_SILENT);
+/// In place of `CONFIRMED`, which every flow of the table is.
+const HAS_EXTRA: u16 = 1 << 3;
+/// In place of `DYING`, which no flow of the table is: there is no flow here.
+const IS_VACANT: u16 = 1 << 9;
+const HAS_COUNTERS: u16 = 1 << 11;
+/// The two directions have two entries in the index, as neither is found by the other's hash.
+const IS_MAPPED: u16 = 1 << 14;
+/// Announces nothing.
+const IS_SILENT: u16 = 1 << 15;
+
+impl<K: Key> Record<K> {
+    /// What lies in a slot that no flow has.
+    pub(super) fn vacant(next_free: u32) -> Self {
+        Self {
+            key: K::default(),
+            proto: 0,
+            state: 0,
+            bits: IS_VACANT,
+            deadline_high: 0,
+            deadline_low: 0,
+            window: 0,
+            armed: next_free,
+            generation: 0,
+            words: [0; WORDS],
+        }
+    }
+
+    /// Writes a flow here; its timer and generation stay.
+    pub(super) fn write(&mut self, flow: &Flow) {
+        self.key = K::of(&flow.orig);
+        self.proto = flow.orig.proto;
+        self.bits = flow.status.bits() as u16 & STATUS
+            | flag(needs_extra(flow), HAS_EXTRA)
+            | flag(is_mapped(flow), IS_MAPPED)
+            | flag(flow.acct.is_some(), HAS_COUNTERS)
+            | flag(flow.announced.is_empty(), IS_SILENT);
+        self.set_deadline(flow.deadline);
+        self.set_cells(&flow.proto.pack());
+    }
+
+    /// The flow, but for what lies elsewhere: what is not here is what a flow without it has.
+    pub(super) fn read(&self) -> Flow {
+        let orig = self.key.tuple(self.proto);
+        Flow {
+            orig,
+            reply: orig.invert().unwrap_or(orig),
+            status: self.status() | Status::CONFIRMED,
+            deadline: self.deadline(),
+            zone: Zone::default(),
+            mark: 0,
+            proto: ProtoState::unpack(self.proto, &self.cells()),
+            acct: None,
+            lifetime: None,
+            masquerade_port: None,
+            pending: EventMask::empty(),
+            announced: if self.is_silent() { EventMask::empty() } else { EventMask::all() },
+        }
+    }
+
+    pub(super) fn is_vacant(&self) -> bool {
+        self.bits & IS_VACANT != 0
+    }
+
+    /// Whether something of the flow is in its [`Extra`].
+    #[inline(always)]
+    pub(crate) fn has_extra(&self) -> bool {
+        self.bits & HAS_EXTRA != 0
+    }
+
+    /// Whether it is one entry for each direction.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.bits & IS_MAPPED != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_counters(&self) -> bool {
+        self.bits & HAS_COUNTERS != 0
+    }
+
+    fn is_silent(&self) -> bool {
+        self.bits & IS_SILENT != 0
+    }
+
+    /// The status, but for `CONFIRMED`.
+    #[inline(always)]
+    pub(crate) fn status(&self) -> Status {
+        Status::from_bits_retain(u32::from(self.bits & STATUS))
+    }
+
+    /// The deadline's number of ticks.
+    #[inline(always)]
+    pub(super) fn deadline_tick(&self) -> u64 {
+        u64::from(self.deadline_high) << 16 | u64::from(self.deadline_low)
+    }
+
+    #[inline(always)]
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::from_nanos(self.deadline_tick() << TICK_BITS)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        let tick = tick_of(deadline);
+        (self.deadline_high, self.deadline_low) = ((tick >> 16) as u32, tick as u16);
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.deadline_tick() <= tick_of(now)
+    }
+
+    /// What the tracker remembers.
+    #[inline(always)]
+    pub(crate) fn cells(&self) -> Cells {
+        Cells { state: self.state, window: self.window, words: self.words }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_cells(&mut self, cells: &Cells) {
+        (self.state, self.window, self.words) = (cells.state, cells.window, cells.words);
+    }
+}
+
+/// The first tick that is not before an instant; the last one there is for what is beyond it.
+#[inline(always)]
+pub(super) fn tick_of(instant: Instant) -> u64 {
+    const BEYOND: u64 = u64::MAX >> TICK_BITS << TICK_BITS;
+    (instant.nanos().min(BEYOND) + (1 << TICK_BITS) - 1) >> TICK_BITS
+}
+
+fn flag(is_set: bool, bit: u16) -> u16 {
+    if is_set { bit } else { 0 }
+}
+
+/// Whether the reply has another hash than the original: it is not the inverse, or the zone counts
+/// for one of them only.
+pub(super) fn is_mapped(flow: &Flow) -> bool {
+    flow.zone.scope != ZoneScope::Both && flow.zone.id != 0
+        || flow.orig.invert() != Some(flow.reply)
+}
+
+/// Whether a flow has anything that its record does not hold. A flow whose source translation is
+/// decided has, as it is listed with the others of its source.
+fn needs_extra(flow: &Flow) -> bool {
+    is_mapped(flow)
+        || flow.is(Status::SRC_NAT_DONE)
+        || flow.mark != 0
+        || flow.zone != Zone::default()
+        || flow.masquerade_port.is_some()
+        || !flow.pending.is_empty()
+        || !(flow.announced.is_all() || flow.announced.is_empty())
+}
+
+/// What few flows have.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Extra<K> {
+    /// The reply tuple.
+    pub(super) reply: K,
+    /// Neighbours among the flows of one source.
+    pub(super) newer: u32,
+    pub(super) older: u32,
+    mark: u32,
+    zone: u16,
+    masquerade_port: u16,
+    announced: u16,
+    pending: u16,
+    scope: u8,
+    is_masqueraded: bool,
+}
+
+impl<K: Key> Extra<K> {
+    /// Writes what the record does not hold; the links stay.
+    pub(super) fn write(&mut self, flow: &Flow) {
+        self.reply = K::of(&flow.reply);
+        self.mark = flow.mark;
+        self.zone = flow.zone.id;
+        self.scope = flow.zone.scope as u8;
+        self.is_masqueraded = flow.masquerade_port.is_some();
+        self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
+        self.announced = flow.announced.bits();
+        self.pending = flow.pending.bits();
+    }
+
+    pub(super) fn read(&self, flow: &mut Flow) {
+        flow.reply = self.reply.tuple(flow.orig.proto);
+        flow.mark = self.mark;
+        flow.zone = self.zone();
+        flow.masquerade_port = self.masquerade_port();
+        flow.announced = EventMask::from_bits_retain(self.announced);
+        flow.pending = EventMask::from_bits_retain(self.pending);
+    }
+
+    #[inline(always)]
+    pub(crate) fn masquerade_port(&self) -> Option<PortId> {
+        self.is_masqueraded.then_some(PortId(self.masquerade_port))
+    }
+
+    /// Whether nothing is left to be announced.
+    #[inline(always)]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending == 0
+    }
+
+    pub(super) fn zone(&self) -> Zone {
+        let scope = match self.scope {
+            0 => ZoneScope::Both,
+            1 => ZoneScope::Original,
+            _ => ZoneScope::Reply,
+        };
+        Zone { id: self.zone, scope }
+    }
+}
