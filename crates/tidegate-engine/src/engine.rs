@@ -20,7 +20,7 @@ use crate::flow::{Flow, FlowId};
 use crate::limits::{Limits, Outcome as Setting, SysctlError};
 use crate::log::{LogLine, LogQueue};
 use crate::packet::{CtInfo, Output, Packet};
-use crate::path::Walk;
+use crate::path::{Glance, Walk, express};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
@@ -29,6 +29,10 @@ use crate::time::Instant;
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::Verdict;
+
+/// How many packets' flows are read ahead at once: as many as keep the second level of the cache
+/// busy.
+const BURST: usize = 128;
 
 /// How an engine starts.
 #[derive(Clone, Debug)]
@@ -100,7 +104,23 @@ impl Engine {
     /// Packets that the engine makes on the way are fetched by
     /// [`Engine::poll_output`].
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) -> Outcome {
-        self.observe(now, packet, fib, &mut ())
+        self.give_up_fragments(now, fib);
+        let glance = Glance::at(packet, &self.table);
+        self.take(now, packet, fib, &glance)
+    }
+
+    #[inline(always)]
+    fn take(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        fib: &impl Fib,
+        glance: &Glance,
+    ) -> Outcome {
+        match express::pass(self, now, packet, fib, glance) {
+            Some(outcome) => outcome,
+            None => self.observe(now, packet, fib, &mut ()),
+        }
     }
 
     /// [`Engine::process`], telling every step.
@@ -126,22 +146,21 @@ impl Engine {
         self.settle(outcome)
     }
 
-    /// Prepares for a batch of packets that are about to be processed, so that
-    /// their flows are in the processor's cache by then. Only a hint: no
+    /// Prepares for a batch of packets that are about to be processed one by one,
+    /// so that their flows are in the processor's cache by then. Only a hint: no
     /// decision is made here, and none changes if it is not called.
     pub fn prepare<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        const BATCH: usize = 64;
-        let mut hashes = [0; BATCH];
+        let mut glances = [Glance::NOTHING; BURST];
         let mut filled = 0;
-        for tuple in datagrams.into_iter().filter_map(crate::path::tuple_of_datagram) {
-            hashes[filled] = self.table.expect(&tuple);
+        for datagram in datagrams {
+            glances[filled] = Glance::of(datagram, &self.table);
             filled += 1;
-            if filled == BATCH {
-                self.table.read_ahead(&hashes);
+            if filled == BURST {
+                glances.iter_mut().for_each(|glance| glance.follow(&self.table));
                 filled = 0;
             }
         }
-        self.table.read_ahead(&hashes[..filled]);
+        glances[..filled].iter_mut().for_each(|glance| glance.follow(&self.table));
     }
 
     /// [`Engine::process`] for a batch of received packets, in their order; `each` is
@@ -154,10 +173,19 @@ impl Engine {
         fib: &impl Fib,
         mut each: impl FnMut(&mut Packet<'p>, Outcome),
     ) {
-        self.prepare(packets.iter().map(|packet| &*packet.bytes));
-        for packet in packets {
-            let outcome = self.process(now, packet, fib);
-            each(packet, outcome);
+        self.give_up_fragments(now, fib);
+        for burst in packets.chunks_mut(BURST) {
+            let mut glances = [Glance::NOTHING; BURST];
+            for (glance, packet) in glances.iter_mut().zip(burst.iter()) {
+                *glance = Glance::at(packet, &self.table);
+            }
+            for glance in &mut glances[..burst.len()] {
+                glance.follow(&self.table);
+            }
+            for (glance, packet) in glances.iter().zip(burst) {
+                let outcome = self.take(now, packet, fib, glance);
+                each(packet, outcome);
+            }
         }
     }
 

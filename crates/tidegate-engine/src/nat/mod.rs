@@ -57,11 +57,16 @@ impl Manip {
     /// Whether packets of direction `dir` have this end rewritten: on the way
     /// back source and destination change places.
     pub(crate) fn applies(self, flow: &Flow, dir: Direction) -> bool {
+        self.applies_to(flow.status, dir)
+    }
+
+    /// [`Manip::applies`], of a flow of that status.
+    pub(crate) fn applies_to(self, status: Status, dir: Direction) -> bool {
         let end = match dir {
             Direction::Original => self,
             Direction::Reply => self.opposite(),
         };
-        flow.is(end.changed_bit())
+        status.contains(end.changed_bit())
     }
 }
 

@@ -27,7 +27,7 @@ use crate::tuple::{Direction, Tuple};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Untranslatable;
 
-type Result = core::result::Result<(), Untranslatable>;
+pub(crate) type Result = core::result::Result<(), Untranslatable>;
 
 /// Rewrites one end of a packet of direction `dir`, and of `headers`.
 pub(crate) fn packet(
@@ -88,7 +88,7 @@ fn fill_icmp_checksum(message: &mut [u8], headers: &Headers) {
 
 /// Sets one end of a datagram to that of `target`: port first, because its
 /// checksum covers the old address, then the address.
-fn end(bytes: &mut [u8], headers: &mut Headers, target: &Tuple, manip: Manip) -> Result {
+pub(crate) fn end(bytes: &mut [u8], headers: &mut Headers, target: &Tuple, manip: Manip) -> Result {
     let (old, new) = match manip {
         Manip::Src => (headers.src, target.src),
         Manip::Dst => (headers.dst, target.dst),

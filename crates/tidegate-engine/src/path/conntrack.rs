@@ -363,14 +363,6 @@ fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
     tuple_of(quote, &dissect_quoted(family, quote)?).ok()
 }
 
-/// The tuple by which a datagram will most likely be looked up.
-pub(crate) fn tuple_of_datagram(datagram: &[u8]) -> Option<Tuple> {
-    // Whether the header is sound is for the packet's own pass to say.
-    let family = if datagram.first()? >> 4 == 4 { Family::V4 } else { Family::V6 };
-    let headers = dissect_quoted(family, datagram)?;
-    tuple_of(datagram, &headers).ok()
-}
-
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.
 fn tuple_of(datagram: &[u8], headers: &Headers) -> Result<Tuple, InvalidReason> {
     headers.l4.ok_or(InvalidReason::NoUpperLayer)?;

@@ -18,10 +18,12 @@
 
 mod answer;
 mod conntrack;
+pub(crate) mod express;
 mod fragment;
+mod glance;
 mod nat;
 
-pub(crate) use self::conntrack::tuple_of_datagram;
+pub(crate) use self::glance::Glance;
 
 use alloc::vec::Vec;
 use core::net::IpAddr;

@@ -38,7 +38,9 @@ pub(crate) enum ExpressProto {
 impl ExpressProto {
     const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
 
-    fn number(self) -> u8 {
+    /// The protocol's number.
+    #[inline(always)]
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::Tcp => proto::TCP,
             Self::Udp => proto::UDP,

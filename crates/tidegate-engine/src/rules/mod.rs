@@ -40,7 +40,6 @@ mod targets;
 mod text;
 
 pub(crate) use eval::{NatAction, RuleContext, Ruling};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the path is yet to ask"))]
 pub(crate) use express::{ExpressProto, ExpressRoute};
 pub(crate) use programs::Programs;
 

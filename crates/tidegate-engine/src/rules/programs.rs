@@ -60,7 +60,6 @@ impl Programs {
 
     /// Whether every rule on the way is proven to let an established packet go on, unchanged. See
     /// [`express`](super::express) for what the packet must be.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the path is yet to ask"))]
     #[inline]
     pub(crate) fn is_clear(
         &self,
@@ -74,7 +73,6 @@ impl Programs {
 
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met; on none if the
     /// way isn't clear.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the path is yet to ask"))]
     pub(crate) fn count_clear(
         &mut self,
         family: Family,

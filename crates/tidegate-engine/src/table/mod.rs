@@ -12,8 +12,9 @@
 
 mod buckets;
 mod column;
+pub(crate) mod express;
 pub(crate) mod hash;
-mod key;
+pub(crate) mod key;
 mod lines;
 mod prefetch;
 mod record;
@@ -318,21 +319,6 @@ impl FlowTable {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let tick = self.wheel.next_due().filter(|_| self.len > 0)?;
         Some(Instant::from_nanos(tick << TICK_BITS))
-    }
-
-    /// Has the index's line for a tuple of the default zone read into the cache, and gives what
-    /// [`FlowTable::read_ahead`] wants to know. Both are hints: they decide nothing.
-    pub(crate) fn expect(&self, tuple: &Tuple) -> u32 {
-        let hash = key::hash(&self.key, tuple, 0);
-        prefetch::line(self.index.home_line(hash));
-        hash
-    }
-
-    /// Has the flows of these hashes read into the cache, once the index's lines are there.
-    pub(crate) fn read_ahead(&self, hashes: &[u32]) {
-        for slot in hashes.iter().filter_map(|hash| self.index.candidate_in_home(*hash)) {
-            self.slab.read_ahead(slot);
-        }
     }
 
     /// Whether NAT may give `reply` to the draft `own`: no other flow has it.

@@ -19,7 +19,7 @@ use crate::tuple::{Direction, Tuple, Zone};
 /// No slot.
 pub(super) const NIL: u32 = u32::MAX;
 /// Set in the slots of IPv6 flows.
-const V6: u32 = 1 << 31;
+pub(super) const V6: u32 = 1 << 31;
 /// How many segments a column can have.
 const SEGMENTS: usize = 22;
 

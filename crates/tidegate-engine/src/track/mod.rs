@@ -13,7 +13,7 @@ pub(crate) mod icmpv6;
 mod reason;
 mod sctp;
 pub mod tcp;
-mod udp;
+pub(crate) mod udp;
 mod udplite;
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ use crate::tuple::Direction;
 pub use self::gre::Gre;
 pub use self::reason::{IgnoreReason, InvalidReason};
 pub use self::sctp::{Sctp, SctpState};
-pub(crate) use self::cells::{Cells, WORDS, stream_after};
+pub(crate) use self::cells::{Cells, WORDS};
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
 

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
 
-use super::{InvalidReason, Judgement, ProtoState, Segment, assure, renew};
+use super::{Cells, InvalidReason, Judgement, ProtoState, Segment, assure, renew};
 use crate::flow::{Flow, Status};
 use crate::time::Instant;
 
@@ -35,6 +35,17 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
         assure(flow);
     }
     Judgement::Accept
+}
+
+/// For how long a datagram renews a flow that was answered and is assured: what [`judge`] would do,
+/// if it is no more than this. `None`: ask [`judge`].
+#[inline]
+pub(crate) fn go_on(cells: &Cells, segment: &Segment<'_>) -> Option<Duration> {
+    check(segment).ok()?;
+    let timeouts = &segment.limits.timeouts;
+    let is_stream = segment.now > super::cells::stream_after(cells);
+    let timeout = if is_stream { timeouts.udp_stream } else { timeouts.udp };
+    Some(timeout.as_duration())
 }
 
 fn stream_after(flow: &mut Flow, now: Instant) -> Instant {

@@ -1,0 +1,221 @@
+//! A first glance at a datagram: is it of the plain kind that most packets are, and whose is it?
+//!
+//! Plain is a whole TCP or UDP datagram without IP options or extension headers, with a hop to
+//! spare. For those a few comparisons at fixed places say all that `wire::dissect` would, so that
+//! what a batch of packets will ask of the table is known before the first of them is processed.
+//! Whatever is not plain is left to the dissector, which has the last word on it.
+
+use core::net::IpAddr;
+
+use tidegate_wire::{Family, Headers, proto};
+
+use crate::packet::Packet;
+use crate::rules::ExpressProto;
+use crate::table::FlowTable;
+use crate::table::key::{Key4, Key6};
+
+/// What a glance tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Glance {
+    kind: Option<Kind>,
+    /// The hash of its tuple in the default zone.
+    pub(crate) hash: u32,
+    /// Where its flow probably is.
+    pub(crate) slot: Option<u32>,
+}
+
+/// The kinds of plain datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) family: Family,
+    pub(crate) proto: ExpressProto,
+}
+
+impl Glance {
+    /// Nothing seen.
+    pub(crate) const NOTHING: Self = Self { kind: None, hash: 0, slot: None };
+
+    /// Looks at a packet, and asks for the index's line of its tuple.
+    #[inline(always)]
+    pub(crate) fn at(packet: &Packet<'_>, table: &FlowTable) -> Self {
+        Self::of(packet.bytes, table)
+    }
+
+    /// [`Glance::at`], of a datagram.
+    #[inline(always)]
+    pub(crate) fn of(bytes: &[u8], table: &FlowTable) -> Self {
+        let Some(kind) = kind_of(bytes) else { return Self::NOTHING };
+        let hash = match kind.family {
+            Family::V4 => table.expect(key4(bytes), kind.proto.number()),
+            Family::V6 => table.expect(key6(bytes), kind.proto.number()),
+        };
+        Self { kind: Some(kind), hash, slot: None }
+    }
+
+    /// Looks up where its flow probably is, and asks for that.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, table: &FlowTable) {
+        if self.kind.is_some() {
+            self.slot = table.read_ahead(self.hash);
+        }
+    }
+
+    /// The datagram's kind, if it is plain.
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+}
+
+/// The kind of a plain datagram.
+#[inline(always)]
+fn kind_of(bytes: &[u8]) -> Option<Kind> {
+    let (family, proto, payload) = match bytes.first()? {
+        0x45 => (Family::V4, *bytes.get(9)?, plain_v4(bytes)?),
+        first if first >> 4 == 6 => (Family::V6, *bytes.get(6)?, plain_v6(bytes)?),
+        _ => return None,
+    };
+    let proto = match proto {
+        proto::TCP if payload >= 20 => ExpressProto::Tcp,
+        proto::UDP if payload >= 8 => ExpressProto::Udp,
+        _ => return None,
+    };
+    Some(Kind { family, proto })
+}
+
+/// The payload's length of an IPv4 datagram without options whose header is right.
+#[inline(always)]
+fn plain_v4(bytes: &[u8]) -> Option<usize> {
+    let header: &[u8; 20] = bytes.first_chunk()?;
+    let word = |at: usize| u64::from(u32::from_be_bytes([
+        header[at],
+        header[at + 1],
+        header[at + 2],
+        header[at + 3],
+    ]));
+    let sum = word(0) + word(4) + word(8) + word(12) + word(16);
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let is_right = (sum >> 16) + (sum & 0xffff) == 0xffff;
+    let is_fragment = header[6] & 0x3f | header[7] != 0;
+    let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if !is_right || is_fragment || header[8] <= 1 || len > bytes.len() {
+        return None;
+    }
+    len.checked_sub(20)
+}
+
+/// The payload's length of an IPv6 datagram between ordinary addresses.
+#[inline(always)]
+fn plain_v6(bytes: &[u8]) -> Option<usize> {
+    let header: &[u8; 40] = bytes.first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let is_ordinary = |at: usize| header[at] != 0xff && header[at] != 0;
+    if header[7] <= 1 || len + 40 > bytes.len() || !is_ordinary(8) || !is_ordinary(24) {
+        return None;
+    }
+    Some(len)
+}
+
+#[inline(always)]
+fn half(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// The tuple of a plain IPv4 datagram.
+#[inline(always)]
+pub(super) fn key4(bytes: &[u8]) -> Key4 {
+    let bytes = &bytes[..24];
+    Key4 { src: word(bytes, 12), dst: word(bytes, 16), sport: half(bytes, 20), dport: half(bytes, 22) }
+}
+
+/// The tuple of a plain IPv6 datagram.
+#[inline(always)]
+pub(super) fn key6(bytes: &[u8]) -> Key6 {
+    let bytes = &bytes[..44];
+    let words = |at: usize| [0, 4, 8, 12].map(|offset| word(bytes, at + offset));
+    Key6 { src: words(8), dst: words(24), sport: half(bytes, 40), dport: half(bytes, 42) }
+}
+
+/// The headers of a plain IPv4 datagram.
+#[inline(always)]
+pub(super) fn headers4(bytes: &[u8]) -> Headers {
+    Headers {
+        family: Family::V4,
+        src: IpAddr::V4(word(bytes, 12).into()),
+        dst: IpAddr::V4(word(bytes, 16).into()),
+        proto: bytes[9],
+        l4: Some(20),
+        len: usize::from(half(bytes, 2)),
+        ip_header_len: 20,
+        fragment: None,
+    }
+}
+
+/// The headers of a plain IPv6 datagram.
+#[inline(always)]
+pub(super) fn headers6(bytes: &[u8]) -> Headers {
+    let addr = |at: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&bytes[at..at + 16]);
+        IpAddr::V6(octets.into())
+    };
+    Headers {
+        family: Family::V6,
+        src: addr(8),
+        dst: addr(24),
+        proto: bytes[6],
+        l4: Some(40),
+        len: usize::from(half(bytes, 4)) + 40,
+        ip_header_len: 40,
+        fragment: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_wire::dissect;
+
+    use super::*;
+    use crate::testkit::{Host, ping, tcp, udp};
+    use tidegate_wire::packet::tcp::TcpFlags;
+
+    #[test]
+    fn what_is_plain_reads_as_the_dissector_reads_it() {
+        for family in [Family::V4, Family::V6] {
+            let segment = tcp(Host::Client, TcpFlags::ACK, 1, 2).data(9);
+            for (datagram, proto) in
+                [(segment, ExpressProto::Tcp), (udp(Host::Server, 5), ExpressProto::Udp)]
+            {
+                let bytes = datagram.bytes(family);
+                assert_eq!(kind_of(&bytes), Some(Kind { family, proto }));
+                let headers = match family {
+                    Family::V4 => headers4(&bytes),
+                    Family::V6 => headers6(&bytes),
+                };
+                assert_eq!(Ok(headers), dissect(&bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_alone() {
+        for family in [Family::V4, Family::V6] {
+            let bytes = udp(Host::Client, 5).bytes(family);
+            for len in 0..bytes.len() {
+                assert_eq!(kind_of(&bytes[..len]), None, "cut to {len} bytes");
+            }
+            assert_eq!(kind_of(&ping(Host::Client, 1).bytes(family)), None);
+            assert_eq!(kind_of(&udp(Host::Client, 5).ttl(1).bytes(family)), None);
+        }
+        let mut bytes = udp(Host::Client, 5).bytes(Family::V4);
+        bytes[10] ^= 1;
+        assert_eq!(kind_of(&bytes), None, "a wrong header checksum");
+    }
+}
