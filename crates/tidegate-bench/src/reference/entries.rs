@@ -40,9 +40,7 @@ impl Shape<2> for V4 {
             return None;
         }
         let end = |address: usize, port: usize| {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|i| u64::from(header[address + i]));
-            let [e, f] = [0, 1].map(|i| u64::from(header[port + i]));
-            a << 40 | b << 32 | c << 24 | d << 16 | e << 8 | f
+            u64::from(u32_at(header, address)) << 16 | u64::from(u16_at(header, port))
         };
         Some(pair(end(12, 20), end(16, 22), proto))
     }
@@ -52,6 +50,16 @@ impl Shape<2> for V4 {
         let end = |place: Place, port: u16| u64::from(place.v4()) << 16 | u64::from(port);
         pair(end(ends.client, ends.client_port), end(ends.server, ends.server_port), proto)
     }
+}
+
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline]
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[inline]
@@ -73,8 +81,9 @@ impl Shape<5> for V6 {
         if !(header[0] >> 4 == 6 && whole && matches!(proto, 6 | 17)) {
             return None;
         }
-        let word = |at: usize| u64::from_be_bytes(*header[at..].first_chunk().unwrap_or(&[0; 8]));
-        let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let word =
+            |at: usize| u64::from(u32_at(header, at)) << 32 | u64::from(u32_at(header, at + 4));
+        let port = |at: usize| u16_at(header, at);
         let (src, dst) = ([word(8), word(16)], [word(24), word(32)]);
         Some(five((src, port(40)), (dst, port(42)), proto))
     }
@@ -124,10 +133,35 @@ impl<const W: usize> Entry<W> {
     }
 }
 
-/// Eight slots: a tag in the upper half, the number of an entry in the lower; 0 is free.
+/// Eight slots, each a tag and the number of an entry; tag 0 is free.
 #[repr(align(64))]
 #[derive(Clone, Copy, Default)]
-struct Line([u64; 8]);
+struct Line {
+    /// Eight tags of 16 bits, the first slot's lowest.
+    tags: u128,
+    numbers: [u32; 8],
+}
+
+impl Line {
+    /// The first slot with a tag; 8 if there is none. All are looked at at once: no branch to be
+    /// guessed wrong.
+    #[inline]
+    fn slot_of(&self, tag: u16) -> usize {
+        let differences = self.tags ^ (u128::from(tag) * EACH);
+        let zeros = differences.wrapping_sub(EACH) & !differences & (EACH << 15);
+        zeros.trailing_zeros() as usize / 16
+    }
+
+    #[inline]
+    fn tag(&self, slot: usize) -> u16 {
+        (self.tags >> (16 * slot)) as u16
+    }
+
+    fn take(&mut self, slot: usize, tag: u16, number: u32) {
+        self.tags |= u128::from(tag) << (16 * slot);
+        self.numbers[slot] = number;
+    }
+}
 
 /// The index and its entries.
 pub struct Entries<const W: usize> {
@@ -152,12 +186,13 @@ impl<const W: usize> Entries<W> {
 
     fn insert(&mut self, key: Key<W>) {
         let hash = self.hash(&key);
-        let number = self.entries.len() as u64;
+        let number = self.entries.len() as u32;
         self.entries.push(Entry { key, last_seen: 0, bytes: 0, packets: 0 });
         let mut line = self.line(hash);
         loop {
-            if let Some(slot) = self.lines[line].0.iter_mut().find(|slot| **slot == 0) {
-                *slot = tag(hash) | number;
+            let free = self.lines[line].slot_of(0);
+            if free < 8 {
+                self.lines[line].take(free, tag(hash), number);
                 return;
             }
             line = (line + 1) & (self.lines.len() - 1);
@@ -168,12 +203,12 @@ impl<const W: usize> Entries<W> {
     #[inline]
     #[must_use]
     pub fn hash(&self, key: &Key<W>) -> u64 {
-        let mut hash = self.secret[5];
+        let mut hash = 0;
         for (pair, secret) in key.chunks(2).zip(self.secret.chunks(2)) {
             let second = pair.get(1).copied().unwrap_or_default();
-            hash = fold(pair[0] ^ secret[0] ^ hash, second ^ secret[1]);
+            hash ^= fold(pair[0] ^ secret[0], second ^ secret[1]);
         }
-        fold(hash ^ self.secret[4], 0x9e37_79b9_7f4a_7c15)
+        fold(hash ^ self.secret[0], self.secret[5])
     }
 
     /// Asks for the line of a hash.
@@ -186,18 +221,10 @@ impl<const W: usize> Entries<W> {
     #[inline]
     #[must_use]
     pub fn candidate(&self, hash: u64, cache: Cache) -> Option<u32> {
-        let tag = tag(hash);
-        let mut found = None;
-        // All eight are looked at: no branch to be guessed wrong.
-        for slot in self.lines[self.line(hash)].0 {
-            if slot & TAG == tag {
-                found = Some(slot as u32);
-            }
-        }
-        if let Some(number) = found {
-            prefetch(&self.entries[number as usize], cache);
-        }
-        found
+        let line = &self.lines[self.line(hash)];
+        let number = *line.numbers.get(line.slot_of(tag(hash)))?;
+        prefetch(&self.entries[number as usize], cache);
+        Some(number)
     }
 
     /// The entry of a key, wherever it is.
@@ -207,12 +234,13 @@ impl<const W: usize> Entries<W> {
         let hash = self.hash(key);
         let mut line = self.line(hash);
         loop {
-            for slot in self.lines[line].0 {
-                if slot & TAG == tag(hash) && self.entries[slot as u32 as usize].has(key) {
-                    return Some(slot as u32);
+            let slots = &self.lines[line];
+            for (slot, number) in slots.numbers.iter().enumerate() {
+                if slots.tag(slot) == tag(hash) && self.entries[*number as usize].has(key) {
+                    return Some(*number);
                 }
             }
-            if self.lines[line].0.contains(&0) {
+            if slots.slot_of(0) < 8 {
                 return None;
             }
             line = (line + 1) & (self.lines.len() - 1);
@@ -226,8 +254,8 @@ impl<const W: usize> Entries<W> {
 }
 
 #[inline]
-fn tag(hash: u64) -> u64 {
-    (hash | 1 << 63) & TAG
+fn tag(hash: u64) -> u16 {
+    (hash >> 48) as u16 | 1
 }
 
 #[inline]
@@ -236,4 +264,5 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-const TAG: u64 = 0xffff_ffff << 32;
+/// One in each of eight tags.
+const EACH: u128 = 0x0001_0001_0001_0001_0001_0001_0001_0001;

@@ -61,10 +61,13 @@ impl<S: Shape<W>, const W: usize> Floor<S, W> {
             *hash = table.hash(key);
             table.ask_line(*hash, Cache::L2);
         }
-        let found = hashes.map(|hash| table.candidate(hash, Cache::L2));
+        let mut found = [0; BURST];
+        for (hash, number) in hashes.iter().zip(&mut found) {
+            *number = table.candidate(*hash, Cache::L2).unwrap_or_default();
+        }
         let mut passed = 0;
-        for ((packet, key), found) in packets.iter().zip(&keys).zip(found) {
-            let mut number = found.unwrap_or_default();
+        for ((packet, key), number) in packets.iter().zip(&keys).zip(found) {
+            let mut number = number;
             if !table.entries[number as usize].has(key) {
                 let Some(elsewhere) = table.search(key) else { continue };
                 number = elsewhere;
@@ -140,9 +143,11 @@ impl<S: Shape<W>, const W: usize> FloorLookup<S, W> {
             *hash = self.table.hash(key);
             self.table.ask_line(*hash, Cache::L2);
         }
-        let found = hashes.map(|hash| self.table.candidate(hash, Cache::L2));
-        let is_there = |(key, found): (&Key<W>, Option<u32>)| {
-            let number = found.unwrap_or_default();
+        let mut found = [0; BURST];
+        for (hash, number) in hashes.iter().zip(&mut found) {
+            *number = self.table.candidate(*hash, Cache::L2).unwrap_or_default();
+        }
+        let is_there = |(key, number): (&Key<W>, u32)| {
             self.table.entries[number as usize].has(key) || self.table.search(key).is_some()
         };
         keys.iter().zip(found).filter(|pair| is_there(*pair)).count()
