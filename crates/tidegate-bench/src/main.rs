@@ -1,0 +1,57 @@
+//! `tidegate-bench`: measures every row that is asked for, prints it and files it.
+//!
+//! Figures go to stdout, talk to stderr.
+
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidegate_bench::allocator::Counting;
+use tidegate_bench::flags::Flags;
+use tidegate_bench::report::table;
+use tidegate_bench::rows;
+use tidegate_bench::session::{Effort, Plea, Row, Session};
+use tidegate_wire::Family;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let rows = measure(&flags);
+    if let Err(error) = file(&flags, &rows) {
+        eprintln!("tidegate-bench: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(flags: &Flags) -> Vec<Row> {
+    let effort = match flags.quick {
+        true => Effort { items: 65_536, passes: 3 },
+        false => Effort { items: 1 << 20, passes: 5 },
+    };
+    let plea = Plea { rows: flags.rows.clone(), effort };
+    let mut rows = Vec::new();
+    println!("{}", table::heading());
+    for flows in flags.sizes() {
+        for family in [Family::V4, Family::V6] {
+            eprintln!("{} flows, {family:?} ...", table::flows(flows));
+            let mut report = |row: Row| {
+                println!("{}", table::line(&row));
+                rows.push(row);
+            };
+            rows::run(&mut Session::new(family, flows, &plea, &mut report));
+        }
+    }
+    rows
+}
+
+/// Writes the files that were asked for.
+fn file(flags: &Flags, rows: &[Row]) -> io::Result<()> {
+    if let Some(path) = &flags.json {
+        fs::write(path, serde_json::to_string_pretty(rows)? + "\n")?;
+    }
+    Ok(())
+}

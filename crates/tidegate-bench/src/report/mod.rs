@@ -1,0 +1,3 @@
+//! How results are told: a table for people.
+
+pub mod table;

@@ -1,0 +1,183 @@
+//! Packets of established flows, and what else is asked of a full table: look-ups and dumps.
+
+use std::hint::black_box;
+
+use tidegate_engine::tuple::Zone;
+use tidegate_wire::proto;
+
+use crate::allocator::allocations;
+use crate::bed::Bed;
+use crate::clock::timed;
+use crate::plan::Plan;
+use crate::ring::{BURST, Ring};
+use crate::rows::RowName;
+use crate::rulesets::Rules;
+use crate::session::Session;
+use crate::subject::{Pass, Subject};
+use crate::traffic::{Skewed, Steady, Traffic};
+
+/// How unequal flows are: the exponent of Zipf's law.
+pub const ZIPF_EXPONENT: f64 = 1.0;
+
+/// A bed and the traffic through it, all of it of established flows.
+pub struct Stream<'a, T> {
+    /// The bed.
+    pub bed: &'a mut Bed,
+    /// The traffic.
+    pub traffic: T,
+    /// The buffers.
+    pub ring: Ring,
+}
+
+impl<'a, T: Traffic> Stream<'a, T> {
+    /// Traffic through a bed.
+    #[must_use]
+    pub fn new(bed: &'a mut Bed, traffic: T) -> Self {
+        let ring = Ring::new(bed.family());
+        Self { bed, traffic, ring }
+    }
+
+    /// Writes packets and has nobody look at them.
+    pub fn write(&mut self, bursts: u64) {
+        let mut alone = self.traffic.clone();
+        for _ in 0..bursts {
+            alone.burst(&mut self.ring);
+            black_box(&self.ring.packets());
+        }
+    }
+
+    /// Writes packets and has the engine process them; how many were of an established flow.
+    pub fn process(&mut self, bursts: u64) -> u64 {
+        let mut established = 0;
+        for _ in 0..bursts {
+            self.traffic.burst(&mut self.ring);
+            let tally = self.bed.burst(&mut self.ring);
+            established += tally.established.min(tally.forwarded) as u64;
+        }
+        established
+    }
+}
+
+impl<T: Traffic> Subject for Stream<'_, T> {
+    fn pass(&mut self, items: u64) -> Pass {
+        let bursts = items / BURST as u64;
+        let writing = timed(|| self.write(bursts));
+        let before = allocations();
+        let mut established = 0;
+        let whole = timed(|| established = self.process(bursts));
+        assert_eq!(established, bursts * BURST as u64, "not all packets passed as established");
+        Pass::of(established, whole.saturating_sub(writing), allocations() - before)
+    }
+}
+
+/// TCP flows without rules: packets, look-ups, dumps.
+pub fn tcp(session: &mut Session<'_>) {
+    if !session.wants(&[RowName::TcpEstablished, RowName::Lookup, RowName::Dump]) {
+        return;
+    }
+    let mut bed = laid(session, proto::TCP, Rules::None);
+    let bytes = session.bytes_per_flow();
+    let steady = Steady::new(proto::TCP, Plan::Spread, session.flows, false);
+    session.record(RowName::TcpEstablished, &mut Stream::new(&mut bed, steady.clone()), bytes);
+    session.record(RowName::Lookup, &mut Lookup { bed: &bed, steady }, None);
+    session.record(RowName::Dump, &mut Dump { bed: &bed }, None);
+}
+
+/// UDP flows without rules.
+pub fn udp(session: &mut Session<'_>) {
+    if !session.wants(&[RowName::UdpEstablished, RowName::Zipf]) {
+        return;
+    }
+    let mut bed = laid(session, proto::UDP, Rules::None);
+    let bytes = session.bytes_per_flow();
+    let steady = Steady::new(proto::UDP, Plan::Spread, session.flows, false);
+    session.record(RowName::UdpEstablished, &mut Stream::new(&mut bed, steady), bytes);
+    let skewed = Skewed::new(Plan::Spread, session.flows, ZIPF_EXPONENT);
+    session.record(RowName::Zipf, &mut Stream::new(&mut bed, skewed), None);
+}
+
+/// TCP flows under rules. Long lists and late ones are loaded when the flows are there, so that
+/// laying them does not take hours.
+pub fn rules(session: &mut Session<'_>) {
+    let plain =
+        [(RowName::TcpRules20, Rules::Twenty), (RowName::TcpRules20Late, Rules::TwentyLate)];
+    ruled(session, Rules::Twenty, &plain);
+    let nat = [
+        (RowName::TcpRules20Nat, Rules::TwentyNat),
+        (RowName::TcpRules10kNat, Rules::TenThousandNat),
+    ];
+    ruled(session, Rules::TwentyNat, &nat);
+}
+
+fn ruled(session: &mut Session<'_>, laid_under: Rules, rows: &[(RowName, Rules)]) {
+    if !rows.iter().any(|(name, _)| session.plea.wants(*name)) {
+        return;
+    }
+    let mut bed = laid(session, proto::TCP, laid_under);
+    let bytes = session.bytes_per_flow();
+    let translated = laid_under.translates();
+    let steady = Steady::new(proto::TCP, Plan::Spread, session.flows, translated);
+    let mut stream = Stream::new(&mut bed, steady);
+    for (name, rules) in rows {
+        stream.bed.load(*rules);
+        session.record(*name, &mut stream, bytes);
+    }
+}
+
+/// A bed full of the session's flows.
+fn laid(session: &Session<'_>, proto: u8, rules: Rules) -> Bed {
+    session.weigh(|| {
+        let mut bed = Bed::new(session.family, session.flows, rules);
+        bed.lay(proto, Plan::Spread, session.flows, rules.translates());
+        bed
+    })
+}
+
+/// Look-ups of tuples at hand, of both directions, in random order.
+struct Lookup<'a> {
+    bed: &'a Bed,
+    steady: Steady,
+}
+
+impl Subject for Lookup<'_> {
+    fn pass(&mut self, items: u64) -> Pass {
+        let family = self.bed.family();
+        let mut alone = self.steady.clone();
+        let making = timed(|| {
+            for _ in 0..items {
+                black_box(&alone.ends().tuple(family, proto::TCP));
+            }
+        });
+        let mut found = 0;
+        let whole = timed(|| {
+            for _ in 0..items {
+                let tuple = self.steady.ends().tuple(family, proto::TCP);
+                let flow = self.bed.engine.find(self.bed.now, black_box(&tuple), Zone::default());
+                found += u64::from(flow.is_some());
+            }
+        });
+        assert_eq!(found, items, "the engine does not find its flows");
+        Pass::of(items, whole.saturating_sub(making), 0)
+    }
+}
+
+/// A walk over all flows, as often as makes up the items.
+struct Dump<'a> {
+    bed: &'a Bed,
+}
+
+impl Subject for Dump<'_> {
+    fn pass(&mut self, items: u64) -> Pass {
+        let flows = self.bed.engine.count() as u64;
+        let walks = items.div_ceil(flows);
+        let before = allocations();
+        let whole = timed(|| {
+            for _ in 0..walks {
+                for (_, flow) in self.bed.engine.flows() {
+                    black_box((flow.orig, flow.deadline));
+                }
+            }
+        });
+        Pass::of(walks * flows, whole, allocations() - before)
+    }
+}
