@@ -5,11 +5,13 @@
 //!   own clock;
 //! - [`text`]: flows and events in the words of `/proc/net/nf_conntrack` and
 //!   conntrack(8);
-//! - [`clock`]: the one place where the machine's time is read.
+//! - [`clock`]: the one place where the machine's time is read;
+//! - [`memory`]: an allocator that puts a large table on huge pages.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
 //! tracker's state only to print it.
 
 pub mod clock;
+pub mod memory;
 pub mod replay;
 pub mod text;

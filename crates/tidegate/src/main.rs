@@ -16,9 +16,14 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidegate_gateway::memory::HugePages;
 
 use crate::cmd::Failure;
 use crate::flags::{Cli, Command};
+
+/// Large blocks on huge pages, where the system has them.
+#[global_allocator]
+static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
