@@ -1,9 +1,10 @@
 //! Arrays that grow without moving what is in them.
 //!
-//! A [`Column`] is dense: one value for each slot ever used, in segments of 1,024, 2,048, 4,096 …
-//! values, so that a slot's place is two shifts away and the directory is a handful of words. A
-//! segment's memory is reserved as a whole and touched only as far as it is used; nothing is copied
-//! when the table grows, whatever its size. [`Pages`] are for what few flows have: pages of 4,096
+//! A [`Column`] is dense: one value for each slot ever used, in segments of 1,024, 2,048, 4,096 … and
+//! then of 65,536 values each, so that a slot's place is two shifts away, a small table is small,
+//! and no segment is larger than an allocator can have ready. A segment's memory is reserved as a
+//! whole and touched only as far as it is used; nothing is copied when the table grows, whatever its
+//! size. [`Pages`] are for what few flows have: pages of 4,096
 //! values, made when the first slot of one needs its value.
 //!
 //! Where a slot lies is all that this file knows.
@@ -13,6 +14,8 @@ use alloc::vec::Vec;
 /// Values in the first segment.
 const FIRST: u32 = 1 << FIRST_BITS;
 const FIRST_BITS: u32 = 10;
+/// Values in the segments that are the largest.
+const LAST_BITS: u32 = 16;
 
 /// Values in a page.
 const PAGE: usize = 1 << PAGE_BITS;
@@ -40,7 +43,8 @@ impl<T> Column<T> {
     pub(super) fn push(&mut self, value: T) {
         let (segment, _) = place(self.len);
         if segment == self.segments.len() {
-            self.segments.push(Vec::with_capacity((FIRST << segment) as usize));
+            let most = FIRST << (segment as u32).min(LAST_BITS - FIRST_BITS);
+            self.segments.push(Vec::with_capacity(most as usize));
         }
         self.segments[segment].push(value);
         self.len += 1;
@@ -50,12 +54,6 @@ impl<T> Column<T> {
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
         let (segment, at) = place(slot);
         self.segments.get(segment)?.get(at)
-    }
-
-    #[inline(always)]
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        let (segment, at) = place(slot);
-        self.segments.get_mut(segment)?.get_mut(at)
     }
 
     /// The value of a slot that has one.
@@ -88,13 +86,21 @@ impl<T> Column<T> {
 #[inline(always)]
 fn place(slot: u32) -> (usize, usize) {
     let number = slot + FIRST;
-    let segment = number.ilog2() - FIRST_BITS;
-    (segment as usize, (number - (FIRST << segment)) as usize)
+    if number >> LAST_BITS != 0 {
+        let segment = (number >> LAST_BITS) + LAST_BITS - FIRST_BITS - 1;
+        return (segment as usize, (number & ((1 << LAST_BITS) - 1)) as usize);
+    }
+    let bits = number.ilog2();
+    ((bits - FIRST_BITS) as usize, (number - (1 << bits)) as usize)
 }
 
 /// The first slot of a segment.
 fn first_of(segment: usize) -> u32 {
-    (FIRST << segment) - FIRST
+    let segment = segment as u32;
+    match segment.checked_sub(LAST_BITS - FIRST_BITS) {
+        Some(beyond) => ((beyond + 1) << LAST_BITS) - FIRST,
+        None => (FIRST << segment) - FIRST,
+    }
 }
 
 /// The segment of a slot.
@@ -155,13 +161,14 @@ mod tests {
 
     #[test]
     fn a_column_keeps_every_value_where_it_was_put() {
+        const MANY: u32 = 300_000;
         let mut column = Column::default();
-        for slot in 0..10_000u32 {
+        for slot in 0..MANY {
             assert_eq!(column.len(), slot);
             column.push(slot * 3);
         }
-        assert!((0..10_000).all(|slot| *column.at(slot) == slot * 3));
-        assert_eq!(column.get(10_000), None);
+        assert!((0..MANY).all(|slot| *column.at(slot) == slot * 3));
+        assert_eq!(column.get(MANY), None);
         *column.at_mut(5) = 1;
         assert_eq!(column.get(5), Some(&1));
     }
@@ -176,6 +183,16 @@ mod tests {
         assert_eq!((column.len(), column.last_segment()), (3_072, 1_024..3_072));
         column.push(9);
         assert_eq!(column.get(3_072), Some(&9));
+    }
+
+    #[test]
+    fn a_segment_begins_where_the_one_before_ends() {
+        for segment in 1..40 {
+            let first = first_of(segment);
+            assert_eq!(place(first), (segment, 0));
+            let (before, last) = place(first - 1);
+            assert_eq!((before, last), (segment - 1, (first - 1 - first_of(segment - 1)) as usize));
+        }
     }
 
     #[test]

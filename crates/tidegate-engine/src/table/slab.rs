@@ -5,6 +5,8 @@
 //! back when nobody is in it. A generation tells a slot's tenants apart: it is drawn from one counter
 //! for all slots.
 
+use alloc::vec::Vec;
+
 use tidegate_wire::Family;
 
 use super::column::{Column, Pages, segment_of};
@@ -20,15 +22,15 @@ use crate::tuple::{Direction, Tuple, Zone};
 pub(super) const NIL: u32 = u32::MAX;
 /// Set in the slots of IPv6 flows.
 pub(super) const V6: u32 = 1 << 31;
-/// How many segments a column can have.
-const SEGMENTS: usize = 22;
-
 /// What is looked for: a tuple, filed under the number that the zone has for one of its directions.
 pub(super) struct Asked<'a> {
     pub(super) tuple: &'a Tuple,
     pub(super) zone: Zone,
     pub(super) number: u16,
 }
+
+/// How many flows the largest segments hold.
+const FULL_HOUSE: u32 = 1 << 16;
 
 /// The slots of one family.
 pub(crate) struct Shelf<K> {
@@ -37,10 +39,19 @@ pub(crate) struct Shelf<K> {
     pub(super) counters: Pages<[Counter; 2]>,
     /// When they were confirmed: nanoseconds plus one, or 0.
     births: Pages<u64>,
-    /// The first vacant slot of each segment; the records lead to the others.
-    vacant: [u32; SEGMENTS],
-    /// How many flows are in each segment.
-    tenants: [u32; SEGMENTS],
+    /// What is known of each segment of the records.
+    houses: Vec<House>,
+    /// A bit for each house that has a vacant slot.
+    open: Vec<u64>,
+}
+
+/// One segment.
+#[derive(Clone, Copy)]
+struct House {
+    /// Its first vacant slot; the records lead to the others.
+    vacant: u32,
+    /// How many flows are in it.
+    tenants: u32,
 }
 
 /// All slots.
@@ -190,8 +201,8 @@ impl<K> Default for Shelf<K> {
             extras: Pages::default(),
             counters: Pages::default(),
             births: Pages::default(),
-            vacant: [NIL; SEGMENTS],
-            tenants: [0; SEGMENTS],
+            houses: Vec::new(),
+            open: Vec::new(),
         }
     }
 }
@@ -212,7 +223,7 @@ impl<K: Key> Shelf<K> {
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
         let at = self.lowest_vacant();
-        self.tenants[segment_of(at)] += 1;
+        self.houses[segment_of(at)].tenants += 1;
         self.records.at_mut(at).generation = generation;
         self.write(at, flow);
         if let Some(start) = flow.lifetime.and_then(|lifetime| lifetime.start) {
@@ -224,37 +235,57 @@ impl<K: Key> Shelf<K> {
     }
 
     fn lowest_vacant(&mut self) -> u32 {
-        if let Some(segment) = self.vacant.iter().position(|first| *first != NIL) {
-            let at = self.vacant[segment];
-            self.vacant[segment] = self.records.at(at).armed;
-            return at;
-        }
+        let Some(word) = self.open.iter().position(|word| *word != 0) else {
+            return self.build();
+        };
+        let house = word * 64 + self.open[word].trailing_zeros() as usize;
+        let at = self.houses[house].vacant;
+        self.set_vacant(house, self.records.at(at).armed);
+        at
+    }
+
+    /// A slot that never was.
+    fn build(&mut self) -> u32 {
         self.records.push(Record::vacant(NIL));
-        self.records.len() - 1
+        let at = self.records.len() - 1;
+        if segment_of(at) == self.houses.len() {
+            self.houses.push(House { vacant: NIL, tenants: 0 });
+            self.open.resize(self.houses.len().div_ceil(64), 0);
+        }
+        at
+    }
+
+    fn set_vacant(&mut self, house: usize, at: u32) {
+        self.houses[house].vacant = at;
+        let bit = 1 << (house % 64);
+        let word = &mut self.open[house / 64];
+        *word = if at == NIL { *word & !bit } else { *word | bit };
     }
 
     fn remove(&mut self, at: u32) {
-        let segment = segment_of(at);
-        let record = self.records.at_mut(at);
-        *record = Record::vacant(self.vacant[segment]);
-        self.vacant[segment] = at;
-        self.tenants[segment] -= 1;
-        if self.tenants[segment] == 0 {
+        let house = segment_of(at);
+        *self.records.at_mut(at) = Record::vacant(self.houses[house].vacant);
+        self.set_vacant(house, at);
+        self.houses[house].tenants -= 1;
+        if self.houses[house].tenants == 0 {
             self.give_back();
         }
     }
 
     /// Gives the memory of empty segments at the end back, but not while the one before is about
-    /// to fill up again.
+    /// to fill up.
     fn give_back(&mut self) {
-        loop {
-            let last = self.records.last_segment();
-            let segment = segment_of(last.start);
-            if segment == 0 || self.tenants[segment] > 0 || self.tenants[segment - 1] > last.start / 4 {
-                return;
-            }
+        while let [.., before, last] = self.houses[..]
+            && last.tenants == 0
+            && before.tenants < FULL_HOUSE / 2
+        {
             self.records.truncate();
-            self.vacant[segment] = NIL;
+            self.houses.pop();
+            self.open.truncate(self.houses.len().div_ceil(64));
+            let gone = self.houses.len();
+            if let Some(word) = self.open.get_mut(gone / 64) {
+                *word &= !(1 << (gone % 64));
+            }
         }
     }
 
