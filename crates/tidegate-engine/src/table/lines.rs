@@ -8,11 +8,10 @@
 //! ## Shape
 //!
 //! A [`Line`] is 64 bytes and holds seven pairs. The home of a hash is a line whose number grows
-//! with the hash; an entry lies there or, if that is full, in the first line behind with room. The
-//! home remembers how far the farthest of its entries went, so that a look-up reads the home and,
-//! seldom, a line or two behind it. What would go further than 64 lines is stashed in a list that
-//! everybody has to read: nothing that a secret key lets happen, and the owner's sign to re-key
-//! ([`Lines::is_stressed`]).
+//! with the hash; an entry lies there or, if that is full, a little behind ([`Array`] tells how).
+//! A line counts those that passed it, so that a look-up reads the home and, seldom, a line or two
+//! behind it. What would go further than 64 lines is stashed in a list that everybody has to read:
+//! nothing that a secret key lets happen, and the owner's sign to re-key ([`Lines::is_stressed`]).
 //!
 //! ## Growth
 //!
@@ -41,7 +40,7 @@ use alloc::vec::Vec;
 
 use self::array::Array;
 use self::candidates::Candidates;
-use self::drain::Drain;
+use self::drain::{Drain, STRIDE};
 pub(crate) use self::line::Line;
 use self::line::SLOTS;
 
@@ -54,6 +53,8 @@ pub(crate) struct Lines {
     stash: Vec<Entry>,
     /// Entries in all three of them.
     len: usize,
+    /// Lines that are due to be moved.
+    owed: usize,
     /// What is filed under another key; see `rekey`.
     retired: Option<Box<Self>>,
 }
@@ -65,15 +66,15 @@ pub(crate) type Entry = (u32, u32);
 const MIN_HOMES: u32 = 64;
 /// Below this many homes their number doubles.
 const DOUBLING: u32 = 1024;
-/// Lines of the old array that are moved with each insertion or removal. An array of n lines has
-/// become empty after n / STEP calls; the next growth is due after 0.76 n insertions.
+/// Lines of the old array that are moved for each insertion or removal, [`STRIDE`] at a time. An
+/// array of n lines is empty after n / STEP calls; the next growth is due after 0.76 n insertions.
 const STEP: usize = 4;
 
 impl Lines {
     /// An empty index, which has not allocated any line yet.
     pub(crate) fn new() -> Self {
         let young = Array::new(MIN_HOMES);
-        Self { young, drain: Drain::idle(), stash: Vec::new(), len: 0, retired: None }
+        Self { young, drain: Drain::idle(), stash: Vec::new(), len: 0, owed: 0, retired: None }
     }
 
     /// How many entries there are.
@@ -132,9 +133,8 @@ impl Lines {
     pub(crate) fn insert(&mut self, hash: u32, id: u32) {
         self.step();
         let array = if self.drain.holds(hash) { &mut self.drain.array } else { &mut self.young };
-        if !array.insert(hash, id) {
-            self.stash.push((hash, id));
-        }
+        let rest = array.insert((hash, id));
+        self.stash.extend(rest);
         self.len += 1;
         if self.len * 8 > self.young.homes() as usize * SLOTS * 7 && self.drain.is_idle() {
             self.grow();
@@ -199,7 +199,11 @@ impl Lines {
     #[inline]
     fn step(&mut self) {
         if !self.drain.is_idle() {
-            self.advance();
+            self.owed += STEP;
+            if self.owed >= STRIDE {
+                self.owed = 0;
+                self.advance();
+            }
         }
     }
 
@@ -207,8 +211,8 @@ impl Lines {
     #[inline(never)]
     fn advance(&mut self) {
         let Self { young, drain, stash, .. } = self;
-        let left = drain.advance(STEP, |last, entries| {
-            young.prepare(last);
+        let left = drain.advance(|highest, entries| {
+            young.prepare(highest);
             young.fill(entries, stash);
         });
         left.into_iter().for_each(|segment| young.reuse(segment));

@@ -14,10 +14,9 @@ mod buckets;
 mod column;
 pub(crate) mod express;
 pub(crate) mod hash;
-pub(crate) mod key;
+mod index;
+#[allow(dead_code, reason = "takes the place of `index` in a later commit")]
 mod lines;
-mod prefetch;
-mod record;
 mod slab;
 mod sources;
 mod wheel;

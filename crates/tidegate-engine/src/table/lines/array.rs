@@ -1,8 +1,15 @@
 //! One generation of the index: an array of lines with a fixed number of homes.
 //!
 //! The home of a hash is `hash * homes >> 32`, so homes are in the order of hashes, whatever their
-//! number. Behind the last home follow [`PAD`] lines for what is displaced; nothing wraps around,
-//! and nothing travels further than that.
+//! number. An entry that finds its home full passes on to the next line, or lets the highest of
+//! its home pass. So the lines are in the order of hashes, too: no entry has a lower hash than one
+//! in a line before. That holds after removals because the gap is closed from behind. It keeps
+//! everybody within a few lines of home, and a search ends where a higher hash comes up. (If
+//! latecomers went to the end of a run of full lines instead, one would soon be found that has to
+//! go a hundred lines at a load of 7/8.)
+//!
+//! Behind the last home follow [`PAD`] lines for what is displaced; nothing wraps around, and
+//! nothing travels further than that.
 //!
 //! Memory comes in segments, 64 to 127 to an array of up to four million lines, of which none is
 //! larger than 2 MB. A segment is allocated, and each of its lines written, only when a line at or
@@ -35,8 +42,6 @@ pub(super) type Segment = Vec<Line>;
 /// How many lines an entry may lie behind its home.
 pub(super) const PAD: usize = 64;
 
-/// How many lines before the first of many pairs the others' homes may lie.
-const NEAR: usize = 8;
 /// A segment has 32 to 32,768 lines: 2 KB to 2 MB.
 const MIN_SHIFT: u32 = 5;
 const MAX_SHIFT: u32 = 15;
@@ -90,78 +95,105 @@ impl Array {
         &mut self.segments[at >> self.shift][at & self.mask]
     }
 
-    /// Enters a pair in the first line with room from its home on; `false` if that is too far.
+    /// Enters a pair, at its home or behind. If it, or another one that gave way to it, would have
+    /// to go too far, that is handed back.
     #[inline]
-    pub(super) fn insert(&mut self, hash: u32, id: u32) -> bool {
-        let home = self.home(hash);
-        self.line_mut(home).put(hash, id) || self.insert_beyond(home, hash, id)
+    pub(super) fn insert(&mut self, entry: Entry) -> Option<Entry> {
+        let home = self.home(entry.0);
+        match self.line_mut(home).put(entry) {
+            true => None,
+            false => self.insert_from(home, entry),
+        }
     }
 
-    #[cold]
-    fn insert_beyond(&mut self, home: usize, hash: u32, id: u32) -> bool {
-        let free = (1..=PAD).find(|far| !self.line(home + far).is_full());
-        let Some(far) = free else { return false };
-        self.line_mut(home).sent_away(far);
-        self.line_mut(home + far).put(hash, id)
+    #[inline(never)]
+    fn insert_from(&mut self, mut at: usize, mut entry: Entry) -> Option<Entry> {
+        while !self.line_mut(at).put(entry) {
+            entry = self.line_mut(at).pass(entry);
+            at += 1;
+            let home = self.home(entry.0);
+            if at > home + PAD {
+                self.unpass(home, at);
+                return Some(entry);
+            }
+        }
+        None
     }
 
-    /// Enters pairs whose hashes lie close together; those that travel too far go to `rest`.
+    /// Enters pairs whose hashes lie close together. Those that would have to go too far are
+    /// handed to `rest`.
     pub(super) fn fill(&mut self, mut entries: &[Entry], rest: &mut Vec<Entry>) {
         while let Some((first, others)) = entries.split_first() {
-            if !self.insert(first.0, first.1) {
-                rest.push(*first);
-            }
+            rest.extend(self.insert(*first));
             entries = &others[self.fill_near(first.0, others)..];
         }
     }
 
-    /// Enters pairs as long as they find room in their home or the next line, and those are made
-    /// and not far from the home of `hash`. How many that were.
+    /// Enters pairs as long as they find room in their home, and that was made and lies in the same
+    /// segment as the home of `hash`. How many that were.
     #[inline]
     fn fill_near(&mut self, hash: u32, entries: &[Entry]) -> usize {
         let homes = u64::from(self.homes);
-        let begin = self.home(hash).saturating_sub(NEAR) & self.mask;
-        let base = self.home(hash).saturating_sub(NEAR);
-        let Some(segment) = self.segments.get_mut(base >> self.shift) else { return 0 };
-        let Some(near) = segment.get_mut(begin..) else { return 0 };
-        let mut n = 0;
-        for (hash, id) in entries {
-            let home = (u64::from(*hash) * homes) >> 32;
-            let Some(lines) = near.get_mut((home as usize).wrapping_sub(base)..) else { break };
-            let [home, next, ..] = lines else { break };
-            if home.put(*hash, *id) {
-            } else if next.put(*hash, *id) {
-                home.sent_away(1);
-            } else {
-                break;
-            }
-            n += 1;
-        }
-        n
+        let home = self.home(hash);
+        let begin = home & !self.mask;
+        let Some(near) = self.segments.get_mut(home >> self.shift) else { return 0 };
+        let mut fits = |entry: &Entry| {
+            let home = ((u64::from(entry.0) * homes) >> 32) as usize;
+            near.get_mut(home.wrapping_sub(begin)).is_some_and(|line| line.put(*entry))
+        };
+        entries.iter().position(|entry| !fits(entry)).unwrap_or(entries.len())
     }
 
     /// Takes a pair out; `false` if it is not here.
     pub(super) fn remove(&mut self, hash: u32, id: u32) -> bool {
         let home = self.home(hash);
-        let last = home + self.line(home).far();
-        let mut places = home..=last;
-        let place =
-            places.find(|at| self.made_line(*at).is_some_and(|line| line.take(hash, id)));
-        if place.is_some_and(|at| at != home) {
-            self.line_mut(home).forget_one();
+        let mut at = home;
+        while !self.made_line(at).is_some_and(|line| line.take(hash, id)) {
+            if !self.line(at).goes_on(hash) {
+                return false;
+            }
+            at += 1;
         }
-        place.is_some()
+        self.unpass(home, at);
+        self.close_gap(at);
+        true
+    }
+
+    /// Takes the pair with the lowest hash out of a line.
+    pub(super) fn take_lowest(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.made_line(at)?.take_lowest();
+        self.close_gap(at);
+        entry
+    }
+
+    /// Lets entries that passed a line which is no longer full come back, from line to line.
+    fn close_gap(&mut self, mut at: usize) {
+        while self.line(at).passed() > 0 {
+            let entry = self.made_line(at + 1).and_then(Line::take_lowest);
+            let (Some(line), Some(entry)) = (self.made_line(at), entry) else { return };
+            line.put(entry);
+            line.unpass();
+            at += 1;
+        }
+    }
+
+    /// Notes for these lines that one which had passed them is gone.
+    #[inline]
+    fn unpass(&mut self, from: usize, to: usize) {
+        for at in from..to {
+            if let Some(line) = self.made_line(at) {
+                line.unpass();
+            }
+        }
     }
 
     /// The entries with hashes from `lo` to `hi`, by line and slot.
-    pub(super) fn range(&self, lo: u32, hi: u32) -> impl Iterator<Item = (u32, u32)> {
+    pub(super) fn range(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {
         let last_home = self.home(hi);
-        let mut end = last_home;
+        let mut more = true;
         let lines = (self.home(lo)..).map_while(move |at| {
-            let line = (at <= end).then(|| self.line(at))?;
-            if at <= last_home {
-                end = end.max(at + line.far());
-            }
+            let line = more.then(|| self.line(at))?;
+            more = at < last_home || line.goes_on(hi);
             Some(line)
         });
         lines.flat_map(Line::entries).filter(move |(hash, _)| (lo..=hi).contains(hash))

@@ -1,7 +1,7 @@
 //! The walk over the ids that are filed under one hash.
 //!
-//! It begins in the hash's home and goes on only if that line says that entries of it lie further
-//! on, or if something had to be stashed. Nearly all look-ups end in the home.
+//! It begins in the hash's home and goes on only if entries passed that line and it holds no higher
+//! hash, or if something had to be stashed. Nearly all look-ups end in the home.
 
 use super::Lines;
 use super::line::Line;
@@ -15,8 +15,6 @@ pub(crate) struct Candidates<'a> {
     line: &'a Line,
     /// How many lines `line` is behind the home.
     walked: usize,
-    /// How many there are to read after `line`.
-    left: usize,
     /// The next place in the stash.
     stashed: usize,
 }
@@ -26,7 +24,7 @@ impl<'a> Candidates<'a> {
     pub(super) fn new(lines: &'a Lines, hash: u32) -> Self {
         let line = lines.home_line(hash);
         let slots = line.matches(hash);
-        Self { lines, hash, slots, line, walked: 0, left: line.far(), stashed: 0 }
+        Self { lines, hash, slots, line, walked: 0, stashed: 0 }
     }
 
     #[inline]
@@ -39,8 +37,7 @@ impl<'a> Candidates<'a> {
     #[inline(never)]
     fn next_elsewhere(&mut self) -> Option<u32> {
         let array = self.lines.array(self.hash);
-        while self.left > 0 {
-            self.left -= 1;
+        while self.line.goes_on(self.hash) {
             self.walked += 1;
             self.line = array.line(array.home(self.hash) + self.walked);
             self.slots = self.line.matches(self.hash);
@@ -67,7 +64,7 @@ impl Iterator for Candidates<'_> {
         if let Some(id) = self.next_here() {
             return Some(id);
         }
-        if self.left == 0 && self.lines.stash.is_empty() {
+        if !self.line.goes_on(self.hash) && self.lines.stash.is_empty() {
             return None;
         }
         self.next_elsewhere()

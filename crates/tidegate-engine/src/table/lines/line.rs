@@ -1,11 +1,8 @@
 //! One cache line of the index: up to seven pairs of a hash and an id, side by side.
 //!
-//! A line that is the home of entries which found it full knows how many of them lie *away*, in
-//! later lines, and how far the farthest of them went. That bounds every search for an entry of
-//! this home, and nothing about it stands in the lines passed over: an entry that travels writes
-//! to its home and to its place only.
-//!
-//! Slots fill from the lowest free one and are never moved. The line knows nothing of its number.
+//! A full line counts the entries that *passed* it: those whose home is here or before, and which
+//! lie behind. They have no lower hashes than those that stayed. A line which is not full was not
+//! passed. The line does not know its own number, and slots within it are in no order.
 
 use core::array;
 
@@ -15,8 +12,8 @@ use super::Entry;
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// The hashes, and in the last lane what lies away: so that two vectors hold all there is to
-    /// compare.
+    /// The hashes, and in the last lane how many entries passed: so that two vectors hold all there
+    /// is to compare.
     lanes: [u32; LANES],
     /// [`BITS`] of the slots that hold an entry, and [`MARK`].
     used: u32,
@@ -31,11 +28,10 @@ const LANES: usize = 8;
 const BITS: [u32; LANES] = [2, 4, 8, 16, 32, 64, 128, 256];
 /// The bit below those, always set.
 const MARK: u32 = 1;
+#[cfg(test)]
 const FULL: u32 = 0xff;
-/// The lane that says what lies away: how far in its low half, how many in its high half.
-const AWAY: usize = SLOTS;
-const FAR: u32 = 0xffff;
-const ONE_AWAY: u32 = 0x1_0000;
+/// The lane that counts.
+const PASSED: usize = SLOTS;
 
 const _: () = assert!(size_of::<Line>() == 64);
 
@@ -73,14 +69,26 @@ impl Line {
         n
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(super) fn is_full(&self) -> bool {
         self.used == FULL
     }
 
+    /// How many entries passed this line.
+    #[inline]
+    pub(super) fn passed(&self) -> u32 {
+        self.lanes[PASSED]
+    }
+
+    /// Whether entries with this hash may lie behind, if their home is here or before.
+    #[inline]
+    pub(super) fn goes_on(&self, hash: u32) -> bool {
+        self.passed() != 0 && self.slots_where(|stored| stored > hash) == 0
+    }
+
     /// Enters a pair; `false` if the line is full.
     #[inline]
-    pub(super) fn put(&mut self, hash: u32, id: u32) -> bool {
+    pub(super) fn put(&mut self, (hash, id): Entry) -> bool {
         let slot = slot_of(!self.used);
         let Some(place) = self.ids.get_mut(slot) else { return false };
         *place = id;
@@ -89,7 +97,27 @@ impl Line {
         true
     }
 
+    /// Lets a pair pass this line, which is full, or one of the line's own that has a higher hash:
+    /// the one that passes.
+    #[inline]
+    pub(super) fn pass(&mut self, entry: Entry) -> Entry {
+        self.lanes[PASSED] += 1;
+        let highest = (0..SLOTS).max_by_key(|slot| self.lanes[*slot]).unwrap_or(0);
+        if self.lanes[highest] <= entry.0 {
+            return entry;
+        }
+        let hash = core::mem::replace(&mut self.lanes[highest], entry.0);
+        (hash, core::mem::replace(&mut self.ids[highest], entry.1))
+    }
+
+    /// Notes that one which had passed is gone.
+    #[inline]
+    pub(super) fn unpass(&mut self) {
+        self.lanes[PASSED] -= 1;
+    }
+
     /// Takes a pair out; `false` if it is not here.
+    #[inline]
     pub(super) fn take(&mut self, hash: u32, id: u32) -> bool {
         let same = self.ids.iter().zip(BITS).map(|(stored, bit)| bit * u32::from(*stored == id));
         let slots = self.matches(hash) & same.fold(0, |all, bit| all | bit);
@@ -97,43 +125,13 @@ impl Line {
         slots != 0
     }
 
-    /// Takes all pairs out whose hash is not above `last`, and hands them to `sink`.
+    /// Takes the pair with the lowest hash out.
     #[inline]
-    pub(super) fn take_to(&mut self, last: u32, mut sink: impl FnMut(Entry)) {
-        let mut slots = self.slots_where(|stored| stored <= last);
-        self.used &= !slots;
-        while let Some(id) = self.lowest(slots) {
-            sink((self.lanes[slot_of(slots)], id));
-            slots &= slots - 1;
-        }
-    }
-
-    /// How many lines on the farthest of the entries went that have this home and lie elsewhere; no
-    /// less, but more after it was removed. 0 when there are none.
-    #[inline]
-    pub(super) fn far(&self) -> usize {
-        (self.lanes[AWAY] & FAR) as usize
-    }
-
-    /// How many entries with this home lie elsewhere.
-    #[inline]
-    pub(super) fn away(&self) -> u32 {
-        self.lanes[AWAY] / ONE_AWAY
-    }
-
-    /// Notes that an entry with this home was put `lines` lines further.
-    #[inline]
-    pub(super) fn sent_away(&mut self, lines: usize) {
-        let far = self.far().max(lines) as u32;
-        self.lanes[AWAY] = (self.away() + 1) * ONE_AWAY + far;
-    }
-
-    /// Notes that an entry which was away has been removed.
-    pub(super) fn forget_one(&mut self) {
-        self.lanes[AWAY] -= ONE_AWAY;
-        if self.away() == 0 {
-            self.lanes[AWAY] = 0;
-        }
+    pub(super) fn take_lowest(&mut self) -> Option<Entry> {
+        let used = (0..SLOTS).filter(|slot| self.used & BITS[*slot] != 0);
+        let slot = used.min_by_key(|slot| self.lanes[*slot])?;
+        self.used &= !BITS[slot];
+        Some((self.lanes[slot], self.ids[slot]))
     }
 
     /// The slots in use whose hash is as wanted.

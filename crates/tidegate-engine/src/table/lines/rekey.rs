@@ -13,7 +13,8 @@
 use alloc::boxed::Box;
 
 use super::array::Array;
-use super::drain::Drain;
+use super::drain::{Drain, STRIDE};
+use super::line::SLOTS;
 use super::{Entry, Lines};
 
 impl Lines {
@@ -33,15 +34,11 @@ impl Lines {
         self.retired.is_some()
     }
 
-    /// Enters the entries of `count` retired lines under the hash that `new_hash_of` makes of
-    /// their id and their old hash. Whether there are more.
-    pub(crate) fn rekey_step(
-        &mut self,
-        count: usize,
-        mut new_hash_of: impl FnMut(u32, u32) -> u32,
-    ) -> bool {
+    /// Enters the entries of some retired lines, about a hundred, under the hash that `new_hash_of`
+    /// makes of their id and their old hash. Whether there are more.
+    pub(crate) fn rekey_step(&mut self, mut new_hash_of: impl FnMut(u32, u32) -> u32) -> bool {
         let Some(mut retired) = self.retired.take() else { return false };
-        retired.drain_out(count, |(hash, id)| self.insert(new_hash_of(id, hash), id));
+        retired.drain_out(|(hash, id)| self.insert(new_hash_of(id, hash), id));
         self.retired = (retired.len > 0).then_some(retired);
         self.is_rekeying()
     }
@@ -50,7 +47,7 @@ impl Lines {
     /// to the end under the same hashes.
     pub(crate) fn rehash(&mut self, mut new_hash_of: impl FnMut(u32, u32) -> u32) {
         self.begin_rekey();
-        while self.rekey_step(usize::MAX, &mut new_hash_of) {}
+        while self.rekey_step(&mut new_hash_of) {}
     }
 
     /// The ids under a new hash, then those not re-keyed yet under the old one.
@@ -64,16 +61,16 @@ impl Lines {
         self.remove(new, id) || self.retired.as_mut().is_some_and(|lines| lines.take(old, id))
     }
 
-    /// Hands the entries of `count` lines, or as many stashed ones, to `sink` for good.
-    fn drain_out(&mut self, count: usize, mut sink: impl FnMut(Entry)) {
+    /// Hands the entries of some lines, and as many stashed ones, to `sink` for good.
+    fn drain_out(&mut self, mut sink: impl FnMut(Entry)) {
         if self.drain.is_idle() {
             let empty = Array::new(self.young.homes());
             self.drain = Drain::of(core::mem::replace(&mut self.young, empty));
         }
-        let stashed = self.stash.len().saturating_sub(count);
+        let stashed = self.stash.len().saturating_sub(STRIDE * SLOTS);
         let mut gone = self.stash.len() - stashed;
         self.stash.drain(stashed..).for_each(&mut sink);
-        self.drain.advance(count, |_, entries| {
+        self.drain.advance(|_, entries| {
             gone += entries.len();
             entries.iter().copied().for_each(&mut sink);
         });
