@@ -19,3 +19,16 @@ pub fn timed(work: impl FnOnce()) -> u64 {
     work();
     thread_time() - start
 }
+
+/// What it costs to time something, in nanoseconds.
+#[must_use]
+pub fn reading() -> u64 {
+    const TIMES: u64 = 512;
+    let all = timed(|| {
+        for _ in 0..TIMES {
+            timed(|| {});
+        }
+    });
+    // Timing is two readings, and the half of each lies outside.
+    all / TIMES / 2
+}

@@ -5,7 +5,7 @@
 //! `instructions`, which counts instructions under valgrind and so gives the same answer on every
 //! machine. Both see of the engine only what any caller sees.
 //!
-//! - [`plan`], [`ring`], [`traffic`], [`order`]: packets from numbers;
+//! - [`plan`], [`ring`], [`traffic`], [`hostile`], [`order`]: packets from numbers;
 //! - [`world`], [`rulesets`], [`bed`]: an engine, filled;
 //! - [`mod@reference`]: what it is compared with;
 //! - [`subject`], [`clock`], [`residence`], [`allocator`]: how one measures;
@@ -18,6 +18,7 @@ pub mod allocator;
 pub mod bed;
 pub mod clock;
 pub mod flags;
+pub mod hostile;
 pub mod order;
 pub mod plan;
 pub mod prefetch;

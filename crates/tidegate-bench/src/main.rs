@@ -1,6 +1,7 @@
 //! `tidegate-bench`: measures every row that is asked for, prints it and files it.
 //!
-//! Figures go to stdout, talk to stderr.
+//! Figures go to stdout, talk to stderr. It fails if a packet of an established flow allocates, or if
+//! a file cannot be written.
 
 use std::fs;
 use std::io;
@@ -9,8 +10,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tidegate_bench::allocator::Counting;
 use tidegate_bench::flags::Flags;
-use tidegate_bench::report::table;
-use tidegate_bench::rows;
+use tidegate_bench::report::{recorded, svg, table};
+use tidegate_bench::rows::{self, RowName};
 use tidegate_bench::session::{Effort, Plea, Row, Session};
 use tidegate_wire::Family;
 
@@ -20,11 +21,27 @@ static ALLOCATOR: Counting = Counting;
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let rows = measure(&flags);
+    println!("{}", recorded::table());
     if let Err(error) = file(&flags, &rows) {
         eprintln!("tidegate-bench: {error}");
         return ExitCode::FAILURE;
     }
-    ExitCode::SUCCESS
+    verdict(&rows)
+}
+
+/// A packet of an established flow must not allocate: if one did, all of this has failed.
+fn verdict(rows: &[Row]) -> ExitCode {
+    let greedy =
+        |row: &&Row| RowName::never_allocates(row.row) && row.allocs.is_none_or(|n| n > 0.0);
+    let mut exit = ExitCode::SUCCESS;
+    for row in rows.iter().filter(greedy) {
+        eprintln!(
+            "{}, {}, {} flows: packets of established flows allocate",
+            row.row, row.family, row.flows
+        );
+        exit = ExitCode::FAILURE;
+    }
+    exit
 }
 
 fn measure(flags: &Flags) -> Vec<Row> {
@@ -52,6 +69,9 @@ fn measure(flags: &Flags) -> Vec<Row> {
 fn file(flags: &Flags, rows: &[Row]) -> io::Result<()> {
     if let Some(path) = &flags.json {
         fs::write(path, serde_json::to_string_pretty(rows)? + "\n")?;
+    }
+    if let Some(path) = &flags.svg {
+        fs::write(path, svg::plot(rows))?;
     }
     Ok(())
 }

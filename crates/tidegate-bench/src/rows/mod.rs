@@ -3,9 +3,12 @@
 //! A row is a name, a sentence, and a subject that is measured beside the references. Rows that
 //! need the same table share it: filling ten million flows takes longer than measuring them.
 
+pub mod attack;
 pub mod creation;
 pub mod established;
+pub mod growth;
 pub mod references;
+pub mod workers;
 
 use crate::session::Session;
 
@@ -60,6 +63,22 @@ rows! {
     TcpConnection "tcp_connection" "a connection: six segments from SYN to last ACK, and its removal",
     Expiry "expiry" "a flow's end by timeout, all of them due at once, in budgets of 1024",
     Dump "dump" "a flow of Engine::flows()",
+    Growth "growth" "udp_new while the table doubles; the ratio is slowest to median burst",
+    TcpEstablished2w "tcp_established_2w" "two workers with half of the flows each; ratio to one worker",
+    AttackCollisions "attack_collisions" "tcp_established amid flows that collide without a key; ratio to quiet",
+    AttackSynflood "attack_synflood" "tcp_established amid SYNs from everywhere, table full; ratio to quiet",
+    AttackOneBucket "attack_one_bucket" "tcp_established amid SYNs to one port; ratio to quiet",
+}
+
+impl RowName {
+    /// Whether a row of this name is about packets of established flows, which allocate nothing.
+    #[must_use]
+    pub fn never_allocates(name: &str) -> bool {
+        [Self::UdpEstablished, Self::TcpEstablished, Self::Zipf, Self::TcpRules20]
+            .into_iter()
+            .chain([Self::TcpRules20Nat, Self::TcpRules10kNat, Self::TcpRules20Late])
+            .any(|row| row.as_str() == name)
+    }
 }
 
 /// Measures whatever of the session is asked for.
@@ -69,4 +88,7 @@ pub fn run(session: &mut Session<'_>) {
     established::udp(session);
     established::rules(session);
     creation::run(session);
+    growth::run(session);
+    workers::run(session);
+    attack::run(session);
 }

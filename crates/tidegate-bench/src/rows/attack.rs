@@ -1,0 +1,113 @@
+//! Attacks: what packets of legitimate flows cost while somebody works against the table.
+//!
+//! A burst of the attacker's and a burst of established TCP take turns; only the latter is timed. It
+//! is compared with the same bursts through a table of its own that nobody attacks, in turns. The
+//! attacker has as many flows as the legitimate users, at least 1,024 and at most a million, and
+//! with all of them the table is full.
+
+use core::cell::Cell;
+
+use tidegate_wire::proto;
+
+use crate::allocator::allocations;
+use crate::bed::Bed;
+use crate::clock::{reading, timed};
+use crate::hostile::{Aim, Hostile};
+use crate::plan::Plan;
+use crate::ring::{BURST, Ring};
+use crate::rows::RowName;
+use crate::rulesets::Rules;
+use crate::session::{Row, Session};
+use crate::subject::{Pass, Subject, interleaved};
+use crate::traffic::{Steady, Traffic};
+
+/// All attacks.
+pub fn run(session: &mut Session<'_>) {
+    attack(session, RowName::AttackCollisions, Aim::Collisions);
+    attack(session, RowName::AttackSynflood, Aim::SynFlood);
+    attack(session, RowName::AttackOneBucket, Aim::OneBucket);
+}
+
+fn attack(session: &mut Session<'_>, name: RowName, aim: Aim) {
+    if !session.wants(&[name]) {
+        return;
+    }
+    let strength = session.flows.clamp(1024, 1 << 20);
+    let mut hostile = Hostile::new(aim, session.family, strength);
+    let mut quiet = Town::new(session, strength);
+    let mut besieged = Town::new(session, strength);
+    besieged.fill_up(&mut hostile);
+    besieged.hostile = Some(hostile);
+    let effort = session.plea.effort;
+    let passes = interleaved(&mut [&mut quiet, &mut besieged], effort.items, effort.passes);
+    let row = session.row(name, passes[1]);
+    let ratio = Some(passes[1].ns / passes[0].ns);
+    let note = Some(besieged.note(passes[0].ns));
+    session.report(Row { ratio, note, allocs: None, ..row });
+}
+
+/// Established flows, and perhaps somebody at the gates.
+struct Town {
+    bed: Bed,
+    steady: Steady,
+    ring: Ring,
+    hostile: Option<Hostile>,
+    /// Nanoseconds and packets of the attacker.
+    spent: (u64, u64),
+    refused: Cell<u64>,
+}
+
+impl Town {
+    fn new(session: &Session<'_>, strength: u32) -> Self {
+        let mut bed = Bed::new(session.family, session.flows + strength, Rules::None);
+        bed.lay(proto::TCP, Plan::Spread, session.flows, false);
+        let steady = Steady::new(proto::TCP, Plan::Spread, session.flows, false);
+        let ring = Ring::new(session.family);
+        Self { bed, steady, ring, hostile: None, spent: (0, 0), refused: Cell::new(0) }
+    }
+
+    /// Lets the attacker bring in all his flows.
+    fn fill_up(&mut self, hostile: &mut Hostile) {
+        for _ in 0..hostile.flows().div_ceil(BURST as u32) {
+            hostile.burst(&mut self.ring);
+            self.bed.burst(&mut self.ring);
+        }
+    }
+
+    /// A burst of the attacker's.
+    fn suffer(&mut self) {
+        if let Some(hostile) = &mut self.hostile {
+            hostile.burst(&mut self.ring);
+            self.spent.0 += timed(|| {
+                self.bed.burst(&mut self.ring);
+            });
+            self.spent.1 += BURST as u64;
+        }
+    }
+
+    fn note(&self, quiet: f64) -> String {
+        let (ns, packets) = self.spent;
+        let each = ns as f64 / packets.max(1) as f64;
+        let lost = match self.refused.get() {
+            0 => String::new(),
+            refused => format!(", {refused} legitimate packets refused"),
+        };
+        format!("quiet {quiet:.1} ns, the attacker's packet {each:.0} ns{lost}")
+    }
+}
+
+impl Subject for Town {
+    fn pass(&mut self, items: u64) -> Pass {
+        let bursts = items / BURST as u64;
+        let (mut ns, before) = (0, allocations());
+        for _ in 0..bursts {
+            self.suffer();
+            self.steady.burst(&mut self.ring);
+            let mut established = 0;
+            ns += timed(|| established = self.bed.burst(&mut self.ring).established);
+            self.refused.set(self.refused.get() + (BURST - established) as u64);
+        }
+        let ns = ns.saturating_sub(bursts * reading());
+        Pass::of(bursts * BURST as u64, ns, allocations() - before)
+    }
+}
