@@ -14,9 +14,10 @@ mod buckets;
 mod column;
 pub(crate) mod express;
 pub(crate) mod hash;
-mod index;
-#[allow(dead_code, reason = "takes the place of `index` in a later commit")]
+pub(crate) mod key;
 mod lines;
+mod prefetch;
+mod record;
 mod slab;
 mod sources;
 mod wheel;
