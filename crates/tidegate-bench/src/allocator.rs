@@ -4,11 +4,11 @@
 //! need not be touched, so bytes per flow are measured elsewhere ([`crate::residence`]).
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where memory comes from. This line is the one to change for another allocator.
-const BELOW: System = System;
+const BELOW: tidegate_gateway::memory::HugePages = tidegate_gateway::memory::HugePages;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
