@@ -26,6 +26,9 @@ pub enum Aim {
     /// One server, one port; all that differs is what a sender can choose of himself, and he counts
     /// it up.
     OneBucket,
+    /// Nothing: random sources and ports, as many flows as in the other cases, again and again. What
+    /// the others are compared with.
+    Nothing,
 }
 
 /// SYNs without end, of a bounded number of flows that are sent again and again.
@@ -43,7 +46,7 @@ impl Hostile {
     pub fn new(aim: Aim, family: Family, flows: u32) -> Self {
         let chosen = match aim {
             Aim::Collisions => collisions(family, flows),
-            Aim::SynFlood | Aim::OneBucket => Arc::new([]),
+            Aim::SynFlood | Aim::OneBucket | Aim::Nothing => Arc::new([]),
         };
         Self { aim, chosen, next: 0, flows }
     }
@@ -61,6 +64,7 @@ impl Hostile {
         match self.aim {
             Aim::Collisions => self.chosen[number as usize % self.chosen.len()],
             Aim::SynFlood => from_anywhere(mix64(u64::from(number))),
+            Aim::Nothing => from_anywhere(mix64(u64::from(number % self.flows))),
             Aim::OneBucket => counted(number % self.flows),
         }
     }

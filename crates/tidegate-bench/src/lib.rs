@@ -10,13 +10,15 @@
 //! - [`mod@reference`]: what it is compared with;
 //! - [`subject`], [`clock`], [`residence`], [`allocator`]: how one measures;
 //! - [`session`], [`rows`]: what is measured;
-//! - [`report`]: how it is told.
+//! - [`report`]: how it is told;
+//! - [`counting`]: the same without a clock.
 //!
 //! `docs/bench.md` tells what each row means.
 
 pub mod allocator;
 pub mod bed;
 pub mod clock;
+pub mod counting;
 pub mod flags;
 pub mod hostile;
 pub mod order;

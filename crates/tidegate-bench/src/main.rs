@@ -68,10 +68,16 @@ fn measure(flags: &Flags) -> Vec<Row> {
 /// Writes the files that were asked for.
 fn file(flags: &Flags, rows: &[Row]) -> io::Result<()> {
     if let Some(path) = &flags.json {
-        fs::write(path, serde_json::to_string_pretty(rows)? + "\n")?;
+        fs::write(path, json(rows)?)?;
     }
     if let Some(path) = &flags.svg {
         fs::write(path, svg::plot(rows))?;
     }
     Ok(())
+}
+
+/// An array, with a line for each row.
+fn json(rows: &[Row]) -> serde_json::Result<String> {
+    let lines: Vec<String> = rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    Ok(format!("[\n{}\n]\n", lines.join(",\n")))
 }

@@ -32,6 +32,8 @@ pub struct Row {
     pub per_second: Option<f64>,
     /// The row's own comparison: see its description.
     pub ratio: Option<f64>,
+    /// Of an attack: compared with as many packets of flows that nobody chose.
+    pub ratio_random: Option<f64>,
     /// Resident memory per flow, all of the engine included.
     pub bytes_per_flow: Option<f64>,
     /// Allocations per item.

@@ -18,7 +18,7 @@ pub fn plot(rows: &[Row]) -> String {
          <title>Tidegate: time per packet and memory per flow</title>\n"
     );
     let time = Panel::new("ns per packet of an established flow", 60.0, rows, time_of);
-    let memory = Panel::new("bytes per flow", 500.0, rows, bytes_of);
+    let memory = Panel::new("bytes per flow", 560.0, rows, bytes_of);
     time.draw(&mut text, rows);
     memory.draw(&mut text, rows);
     text + "</svg>\n"
@@ -62,7 +62,6 @@ impl Panel {
         let drawn = || rows.iter().filter(|row| SERIES.iter().any(|series| is_of(row, series)));
         let flows = drawn().filter(|row| value(row).is_some()).map(|row| f64::from(row.flows));
         let (flows, values) = (span(flows), span(drawn().filter_map(value)));
-        // A little room to the right for the labels.
         Self { title, left, value, flows, values: round_out(values) }
     }
 
@@ -182,7 +181,7 @@ fn put(text: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
         writeln!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
 }
 
-const WIDTH: u32 = 940;
+const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 400;
 const PANEL: f64 = 320.0;
 const TOP: f64 = 40.0;

@@ -46,6 +46,9 @@ fn remarks(row: &Row) -> String {
     if let Some(ratio) = row.ratio {
         remarks.push(format!("ratio {ratio:.2}"));
     }
+    if let Some(ratio) = row.ratio_random {
+        remarks.push(format!("to random {ratio:.2}"));
+    }
     if let (Some(slowest), Some(median)) = (row.slowest_burst_ns, row.median_burst_ns) {
         remarks.push(format!("burst {:.0} us, slowest {:.0} us", median / 1e3, slowest / 1e3));
     }

@@ -1,8 +1,9 @@
 //! Attacks: what packets of legitimate flows cost while somebody works against the table.
 //!
 //! A burst of the attacker's and a burst of established TCP take turns; only the latter is timed. It
-//! is compared with the same bursts through a table of its own that nobody attacks, in turns. The
-//! attacker has as many flows as the legitimate users, at least 1,024 and at most a million, and
+//! is compared with the same bursts through two other tables, in turns: one that nobody attacks
+//! (`ratio`), and one that gets as many SYNs of as many flows that nobody chose (`ratio_random`), for
+//! a second set of flows costs cache, whoever sends it. The attacker has as many flows as the legitimate users, at least 1,024 and at most a million, and
 //! with all of them the table is full.
 
 use core::cell::Cell;
@@ -33,17 +34,20 @@ fn attack(session: &mut Session<'_>, name: RowName, aim: Aim) {
         return;
     }
     let strength = session.flows.clamp(1024, 1 << 20);
-    let mut hostile = Hostile::new(aim, session.family, strength);
     let mut quiet = Town::new(session, strength);
-    let mut besieged = Town::new(session, strength);
-    besieged.fill_up(&mut hostile);
-    besieged.hostile = Some(hostile);
+    let mut besieged = Town::new(session, strength).besieged(aim, strength);
+    let mut crowded = Town::new(session, strength).besieged(Aim::Nothing, strength);
     let effort = session.plea.effort;
-    let passes = interleaved(&mut [&mut quiet, &mut besieged], effort.items, effort.passes);
+    let towns: &mut [&mut dyn Subject] = &mut [&mut quiet, &mut besieged, &mut crowded];
+    let passes = interleaved(towns, effort.items, effort.passes);
     let row = session.row(name, passes[1]);
-    let ratio = Some(passes[1].ns / passes[0].ns);
-    let note = Some(besieged.note(passes[0].ns));
-    session.report(Row { ratio, note, allocs: None, ..row });
+    session.report(Row {
+        ratio: Some(passes[1].ns / passes[0].ns),
+        ratio_random: Some(passes[1].ns / passes[2].ns),
+        note: Some(besieged.note(passes[0].ns)),
+        allocs: None,
+        ..row
+    });
 }
 
 /// Established flows, and perhaps somebody at the gates.
@@ -66,12 +70,15 @@ impl Town {
         Self { bed, steady, ring, hostile: None, spent: (0, 0), refused: Cell::new(0) }
     }
 
-    /// Lets the attacker bring in all his flows.
-    fn fill_up(&mut self, hostile: &mut Hostile) {
-        for _ in 0..hostile.flows().div_ceil(BURST as u32) {
+    /// Lets an attacker bring in all his flows.
+    fn besieged(mut self, aim: Aim, strength: u32) -> Self {
+        let mut hostile = Hostile::new(aim, self.bed.family(), strength);
+        for _ in 0..strength.div_ceil(BURST as u32) {
             hostile.burst(&mut self.ring);
             self.bed.burst(&mut self.ring);
         }
+        self.hostile = Some(hostile);
+        self
     }
 
     /// A burst of the attacker's.
