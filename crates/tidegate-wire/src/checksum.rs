@@ -25,13 +25,18 @@ impl Sum {
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
         // The sum is the same in either byte order, up to a swap at the end (RFC 1071 section 2 B),
-        // and it may be taken over wider words (section 2 C). 2^32 words fit into 64 bits: no carry
-        // to watch.
-        let (words, rest) = bytes.as_chunks::<4>();
-        let mut total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        let mut last = [0; 4];
-        last[..rest.len()].copy_from_slice(rest);
-        total += u64::from(u32::from_ne_bytes(last));
+        // and it may be taken over wider words (section 2 C), with the carry out of the highest bit
+        // added at the lowest.
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut total = 0;
+        for word in words {
+            total = add(total, u64::from_ne_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            total = add(total, u64::from_ne_bytes(last));
+        }
         self.word(u16::from_be(fold(total)))
     }
 
@@ -121,6 +126,13 @@ impl Delta {
     pub fn apply(self, check: u16) -> u16 {
         self.0.word(!check).finish()
     }
+}
+
+/// The ones' complement sum.
+#[inline(always)]
+fn add(one: u64, other: u64) -> u64 {
+    let (sum, carry) = one.overflowing_add(other);
+    sum + u64::from(carry)
 }
 
 /// Folds the carries back in until 16 bits are left. Zero only if `total` is zero.
