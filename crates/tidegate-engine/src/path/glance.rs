@@ -60,6 +60,14 @@ impl Glance {
         }
     }
 
+    /// Looks further, where that was not enough.
+    #[inline(always)]
+    pub(crate) fn follow_up(&mut self, table: &FlowTable) {
+        if self.kind.is_some() && self.slot.is_none() {
+            self.slot = table.read_further_ahead(self.hash);
+        }
+    }
+
     /// The datagram's kind, if it is plain.
     #[inline(always)]
     pub(crate) fn kind(&self) -> Option<Kind> {

@@ -70,10 +70,24 @@ impl FlowTable {
         hash
     }
 
-    /// Where the flow of a hash probably is, which is asked for. A hint, to be checked.
+    /// Where the flow of a hash probably is, which is asked for. A hint, to be checked. `None` if
+    /// the index's line does not say; then the line behind it is asked for.
     #[inline(always)]
     pub(crate) fn read_ahead(&self, hash: u32) -> Option<u32> {
-        let slot = self.index.candidate_in_home(hash)?;
+        let Some(slot) = self.index.candidate_in_home(hash) else {
+            if let Some(behind) = self.index.line_behind(hash) {
+                super::prefetch::line(behind);
+            }
+            return None;
+        };
+        self.slab.read_ahead(slot);
+        Some(slot)
+    }
+
+    /// [`FlowTable::read_ahead`], of a flow that is not where it would be first.
+    #[inline(always)]
+    pub(crate) fn read_further_ahead(&self, hash: u32) -> Option<u32> {
+        let slot = self.index.candidates(hash).next()?;
         self.slab.read_ahead(slot);
         Some(slot)
     }
