@@ -8,6 +8,7 @@
 //! The rules are those of Linux 6.18 (`nf_conntrack_proto_tcp.c`), which follow
 //! Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter".
 
+mod express;
 mod reset;
 mod segment;
 mod state;
@@ -20,13 +21,14 @@ use self::reset::Reset;
 use self::segment::{SegmentView, check};
 use self::table::{Transition, transition};
 use self::window::Fit;
-use super::{Cells, IgnoreReason, InvalidReason, Judgement, ProtoState, Segment};
+use super::{IgnoreReason, InvalidReason, Judgement, ProtoState, Segment};
 use crate::event::EventMask;
 use crate::flow::{Flow, Status};
 use crate::limits::{Limits, TcpTimeouts, Timeout};
 use crate::tuple::Direction;
 
 pub use self::segment::SegmentKind;
+pub(crate) use self::express::go_on;
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
 
@@ -48,21 +50,6 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     let judgement = advance(&mut tcp, flow, segment, &view);
     flow.proto = ProtoState::Tcp(tcp);
     judgement
-}
-
-/// What a segment in the middle of an established connection changes, and for how long it renews the
-/// flow: what [`judge`] would make of it, if that is no more than this. `None`: ask [`judge`].
-#[inline]
-pub(crate) fn go_on(cells: &Cells, segment: &Segment<'_>) -> Option<(Cells, Timeout)> {
-    let view = check(segment).ok()?;
-    let mut tcp = Tcp::unpack(cells);
-    if view.kind != SegmentKind::Ack || tcp.state != TcpState::Established {
-        return None;
-    }
-    let Fit::Accept = window::fit(&mut tcp, segment, &view) else { return None };
-    tcp.last.kind = Some(view.kind);
-    tcp.last.dir = segment.dir;
-    Some((tcp.pack(), tcp.timeout(view.kind, segment.limits)))
 }
 
 /// The state of a connection whose first segment this is.
