@@ -22,6 +22,7 @@ impl Sum {
 
     /// Adds `bytes`; an odd last byte is padded with a zero on its right, so only the last piece
     /// may be odd.
+    #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
         // The sum is the same in either byte order, up to a swap at the end (RFC 1071 section 2 B),
@@ -41,12 +42,14 @@ impl Sum {
     }
 
     /// Adds one word, in host order.
+    #[inline]
     #[must_use]
     pub fn word(self, word: u16) -> Self {
         Self(self.0 + u64::from(word))
     }
 
     /// Adds one double word, in host order.
+    #[inline]
     #[must_use]
     pub fn dword(self, dword: u32) -> Self {
         Self(self.0 + u64::from(dword))
@@ -66,11 +69,13 @@ impl Sum {
 
     /// The sum itself, not complemented: what a checksum field holds while its completion is left
     /// to hardware.
+    #[inline]
     pub fn partial(self) -> u16 {
         fold(self.0)
     }
 
     /// The checksum: the complement of the sum, in host order.
+    #[inline]
     pub fn finish(self) -> u16 {
         !self.partial()
     }
@@ -136,6 +141,7 @@ fn add(one: u64, other: u64) -> u64 {
 }
 
 /// Folds the carries back in until 16 bits are left. Zero only if `total` is zero.
+#[inline(always)]
 fn fold(total: u64) -> u16 {
     let total = (total >> 32) + (total & 0xffff_ffff);
     let total = (total >> 16) + (total & 0xffff);

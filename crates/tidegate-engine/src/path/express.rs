@@ -8,11 +8,12 @@
 //! of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
+use tidegate_wire::Family;
+use tidegate_wire::checksum::Sum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::Ipv6;
-use tidegate_wire::{Family, Headers};
 
-use super::glance::{Glance, Kind, headers4, headers6, key4, key6};
+use super::glance::{Glance, Kind, headers4, headers6, key4, key6, len4, len6};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
@@ -23,7 +24,7 @@ use crate::rules::{ExpressProto, ExpressRoute, Programs, TableKind};
 use crate::table::FlowTable;
 use crate::table::express::{Seat, Shelved};
 use crate::time::Instant;
-use crate::track::{self, Cells, Segment};
+use crate::track::{self, Cells, Plain};
 use crate::tuple::{Direction, Tuple};
 use crate::verdict::Verdict;
 
@@ -55,10 +56,14 @@ struct Exit {
 }
 
 /// A packet on the express path, and what it is held against.
-struct Ride<'a, 'b, F> {
+struct Ride<'a, 'b, F, K> {
     packet: &'a mut Packet<'b>,
     kind: Kind,
-    headers: Headers,
+    key: K,
+    /// Where the upper layer begins.
+    l4: usize,
+    /// The datagram's length, without padding.
+    len: usize,
     now: Instant,
     fib: &'a F,
     limits: &'a Limits,
@@ -76,29 +81,22 @@ pub(crate) fn pass(
 ) -> Option<Outcome> {
     let kind = glance.kind()?;
     let Engine { table, limits, programs, .. } = engine;
-    let proto = kind.proto.number();
     match kind.family {
         Family::V4 => {
-            let (headers, key) = (headers4(packet.bytes), key4(packet.bytes));
-            let ride = Ride { packet, kind, headers, now, fib, limits, programs };
-            ride.take_seat(table, |table| table.seat_of(key, proto, glance))
+            let (key, len) = (key4(packet.bytes), len4(packet.bytes));
+            Ride { packet, kind, key, l4: 20, len, now, fib, limits, programs }.go(table, glance)
         }
         Family::V6 => {
-            let (headers, key) = (headers6(packet.bytes), key6(packet.bytes));
-            let ride = Ride { packet, kind, headers, now, fib, limits, programs };
-            ride.take_seat(table, |table| table.seat_of(key, proto, glance))
+            let (key, len) = (key6(packet.bytes), len6(packet.bytes));
+            Ride { packet, kind, key, l4: 40, len, now, fib, limits, programs }.go(table, glance)
         }
     }
 }
 
-impl<F: Fib> Ride<'_, '_, F> {
+impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
     #[inline(always)]
-    fn take_seat<K: Shelved>(
-        mut self,
-        table: &mut FlowTable,
-        seat: impl FnOnce(&mut FlowTable) -> Option<Seat<'_, K>>,
-    ) -> Option<Outcome> {
-        let mut seat = seat(table)?;
+    fn go(mut self, table: &mut FlowTable, glance: &Glance) -> Option<Outcome> {
+        let mut seat = table.seat_of(self.key, self.kind.proto.number(), glance)?;
         let slot = seat.id().slot;
         let (outcome, timer) = self.ride(&mut seat)?;
         if table.is_late(timer) {
@@ -109,7 +107,7 @@ impl<F: Fib> Ride<'_, '_, F> {
 
     /// The outcome, and the flow's timer as it is and as it should be.
     #[inline(always)]
-    fn ride<K: Shelved>(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
+    fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
         let status = usual_status(seat, self.now)?;
         let renewal = self.renewal(seat)?;
         let translation = self.translation(status, seat);
@@ -120,11 +118,11 @@ impl<F: Fib> Ride<'_, '_, F> {
         }
 
         // Nothing stops it any more.
-        self.programs.count_clear(family, proto, seat.dir, exit.route, self.headers.len);
+        self.programs.count_clear(family, proto, seat.dir, exit.route, self.len);
         if let Some(cells) = &renewal.cells {
             seat.record.set_cells(cells);
         }
-        seat.count(self.headers.len);
+        seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(renewal.timeout.0));
         if let Some(translation) = &translation {
             self.translate(translation);
@@ -139,30 +137,28 @@ impl<F: Fib> Ride<'_, '_, F> {
 
     /// Asks the tracker.
     #[inline(always)]
-    fn renewal<K: Shelved>(&self, seat: &Seat<'_, K>) -> Option<Renewal> {
-        let segment = Segment {
-            datagram: &*self.packet.bytes,
-            headers: &self.headers,
-            dir: seat.dir,
-            now: self.now,
-            limits: self.limits,
-            verify_checksum: self.limits.checksum,
-        };
+    fn renewal(&self, seat: &Seat<'_, K>) -> Option<Renewal> {
+        let payload = self.packet.bytes.get(self.l4..self.len)?;
+        let proto = self.kind.proto;
+        let words = [u16::from(proto.number()), payload.len() as u16];
+        let pseudo_header = words.into_iter().fold(self.key.address_sum(), Sum::word);
+        let (dir, now, limits) = (seat.dir, self.now, self.limits);
+        let plain = Plain { payload, dir, now, limits, pseudo_header };
         let cells = seat.record.cells();
-        match self.kind.proto {
+        match proto {
             ExpressProto::Tcp => {
-                let (cells, timeout) = track::tcp::go_on(&cells, &segment)?;
+                let (cells, timeout) = track::tcp::go_on(&cells, &plain)?;
                 Some(Renewal { cells: Some(cells), timeout })
             }
             ExpressProto::Udp => {
-                let timeout = track::udp::go_on(&cells, &segment)?;
+                let timeout = track::udp::go_on(&cells, &plain)?;
                 Some(Renewal { cells: None, timeout })
             }
         }
     }
 
     #[inline(always)]
-    fn translation<K: Shelved>(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation> {
+    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation> {
         let Kind { family, proto } = self.kind;
         if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
             return None;
@@ -173,22 +169,19 @@ impl<F: Fib> Ride<'_, '_, F> {
 
     /// The way out or in, if it has no obstacle.
     #[inline(always)]
-    fn exit<K: Shelved>(
-        &self,
-        seat: &Seat<'_, K>,
-        translation: Option<&Translation>,
-    ) -> Option<Exit> {
+    fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation>) -> Option<Exit> {
+        let (src, own_dst) = self.key.addresses();
         let dst = match translation {
             Some(Translation { target, dst: true, .. }) => target.dst,
-            _ => self.headers.dst,
+            _ => own_dst,
         };
-        let (src, in_port, mark) = (self.headers.src, self.packet.in_port, self.packet.mark);
+        let (in_port, mark) = (self.packet.in_port, self.packet.mark);
         match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => {
                 Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input })
             }
             Route::Forward { port, next_hop } => {
-                let fits = self.headers.len <= self.fib.port(port).mtu as usize;
+                let fits = self.len <= self.fib.port(port).mtu as usize;
                 let moved = seat.dir == Direction::Original
                     && seat.masquerade_port().is_some_and(|own| own != port);
                 let verdict = Verdict::Forward { port, next_hop };
@@ -200,10 +193,14 @@ impl<F: Fib> Ride<'_, '_, F> {
 
     fn translate(&mut self, translation: &Translation) {
         let Translation { target, src, dst } = translation;
+        let mut headers = match self.kind.family {
+            Family::V4 => headers4(self.packet.bytes),
+            Family::V6 => headers6(self.packet.bytes),
+        };
         for (manip, applies) in [(Manip::Dst, *dst), (Manip::Src, *src)] {
             if applies {
                 // Whole headers of TCP and UDP are always translatable.
-                let done = rewrite::end(self.packet.bytes, &mut self.headers, target, manip);
+                let done = rewrite::end(self.packet.bytes, &mut headers, target, manip);
                 debug_assert!(done.is_ok());
             }
         }

@@ -9,7 +9,7 @@
 use super::state::PeerFlags;
 use super::{SegmentKind, TcpState};
 use crate::limits::{Limits, Timeout};
-use crate::track::{Cells, Segment, checksum_is_right};
+use crate::track::{Cells, Plain};
 use crate::tuple::Direction;
 
 /// How old an acknowledgement may be; see `window`.
@@ -30,7 +30,7 @@ struct Header {
 /// What a segment in the middle of an established connection changes, and for how long it renews the
 /// flow. `None`: ask `judge`.
 #[inline(always)]
-pub(crate) fn go_on(cells: &Cells, segment: &Segment<'_>) -> Option<(Cells, Timeout)> {
+pub(crate) fn go_on(cells: &Cells, segment: &Plain<'_>) -> Option<(Cells, Timeout)> {
     const ESTABLISHED: u8 = TcpState::Established as u8;
     let mut cells = *cells;
     let [.., flags_word] = cells.words;
@@ -67,10 +67,10 @@ pub(crate) fn go_on(cells: &Cells, segment: &Segment<'_>) -> Option<(Cells, Time
 /// Reads a whole header with ACK and none of SYN, FIN and RST, and a right checksum; options only if
 /// there can be none that count.
 #[inline(always)]
-fn read(segment: &Segment<'_>, sacks: bool) -> Option<Header> {
+fn read(segment: &Plain<'_>, sacks: bool) -> Option<Header> {
     const FIN_SYN_RST_ACK: u8 = 0x17;
     const ACK: u8 = 0x10;
-    let payload = segment.payload();
+    let payload = segment.payload;
     let header: &[u8; 20] = payload.first_chunk()?;
     let word = |at: usize| {
         u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
@@ -81,7 +81,7 @@ fn read(segment: &Segment<'_>, sacks: bool) -> Option<Header> {
     if !has_room || !is_plain_ack || sacks && header_len > 20 {
         return None;
     }
-    if segment.verify_checksum && !checksum_is_right(segment.headers, payload) {
+    if segment.has_bad_checksum() {
         return None;
     }
     let (seq, ack) = (word(4), word(8));
