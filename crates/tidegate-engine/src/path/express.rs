@@ -24,7 +24,7 @@ use crate::rules::{ExpressProto, ExpressRoute, Programs, TableKind};
 use crate::table::FlowTable;
 use crate::table::express::{Seat, Shelved};
 use crate::time::Instant;
-use crate::track::{self, Cells, Plain};
+use crate::track::{self, Plain};
 use crate::tuple::{Direction, Tuple};
 use crate::verdict::Verdict;
 
@@ -37,9 +37,9 @@ const UNUSUAL: Status = Status::FIXED_TIMEOUT
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
 
 /// What the tracker makes of the packet.
-struct Renewal {
-    cells: Option<Cells>,
-    timeout: Timeout,
+enum Finding {
+    Tcp(track::tcp::Usual),
+    Udp(Timeout),
 }
 
 /// What a translated packet must look like afterwards, and which of its ends is rewritten.
@@ -109,7 +109,7 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
     #[inline(always)]
     fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
         let status = usual_status(seat, self.now)?;
-        let renewal = self.renewal(seat)?;
+        let finding = self.finding(seat)?;
         let translation = self.translation(status, seat);
         let exit = self.exit(seat, translation.as_ref())?;
         let Kind { family, proto } = self.kind;
@@ -119,11 +119,12 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
 
         // Nothing stops it any more.
         self.programs.count_clear(family, proto, seat.dir, exit.route, self.len);
-        if let Some(cells) = &renewal.cells {
-            seat.record.set_cells(cells);
-        }
+        let timeout = match finding {
+            Finding::Tcp(usual) => usual.apply(&mut seat.record.cells, self.limits),
+            Finding::Udp(timeout) => timeout,
+        };
         seat.count(self.len);
-        let timer = seat.renew(self.now.after_seconds(renewal.timeout.0));
+        let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
             self.translate(translation);
         }
@@ -137,24 +138,18 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
 
     /// Asks the tracker.
     #[inline(always)]
-    fn renewal(&self, seat: &Seat<'_, K>) -> Option<Renewal> {
+    fn finding(&self, seat: &Seat<'_, K>) -> Option<Finding> {
         let payload = self.packet.bytes.get(self.l4..self.len)?;
         let proto = self.kind.proto;
         let words = [u16::from(proto.number()), payload.len() as u16];
         let pseudo_header = words.into_iter().fold(self.key.address_sum(), Sum::word);
         let (dir, now, limits) = (seat.dir, self.now, self.limits);
         let plain = Plain { payload, dir, now, limits, pseudo_header };
-        let cells = seat.record.cells();
-        match proto {
-            ExpressProto::Tcp => {
-                let (cells, timeout) = track::tcp::go_on(&cells, &plain)?;
-                Some(Renewal { cells: Some(cells), timeout })
-            }
-            ExpressProto::Udp => {
-                let timeout = track::udp::go_on(&cells, &plain)?;
-                Some(Renewal { cells: None, timeout })
-            }
-        }
+        let cells = &seat.record.cells;
+        Some(match proto {
+            ExpressProto::Tcp => Finding::Tcp(track::tcp::usual(cells, &plain)?),
+            ExpressProto::Udp => Finding::Udp(track::udp::usual(cells, &plain)?),
+        })
     }
 
     #[inline(always)]

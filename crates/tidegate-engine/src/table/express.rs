@@ -118,7 +118,7 @@ impl FlowTable {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
         let record = shelf.records.get(at)?;
-        if record.proto != proto || record.is_vacant() {
+        if record.cells.proto != proto || record.is_vacant() {
             return None;
         }
         let reply = if record.is_mapped() { shelf.extras.get(at).reply } else { record.key.swapped() };

@@ -35,7 +35,7 @@ use crate::tuple::Direction;
 pub use self::gre::Gre;
 pub use self::reason::{IgnoreReason, InvalidReason};
 pub use self::sctp::{Sctp, SctpState};
-pub(crate) use self::cells::{Cells, WORDS};
+pub(crate) use self::cells::Cells;
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
 

@@ -41,7 +41,7 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
 /// For how long a datagram renews a flow that was answered and is assured: what [`judge`] would do,
 /// if it is no more than this. `None`: ask [`judge`].
 #[inline]
-pub(crate) fn go_on(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
+pub(crate) fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
     let header: &[u8; 8] = segment.payload.first_chunk()?;
     let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let is_whole = (8..=segment.payload.len()).contains(&len);

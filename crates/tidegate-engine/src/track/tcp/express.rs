@@ -1,9 +1,9 @@
 //! The usual segment, judged on the table's own words.
 //!
-//! [`go_on`] is `judge` for what nearly every segment is: an acknowledgement, with data or without,
-//! of an established connection, within both windows and without selective acknowledgements. It
-//! changes what `judge` would change, to the bit, and gives up before it has changed anything at
-//! whatever else: the property test below holds the two against each other. Only the arithmetic of
+//! [`usual`] knows what nearly every segment is: an acknowledgement, with data or without, of an
+//! established connection, within both windows and without selective acknowledgements. For that
+//! [`Usual::apply`] changes what `judge` would change, to the bit; for whatever else `judge` is asked.
+//! The property test below holds the two against each other. Only the arithmetic of
 //! `window` is repeated here, on twelve words instead of two [`Peer`](super::Peer)s.
 
 use super::state::PeerFlags;
@@ -27,41 +27,50 @@ struct Header {
     window: u16,
 }
 
-/// What a segment in the middle of an established connection changes, and for how long it renews the
-/// flow. `None`: ask `judge`.
+/// A usual segment that fits; what it changes is still to be changed.
+pub(crate) struct Usual {
+    header: Header,
+    dir: Direction,
+}
+
+/// Whether this is a usual segment of an established connection. `None`: ask `judge`.
 #[inline(always)]
-pub(crate) fn go_on(cells: &Cells, segment: &Plain<'_>) -> Option<(Cells, Timeout)> {
+pub(crate) fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Usual> {
     const ESTABLISHED: u8 = TcpState::Established as u8;
-    let mut cells = *cells;
-    let [.., flags_word] = cells.words;
-    let [flags_one, flags_other, ..] = flags_word.to_le_bytes();
     if cells.state & 0x0f != ESTABLISHED {
         return None;
     }
-    let (mut sender_flags, mut receiver_flags) = match segment.dir {
-        Direction::Original => (flags_one, flags_other),
-        Direction::Reply => (flags_other, flags_one),
+    let [one, other, ..] = cells.words.as_chunks().0 else { return None };
+    let [flags_one, flags_other, ..] = cells.words[11].to_le_bytes();
+    let (sender, receiver, receiver_flags) = match segment.dir {
+        Direction::Original => (one, other, flags_other),
+        Direction::Reply => (other, one, flags_one),
     };
     let header = read(segment, receiver_flags & SACK_PERM != 0)?;
-    let [.., scales] = cells.words[10].to_le_bytes();
-    let [one, other, ..] = cells.words.as_chunks_mut().0 else { return None };
-    let (sender, receiver, scale) = match segment.dir {
-        Direction::Original => (one, other, scales & 15),
-        Direction::Reply => (other, one, scales >> 4),
-    };
-    if !fits(sender, receiver, &header) {
-        return None;
+    fits(sender, receiver, &header).then_some(Usual { header, dir: segment.dir })
+}
+
+impl Usual {
+    /// Changes what the segment changes; for how long it renews the flow.
+    #[inline(always)]
+    pub(crate) fn apply(self, cells: &mut Cells, limits: &Limits) -> Timeout {
+        let Self { header, dir } = self;
+        let [flags_one, flags_other, last_flags, last_scale] = cells.words[11].to_le_bytes();
+        let [.., scales] = cells.words[10].to_le_bytes();
+        let [one, other, ..] = cells.words.as_chunks_mut().0 else { return Timeout(0) };
+        let (one, other) = ((one, flags_one), (other, flags_other));
+        let [one, other] = match dir {
+            Direction::Original => learn(one, other, &header, scales & 15),
+            Direction::Reply => {
+                let [other, one] = learn(other, one, &header, scales >> 4);
+                [one, other]
+            }
+        };
+        cells.words[11] = u32::from_le_bytes([one, other, last_flags, last_scale]);
+        let retrans = count_repeats(cells, dir, &header);
+        let unacknowledged = (one | other) & UNACKNOWLEDGED != 0;
+        timeout(limits, retrans, unacknowledged, header.window)
     }
-    learn((sender, &mut sender_flags), (receiver, &mut receiver_flags), &header, scale);
-    let retrans = count_repeats(&mut cells, segment.dir, &header);
-    let [.., last_flags, last_scale] = flags_word.to_le_bytes();
-    let [one, other] = match segment.dir {
-        Direction::Original => [sender_flags, receiver_flags],
-        Direction::Reply => [receiver_flags, sender_flags],
-    };
-    cells.words[11] = u32::from_le_bytes([one, other, last_flags, last_scale]);
-    let unacknowledged = (one | other) & UNACKNOWLEDGED != 0;
-    Some((cells, timeout(segment.limits, retrans, unacknowledged, header.window)))
 }
 
 /// Reads a whole header with ACK and none of SYN, FIN and RST, and a right checksum; options only if
@@ -109,35 +118,38 @@ fn fits(sender: &[u32; 4], receiver: &[u32; 4], header: &Header) -> bool {
         && after(header.ack, oldest_ack)
 }
 
-/// Moves the edges along.
+/// Moves the edges along; the flags of both sides afterwards.
 #[inline(always)]
 fn learn(
-    (sender, sender_flags): (&mut [u32; 4], &mut u8),
-    (receiver, receiver_flags): (&mut [u32; 4], &mut u8),
+    (sender, mut sender_flags): (&mut [u32; 4], u8),
+    (receiver, mut receiver_flags): (&mut [u32; 4], u8),
     header: &Header,
     scale: u8,
-) {
+) -> [u8; 2] {
+    let [sender_end, max_end, sender_window, max_ack] = *sender;
+    let [receiver_end, receiver_max_end, mut receiver_window, _] = *receiver;
     let window = u32::from(header.window) << scale;
-    let max_end = sender[1];
-    sender[2] = sender[2].max(window);
-    if after(header.end, sender[0]) {
+    sender[2] = sender_window.max(window);
+    if after(header.end, sender_end) {
         sender[0] = header.end;
-        *sender_flags |= UNACKNOWLEDGED;
+        sender_flags |= UNACKNOWLEDGED;
     }
-    if *sender_flags & MAXACK_SET == 0 || after(header.ack, sender[3]) {
+    if sender_flags & MAXACK_SET == 0 || after(header.ack, max_ack) {
         sender[3] = header.ack;
-        *sender_flags |= MAXACK_SET;
+        sender_flags |= MAXACK_SET;
     }
-    if receiver[2] != 0 && after(header.end, max_end) {
-        receiver[2] = receiver[2].wrapping_add(header.end.wrapping_sub(max_end));
+    if receiver_window != 0 && after(header.end, max_end) {
+        receiver_window = receiver_window.wrapping_add(header.end.wrapping_sub(max_end));
+        receiver[2] = receiver_window;
     }
     let allowed = header.ack.wrapping_add(window);
-    if !after(receiver[1], allowed) {
-        receiver[1] = if window == 0 { allowed.wrapping_add(1) } else { allowed };
+    if !after(receiver_max_end, allowed) {
+        receiver[1] = allowed.wrapping_add(u32::from(window == 0));
     }
-    if header.ack == receiver[0] {
-        *receiver_flags &= !UNACKNOWLEDGED;
+    if header.ack == receiver_end {
+        receiver_flags &= !UNACKNOWLEDGED;
     }
+    [sender_flags, receiver_flags]
 }
 
 /// Counts repetitions of the very same ACK, and remembers this one; how many there were.

@@ -28,7 +28,7 @@ use crate::limits::{Limits, TcpTimeouts, Timeout};
 use crate::tuple::Direction;
 
 pub use self::segment::SegmentKind;
-pub(crate) use self::express::go_on;
+pub(crate) use self::express::{Usual, usual};
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
 

@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use tidegate_wire::packet::tcp::TcpFlags;
-use tidegate_wire::{Family, dissect};
+use tidegate_wire::{Family, Headers, checksum, dissect, proto};
 
 use super::*;
 use crate::flow::{Flow, Status};
 use crate::testkit::{Host, flow, tcp};
 use crate::time::Instant;
-use crate::track::{Judgement, ProtoState, Tcp};
+use crate::track::{Judgement, ProtoState, Segment, Tcp};
 
 /// A segment near the numbers that a connection knows.
 #[derive(Clone, Debug)]
@@ -81,6 +81,14 @@ fn established(tcp_state: Tcp, family: Family) -> Flow {
     Flow { status, proto: ProtoState::Tcp(tcp_state), ..flow(orig) }
 }
 
+fn plain<'a>(segment: &Segment<'a>) -> Plain<'a> {
+    let Headers { src, dst, .. } = *segment.headers;
+    let payload = segment.payload();
+    let Segment { dir, now, limits, .. } = *segment;
+    let pseudo_header = checksum::pseudo_header(src, dst, proto::TCP, payload.len());
+    Plain { payload, dir, now, limits, pseudo_header }
+}
+
 /// What both make of a segment; whether the express path took it.
 fn compare(tcp_state: Tcp, near: &Near, family: Family) -> Result<bool, TestCaseError> {
     let limits = Limits::default();
@@ -95,11 +103,14 @@ fn compare(tcp_state: Tcp, near: &Near, family: Family) -> Result<bool, TestCase
         limits: &limits,
         verify_checksum: true,
     };
-    let Some((cells, timeout)) = go_on(&tcp_state.pack(), &segment) else { return Ok(false) };
+    let plain = plain(&segment);
+    let mut cells = tcp_state.pack();
+    let Some(found) = usual(&cells, &plain) else { return Ok(false) };
+    let timeout = found.apply(&mut cells, &limits);
     let mut flow = established(tcp_state, family);
     let judgement = crate::track::judge(&mut flow, &segment);
     prop_assert_eq!(judgement, Judgement::Accept);
-    prop_assert_eq!(flow.proto.pack(), cells);
+    prop_assert_eq!(flow.proto.pack(6), cells);
     prop_assert_eq!(flow.deadline, now.after_seconds(timeout.0));
     prop_assert!(flow.pending.is_empty(), "{:?}", flow.pending);
     Ok(true)
