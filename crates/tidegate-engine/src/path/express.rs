@@ -20,7 +20,7 @@ use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
 use crate::nat::{Manip, rewrite};
 use crate::packet::{CtInfo, Packet};
-use crate::rules::{ExpressProto, ExpressRoute, TableKind};
+use crate::rules::{Clearance, ExpressProto, ExpressRoute, TableKind};
 use crate::table::express::{Place, Shelved};
 use crate::time::Instant;
 use crate::track::{self, Cells, Segment};
@@ -82,7 +82,8 @@ fn ride<K: Shelved>(
     let renewal = renewal(engine, now, packet, (kind, &headers), &place)?;
     let target = translation(engine, kind, status, &place);
     let exit = exit(engine, packet, fib, &headers, &place, target.as_ref())?;
-    if !engine.programs.is_clear(kind.family, kind.proto, dir, exit.route) {
+    let clearance = engine.programs.clearance(kind.family, kind.proto, dir, exit.route);
+    if !matches!(clearance, Clearance::Clear) {
         return None;
     }
 
