@@ -119,7 +119,11 @@ impl Engine {
     ) -> Outcome {
         match express::pass(self, now, packet, fib, glance) {
             Some(outcome) => outcome,
-            None => self.observe(now, packet, fib, &mut ()),
+            None => {
+                let outcome = self.observe(now, packet, fib, &mut ());
+                express::vet(self, glance, &outcome);
+                outcome
+            }
         }
     }
 
@@ -226,6 +230,9 @@ impl Engine {
     /// `rules` does not name stay as they are.
     pub fn replace_rules(&mut self, rules: &crate::rules::Ruleset) {
         self.programs.replace(rules);
+        if self.programs.epoch() == 0 {
+            self.table.forget_vetting();
+        }
     }
 
     /// Sets a limit by its sysctl name. Flows in the table feel it with their

@@ -20,7 +20,7 @@ use crate::flow::Status;
 use crate::limits::{Limits, Timeout};
 use crate::nat::{Manip, rewrite};
 use crate::packet::{CtInfo, Packet};
-use crate::rules::{ExpressProto, ExpressRoute, Programs, TableKind};
+use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
 use crate::table::FlowTable;
 use crate::table::express::{Seat, Shelved};
 use crate::time::Instant;
@@ -93,6 +93,29 @@ pub(crate) fn pass(
     }
 }
 
+/// Has the rules say, once for each flow and direction, whether they let all its usual packets go on
+/// alike. `outcome` is that of one which they have just let go on.
+pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
+    let Outcome { verdict, conntrack: Some(CtInfo::Established(dir)), flow: Some(id), .. } = *outcome
+    else {
+        return;
+    };
+    let route = match verdict {
+        Verdict::Forward { .. } => ExpressRoute::Forward,
+        Verdict::Local => ExpressRoute::Input,
+        Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
+    };
+    let Some(Kind { family, proto }) = glance.kind() else { return };
+    let Engine { table, programs, .. } = engine;
+    let epoch = programs.epoch();
+    let is_asked = programs.clearance(family, proto, dir, route) == Clearance::IfVetted
+        && table.vetted(id, epoch, dir).is_none();
+    if is_asked && let Some(flow) = table.load(id) {
+        let passes = programs.vet(family, proto, dir, route, &flow);
+        table.set_vetted(id, epoch, dir, passes);
+    }
+}
+
 impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
     #[inline(always)]
     fn go(mut self, table: &mut FlowTable, glance: &Glance) -> Option<Outcome> {
@@ -113,7 +136,12 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
         let translation = self.translation(status, seat);
         let exit = self.exit(seat, translation.as_ref())?;
         let Kind { family, proto } = self.kind;
-        if !self.programs.is_clear(family, proto, seat.dir, exit.route) {
+        let may_go = match self.programs.clearance(family, proto, seat.dir, exit.route) {
+            Clearance::Clear => true,
+            Clearance::IfVetted => seat.record.vetted(self.programs.epoch(), seat.dir) == Some(true),
+            Clearance::Never => false,
+        };
+        if !may_go {
             return None;
         }
 

@@ -3,15 +3,23 @@
 //! Most packets belong to established flows, and most rulesets accept those first. Where that can be proven, the path
 //! needs no rules for them, only their counters. The proof is a partial evaluation, made whenever tables are replaced:
 //! a packet of which no more than its [`Sort`] is known walks through every chain on its way as in
-//! [`run`](super::eval::run). Each entry's checks must settle whether it is met. One that depends on the packet, a
-//! target that changes or tells anything, a verdict other than ACCEPT: and there is no proof, the path asks the rules
-//! packet by packet. With a proof the way is *clear*, and the entries met, always the same, are what has to count.
+//! [`run`](super::eval::run), and each entry's checks say what comes of them:
+//!
+//! * They settle whether it is met. Then it is, or it isn't.
+//! * They depend on the flow: on addresses, ports, translation. Such an entry is assumed not to be met, and noted.
+//! * They depend on the packet alone, or keep count. Then there is no proof, and the path asks the rules packet by
+//!   packet. So it does if an entry that is met tells or changes anything, or ends in another verdict than ACCEPT.
+//!
+//! A way on which nothing was assumed is *clear*: the entries met are always the same, and are what has to count. Else
+//! each flow must be *vetted* in each direction: if all assumptions are true of it, what is left of the way is clear.
+//! Flows that fail are the rules' business. The answer holds as long as the rules do, for a flow's tuples and the kind
+//! of its translation never change.
 //!
 //! => whoever goes on without asking the rules has a packet of a known port that conntrack, in the default zone, found
 //! ESTABLISHED in the named direction; of a flow that is in the table, CONFIRMED, SEEN_REPLY and ASSURED; no
-//! fragment, or put together from fragments; with a whole TCP header, options aside, or a whole UDP header. Both kinds
-//! of NAT are decided, so that the nat table has no say. And nothing else stops it halfway, neither hop limit nor MTU:
-//! it is counted on all of the way or not at all.
+//! fragment, or put together from fragments; with a whole TCP header, options aside, or a whole UDP header. A TCP
+//! segment has ACK and none of SYN, FIN and RST. Both kinds of NAT are decided, so that the nat table has no say. And
+//! nothing else stops it halfway, neither hop limit nor MTU: it is counted on all of the way or not at all.
 
 mod foresight;
 
@@ -22,9 +30,11 @@ use tidegate_wire::proto;
 use super::ast::{Hook, Policy, TableKind};
 use super::eval::Ruling;
 use super::program::{Action, Program};
-use crate::tuple::Direction;
+use crate::flow::Flow;
+use crate::nat::Manip;
+use crate::tuple::{Direction, Tuple};
 
-use self::foresight::{Foresight, Sort};
+use self::foresight::{Foresight, Seen, Sort};
 
 /// What an established packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +79,18 @@ impl ExpressRoute {
     }
 }
 
+/// Whether established packets may take a way without asking the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Clearance {
+    /// All may.
+    #[default]
+    Clear,
+    /// Those may of a flow and direction that was vetted.
+    IfVetted,
+    /// None may.
+    Never,
+}
+
 /// An entry that counts a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Met {
@@ -77,15 +99,37 @@ pub(super) struct Met {
     pub(super) entry: usize,
 }
 
-/// What was proven of a family's tables, for every way.
-#[derive(Debug)]
-pub(super) struct Ways([Option<Vec<Met>>; WAYS]);
+/// What was proven of a family's tables, for every way. Without tables every way is clear.
+#[derive(Debug, Default)]
+pub(super) struct Ways([Way; WAYS]);
 
-impl Default for Ways {
-    /// Without tables every way is clear.
-    fn default() -> Self {
-        Self([const { Some(Vec::new()) }; WAYS])
-    }
+/// One of them.
+#[derive(Debug, Default)]
+struct Way {
+    clearance: Clearance,
+    /// The entries that a packet meets; none if it isn't known.
+    met: Vec<Met>,
+    /// Those that it was assumed not to meet.
+    unmet: Vec<Unmet>,
+}
+
+/// An entry of which the flow decides whether it is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unmet {
+    phase: Phase,
+    table: TableKind,
+    entry: usize,
+}
+
+/// As what the rules see a packet on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Before conntrack.
+    Raw,
+    /// As it came.
+    Arrived,
+    /// With its destination translated. The source's turn comes after all rules.
+    Routed,
 }
 
 impl Ways {
@@ -95,22 +139,57 @@ impl Ways {
         for proto in ExpressProto::ALL {
             for dir in [Direction::Original, Direction::Reply] {
                 for route in ExpressRoute::ALL {
-                    ways.0[index(proto, dir, route)] = walk(&table, proto, dir, route);
+                    ways.0[index(proto, dir, route)] = Way::walk(&table, proto, dir, route);
                 }
             }
         }
         ways
     }
 
-    /// The entries that a packet meets; `None` if that depends on the packet, or if one of them isn't harmless.
+    /// Whether packets may take a way.
     #[inline]
-    pub(super) fn met(
+    pub(super) fn clearance(
         &self,
         proto: ExpressProto,
         dir: Direction,
         route: ExpressRoute,
-    ) -> Option<&[Met]> {
-        self.0[index(proto, dir, route)].as_deref()
+    ) -> Clearance {
+        self.0[index(proto, dir, route)].clearance
+    }
+
+    /// The entries that a packet meets on a way, if it may take it.
+    #[inline]
+    pub(super) fn met(&self, proto: ExpressProto, dir: Direction, route: ExpressRoute) -> &[Met] {
+        &self.0[index(proto, dir, route)].met
+    }
+
+    /// Whether packets of a flow meet no other entries. The tables are those that the ways were proven for.
+    pub(super) fn vet<'p>(
+        &self,
+        table: impl Fn(TableKind) -> Option<&'p Program>,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+        flow: &Flow,
+    ) -> bool {
+        let Way { clearance, unmet, .. } = &self.0[index(proto, dir, route)];
+        if *clearance == Clearance::Never {
+            return false;
+        }
+        // Without a nat table nobody translates, whatever the flow says.
+        let target = table(TableKind::Nat)
+            .filter(|_| Manip::Dst.applies(flow, dir))
+            .map(|_| flow.target(dir));
+        let sorts = Phase::ALL.map(|phase| {
+            let seen = Seen { flow, tuple: phase.sees(flow.tuple(dir), target.as_ref()) };
+            phase.sort(proto, dir, Some(seen))
+        });
+        unmet.iter().all(|Unmet { phase, table: kind, entry }| {
+            let sort = &sorts[*phase as usize];
+            table(*kind).is_some_and(|program| {
+                sort.foresee_all(program.checks_of(*entry)) == Foresight::Fails
+            })
+        })
     }
 }
 
@@ -118,58 +197,115 @@ fn index(proto: ExpressProto, dir: Direction, route: ExpressRoute) -> usize {
     proto as usize * 4 + dir.index() * 2 + route as usize
 }
 
-/// All entries met from PREROUTING on.
-fn walk<'p>(
-    table: &impl Fn(TableKind) -> Option<&'p Program>,
-    proto: ExpressProto,
-    dir: Direction,
-    route: ExpressRoute,
-) -> Option<Vec<Met>> {
-    let mut met = Vec::new();
-    for &(hook, kind) in route.stages() {
-        // The raw table comes before conntrack.
-        let tracked = (kind != TableKind::Raw).then_some(dir);
-        let sort = Sort { proto: proto.number(), tracked };
-        if let Some(program) = table(kind) {
-            walk_table(program, hook, &sort, &mut met)?;
+impl Way {
+    /// Goes from PREROUTING on.
+    fn walk<'p>(
+        table: &impl Fn(TableKind) -> Option<&'p Program>,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+    ) -> Self {
+        let mut way = Self::default();
+        for &(hook, kind) in route.stages() {
+            let phase = Phase::of(hook, kind);
+            let sort = phase.sort(proto, dir, None);
+            if let Some(program) = table(kind)
+                && way.walk_table(program, hook, phase, &sort).is_none()
+            {
+                return Self { clearance: Clearance::Never, ..Self::default() };
+            }
         }
+        way.settle();
+        way
     }
-    Some(met)
-}
 
-/// Adds the entries met in a table's chain at its hook. `None`: it isn't clear.
-fn walk_table(program: &Program, hook: Hook, sort: &Sort, met: &mut Vec<Met>) -> Option<()> {
-    let Some(base) = program.base(hook) else { return Some(()) };
-    let (mut at, policy) = (base.entries.start, base.tail());
-    let mut returns = Vec::new();
-    loop {
-        let entry = &program.entries[at];
-        match sort.foresee_all(&program.checks[entry.checks.clone()]) {
-            Foresight::Holds => {}
-            Foresight::Fails => {
+    /// Adds the entries of a table's chain at its hook. `None`: there is no proof.
+    fn walk_table(
+        &mut self,
+        program: &Program,
+        hook: Hook,
+        phase: Phase,
+        sort: &Sort<'_>,
+    ) -> Option<()> {
+        let table = program.kind;
+        let Some(base) = program.base(hook) else { return Some(()) };
+        let (mut at, policy) = (base.entries.start, base.tail());
+        let mut returns = Vec::new();
+        loop {
+            let foresight = sort.foresee_all(program.checks_of(at));
+            match foresight {
+                Foresight::Holds => add(&mut self.met, Met { table, entry: at }, MOST)?,
+                Foresight::Fails => {}
+                Foresight::Flow => {
+                    add(&mut self.unmet, Unmet { phase, table, entry: at }, MOST_UNMET)?;
+                }
+                Foresight::Open => return None,
+            }
+            if foresight != Foresight::Holds {
                 at += 1;
                 continue;
             }
-            Foresight::Open | Foresight::Barred => return None,
+            at = match program.entries[at].action {
+                Action::Count => at + 1,
+                Action::Jump(chain) => {
+                    returns.push(at + 1);
+                    program.chains[chain].entries.start
+                }
+                Action::Goto(chain) => program.chains[chain].entries.start,
+                Action::Return | Action::End(None) => returns.pop().unwrap_or(policy),
+                Action::End(Some(Policy::Accept)) | Action::Rule(Ruling::Accept) => {
+                    return Some(());
+                }
+                Action::End(Some(Policy::Drop))
+                | Action::Rule(_)
+                | Action::Track(_)
+                | Action::Change(_) => return None,
+            };
         }
-        if met.len() == MOST {
-            return None;
+    }
+
+    /// Asks nothing twice, however often a chain is gone through.
+    fn settle(&mut self) {
+        self.unmet.sort_unstable_by_key(|unmet| {
+            (unmet.phase as usize, unmet.table as usize, unmet.entry)
+        });
+        self.unmet.dedup();
+        self.met.shrink_to_fit();
+        self.unmet.shrink_to_fit();
+        if !self.unmet.is_empty() {
+            self.clearance = Clearance::IfVetted;
         }
-        met.push(Met { table: program.kind, entry: at });
-        at = match entry.action {
-            Action::Count => at + 1,
-            Action::Jump(chain) => {
-                returns.push(at + 1);
-                program.chains[chain].entries.start
+    }
+}
+
+/// `None`: these are too many.
+fn add<T>(list: &mut Vec<T>, item: T, most: usize) -> Option<()> {
+    (list.len() < most).then(|| list.push(item))
+}
+
+impl Phase {
+    const ALL: [Self; 3] = [Self::Raw, Self::Arrived, Self::Routed];
+
+    fn of(hook: Hook, table: TableKind) -> Self {
+        match (hook, table) {
+            (_, TableKind::Raw) => Self::Raw,
+            (Hook::Prerouting, _) => Self::Arrived,
+            _ => Self::Routed,
+        }
+    }
+
+    fn sort(self, proto: ExpressProto, dir: Direction, seen: Option<Seen<'_>>) -> Sort<'_> {
+        Sort { proto: proto.number(), tracked: (self != Self::Raw).then_some(dir), seen }
+    }
+
+    /// What has become of a packet that arrived as `tuple`, if its destination becomes that of `target`.
+    fn sees(self, tuple: &Tuple, target: Option<&Tuple>) -> Tuple {
+        match target {
+            Some(target) if self == Self::Routed => {
+                Tuple { dst: target.dst, dport: target.dport, ..*tuple }
             }
-            Action::Goto(chain) => program.chains[chain].entries.start,
-            Action::Return | Action::End(None) => returns.pop().unwrap_or(policy),
-            Action::End(Some(Policy::Accept)) | Action::Rule(Ruling::Accept) => return Some(()),
-            Action::End(Some(Policy::Drop))
-            | Action::Rule(_)
-            | Action::Track(_)
-            | Action::Change(_) => return None,
-        };
+            _ => *tuple,
+        }
     }
 }
 
@@ -179,6 +315,9 @@ const WAYS: usize = 8;
 /// A packet that meets more entries than this may as well ask the rules. Chains that jump to each other twice, and
 /// those again, are walked to here and no further.
 const MOST: usize = 64;
+
+/// Vetting costs a look at each of these entries, once for a flow and direction; the memory is there for good.
+const MOST_UNMET: usize = 16_384;
 
 const FORWARD: [(Hook, TableKind); 6] = [
     (Hook::Prerouting, TableKind::Raw),

@@ -40,7 +40,7 @@ mod targets;
 mod text;
 
 pub(crate) use eval::{NatAction, RuleContext, Ruling};
-pub(crate) use express::{ExpressProto, ExpressRoute};
+pub(crate) use express::{Clearance, ExpressProto, ExpressRoute};
 pub(crate) use programs::Programs;
 
 pub use ast::{Hook, RejectWith, Ruleset, TableKind};

@@ -50,6 +50,11 @@ impl Program {
         self.bases[hook as usize].map(|chain| &self.chains[chain])
     }
 
+    /// An entry's conditions.
+    pub(super) fn checks_of(&self, at: usize) -> &[Check] {
+        &self.checks[self.entries[at].checks.clone()]
+    }
+
     /// What `explain` says of an entry that was met; `mark` is the packet's afterwards.
     pub(super) fn step(&self, at: usize, mark: u32) -> Step {
         let entry = &self.entries[at];

@@ -3,7 +3,8 @@
 //! A ruleset replaces the tables that it names, all at once and between two packets; living flows keep what earlier
 //! rules decided for them. A table that was never named has no hooks: packets pass it as if it weren't there.
 //!
-//! What can be [proven](super::express) of a family's tables is proven anew with each of them, and holds until the next.
+//! What can be [proven](super::express) of a family's tables is proven anew with each of them, and holds until the next,
+//! which begins another [epoch](Programs::epoch).
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -13,10 +14,11 @@ use tidegate_wire::Family;
 use super::ast::{Counters, Ruleset, Table, TableKind};
 use super::compile::compile;
 use super::eval::{self, RuleContext, Ruling};
-use super::express::{ExpressProto, ExpressRoute, Ways};
+use super::express::{Clearance, ExpressProto, ExpressRoute, Ways};
 use super::print;
 use super::program::Program;
 use crate::fib::Fib;
+use crate::flow::Flow;
 use crate::trace::Observer;
 use crate::tuple::Direction;
 
@@ -25,6 +27,7 @@ use crate::tuple::Direction;
 pub(crate) struct Programs {
     v4: InForce,
     v6: InForce,
+    epoch: u16,
 }
 
 /// One family's.
@@ -50,7 +53,15 @@ impl Programs {
             let loaded = Loaded { source: table.clone(), program: compile(table) };
             tables[table.kind as usize] = Some(Box::new(loaded));
         }
-        *ways = Ways::prove(|kind| tables[kind as usize].as_ref().map(|loaded| &loaded.program));
+        *ways = Ways::prove(|kind| program(tables, kind));
+        self.epoch = (self.epoch + 1) % EPOCHS;
+    }
+
+    /// Changes with every replacement of rules, whichever family's. It has 10 bits and begins again: whoever keeps what
+    /// was found in one epoch must forget it all by the time that it comes back.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u16 {
+        self.epoch
     }
 
     /// Whether a table is loaded, and its hooks with it.
@@ -58,21 +69,36 @@ impl Programs {
         self.in_force(family).tables[table as usize].is_some()
     }
 
-    /// Whether every rule on the way is proven to let an established packet go on, unchanged. See
+    /// Whether all rules on the way are proven to let established packets go on, unchanged. See
     /// [`express`](super::express) for what the packet must be.
     #[inline]
-    pub(crate) fn is_clear(
+    pub(crate) fn clearance(
         &self,
         family: Family,
         proto: ExpressProto,
         dir: Direction,
         route: ExpressRoute,
+    ) -> Clearance {
+        self.in_force(family).ways.clearance(proto, dir, route)
+    }
+
+    /// Whether packets of this flow and direction meet all along the way what [`Programs::count_clear`] counts and
+    /// nothing else, so that they may go on as if it were clear. Either answer holds for this epoch, if both kinds of
+    /// NAT are decided for the flow. Costs as much as asking the rules, or less.
+    pub(crate) fn vet(
+        &self,
+        family: Family,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+        flow: &Flow,
     ) -> bool {
-        self.in_force(family).ways.met(proto, dir, route).is_some()
+        let InForce { tables, ways } = self.in_force(family);
+        ways.vet(|kind| program(tables, kind), proto, dir, route, flow)
     }
 
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met; on none if the
-    /// way isn't clear.
+    /// way is never clear.
     pub(crate) fn count_clear(
         &mut self,
         family: Family,
@@ -82,7 +108,7 @@ impl Programs {
         bytes: usize,
     ) {
         let InForce { tables, ways } = self.in_force_mut(family);
-        for met in ways.met(proto, dir, route).unwrap_or_default() {
+        for met in ways.met(proto, dir, route) {
             if let Some(loaded) = &mut tables[met.table as usize] {
                 eval::count(&mut loaded.program.counters[met.entry], bytes);
             }
@@ -125,6 +151,10 @@ impl Programs {
     }
 }
 
+fn program(tables: &Tables, kind: TableKind) -> Option<&Program> {
+    tables[kind as usize].as_ref().map(|loaded| &loaded.program)
+}
+
 impl Loaded {
     /// The table as written, with the counters of now.
     fn live(&self) -> Table {
@@ -140,6 +170,8 @@ impl Loaded {
         table
     }
 }
+
+const EPOCHS: u16 = 1 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -128,6 +128,23 @@ impl FlowTable {
         (key == record.key).then_some(Direction::Original)
     }
 
+    /// What the rules of `epoch` said of a flow's usual packets of a direction.
+    pub(crate) fn vetted(&self, id: FlowId, epoch: u16, dir: Direction) -> Option<bool> {
+        if self.slab.has(id) { self.slab.vetted(id.slot, epoch, dir) } else { None }
+    }
+
+    /// Notes what the rules say of them.
+    pub(crate) fn set_vetted(&mut self, id: FlowId, epoch: u16, dir: Direction, passes: bool) {
+        if self.slab.has(id) {
+            self.slab.set_vetted(id.slot, epoch, dir, passes);
+        }
+    }
+
+    /// Forgets what the rules said of all flows, before an epoch's number comes again.
+    pub(crate) fn forget_vetting(&mut self) {
+        self.slab.forget_vetting();
+    }
+
     /// Files a flow's timer anew, whose deadline has come closer.
     #[cold]
     pub(crate) fn rearm(&mut self, slot: u32, tick: u64) {
@@ -179,7 +196,7 @@ impl<K: Shelved> Seat<'_, K> {
     /// The id of the flow.
     #[inline(always)]
     pub(crate) fn id(&self) -> FlowId {
-        FlowId { slot: self.slot, generation: self.record.generation }
+        FlowId { slot: self.slot, generation: self.record.generation() }
     }
 
     /// Renews the deadline; for which tick the timer is armed, and for which it should be.

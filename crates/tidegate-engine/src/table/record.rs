@@ -15,20 +15,22 @@ use crate::fib::PortId;
 use crate::flow::{Flow, Status};
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
-use crate::tuple::{Zone, ZoneScope};
+use crate::tuple::{Direction, Zone, ZoneScope};
 
 /// What every flow has.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Record<K> {
     pub(super) key: K,
-    /// In ticks, rounded up; see [`Record::deadline`].
+    /// The upper 32 of 44 bits: in ticks, rounded up; see [`Record::deadline`].
     deadline_high: u32,
+    /// The lower 12, and above them four of [`Record::vetted`].
     deadline_low: u16,
     bits: u16,
     /// The tick, modulo 2^32, for which the timer is armed; in a vacant slot the next vacant one.
     pub(super) armed: u32,
-    pub(super) generation: u32,
+    /// Whose slot it is; above [`GENERATION`] the epoch of [`Record::vetted`].
+    generation: u32,
     /// The protocol, and what its tracker remembers.
     pub(crate) cells: Cells,
 }
@@ -38,6 +40,12 @@ const _: () = assert!(size_of::<Record<super::key::Key6>>() == 104);
 
 /// A tick is 2^20 ns, 1.05 ms, as Linux counts in jiffies of 1 to 10 ms.
 pub(super) const TICK_BITS: u32 = 20;
+
+const LOW_BITS: u32 = 12;
+const LOW: u16 = (1 << LOW_BITS) - 1;
+const GENERATION_BITS: u32 = 22;
+/// The bits of a generation; those above are an epoch's, of which there are 1,024.
+pub(super) const GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 
 /// The bits of a [`Record`]: those of [`Status`] that change, and in the places of those that do
 /// not, what the record has elsewhere.
@@ -66,7 +74,7 @@ impl<K: Key> Record<K> {
         }
     }
 
-    /// Writes a flow here; its timer and generation stay.
+    /// Writes a flow here; timer, generation and vetting stay.
     pub(super) fn write(&mut self, flow: &Flow) {
         self.key = K::of(&flow.orig);
         self.bits = flow.status.bits() as u16 & STATUS
@@ -121,6 +129,42 @@ impl<K: Key> Record<K> {
         self.bits & IS_SILENT != 0
     }
 
+    /// Which of the slot's tenants this is.
+    #[inline(always)]
+    pub(super) fn generation(&self) -> u32 {
+        self.generation & GENERATION
+    }
+
+    /// Makes the record a new tenant's.
+    pub(super) fn begin(&mut self, generation: u32) {
+        self.generation = generation & GENERATION;
+        self.deadline_low &= LOW;
+    }
+
+    /// Whether the rules of `epoch` let all usual packets of this direction go on alike; `None` if
+    /// they have not been asked.
+    #[inline(always)]
+    pub(crate) fn vetted(&self, epoch: u16, dir: Direction) -> Option<bool> {
+        let bits = self.deadline_low >> (LOW_BITS + 2 * dir as u32) & 3;
+        let is_known = self.generation >> GENERATION_BITS == u32::from(epoch) && bits & 1 != 0;
+        is_known.then_some(bits & 2 != 0)
+    }
+
+    /// Notes what the rules say; see [`Record::vetted`].
+    pub(super) fn set_vetted(&mut self, epoch: u16, dir: Direction, passes: bool) {
+        if self.generation >> GENERATION_BITS != u32::from(epoch) {
+            self.forget_vetting();
+            self.generation |= u32::from(epoch) << GENERATION_BITS;
+        }
+        let bits = 1 | u16::from(passes) << 1;
+        self.deadline_low |= bits << (LOW_BITS + 2 * dir as u32);
+    }
+
+    /// Forgets what the rules said.
+    pub(super) fn forget_vetting(&mut self) {
+        self.begin(self.generation);
+    }
+
     /// The status, but for `CONFIRMED`.
     #[inline(always)]
     pub(crate) fn status(&self) -> Status {
@@ -130,7 +174,7 @@ impl<K: Key> Record<K> {
     /// The deadline's number of ticks.
     #[inline(always)]
     pub(super) fn deadline_tick(&self) -> u64 {
-        u64::from(self.deadline_high) << 16 | u64::from(self.deadline_low)
+        u64::from(self.deadline_high) << LOW_BITS | u64::from(self.deadline_low & LOW)
     }
 
     #[inline(always)]
@@ -141,7 +185,8 @@ impl<K: Key> Record<K> {
     #[inline(always)]
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         let tick = tick_of(deadline);
-        (self.deadline_high, self.deadline_low) = ((tick >> 16) as u32, tick as u16);
+        self.deadline_high = (tick >> LOW_BITS) as u32;
+        self.deadline_low = self.deadline_low & !LOW | tick as u16 & LOW;
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@ use tidegate_wire::Family;
 use super::column::{Column, Pages, segment_of};
 use super::key::{Key, Key4, Key6};
 use super::prefetch;
-use super::record::{Extra, Record};
+use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
 use crate::flow::{Counter, Flow, FlowId, Lifetime, Status};
 use crate::time::Instant;
@@ -89,7 +89,7 @@ macro_rules! on_shelf {
 impl Slab {
     /// Gives a flow the lowest free slot.
     pub(super) fn insert(&mut self, flow: &Flow) -> FlowId {
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1) & GENERATION;
         let generation = self.generation;
         let slot = match flow.orig.family() {
             Family::V4 => self.v4.insert(flow, generation),
@@ -112,7 +112,7 @@ impl Slab {
         on_shelf!(self, id.slot, |shelf, at| shelf
             .records
             .get(at)
-            .is_some_and(|record| !record.is_vacant() && record.generation == id.generation))
+            .is_some_and(|record| !record.is_vacant() && record.generation() == id.generation))
     }
 
     /// The flow of a slot that has one.
@@ -128,7 +128,7 @@ impl Slab {
     /// The id of the flow in a slot that has one.
     pub(super) fn id_of(&self, slot: u32) -> FlowId {
         let generation =
-            on_shelf!(self, slot, |shelf, at| shelf.records.at(at).generation);
+            on_shelf!(self, slot, |shelf, at| shelf.records.at(at).generation());
         FlowId { slot, generation }
     }
 
@@ -145,6 +145,26 @@ impl Slab {
 
     pub(super) fn status(&self, slot: u32) -> Status {
         on_shelf!(self, slot, |shelf, at| shelf.records.at(at).status())
+    }
+
+    /// See [`Record::vetted`].
+    pub(super) fn vetted(&self, slot: u32, epoch: u16, dir: Direction) -> Option<bool> {
+        on_shelf!(self, slot, |shelf, at| shelf.records.at(at).vetted(epoch, dir))
+    }
+
+    /// See [`Record::set_vetted`].
+    pub(super) fn set_vetted(&mut self, slot: u32, epoch: u16, dir: Direction, passes: bool) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.records.at_mut(at).set_vetted(epoch, dir, passes));
+    }
+
+    /// Forgets what the rules said of any flow.
+    pub(super) fn forget_vetting(&mut self) {
+        for slot in 0..self.v4.records.len() {
+            self.v4.records.at_mut(slot).forget_vetting();
+        }
+        for slot in 0..self.v6.records.len() {
+            self.v6.records.at_mut(slot).forget_vetting();
+        }
     }
 
     /// Whether the flow has one entry for each direction in the index.
@@ -224,7 +244,7 @@ impl<K: Key> Shelf<K> {
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
         let at = self.lowest_vacant();
         self.houses[segment_of(at)].tenants += 1;
-        self.records.at_mut(at).generation = generation;
+        self.records.at_mut(at).begin(generation);
         self.write(at, flow);
         if let Some(start) = flow.lifetime.and_then(|lifetime| lifetime.start) {
             *self.births.place(at) = start.nanos().saturating_add(1);

@@ -1,4 +1,5 @@
-//! Which rules leave a way clear, and what is counted on it. All rows for both families.
+//! Which rules leave a way clear, and what is counted on it; in `vetting`, for which flows they do. All rows for both
+//! families.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -6,20 +7,31 @@ use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
-use super::super::{ExpressProto, ExpressRoute, Programs, Ruleset, parse};
+use super::super::{Clearance, ExpressProto, ExpressRoute, Programs, Ruleset, parse};
 use crate::tuple::Direction::{self, Original, Reply};
 
 mod random;
+mod vetting;
+
+/// What they are for IPv4 and for IPv6. HOST and RANGE are within NET.
+const WORDS: [(&str, &str, &str); 7] = [
+    ("ICMP", "icmp", "ipv6-icmp"),
+    ("NET", "10.0.0.0/8", "fd00::/8"),
+    ("HOST", "10.0.0.2", "fd00::2"),
+    ("RANGE", "10.0.0.2-10.0.0.9", "fd00::2-fd00::9"),
+    ("SERVER", "192.0.2.80", "2001:db8::80"),
+    ("ROUTER", "203.0.113.1", "2001:db8:1::1"),
+    ("OTHERS", "172.16.0.0/12", "2001:db8:77::/48"),
+];
 
 const ROUTES: [ExpressRoute; 2] = [ExpressRoute::Forward, ExpressRoute::Input];
 
-/// Rules from one line: `; ` ends a line, a `*table` needs no COMMIT, NET is some network and ICMP the family's.
+/// Rules from one line: `; ` ends a line, a `*table` needs no COMMIT, and words in capitals are the family's.
 fn ruleset(family: Family, text: &str) -> Ruleset {
-    let (net, icmp) = match family {
-        Family::V4 => ("10.0.0.0/8", "icmp"),
-        Family::V6 => ("fd00::/8", "ipv6-icmp"),
+    let replace = |text: String, (word, v4, v6): &(&str, &str, &str)| {
+        text.replace(word, if family == Family::V4 { v4 } else { v6 })
     };
-    let text = text.replace("NET", net).replace("ICMP", icmp).replace("; ", "\n");
+    let text = WORDS.iter().fold(text.replace("; ", "\n"), replace);
     let tables = text.split('*').filter(|table| !table.is_empty());
     let text: String = tables.map(|table| format!("*{table}\nCOMMIT\n")).collect();
     parse(family, "row", &text).unwrap_or_else(|errors| panic!("{text}{errors:?}"))
@@ -31,11 +43,17 @@ fn loaded(family: Family, text: &str) -> Programs {
     programs
 }
 
+type Way = (ExpressProto, Direction, ExpressRoute);
+
+fn is_clear(programs: &Programs, family: Family, (proto, dir, route): Way) -> bool {
+    programs.clearance(family, proto, dir, route) == Clearance::Clear
+}
+
 /// The protocols for which a way is clear; with a direction if it isn't for the other.
 fn clear(programs: &Programs, family: Family, route: ExpressRoute) -> String {
     let mut words = Vec::new();
     for (proto, name) in [(ExpressProto::Tcp, "tcp"), (ExpressProto::Udp, "udp")] {
-        let is_clear = |dir| programs.is_clear(family, proto, dir, route);
+        let is_clear = |dir| is_clear(programs, family, (proto, dir, route));
         words.extend(match (is_clear(Original), is_clear(Reply)) {
             (true, true) => Some(name.to_string()),
             (true, false) => Some(format!("{name}-original")),
@@ -165,16 +183,10 @@ fn what_the_packet_decides() {
             "*filter; -A FORWARD -p udp -m multiport --dports 53,67 -j ACCEPT",
             "tcp",
         ),
-        ("flags", "*filter; -A FORWARD -p tcp -m tcp --syn -j DROP", "udp"),
         (
             "any port",
             "*filter; :FORWARD DROP; -A FORWARD -p tcp -m tcp -j ACCEPT; \
              -A FORWARD -p udp -m udp -j ACCEPT",
-            "tcp udp",
-        ),
-        (
-            "flags of packets that aren't new",
-            "*filter; -A FORWARD -p tcp -m tcp ! --syn -m state --state NEW -j DROP",
             "tcp udp",
         ),
         (
@@ -198,6 +210,43 @@ fn what_the_packet_decides() {
             "all of that behind the state doesn't matter",
             "*filter; -A FORWARD -m state --state ESTABLISHED -j ACCEPT; -A FORWARD -s NET -j DROP; \
              -A FORWARD -m limit --limit 1/s -j LOG",
+            "tcp udp",
+        ),
+    ];
+    check_forwarding(&rows);
+}
+
+#[test]
+fn what_tcp_flags_decide() {
+    let rows = [
+        ("flags that make it new", "*filter; -A FORWARD -p tcp -m tcp --syn -j DROP", "tcp udp"),
+        (
+            "any others",
+            "*filter; :FORWARD DROP; -A FORWARD -p tcp -m tcp ! --syn -j ACCEPT; \
+             -A FORWARD -p udp -j ACCEPT",
+            "tcp udp",
+        ),
+        (
+            "flags that go together with no others",
+            "*raw; -A PREROUTING -p tcp -m tcp --tcp-flags FIN,SYN FIN,SYN -j DROP; \
+             -A PREROUTING -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE -j DROP; \
+             -A PREROUTING -p tcp -m tcp --tcp-flags PSH,RST RST,PSH -j DROP",
+            "tcp udp",
+        ),
+        (
+            "a flag outside of the mask",
+            "*filter; -A FORWARD -p tcp -m tcp --tcp-flags ACK SYN,ACK -j DROP",
+            "tcp udp",
+        ),
+        ("ACK", "*filter; -A FORWARD -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK ACK -j DROP", "udp"),
+        (
+            "flags that it may have",
+            "*filter; -A FORWARD -p tcp -m tcp --tcp-flags PSH,ACK ACK -j DROP",
+            "udp",
+        ),
+        (
+            "flags of packets that aren't new",
+            "*filter; -A FORWARD -p tcp -m tcp ! --syn -m state --state NEW -j DROP",
             "tcp udp",
         ),
     ];
@@ -441,8 +490,8 @@ fn a_chain_that_is_met_twice_counts_twice() {
 }
 
 #[test]
-fn nothing_is_counted_where_the_way_isn_t_clear() {
-    let mut programs = loaded(Family::V4, "*mangle*filter; -A FORWARD -s NET -j ACCEPT");
+fn nothing_is_counted_where_the_way_is_never_clear() {
+    let mut programs = loaded(Family::V4, "*mangle*filter; -A FORWARD -i lan0 -j ACCEPT");
     count(&mut programs, Family::V4, Original, ExpressRoute::Forward);
     assert_eq!(counted(&programs, Family::V4), Vec::<String>::new());
 }

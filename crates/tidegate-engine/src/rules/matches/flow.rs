@@ -32,10 +32,14 @@ fn states(tracking: &Tracking<'_>) -> CtStates {
         CtInfo::Established(_) => CtStates::ESTABLISHED,
         CtInfo::Related(_) => CtStates::RELATED,
     };
-    let has = |status| tracking.flow.is_some_and(|flow| flow.is(status));
-    let mut states = state;
-    states.set(CtStates::SNAT, has(Status::SRC_NAT));
-    states.set(CtStates::DNAT, has(Status::DST_NAT));
+    state.union(tracking.flow.map_or(CtStates::empty(), translations))
+}
+
+/// The states that tell how a flow is translated.
+pub(in crate::rules) fn translations(flow: &Flow) -> CtStates {
+    let mut states = CtStates::empty();
+    states.set(CtStates::SNAT, flow.is(Status::SRC_NAT));
+    states.set(CtStates::DNAT, flow.is(Status::DST_NAT));
     states
 }
 
@@ -64,7 +68,8 @@ fn direction(wanted: CtDirection, info: CtInfo) -> bool {
     info.direction() == Some(wanted)
 }
 
-fn addresses(wanted: &CtAddresses, flow: &Flow) -> bool {
+/// `--ctorigsrc` and its like.
+pub(in crate::rules) fn addresses(wanted: &CtAddresses, flow: &Flow) -> bool {
     let address = |term: &Option<Term<Network>>, address| {
         term.is_none_or(|term| term.holds(term.value.contains(address)))
     };
@@ -74,7 +79,8 @@ fn addresses(wanted: &CtAddresses, flow: &Flow) -> bool {
         && address(&wanted.reply_destination, flow.reply.dst)
 }
 
-fn ports(wanted: &CtPorts, flow: &Flow) -> bool {
+/// `--ctorigsrcport` and its like.
+pub(in crate::rules) fn ports(wanted: &CtPorts, flow: &Flow) -> bool {
     let port = |term: &Option<Term<PortRange>>, port| {
         term.is_none_or(|term| term.holds(term.value.contains(port)))
     };

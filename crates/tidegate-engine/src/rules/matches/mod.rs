@@ -4,10 +4,10 @@
 //! network's addresses, time. They look at the packet as it is at that moment and change nothing, a limit's bucket
 //! excepted.
 
-mod flow;
+pub(super) mod flow;
 mod limit;
-mod network;
-mod transport;
+pub(super) mod network;
+pub(super) mod transport;
 
 use tidegate_wire::{Family, Headers, proto};
 
@@ -87,7 +87,7 @@ pub(super) fn check<F: Fib>(
         Check::Limit(bucket) => buckets[*bucket].take(ctx.now).into(),
         Check::Addrtype(wanted) => network::addrtype(wanted, ctx).into(),
         Check::Mac(wanted) => network::mac(wanted, ctx.link).into(),
-        Check::Iprange(wanted) => network::iprange(wanted, ctx.headers).into(),
+        Check::Iprange(wanted) => network::iprange(wanted, ctx.headers.src, ctx.headers.dst).into(),
     }
 }
 

@@ -3,16 +3,15 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 
-use tidegate_wire::Headers;
-
 use super::super::ast::{AddressTypes, AddrtypeMatch, IprangeMatch, LimitIface, Term};
 use super::super::eval::RuleContext;
 use crate::fib::{AddrType, Fib, PortId};
 use crate::packet::LinkHeader;
 
-pub(super) fn iprange(wanted: &IprangeMatch, headers: &Headers) -> bool {
-    wanted.source.is_none_or(|term| term.holds(term.value.contains(headers.src)))
-        && wanted.destination.is_none_or(|term| term.holds(term.value.contains(headers.dst)))
+/// `-m iprange`, of a packet's addresses.
+pub(in crate::rules) fn iprange(wanted: &IprangeMatch, src: IpAddr, dst: IpAddr) -> bool {
+    wanted.source.is_none_or(|term| term.holds(term.value.contains(src)))
+        && wanted.destination.is_none_or(|term| term.holds(term.value.contains(dst)))
 }
 
 /// Fails without an Ethernet header, even negated.

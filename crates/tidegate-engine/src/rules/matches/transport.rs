@@ -125,17 +125,22 @@ fn is_message(pattern: IcmpPattern, kind: u8, code: u8) -> bool {
 
 pub(super) fn multiport(wanted: &Term<Multiport>, transport: Transport<'_>) -> Fit {
     transport.judge(|header: &[u8; 4], _| {
-        let (source, destination) = (source_port(header), destination_port(header));
-        let matched = wanted.value.ports.iter().any(|range| match wanted.value.side {
-            PortSide::Source => range.contains(source),
-            PortSide::Destination => range.contains(destination),
-            PortSide::Either => range.contains(source) || range.contains(destination),
-        });
-        wanted.holds(matched).into()
+        listed(wanted, source_port(header), destination_port(header)).into()
     })
 }
 
-fn port(wanted: &Option<Term<PortRange>>, port: u16) -> bool {
+/// [`multiport`], of a packet's ports.
+pub(in crate::rules) fn listed(wanted: &Term<Multiport>, source: u16, destination: u16) -> bool {
+    let matched = wanted.value.ports.iter().any(|range| match wanted.value.side {
+        PortSide::Source => range.contains(source),
+        PortSide::Destination => range.contains(destination),
+        PortSide::Either => range.contains(source) || range.contains(destination),
+    });
+    wanted.holds(matched)
+}
+
+/// `--sport` or `--dport`.
+pub(in crate::rules) fn port(wanted: &Option<Term<PortRange>>, port: u16) -> bool {
     wanted.is_none_or(|term| term.holds(term.value.contains(port)))
 }
 
