@@ -86,10 +86,22 @@ impl FlowTable {
         proto: u8,
         glance: &Glance,
     ) -> Option<Place<K>> {
+        if self.one_way > 0 {
+            return self.only_place_of(key, proto, glance.hash);
+        }
         let at_hint = glance.slot.and_then(|slot| self.place_at(slot, key, proto));
         at_hint.or_else(|| {
             self.index.candidates(glance.hash).find_map(|slot| self.place_at(slot, key, proto))
         })
+    }
+
+    /// [`FlowTable::place_of`], where a tuple may have two owners: then it is not for us to say whose
+    /// it is.
+    #[inline(never)]
+    fn only_place_of<K: Shelved>(&self, key: K, proto: u8, hash: u32) -> Option<Place<K>> {
+        let candidates = self.index.candidates(hash);
+        let mut places = candidates.filter_map(|slot| self.place_at(slot, key, proto));
+        places.next().filter(|_| places.next().is_none())
     }
 
     #[inline(always)]

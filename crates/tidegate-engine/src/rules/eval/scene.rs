@@ -126,7 +126,7 @@ impl Scene {
 
 /// A flow of two mirrored tuples that announces everything.
 pub(in crate::rules) fn flow(orig: Tuple, deadline: Instant) -> Flow {
-    Flow { status: Status::CONFIRMED, deadline, armed: deadline, ..testkit::flow(orig) }
+    Flow { status: Status::CONFIRMED, deadline, ..testkit::flow(orig) }
 }
 
 /// Two ports, and types for a few addresses.
