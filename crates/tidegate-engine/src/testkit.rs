@@ -439,6 +439,11 @@ pub(crate) fn ip_datagram(ends: (IpAddr, IpAddr), proto: u8, ttl: u8, segment: &
     bytes
 }
 
+/// A deadline as the table keeps it: rounded up to a multiple of 2^20 ns.
+pub(crate) fn kept(deadline: Instant) -> Instant {
+    Instant::from_nanos(deadline.nanos().div_ceil(1 << 20) << 20)
+}
+
 /// A flow with that original tuple, answered by its inverse; nothing else is known of it.
 pub(crate) fn flow(orig: Tuple) -> Flow {
     Flow {
@@ -446,7 +451,6 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         reply: orig.invert().expect("a tuple that can be answered"),
         status: Status::empty(),
         deadline: Instant::ZERO,
-        armed: Instant::ZERO,
         zone: Zone::default(),
         mark: 0,
         proto: ProtoState::None,

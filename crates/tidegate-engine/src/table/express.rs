@@ -101,15 +101,45 @@ impl FlowTable {
         proto: u8,
         glance: &Glance,
     ) -> Option<Seat<'_, K>> {
-        let expected = glance.slot.and_then(|slot| Some((slot, self.dir_at(slot, key, proto)?)));
-        let (slot, dir) = match expected {
-            Some(found) => found,
-            None => self
-                .index
-                .candidates(glance.hash)
-                .find_map(|slot| Some((slot, self.dir_at(slot, key, proto)?)))?,
-        };
+        let (slot, dir) = self.owner_of(key, proto, glance)?;
         Some(K::shelf_mut(&mut self.slab).seat(slot, dir))
+    }
+
+    /// The slot of that flow, and which direction of it the key is.
+    #[inline(always)]
+    pub(super) fn owner_of<K: Shelved>(
+        &self,
+        key: K,
+        proto: u8,
+        glance: &Glance,
+    ) -> Option<(u32, Direction)> {
+        if self.one_way > 0 {
+            return self.only_owner(key, proto, glance.hash);
+        }
+        let expected = glance.slot.and_then(|slot| self.owner_at(slot, key, proto));
+        expected.or_else(|| self.owners(key, proto, glance.hash).next())
+    }
+
+    /// The owner of a key, where one may have two: then it is not for us to say whose it is.
+    #[inline(never)]
+    fn only_owner<K: Shelved>(&self, key: K, proto: u8, hash: u32) -> Option<(u32, Direction)> {
+        let mut owners = self.owners(key, proto, hash);
+        owners.next().filter(|_| owners.next().is_none())
+    }
+
+    #[inline(always)]
+    fn owners<K: Shelved>(
+        &self,
+        key: K,
+        proto: u8,
+        hash: u32,
+    ) -> impl Iterator<Item = (u32, Direction)> {
+        self.index.candidates(hash).filter_map(move |slot| self.owner_at(slot, key, proto))
+    }
+
+    #[inline(always)]
+    fn owner_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<(u32, Direction)> {
+        Some((slot, self.dir_at(slot, key, proto)?))
     }
 
     /// Which direction of a slot's flow a key is.

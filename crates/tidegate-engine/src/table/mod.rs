@@ -58,6 +58,9 @@ pub(crate) struct FlowTable {
     wheel: Wheel,
     /// The kernel's count.
     len: usize,
+    /// How many of them are in a zone of one direction. Only with those can a tuple have two
+    /// owners, since a flow is not asked for its other number when they come.
+    one_way: usize,
 }
 
 /// How many buckets in a row early drop looks through
@@ -81,6 +84,7 @@ impl FlowTable {
             sources: Sources::new(SipKey([rng.next_u64(), rng.next_u64()])),
             wheel: Wheel::new(tick_of(start)),
             len: 0,
+            one_way: 0,
         }
     }
 
@@ -108,10 +112,9 @@ impl FlowTable {
         for filed in numbers_of(zone) {
             let hash = self.hash(tuple, zone, *filed);
             loop {
-                let found = self.filed(hash, tuple, zone, *filed).next();
-                let Some((slot, dir)) = found else { break };
-                let id = self.slab.id_of(slot);
-                if !self.slab.is_expired(slot, now) {
+                let found = self.newest(self.filed(hash, tuple, zone, *filed));
+                let Some((id, dir)) = found else { break };
+                if !self.slab.is_expired(id.slot, now) {
                     return Some((id, dir));
                 }
                 self.kill(id, now, events);
@@ -130,9 +133,20 @@ impl FlowTable {
         filed: Direction,
     ) -> Option<(FlowId, Direction)> {
         let hash = self.hash(tuple, zone, filed);
-        self.filed(hash, tuple, zone, filed)
-            .find(|(slot, _)| !self.slab.is_expired(*slot, now))
-            .map(|(slot, dir)| (self.slab.id_of(slot), dir))
+        let filed = self.filed(hash, tuple, zone, filed);
+        self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
+    }
+
+    /// The newest of some flows, which Linux files in front of the others.
+    fn newest(
+        &self,
+        mut flows: impl Iterator<Item = (u32, Direction)>,
+    ) -> Option<(FlowId, Direction)> {
+        if self.one_way == 0 {
+            return flows.next().map(|(slot, dir)| (self.slab.id_of(slot), dir));
+        }
+        let ids = flows.map(|(slot, dir)| (self.slab.id_of(slot), dir));
+        ids.min_by_key(|(id, _)| self.slab.age(*id))
     }
 
     /// The slots of the flows that have this tuple and are filed under the number that `zone` has
@@ -217,6 +231,7 @@ impl FlowTable {
         let first_look = tick_of(flow.deadline).min(tick_of(now) + FIRST_LOOK);
         self.wheel.arm(&mut self.slab, id.slot, first_look);
         self.len += 1;
+        self.one_way += usize::from(flow.zone.scope != ZoneScope::Both);
         Ok(id)
     }
 
@@ -257,9 +272,8 @@ impl FlowTable {
         hash: u32,
     ) -> Option<(FlowId, Direction)> {
         let of = |dir: Direction| {
-            self.filed(hash, flow.tuple(dir), flow.zone, dir)
-                .find(|(slot, _)| !self.slab.is_expired(*slot, now))
-                .map(|(slot, dir)| (self.slab.id_of(slot), dir))
+            let filed = self.filed(hash, flow.tuple(dir), flow.zone, dir);
+            self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
         };
         if record::is_mapped(flow) {
             return of(dir);
@@ -306,6 +320,7 @@ impl FlowTable {
         self.sources.unlink(&mut self.slab, id.slot, &flow);
         self.slab.remove(id.slot);
         self.len -= 1;
+        self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
     }
 
     /// The next flow whose deadline has passed; counts `steps` down, and gives up at 0.

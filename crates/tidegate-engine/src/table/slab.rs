@@ -102,6 +102,11 @@ impl Slab {
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
     }
 
+    /// How many flows came after the one of that id.
+    pub(super) fn age(&self, id: FlowId) -> u32 {
+        self.generation.wrapping_sub(id.generation) & GENERATION
+    }
+
     /// The flow of that id.
     pub(super) fn load(&self, id: FlowId) -> Option<Flow> {
         self.has(id).then(|| self.read(id.slot))

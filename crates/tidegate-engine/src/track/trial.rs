@@ -214,7 +214,6 @@ fn blank(family: Family, proto: u8) -> Flow {
         acct: Some(Default::default()),
         lifetime: None,
         masquerade_port: None,
-        armed: Instant::ZERO,
         pending: EventMask::empty(),
         announced: EventMask::all(),
     }

@@ -125,7 +125,7 @@ fn flows_and_lines() -> [(Flow, &'static str); 7] {
                 let start = Some(Instant::from_nanos(990_000_000_000));
                 flow.mark = 7;
                 flow.zone = Zone { id: 3, scope: ZoneScope::Reply };
-                flow.lifetime = Some(Box::new(Lifetime { start, stop: None }));
+                flow.lifetime = Some(Lifetime { start, stop: None });
             }),
             "ipv4     2 udp      17 9 src=10.1.0.2 dst=10.2.0.2 sport=5000 dport=6000 \
              src=10.2.0.2 dst=10.1.0.2 sport=6000 dport=5000 zone-reply=3 mark=7 delta-time=10 use=2",

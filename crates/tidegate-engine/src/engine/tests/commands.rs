@@ -84,7 +84,9 @@ fn a_flow_is_found_by_either_tuple() {
 fn what_was_expected_is_related_until_it_is_answered() {
     let mut engine = engine(limits());
     let id = receive(&mut engine, at(0), Family::V4, &query()).flow.expect("a flow");
-    engine.table.flow_mut(id).expect("a flow").status |= Status::EXPECTED;
+    let mut flow = engine.flow(id).expect("a flow");
+    flow.status |= Status::EXPECTED;
+    engine.table.save(id, &flow);
     let mut judged =
         |datagram: &Datagram| receive(&mut engine, at(1), Family::V4, datagram).conntrack;
     assert_eq!(judged(&query()), Some(CtInfo::Related(Direction::Original)));

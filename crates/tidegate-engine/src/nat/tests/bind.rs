@@ -6,7 +6,6 @@
 //! identifier of a ping. The end that the rule is not about must stay as it is; both must be
 //! decided afterwards; the status must tell what has changed.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
@@ -157,7 +156,7 @@ impl Translator {
     }
 
     fn confirm(&mut self, flow: Flow) -> Result<FlowId, ConfirmError> {
-        self.table.confirm(Instant::ZERO, Draft(Box::new(flow)), &mut self.rng)
+        self.table.confirm(Instant::ZERO, &mut Draft(flow), &mut self.rng)
     }
 
     fn draft(&self, packet: &str) -> Flow {
@@ -409,8 +408,7 @@ fn a_dead_connection_leaves_its_port_to_a_higher_syn() {
             let mut new = connection(&nat, "tcp b:5555 > s:80", TcpState::SynSent, end);
             let mapped = nat.bind(&mut new, rule);
             assert_eq!((mapped.src, mapped.sport), endpoint(family, "n:7000"), "{what}");
-            nat.table.bury();
-            assert_eq!(nat.table.flow(old).is_none(), evicts, "{what}");
+            assert_eq!(!nat.table.has(old), evicts, "{what}");
             assert_eq!(nat.confirm(new).is_ok(), evicts, "{what}");
         }
     }
@@ -452,7 +450,6 @@ fn eviction_is_for_the_last_32_attempts() {
     nat.found = 0;
     let mut new = connection(&nat, "tcp b:5555 > s:80", TcpState::SynSent, 2000);
     nat.bind(&mut new, rule);
-    nat.table.bury();
     assert_eq!(nat.found, 32, "so many ports were found taken before force was used");
     assert_eq!(nat.table.len(), 63, "one was evicted");
     nat.confirm(new).expect("its place is free");

@@ -1,288 +1,385 @@
-//! The wheel against a model that cannot be wrong: a sorted map of (time, order of arming).
+//! The wheel against a model that cannot be wrong: a sorted list of deadlines.
 
 use alloc::collections::BTreeMap;
-use core::time::Duration;
+use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
 use super::*;
 
-fn at(nanos: u64) -> Instant {
-    Instant::from_nanos(nanos)
+/// Beyond every tick that an instant has.
+const END: u64 = 1 << 44;
+/// No deadline of the trial is farther ahead: half a day, or there would be too many looks at it.
+const FAR: u64 = 1 << 25;
+
+/// Slots with their timers.
+#[derive(Default)]
+struct Kept(BTreeMap<u32, Timer>);
+
+impl Timers for Kept {
+    fn timer(&self, slot: u32) -> Option<Timer> {
+        self.0.get(&slot).copied()
+    }
+
+    fn set_armed(&mut self, slot: u32, tick: u32) {
+        self.0.get_mut(&slot).expect("a slot that is armed").armed = tick;
+    }
 }
 
-fn seconds(n: u64) -> Instant {
-    Instant::ZERO + Duration::from_secs(n)
+/// A wheel and its slots.
+struct Clock {
+    wheel: Wheel,
+    kept: Kept,
 }
 
-fn drain(wheel: &mut Wheel, now: Instant) -> Vec<u32> {
-    core::iter::from_fn(|| wheel.pop_due(now)).collect()
-}
+impl Clock {
+    fn new(start: u64) -> Self {
+        Self { wheel: Wheel::new(start), kept: Kept::default() }
+    }
 
-#[test]
-fn a_node_takes_24_bytes() {
-    assert_eq!(size_of::<Node>(), 24);
+    /// The slot gets a new tenant.
+    fn arm(&mut self, slot: u32, deadline: u64) {
+        self.kept.0.insert(slot, Timer { deadline, armed: 0 });
+        self.wheel.arm(&mut self.kept, slot, deadline);
+    }
+
+    /// A packet renews a slot's deadline, as the table does it.
+    fn renew(&mut self, slot: u32, deadline: u64) {
+        let Some(timer) = self.kept.0.get_mut(&slot) else { return };
+        timer.deadline = deadline;
+        if self.wheel.is_late(timer.armed, deadline) {
+            self.wheel.arm(&mut self.kept, slot, deadline);
+        }
+    }
+
+    fn end(&mut self, slot: u32) {
+        self.kept.0.remove(&slot);
+    }
+
+    /// The next slot that is due, which is over then.
+    fn pop_in(&mut self, now: u64, steps: &mut usize) -> Option<u32> {
+        let slot = self.wheel.pop_due(&mut self.kept, now, steps)?;
+        self.end(slot);
+        Some(slot)
+    }
+
+    fn pop(&mut self, now: u64) -> Option<u32> {
+        let mut steps = usize::MAX;
+        self.pop_in(now, &mut steps)
+    }
+
+    fn drain(&mut self, now: u64) -> Vec<u32> {
+        core::iter::from_fn(|| self.pop(now)).collect()
+    }
 }
 
 #[test]
 fn an_empty_wheel_has_nothing_to_say() {
-    let mut wheel = Wheel::new(seconds(5));
-    assert_eq!(wheel.next_due(), None);
-    assert_eq!(wheel.pop_due(seconds(1_000_000_000)), None);
-    assert_eq!(wheel.armed(3), None);
-    wheel.disarm(3);
+    let mut clock = Clock::new(5);
+    assert_eq!(clock.wheel.next_due(), None);
+    assert_eq!(clock.pop(END), None);
+    assert_eq!(clock.wheel.next_due(), None);
 }
 
 #[test]
-fn a_timer_is_due_at_its_nanosecond_and_not_before() {
-    for deadline in [1, 63, 64, 65, 4095, 4096, 30_000_000_000, 432_000_000_000_000, u64::MAX] {
-        let mut wheel = Wheel::new(Instant::ZERO);
-        wheel.arm(7, at(deadline));
-        assert_eq!(wheel.pop_due(at(deadline - 1)), None, "{deadline} ns");
-        assert_eq!(wheel.armed(7), Some(at(deadline)), "{deadline} ns");
-        assert_eq!(wheel.pop_due(at(deadline)), Some(7), "{deadline} ns");
-        assert_eq!(wheel.armed(7), None, "{deadline} ns");
-        assert_eq!(wheel.pop_due(at(u64::MAX)), None, "{deadline} ns");
+fn a_timer_is_due_at_its_tick_and_not_before() {
+    for deadline in [1, 255, 256, 257, 65_535, 65_536, 28_611, HORIZON, HORIZON + 1, 411_987_305] {
+        let mut clock = Clock::new(0);
+        clock.arm(7, deadline);
+        assert_eq!(clock.pop(deadline - 1), None, "{deadline}");
+        assert!(clock.wheel.next_due().is_some_and(|due| due <= deadline), "{deadline}");
+        assert_eq!(clock.pop(deadline), Some(7), "{deadline}");
+        assert_eq!((clock.pop(END), clock.wheel.next_due()), (None, None), "{deadline}");
     }
 }
 
 #[test]
-fn arming_again_replaces_the_time() {
-    let mut wheel = Wheel::new(Instant::ZERO);
-    wheel.arm(0, seconds(30));
-    wheel.arm(0, seconds(120));
-    assert_eq!(wheel.pop_due(seconds(119)), None);
-    wheel.arm(0, seconds(200));
-    wheel.arm(0, seconds(150));
-    assert_eq!(drain(&mut wheel, seconds(1000)), [0]);
+fn a_later_deadline_needs_no_arming_and_a_closer_one_does() {
+    let mut clock = Clock::new(0);
+    clock.arm(0, 30);
+    assert!(!clock.wheel.is_late(30, 30) && !clock.wheel.is_late(30, 120));
+    clock.renew(0, 120);
+    assert_eq!(clock.kept.timer(0).map(|timer| timer.armed), Some(30));
+    assert_eq!(clock.pop(119), None);
+    assert_eq!(clock.kept.timer(0).map(|timer| timer.armed), Some(120), "it was looked at");
+    clock.renew(0, 200);
+    assert!(clock.wheel.is_late(120, 119));
+    clock.renew(0, 119);
+    assert_eq!(clock.drain(1000), [0], "once, though it is filed twice");
+    assert_eq!(clock.wheel.next_due(), None);
 }
 
 #[test]
-fn a_disarmed_slot_stays_silent_and_its_neighbours_do_not() {
-    let mut wheel = Wheel::new(Instant::ZERO);
+fn what_is_armed_for_the_horizon_is_not_late_for_what_is_beyond() {
+    let start = u64::from(u32::MAX) - HORIZON / 2;
+    let mut clock = Clock::new(start);
+    for (deadline, armed) in [
+        (start + HORIZON - 1, start + HORIZON - 1),
+        (start + HORIZON, start + HORIZON),
+        (start + HORIZON + 1, start + HORIZON),
+        // So far ahead that the difference is negative in 32 bits.
+        (start + 3_000_000_000, start + HORIZON),
+    ] {
+        clock.arm(0, deadline);
+        assert_eq!(clock.kept.timer(0).map(|timer| timer.armed), Some(armed as u32));
+        assert!(!clock.wheel.is_late(armed as u32, deadline), "{deadline}");
+        assert!(clock.wheel.is_late(armed as u32, armed - 1), "{deadline}, over the 32 bits too");
+    }
+}
+
+#[test]
+fn a_stale_entry_is_thrown_away() {
+    let mut clock = Clock::new(0);
     for slot in 0..5 {
-        wheel.arm(slot, seconds(30));
+        clock.arm(slot, 300);
     }
-    for slot in [0, 2, 4, 4] {
-        wheel.disarm(slot);
+    for slot in [0, 2, 4] {
+        clock.end(slot);
     }
-    assert_eq!(drain(&mut wheel, seconds(30)), [1, 3]);
-    assert_eq!(wheel.next_due(), None);
+    // A new tenant is not hit by the old one's timer.
+    clock.arm(2, 700);
+    assert_eq!(clock.drain(300), [1, 3]);
+    assert_eq!(clock.drain(699), []);
+    assert_eq!(clock.drain(700), [2]);
+    assert_eq!(clock.wheel.next_due(), None);
+}
+
+#[test]
+fn stale_entries_do_not_pile_up() {
+    let mut clock = Clock::new(0);
+    for now in 0..10_000 {
+        clock.arm(7, now + 100);
+        assert_eq!(clock.pop(now), None);
+    }
+    assert!(clock.wheel.chunks.all.len() < 130, "one for each bucket in use");
 }
 
 #[test]
 fn equal_times_come_in_the_order_of_arming_even_from_different_distances() {
-    let mut wheel = Wheel::new(Instant::ZERO);
-    wheel.arm(9, seconds(3600));
-    wheel.arm(1, seconds(1));
-    assert_eq!(drain(&mut wheel, seconds(3599)), [1]);
-    wheel.arm(4, seconds(3600));
-    assert_eq!(wheel.pop_due(at(seconds(3600).nanos() - 1)), None);
-    wheel.arm(2, seconds(3600));
-    assert_eq!(drain(&mut wheel, seconds(3600)), [9, 4, 2]);
+    let mut clock = Clock::new(0);
+    clock.arm(9, 70_000);
+    clock.arm(1, 2);
+    assert_eq!(clock.drain(69_990), [1]);
+    clock.arm(4, 70_000);
+    assert_eq!(clock.pop(69_999), None);
+    clock.arm(2, 70_000);
+    assert_eq!(clock.drain(70_000), [9, 4, 2]);
 }
 
 #[test]
 fn a_time_in_the_past_is_due_at_once() {
-    let mut wheel = Wheel::new(seconds(100));
-    wheel.arm(0, seconds(100));
-    wheel.arm(1, seconds(3));
-    assert_eq!(wheel.armed(1), Some(seconds(3)));
-    assert_eq!(wheel.next_due(), Some(seconds(100)));
-    assert_eq!(drain(&mut wheel, seconds(100)), [0, 1]);
+    let mut clock = Clock::new(100);
+    clock.arm(0, 100);
+    clock.arm(1, 3);
+    assert_eq!(clock.wheel.next_due(), Some(100));
+    assert_eq!(clock.drain(100), [0, 1]);
 }
 
 #[test]
 fn a_time_in_the_past_does_not_overtake_what_is_due_already() {
-    let mut wheel = Wheel::new(Instant::ZERO);
-    wheel.arm(0, at(10));
-    wheel.arm(1, at(10));
-    assert_eq!(wheel.pop_due(at(20)), Some(0));
-    wheel.arm(2, at(3));
-    assert_eq!(drain(&mut wheel, at(20)), [1, 2]);
+    let mut clock = Clock::new(0);
+    clock.arm(0, 10);
+    clock.arm(1, 10);
+    assert_eq!(clock.pop(20), Some(0));
+    clock.arm(2, 3);
+    assert_eq!(clock.drain(20), [1, 2]);
 }
 
 #[test]
 fn a_clock_that_runs_backwards_counts_as_standing_still() {
-    let mut wheel = Wheel::new(Instant::ZERO);
-    assert_eq!(wheel.pop_due(seconds(50)), None);
-    wheel.arm(0, seconds(51));
-    assert_eq!(wheel.pop_due(seconds(10)), None);
-    wheel.arm(1, seconds(20));
-    assert_eq!(wheel.pop_due(seconds(10)), Some(1));
-    assert_eq!(drain(&mut wheel, seconds(51)), [0]);
+    let mut clock = Clock::new(0);
+    assert_eq!(clock.pop(50), None);
+    clock.arm(0, 51);
+    assert_eq!(clock.pop(10), None);
+    clock.arm(1, 20);
+    assert_eq!(clock.pop(10), Some(1));
+    assert_eq!(clock.drain(51), [0]);
+}
+
+#[test]
+fn opening_a_large_bucket_can_be_spread_over_many_calls() {
+    let mut clock = Clock::new(0);
+    for slot in 0..1000 {
+        clock.arm(slot, 70_000);
+    }
+    let mut calls = 0;
+    let mut popped = Vec::new();
+    loop {
+        let mut steps = 1;
+        let due = clock.pop_in(70_000, &mut steps);
+        popped.extend(due);
+        if due.is_none() && steps == 1 {
+            break;
+        }
+        assert_eq!(steps, 0, "a call that does something counts it");
+        assert!(due.is_some() || clock.wheel.next_due().is_some_and(|next| next <= 70_000));
+        calls += 1;
+    }
+    assert_eq!(popped, (0..1000).collect::<Vec<u32>>());
+    assert_eq!(calls, 3000, "two moves for each, and its end");
 }
 
 #[test]
 fn a_caller_who_sleeps_until_next_due_wakes_few_times() {
-    let deadline = seconds(432_000);
-    let mut wheel = Wheel::new(at(123_456_789));
-    wheel.arm(0, deadline);
-    let mut wakes = 0;
-    loop {
-        let now = wheel.next_due().expect("still armed");
-        assert!(now <= deadline);
-        wakes += 1;
-        if wheel.pop_due(now).is_some() {
-            assert_eq!(now, deadline);
-            break;
+    for deadline in [250_000, 411_987_305] {
+        let mut clock = Clock::new(123_456);
+        clock.arm(0, deadline);
+        let (mut now, mut wakes) = (0, 0);
+        while let Some(due) = clock.wheel.next_due() {
+            assert!(now < due && due <= deadline);
+            (now, wakes) = (due, wakes + 1);
+            assert_eq!(clock.pop(now).is_some(), now == deadline);
         }
+        let looks = deadline / HORIZON + 1;
+        assert!(wakes <= looks * 3, "{wakes} wakes for {looks} looks");
     }
-    assert!(wakes <= LEVELS, "{wakes}");
 }
 
 #[test]
 fn lazily_refreshed_flows_expire_once_each_in_a_long_run() {
-    let timeout = Duration::from_secs(120);
-    let mut wheel = Wheel::new(Instant::ZERO);
-    let mut deadlines: Vec<Instant> =
-        (0..1000).map(|n| Instant::ZERO + timeout + Duration::from_micros(n)).collect();
-    for (slot, deadline) in deadlines.iter().enumerate() {
-        wheel.arm(slot as u32, *deadline);
+    const TIMEOUT: u64 = 114_441;
+    // Slot n sees a packet whenever anybody looks, until so many seconds have passed.
+    let last_packet = |slot: u32| u64::from(slot) * 954;
+    let mut clock = Clock::new(0);
+    for slot in 0..1000 {
+        clock.arm(slot, TIMEOUT);
     }
-    let (mut now, mut expired) = (Instant::ZERO, 0);
-    while let Some(due) = wheel.next_due() {
+    let (mut now, mut expired) = (0, [0; 1000]);
+    while let Some(due) = clock.wheel.next_due() {
         now = now.max(due);
-        // Slot n sees its last packet n seconds after the start.
-        for (n, deadline) in
-            deadlines.iter_mut().enumerate().filter(|(n, _)| seconds(*n as u64) >= now)
-        {
-            *deadline = seconds(n as u64) + timeout;
-        }
-        while let Some(slot) = wheel.pop_due(now) {
-            let deadline = deadlines[slot as usize];
-            if deadline > now {
-                wheel.arm(slot, deadline);
-            } else {
-                expired += 1;
-            }
+        (0..1000).for_each(|slot| clock.renew(slot, now.min(last_packet(slot)) + TIMEOUT));
+        for slot in clock.drain(now) {
+            expired[slot as usize] += 1;
+            assert_eq!(now, last_packet(slot) + TIMEOUT, "{slot}");
         }
     }
-    assert_eq!(expired, 1000);
-}
-
-/// What the wheel must do, done slowly.
-#[derive(Default)]
-struct Model {
-    cursor: u64,
-    sequence: u64,
-    queue: BTreeMap<(u64, u64), u32>,
-    timers: BTreeMap<u32, ((u64, u64), u64)>,
-}
-
-impl Model {
-    fn arm(&mut self, slot: u32, at: u64) {
-        self.disarm(slot);
-        let key = (at.max(self.cursor), self.sequence);
-        self.sequence += 1;
-        self.queue.insert(key, slot);
-        self.timers.insert(slot, (key, at));
-    }
-
-    fn disarm(&mut self, slot: u32) {
-        if let Some((key, _)) = self.timers.remove(&slot) {
-            self.queue.remove(&key);
-        }
-    }
-
-    fn pop_due(&mut self, now: u64) -> Option<u32> {
-        let now = now.max(self.cursor);
-        let due = self.queue.first_key_value().map(|(key, slot)| (*key, *slot));
-        let Some(((time, _), slot)) = due.filter(|((time, _), _)| *time <= now) else {
-            self.cursor = now;
-            return None;
-        };
-        self.cursor = time;
-        self.disarm(slot);
-        Some(slot)
-    }
+    assert_eq!(expired, [1; 1000]);
 }
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Arm a slot for so many nanoseconds after (or, when negative, before) the present.
-    Arm(u32, i128),
-    Disarm(u32),
-    /// Let so many nanoseconds pass, then pop at most so many slots.
+    /// A slot gets a new tenant, for so many ticks after (or, when negative, before) the present.
+    Arm(u32, i64),
+    /// Its deadline changes likewise.
+    Renew(u32, i64),
+    End(u32),
+    /// Let so many ticks pass, and take at most so many steps.
     Advance(u64, usize),
 }
 
-/// Spans of every magnitude, from a nanosecond to centuries, with the edges between digits well
-/// represented.
+/// Spans of every magnitude, from a millisecond to centuries, with the edges between digits, and of
+/// the horizon, well represented.
 fn span() -> impl Strategy<Value = u64> {
-    (0u32..64, any::<u64>(), 0u8..4).prop_map(|(bits, noise, shape)| match shape {
+    let any_size = (0u32..44, any::<u64>(), 0u8..4).prop_map(|(bits, noise, shape)| match shape {
         0 => 1 << bits,
         1 => (1 << bits) - 1,
-        _ => noise >> bits,
-    })
+        _ => noise >> 20 >> (44 - bits),
+    });
+    prop_oneof![4 => any_size, 1 => HORIZON - 2..HORIZON + 3, 2 => 0..2 * HORIZON]
+}
+
+fn offset() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        6 => span().prop_map(|ahead| (ahead % FAR).cast_signed()),
+        1 => span().prop_map(|ago| -(ago % FAR).cast_signed())
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let slot = 0u32..24;
     prop_oneof![
-        6 => (slot.clone(), span()).prop_map(|(slot, ahead)| Op::Arm(slot, ahead.into())),
-        1 => (slot.clone(), span()).prop_map(|(slot, ago)| Op::Arm(slot, -i128::from(ago))),
-        2 => slot.prop_map(Op::Disarm),
-        2 => (span(), 0usize..4).prop_map(|(span, budget)| Op::Advance(span, budget)),
+        6 => (slot.clone(), offset()).prop_map(|(slot, offset)| Op::Arm(slot, offset)),
+        6 => (slot.clone(), offset()).prop_map(|(slot, offset)| Op::Renew(slot, offset)),
+        2 => slot.prop_map(Op::End),
+        2 => (span(), 0usize..4).prop_map(|(span, steps)| Op::Advance(span % FAR, steps)),
         // Most steps are short, or the clock would stand at its end after a few of them.
-        4 => (0u64..1 << 44, Just(usize::MAX)).prop_map(|(span, budget)| Op::Advance(span, budget)),
-        1 => (span(), Just(usize::MAX)).prop_map(|(span, budget)| Op::Advance(span >> 8, budget)),
+        4 => (0..2 * HORIZON, Just(usize::MAX)).prop_map(|(span, steps)| Op::Advance(span, steps)),
+        1 => (0..1u64 << 34, Just(usize::MAX)).prop_map(|(span, steps)| Op::Advance(span, steps)),
     ]
 }
 
-fn pop_and_compare(wheel: &mut Wheel, model: &mut Model, now: u64, budget: usize) {
-    for _ in 0..budget {
-        let due = wheel.pop_due(at(now));
-        assert_eq!(due, model.pop_due(now), "at {now} ns");
-        if due.is_none() {
-            let next = wheel.next_due();
-            assert!(next.is_none_or(|next| next.nanos() > now), "{next:?} is not after {now}");
-            break;
-        }
-    }
+/// The wheel, and all it has to know: who has which deadline.
+struct Trial {
+    clock: Clock,
+    now: u64,
+    deadlines: BTreeMap<u32, u64>,
 }
 
-fn compare(wheel: &Wheel, model: &Model) {
-    for slot in 0..25 {
-        let armed = model.timers.get(&slot).map(|(_, time)| at(*time));
-        assert_eq!(wheel.armed(slot), armed, "slot {slot}");
+impl Trial {
+    fn apply(&mut self, op: &Op) {
+        let at = |offset| self.now.saturating_add_signed(offset).min(END);
+        match *op {
+            Op::Arm(slot, offset) => {
+                self.deadlines.insert(slot, at(offset));
+                self.clock.arm(slot, at(offset));
+            }
+            Op::Renew(slot, offset) => {
+                let deadline = at(offset);
+                self.deadlines.entry(slot).and_modify(|own| *own = deadline);
+                self.clock.renew(slot, deadline);
+            }
+            Op::End(slot) => {
+                self.deadlines.remove(&slot);
+                self.clock.end(slot);
+            }
+            Op::Advance(span, steps) => {
+                self.now = self.now.saturating_add(span).min(END);
+                self.pop(steps);
+            }
+        }
     }
-    let earliest = model.queue.keys().next().map(|(time, _)| at(*time));
-    assert_eq!(wheel.next_due().is_some(), earliest.is_some());
-    assert!(wheel.next_due() <= earliest, "{:?} is after {earliest:?}", wheel.next_due());
+
+    /// Pops as many as that many steps allow: only who is due, each once, in the order of the
+    /// ticks that they are armed for; and in the end everybody.
+    fn pop(&mut self, mut steps: usize) {
+        let mut last = None;
+        while let Some(slot) = self.clock.wheel.pop_due(&mut self.clock.kept, self.now, &mut steps)
+        {
+            let armed = self.clock.kept.timer(slot).expect("a slot with a timer").armed;
+            let is_ordered = last.is_none_or(|last| armed.wrapping_sub(last).cast_signed() >= 0);
+            assert!(is_ordered, "{last:?} was before {armed}");
+            last = Some(armed);
+            self.clock.end(slot);
+            let deadline = self.deadlines.remove(&slot);
+            assert!(deadline.is_some_and(|deadline| deadline <= self.now), "{slot}: {deadline:?}");
+        }
+        if steps > 0 {
+            let overdue = self.deadlines.iter().find(|(_, deadline)| **deadline <= self.now);
+            assert_eq!(overdue, None, "at {}", self.now);
+            let next = self.clock.wheel.next_due();
+            assert!(next.is_none_or(|next| next > self.now), "{next:?} is not after {}", self.now);
+        }
+    }
+
+    fn check(&self) {
+        let next = self.clock.wheel.next_due();
+        if let Some(first) = self.deadlines.values().min() {
+            // What is overdue is due at the present.
+            let first = (*first).max(self.now);
+            assert!(next.is_some_and(|next| next <= first), "{next:?} is after {first}");
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn pops_what_the_model_pops_in_the_same_order(
+    fn everybody_is_popped_when_due_and_nobody_else(
         start in span(),
         ops in proptest::collection::vec(op(), 1..120),
     ) {
-        let mut now = start;
-        let mut wheel = Wheel::new(at(start));
-        let mut model = Model { cursor: start, ..Model::default() };
+        let mut trial = Trial { clock: Clock::new(start), now: start, deadlines: BTreeMap::new() };
         for op in ops {
-            match op {
-                Op::Arm(slot, offset) => {
-                    let time = (i128::from(now) + offset).clamp(0, u64::MAX.into()) as u64;
-                    wheel.arm(slot, at(time));
-                    model.arm(slot, time);
-                }
-                Op::Disarm(slot) => {
-                    wheel.disarm(slot);
-                    model.disarm(slot);
-                }
-                Op::Advance(span, budget) => {
-                    now = now.saturating_add(span);
-                    pop_and_compare(&mut wheel, &mut model, now, budget);
-                }
-            }
-            compare(&wheel, &model);
+            trial.apply(&op);
+            trial.check();
         }
-        pop_and_compare(&mut wheel, &mut model, u64::MAX, usize::MAX);
-        compare(&wheel, &model);
-        prop_assert_eq!(wheel.next_due(), None);
+        // To the end, from one deadline to the next.
+        while let Some(due) = trial.clock.wheel.next_due() {
+            let first = trial.deadlines.values().min().copied().unwrap_or(due);
+            trial.now = trial.now.max(due).max(first);
+            trial.pop(usize::MAX);
+        }
+        prop_assert!(trial.deadlines.is_empty());
     }
 }

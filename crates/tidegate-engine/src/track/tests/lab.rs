@@ -1,7 +1,7 @@
 //! The runner of the packet tables: an engine, and beside it what must be seen of it.
 //!
-//! The expectation is carried from row to row: it ages with the clock, takes the changes that a row
-//! names, and is compared with everything that the engine shows.
+//! The expectation is carried from row to row: it takes the changes that a row names, and is
+//! compared with everything that the engine shows.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use crate::event::{EventKind, EventMask};
 use crate::flow::{Counter, Flow, Status};
 use crate::limits::Limits;
 use crate::stats::Stats;
-use crate::testkit::{Datagram, Host, LAN, WAN, World};
+use crate::testkit::{Datagram, Host, LAN, WAN, World, kept};
 use crate::time::Instant;
 use crate::track::{InvalidReason, PeerFlags, ProtoState};
 use crate::tuple::{Direction, Tuple};
@@ -26,7 +26,8 @@ pub(super) struct View {
     reply: Tuple,
     pub(super) status: Status,
     pub(super) state: Option<&'static str>,
-    pub(super) left: Duration,
+    /// Its deadline, as the table keeps it.
+    pub(super) ends: Instant,
     mark: u32,
     /// Flags and scale, client first, whoever opened the connection.
     pub(super) peers: [(PeerFlags, u8); 2],
@@ -35,7 +36,7 @@ pub(super) struct View {
 }
 
 impl View {
-    fn of(flow: &Flow, now: Instant, client: core::net::IpAddr) -> Self {
+    fn of(flow: &Flow, client: core::net::IpAddr) -> Self {
         let mut peers = match &flow.proto {
             ProtoState::Tcp(tcp) => tcp.seen.map(|peer| (peer.flags, peer.scale)),
             _ => Default::default(),
@@ -47,7 +48,7 @@ impl View {
             reply: flow.reply,
             status: flow.status,
             state: flow.proto.name(),
-            left: flow.remaining(now),
+            ends: kept(flow.deadline),
             mark: flow.mark,
             peers,
             acct: flow.acct,
@@ -59,7 +60,7 @@ impl View {
             reply: orig.invert().expect("what opens a flow can be answered"),
             status: Status::CONFIRMED,
             state: None,
-            left: Duration::ZERO,
+            ends: Instant::ZERO,
             mark: 0,
             peers: Default::default(),
             acct: Some(Default::default()),
@@ -137,12 +138,12 @@ impl Lab {
     fn observe(&mut self, packet: Option<Passed>) -> Seen {
         let client = Host::Client.address(self.family);
         let flows = self.engine.flows();
-        let flows = flows.map(|(_, flow)| (flow.orig, View::of(flow, self.now, client))).collect();
+        let flows = flows.map(|(_, flow)| (flow.orig, View::of(&flow, client))).collect();
         let count = self.engine.count();
         let stats = self.engine.stats().clone();
         let events = core::iter::from_fn(|| self.engine.poll_event())
             .map(|event| {
-                let view = View::of(&event.flow, event.at, client);
+                let view = View::of(&event.flow, client);
                 (event.kind, event.changes, event.flow.orig, view)
             })
             .collect();
@@ -153,13 +154,9 @@ impl Lab {
     fn age(&mut self, time: Duration) -> Vec<Announced> {
         self.now += time;
         self.engine.handle_timeout(self.now, usize::MAX, &World::new());
-        let mut dead: Vec<(Duration, Tuple)> = Vec::new();
-        for (orig, view) in &mut self.flows {
-            if view.left <= time {
-                dead.push((view.left, *orig));
-            }
-            view.left = view.left.saturating_sub(time);
-        }
+        let is_over = |(_, view): &(&Tuple, &View)| view.ends <= kept(self.now);
+        let dead = self.flows.iter().filter(is_over).map(|(orig, view)| (view.ends, *orig));
+        let mut dead: Vec<(Instant, Tuple)> = dead.collect();
         dead.sort();
         let mut leave = |orig| self.flows.remove(&orig).map(|view| destroyed(orig, view));
         dead.into_iter().filter_map(|(_, orig)| leave(orig)).collect()
@@ -239,7 +236,7 @@ impl Lab {
     fn expect_opening(&mut self, datagram: &Datagram, change: &Change) -> Announced {
         let orig = datagram.tuple(self.family);
         let mut view = View::fresh(&orig);
-        let noted = change.apply(&mut view);
+        let noted = change.apply(&mut view, self.now);
         if let Some(acct) = &mut view.acct {
             acct[0] = Counter { packets: 1, bytes: datagram.bytes(self.family).len() as u64 };
         }
@@ -255,7 +252,7 @@ impl Lab {
         change: &Change,
     ) -> Option<Announced> {
         let view = self.flows.get_mut(&orig)?;
-        let noted = change.apply(view);
+        let noted = change.apply(view, self.now);
         if let (Some(dir), Some(acct)) = (counted, &mut view.acct) {
             acct[dir.index()].packets += 1;
             acct[dir.index()].bytes += datagram.bytes(self.family).len() as u64;

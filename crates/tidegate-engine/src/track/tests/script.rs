@@ -14,7 +14,7 @@
 //! | word | meaning |
 //! | --- | --- |
 //! | `SYN_RECV` | the state is now this one (and a PROTOINFO event) |
-//! | `60` | the deadline is now 60 s away |
+//! | `60` | the deadline is now 60 s away, rounded up to the table's next tick |
 //! | `+seen_reply`, `+assured` | a status bit (and its event) |
 //! | `client+unacked`, `server-unacked` | a flag of one side |
 //! | `client.scale=7` | the window scale of one side |
@@ -33,6 +33,8 @@ use tidegate_wire::Family;
 use super::lab::{Lab, View};
 use crate::event::EventMask;
 use crate::flow::Status;
+use crate::testkit::kept;
+use crate::time::Instant;
 use crate::testkit::Datagram;
 use crate::track::PeerFlags;
 
@@ -201,12 +203,12 @@ impl Change {
     }
 
     /// Changes the view; what is announced because of it.
-    pub(super) fn apply(&self, view: &mut View) -> EventMask {
+    pub(super) fn apply(&self, view: &mut View, now: Instant) -> EventMask {
         if let Some(state) = self.state {
             assert_ne!(view.state, Some(state), "a row names only what changes");
             view.state = Some(state);
         }
-        view.left = self.left.unwrap_or(view.left);
+        view.ends = self.left.map_or(view.ends, |left| kept(now + left));
         view.status |= self.sets;
         for ((flags, scale), (appears, disappears, new_scale)) in
             view.peers.iter_mut().zip(self.peers)

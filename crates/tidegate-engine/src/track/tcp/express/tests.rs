@@ -1,5 +1,7 @@
 //! The usual segment against the judge of all segments.
 
+use alloc::vec::Vec;
+
 use proptest::prelude::*;
 use tidegate_wire::packet::tcp::TcpFlags;
 use tidegate_wire::{Family, Headers, checksum, dissect, proto};

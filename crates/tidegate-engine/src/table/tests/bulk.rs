@@ -1,0 +1,121 @@
+//! Thousands of flows: the index grows and shrinks, segments are made and given back.
+
+use alloc::collections::BTreeMap;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use tidegate_wire::proto;
+
+use super::*;
+
+/// Flows by their number.
+struct Crowd {
+    table: FlowTable,
+    rng: Rng,
+    events: EventQueue,
+    now: Instant,
+    flows: BTreeMap<u32, (FlowId, Flow)>,
+}
+
+/// The flow of a number: either family, TCP or UDP, every fifth with NAT, every seventh in a zone.
+fn nth(n: u32, now: Instant) -> Flow {
+    let ends: [IpAddr; 2] = if n.is_multiple_of(2) {
+        [0x0a00_0000 + n, 0xcb00_7100].map(|bits| Ipv4Addr::from_bits(bits).into())
+    } else {
+        [u128::from(n) << 64 | 1, 2].map(|bits| Ipv6Addr::from_bits(0xfd << 120 | bits).into())
+    };
+    let proto = if n.is_multiple_of(3) { proto::TCP } else { proto::UDP };
+    let tuple = Tuple { src: ends[0], dst: ends[1], sport: 1000 + (n % 7) as u16, dport: 53, proto };
+    let mut flow = flow(tuple);
+    if n.is_multiple_of(5) {
+        flow.reply.dport = 1 + (n % 1000) as u16;
+        flow.status |= Status::SRC_NAT_DONE;
+    }
+    if n.is_multiple_of(7) {
+        flow.zone = Zone { id: 9, scope: ZoneScope::Both };
+    }
+    flow.deadline = now + Duration::from_millis(u64::from(n.wrapping_mul(7919) % 500_000));
+    flow
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let (table, rng) = table_of(1 << 20);
+        let (events, now) = (EventQueue::new(0), Instant::ZERO);
+        Self { table, rng, events, now, flows: BTreeMap::new() }
+    }
+
+    fn enter(&mut self, n: u32) {
+        let flow = nth(n, self.now);
+        let mut draft = Draft(flow.clone());
+        let id = self.table.confirm(self.now, &mut draft, &mut self.rng).expect("room");
+        let (deadline, status) = (kept(flow.deadline), flow.status | Status::CONFIRMED);
+        let proto = crate::track::ProtoState::unpack(&flow.proto.pack(flow.orig.proto));
+        self.flows.insert(n, (id, Flow { deadline, status, proto, ..flow }));
+    }
+
+    fn kill(&mut self, n: u32) {
+        let (id, _) = self.flows.remove(&n).expect("a flow of the crowd");
+        self.table.kill(id, self.now, &mut self.events);
+    }
+
+    /// Puts away all that has expired, a step at a time.
+    fn expire(&mut self) {
+        let mut idle = false;
+        while !idle {
+            let mut steps = 1;
+            let due = self.table.next_expired(self.now, &mut steps);
+            idle = due.is_none() && steps == 1;
+            if let Some(id) = due {
+                self.table.kill(id, self.now, &mut self.events);
+            }
+        }
+        self.flows.retain(|_, (_, flow)| flow.deadline > kept(self.now));
+    }
+
+    fn check(&self) {
+        assert_eq!(self.table.len(), self.flows.len());
+        for (id, flow) in self.flows.values() {
+            assert_eq!(self.table.load(*id).map(|flow| described(&flow)), Some(described(flow)));
+            if flow.deadline <= kept(self.now) {
+                continue;
+            }
+            for dir in [Direction::Original, Direction::Reply] {
+                let tuple = flow.tuple(dir);
+                assert_eq!(self.table.lookup(self.now, tuple, flow.zone), Some((*id, dir)));
+                let seen = express(&self.table, self.now, tuple, guess(&self.table, tuple));
+                let default = flow.zone == Zone::default();
+                assert_eq!(seen, default.then_some((*id, dir, true)));
+            }
+        }
+        let entries = self.flows.values().map(|(_, flow)| 1 + usize::from(record::is_mapped(flow)));
+        assert_eq!(self.table.index.len(), entries.sum::<usize>());
+    }
+}
+
+#[test]
+fn thousands_come_and_go() {
+    let mut crowd = Crowd::new();
+    (0..9_000).for_each(|n| crowd.enter(n));
+    crowd.check();
+    assert!(crowd.table.slab.v4.records.len() > 1024 + 2048, "three segments");
+    assert!(crowd.table.index.lines() > 1000, "many lines");
+
+    // Two of three go, and others take the lowest places.
+    (0..9_000).filter(|n| n % 3 != 0).for_each(|n| crowd.kill(n));
+    crowd.check();
+    (10_000..12_000).for_each(|n| crowd.enter(n));
+    crowd.check();
+
+    while crowd.now < Instant::ZERO + Duration::from_secs(600) {
+        crowd.now += Duration::from_secs(97);
+        crowd.expire();
+        crowd.check();
+    }
+    assert_eq!((crowd.table.len(), crowd.table.next_deadline()), (0, None));
+    assert!(crowd.table.slab.v4.records.len() <= 1024, "the memory was given back");
+    assert!(crowd.table.slab.v6.records.len() <= 1024, "the memory was given back");
+    assert!(crowd.table.index.lines() < 500, "few lines are left");
+
+    (0..3_000).for_each(|n| crowd.enter(n));
+    crowd.check();
+}
