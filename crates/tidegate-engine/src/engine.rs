@@ -120,7 +120,8 @@ impl Engine {
         match express::pass(self, now, packet, fib, glance) {
             Some(outcome) => outcome,
             None => {
-                let outcome = self.observe(now, packet, fib, &mut ());
+                let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);
+                let outcome = self.settle(outcome);
                 express::vet(self, glance, &outcome);
                 outcome
             }

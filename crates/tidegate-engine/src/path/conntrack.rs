@@ -82,7 +82,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             .and_then(|quote| quoted_tuple(t.headers.family, quote))
             .and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
-        let found = tuple.and_then(|tuple| self.find(&tuple, zone));
+        let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
             return self.refuse_icmp(InvalidReason::IcmpUnrelated);
         };
@@ -117,7 +117,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
-            match self.find(&tuple, zone) {
+            match self.find(&tuple, zone, self.hash) {
                 Some((id, dir)) if self.judge_known(t, &tuple, id, dir, verify_checksum) => break,
                 Some(_) => {}
                 None => {
@@ -129,10 +129,16 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         Continue(())
     }
 
-    /// Looks a tuple up; a flow that has expired is put away on the way.
-    fn find(&mut self, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+    /// Looks a tuple up, whose hash in the default zone may be known; a flow that has expired is put
+    /// away on the way.
+    fn find(
+        &mut self,
+        tuple: &Tuple,
+        zone: Zone,
+        hash: Option<u32>,
+    ) -> Option<(FlowId, Direction)> {
         let engine = &mut *self.engine;
-        engine.table.find_or_evict(self.now, tuple, zone, &mut engine.events)
+        engine.table.find_or_evict(self.now, (tuple, zone), hash, &mut engine.events)
     }
 
     /// Lets the tracker judge a packet of a known flow. False: the flow was
@@ -147,9 +153,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     ) -> bool {
         let engine = &mut *self.engine;
         let Some(flow) = engine.table.load(id) else { return false };
-        let mut held = Held { id, flow };
+        let info = info_of(&flow, dir);
+        t.tracked = Tracked::Flow(Held { id, flow }, info);
+        let Tracked::Flow(held, _) = &mut t.tracked else { return true };
         let before = O::WATCHES.then(|| held.flow.clone());
-        let info = info_of(&held.flow, dir);
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -162,11 +169,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let remark = match judgement {
             Judgement::Reopen => {
                 engine.table.kill_as(id, &held.flow, self.now, &mut engine.events);
+                t.tracked = Tracked::None;
                 return false;
             }
             Judgement::Invalid(reason) => {
                 engine.table.save(id, &held.flow);
-                self.refuse(Some(*tuple), Some(&held.flow), reason);
+                let tracked = core::mem::take(&mut t.tracked);
+                self.refuse(Some(*tuple), tracked.flow(), reason);
                 return true;
             }
             Judgement::Close => {
@@ -181,7 +190,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 judgement.ignored().map(Remark::Ignored)
             }
         };
-        t.tracked = Tracked::Flow(held, info);
         self.tell_change(tuple, before.as_ref(), &t.tracked, remark);
         true
     }
@@ -272,7 +280,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     fn insert(&mut self, mut draft: Draft) -> Passage<Held> {
         let notes = core::mem::take(&mut draft.0.pending);
         let engine = &mut *self.engine;
-        match engine.table.confirm(self.now, &mut draft, &mut engine.rng) {
+        match engine.table.confirm(self.now, &mut draft, &mut engine.rng, self.hash) {
             Ok(id) => {
                 self.observer.note(|| Step::Confirmed);
                 let mut flow = draft.0;

@@ -68,6 +68,14 @@ impl Glance {
         }
     }
 
+    /// The headers of the datagram, if it is plain.
+    pub(super) fn headers(&self, bytes: &[u8]) -> Option<Headers> {
+        Some(match self.kind?.family {
+            Family::V4 => headers4(bytes),
+            Family::V6 => headers6(bytes),
+        })
+    }
+
     /// The datagram's kind, if it is plain.
     #[inline(always)]
     pub(crate) fn kind(&self) -> Option<Kind> {

@@ -58,6 +58,8 @@ pub(crate) struct Walk<'e, F, O> {
     seen_as: Option<CtInfo>,
     /// Whose packet it is that walks.
     origin: Origin,
+    /// The hash of its tuple in the default zone, if that is known.
+    hash: Option<u32>,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -67,12 +69,19 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         fib: &'e F,
         observer: &'e mut O,
     ) -> Self {
-        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded }
+        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hash: None }
     }
 
     /// A packet that came in by a port.
     pub(crate) fn receive(&mut self, packet: &mut Packet<'_>) -> Outcome {
         self.enter_at(packet, Entry::Received, Self::prerouting)
+    }
+
+    /// [`Walk::receive`], of a packet that was glanced at.
+    pub(crate) fn receive_glanced(&mut self, packet: &mut Packet<'_>, glance: &Glance) -> Outcome {
+        let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
+        self.hash = Some(glance.hash);
+        self.walk(packet, headers, Tracked::None, None, Self::prerouting)
     }
 
     /// A packet of the host's own.
@@ -269,7 +278,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// Runs a table's chain at a hook; anything but a verdict to go on ends the
     /// path.
-    #[inline]
+    #[inline(always)]
     fn rules(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Passage {
         if self.engine.programs.has(t.headers.family, table) {
             self.rules_of(t, hook, table)
@@ -331,6 +340,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let Ok(headers) = dissect(&bytes) else { return };
         self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
         let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
+        self.hash = None;
         let mut packet = Packet::local(&mut bytes);
         let outcome = self.walk(&mut packet, headers, tracked, None, Self::output);
         (self.seen_as, self.origin) = (seen_as, of);

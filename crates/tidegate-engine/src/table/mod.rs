@@ -101,16 +101,18 @@ impl FlowTable {
         numbers_of(zone).iter().find_map(|filed| self.owner(now, tuple, zone, *filed))
     }
 
-    /// [`FlowTable::lookup`], which also puts flows away that it finds expired.
+    /// [`FlowTable::lookup`], which also puts flows away that it finds expired. Who knows the tuple's
+    /// hash in the default zone says it.
     pub(crate) fn find_or_evict(
         &mut self,
         now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
+        (tuple, zone): (&Tuple, Zone),
+        hash: Option<u32>,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
         for filed in numbers_of(zone) {
-            let hash = self.hash(tuple, zone, *filed);
+            let known = hash.filter(|_| zone.id_in(*filed) == 0);
+            let hash = known.unwrap_or_else(|| self.hash(tuple, zone, *filed));
             loop {
                 let found = self.newest(self.filed(hash, tuple, zone, *filed));
                 let Some((id, dir)) = found else { break };
@@ -188,7 +190,7 @@ impl FlowTable {
         if !self.slab.has(id) {
             return;
         }
-        self.slab.write(id.slot, flow);
+        self.slab.update(id.slot, flow);
         if let Some(timer) = self.slab.timer(id.slot)
             && self.wheel.is_late(timer.armed, timer.deadline)
         {
@@ -207,7 +209,8 @@ impl FlowTable {
         self.slab.slots().map(|slot| (self.slab.id_of(slot), self.slab.read(slot)))
     }
 
-    /// Enters a draft under both tuples.
+    /// Enters a draft under both tuples. Who knows its original tuple's hash in the default zone says
+    /// it.
     ///
     /// # Errors
     /// A tuple is taken, or a chain too long.
@@ -216,8 +219,10 @@ impl FlowTable {
         now: Instant,
         draft: &mut Draft,
         rng: &mut Rng,
+        hash: Option<u32>,
     ) -> Result<FlowId, ConfirmError> {
-        let hashes = self.admit(now, &draft.0, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
+        let hashes = self.hashes(&draft.0, hash);
+        self.admit(now, &draft.0, hashes, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
         let flow = &mut draft.0;
         flow.status |= Status::CONFIRMED;
         if let Some(lifetime) = &mut flow.lifetime {
@@ -235,14 +240,14 @@ impl FlowTable {
         Ok(id)
     }
 
-    /// The hashes to enter a flow under, if nothing speaks against it.
+    /// Whether a flow may be entered under these hashes.
     fn admit(
         &self,
         now: Instant,
         flow: &Flow,
+        hashes: [Option<u32>; 2],
         max_chain: u32,
-    ) -> Result<[Option<u32>; 2], ConfirmError> {
-        let hashes = self.hashes(flow);
+    ) -> Result<(), ConfirmError> {
         for dir in [Direction::Original, Direction::Reply] {
             let owner = match hashes[dir.index()] {
                 // One hash: the tuples are looked for at once.
@@ -259,7 +264,7 @@ impl FlowTable {
                 return Err(ConfirmError::ChainTooLong);
             }
         }
-        Ok(hashes)
+        Ok(())
     }
 
     /// The living flow that has the tuple of direction `dir` of a new flow, which gives `hash`; with
@@ -283,9 +288,10 @@ impl FlowTable {
     }
 
     /// One hash for a flow whose directions are each other's inverse, else one for each.
-    fn hashes(&self, flow: &Flow) -> [Option<u32>; 2] {
+    fn hashes(&self, flow: &Flow, known: Option<u32>) -> [Option<u32>; 2] {
         let hash = |dir| self.hash(flow.tuple(dir), flow.zone, dir);
-        let original = Some(hash(Direction::Original));
+        let known = known.filter(|_| flow.zone.id_in(Direction::Original) == 0);
+        let original = Some(known.unwrap_or_else(|| hash(Direction::Original)));
         [original, record::is_mapped(flow).then(|| hash(Direction::Reply))]
     }
 
@@ -314,7 +320,7 @@ impl FlowTable {
             lifetime.stop = Some(flow.deadline.min(now));
         }
         events.destroyed(now, id, &flow);
-        for hash in self.hashes(&flow).into_iter().flatten() {
+        for hash in self.hashes(&flow, None).into_iter().flatten() {
             self.index.remove(hash, id.slot);
         }
         self.sources.unlink(&mut self.slab, id.slot, &flow);

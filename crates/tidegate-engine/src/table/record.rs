@@ -77,9 +77,16 @@ impl<K: Key> Record<K> {
     /// Writes a flow here; timer, generation and vetting stay.
     pub(super) fn write(&mut self, flow: &Flow) {
         self.key = K::of(&flow.orig);
+        self.bits = flag(is_mapped(flow), IS_MAPPED);
+        self.update(flow);
+    }
+
+    /// Writes a flow here that is here already: its tuples and its zone are those that it had.
+    pub(super) fn update(&mut self, flow: &Flow) {
+        let is_mapped = self.bits & IS_MAPPED;
         self.bits = flow.status.bits() as u16 & STATUS
-            | flag(needs_extra(flow), HAS_EXTRA)
-            | flag(is_mapped(flow), IS_MAPPED)
+            | is_mapped
+            | flag(is_mapped != 0 || needs_extra(flow), HAS_EXTRA)
             | flag(flow.acct.is_some(), HAS_COUNTERS)
             | flag(flow.announced.is_empty(), IS_SILENT);
         self.set_deadline(flow.deadline);
@@ -213,11 +220,10 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
         || flow.orig.invert() != Some(flow.reply)
 }
 
-/// Whether a flow has anything that its record does not hold. A flow whose source translation is
-/// decided has, as it is listed with the others of its source.
+/// Whether a flow has anything that its record does not hold, besides a reply tuple. A flow whose
+/// source translation is decided has, as it is listed with the others of its source.
 fn needs_extra(flow: &Flow) -> bool {
-    is_mapped(flow)
-        || flow.is(Status::SRC_NAT_DONE)
+    flow.is(Status::SRC_NAT_DONE)
         || flow.mark != 0
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()

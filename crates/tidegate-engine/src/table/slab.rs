@@ -125,9 +125,9 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.read(at))
     }
 
-    /// Writes a flow to the slot that it has.
-    pub(super) fn write(&mut self, slot: u32, flow: &Flow) {
-        on_shelf!(mut self, slot, |shelf, at| shelf.write(at, flow));
+    /// Writes a flow to the slot that it has, but for its tuples and zone, which never change.
+    pub(super) fn update(&mut self, slot: u32, flow: &Flow) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.update(at, flow));
     }
 
     /// The id of the flow in a slot that has one.
@@ -327,6 +327,18 @@ impl<K: Key> Shelf<K> {
         flow.lifetime = birth
             .map(|birth| Lifetime { start: Some(Instant::from_nanos(birth)), stop: None });
         flow
+    }
+
+    /// Writes a flow whose tuples are those that the record has.
+    fn update(&mut self, at: u32, flow: &Flow) {
+        let record = self.records.at_mut(at);
+        record.update(flow);
+        if record.has_extra() {
+            self.extras.place(at).write(flow);
+        }
+        if let Some(counters) = flow.acct {
+            *self.counters.place(at) = counters;
+        }
     }
 
     fn write(&mut self, at: u32, flow: &Flow) {

@@ -75,7 +75,7 @@ fn table_of(buckets: u32) -> (FlowTable, Rng) {
 
 /// Enters a flow of that client port.
 fn enter(table: &mut FlowTable, rng: &mut Rng, port: u16, status: Status) -> FlowId {
-    table.confirm(Instant::ZERO, &mut draft(port, status), rng).expect("room")
+    table.confirm(Instant::ZERO, &mut draft(port, status), rng, None).expect("room")
 }
 
 fn next_expired(table: &mut FlowTable, now: Instant) -> Option<FlowId> {
@@ -89,7 +89,7 @@ fn a_chain_of_more_than_50_to_79_takes_no_more() {
         let (mut table, _) = table_of(1);
         let mut rng = Rng::new(seed);
         let refused = (1..100).find_map(|port| {
-            table.confirm(Instant::ZERO, &mut draft(port, Status::empty()), &mut rng).err()
+            table.confirm(Instant::ZERO, &mut draft(port, Status::empty()), &mut rng, None).err()
         });
         assert_eq!(refused, Some(ConfirmError::ChainTooLong));
         let nodes = table.len() * 2;
@@ -126,7 +126,7 @@ fn early_drop_collects_what_has_expired_but_that_is_no_victim() {
 /// The buckets that a flow counts in: those of both tuples, if it has two entries, else that of its
 /// only one, and the one half the hash space away.
 fn homes(table: &FlowTable, flow: &Flow) -> [u32; 2] {
-    let [original, reply] = table.hashes(flow);
+    let [original, reply] = table.hashes(flow, None);
     let original = original.expect("the original tuple is always filed");
     [original, reply.unwrap_or(original ^ 1 << 31)].map(|hash| table.buckets.of(hash))
 }
@@ -142,7 +142,7 @@ fn early_drop_looks_at_eight_buckets_from_its_own_on() {
             one.0.reply.dport = 7;
         }
         let homes = homes(&table, &one.0);
-        table.confirm(Instant::ZERO, &mut one.clone(), &mut rng).expect("room");
+        table.confirm(Instant::ZERO, &mut one.clone(), &mut rng, None).expect("room");
         let mut drops = 0;
         for port in 2..500 {
             let (now, asked, zone) = (Instant::ZERO, numbered(port), Zone::default());
@@ -152,7 +152,7 @@ fn early_drop_looks_at_eight_buckets_from_its_own_on() {
             assert_eq!(dropped == 1, near, "from bucket {own}, with the flow in {homes:?}");
             if dropped == 1 {
                 drops += 1;
-                table.confirm(now, &mut one.clone(), &mut rng).expect("room");
+                table.confirm(now, &mut one.clone(), &mut rng, None).expect("room");
             }
         }
         assert!((50..300).contains(&drops), "a quarter of all are near: {drops} of 498");
@@ -205,7 +205,7 @@ fn times_are_kept_where_they_are_wanted() {
     let mut timed = draft(1, Status::empty());
     timed.0.lifetime = Some(Default::default());
     let start = Instant::from_nanos(5);
-    let id = table.confirm(start, &mut timed, &mut rng).expect("room");
+    let id = table.confirm(start, &mut timed, &mut rng, None).expect("room");
     let lifetime = table.load(id).and_then(|flow| flow.lifetime).expect("a lifetime");
     assert_eq!((lifetime.start, lifetime.stop), (Some(start), None));
     let late = Instant::ZERO + Duration::from_secs(40);

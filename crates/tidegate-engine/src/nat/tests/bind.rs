@@ -156,7 +156,7 @@ impl Translator {
     }
 
     fn confirm(&mut self, flow: Flow) -> Result<FlowId, ConfirmError> {
-        self.table.confirm(Instant::ZERO, &mut Draft(flow), &mut self.rng)
+        self.table.confirm(Instant::ZERO, &mut Draft(flow), &mut self.rng, None)
     }
 
     fn draft(&self, packet: &str) -> Flow {

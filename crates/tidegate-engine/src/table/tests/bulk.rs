@@ -47,7 +47,7 @@ impl Crowd {
     fn enter(&mut self, n: u32) {
         let flow = nth(n, self.now);
         let mut draft = Draft(flow.clone());
-        let id = self.table.confirm(self.now, &mut draft, &mut self.rng).expect("room");
+        let id = self.table.confirm(self.now, &mut draft, &mut self.rng, None).expect("room");
         let (deadline, status) = (kept(flow.deadline), flow.status | Status::CONFIRMED);
         let proto = crate::track::ProtoState::unpack(&flow.proto.pack(flow.orig.proto));
         self.flows.insert(n, (id, Flow { deadline, status, proto, ..flow }));

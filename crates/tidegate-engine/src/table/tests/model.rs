@@ -272,7 +272,7 @@ impl Bench {
         let taken = [Direction::Original, Direction::Reply]
             .into_iter()
             .find_map(|dir| self.model.owner(new.tuple(dir), new.zone, dir, self.now));
-        let outcome = self.table.confirm(self.now, &mut Draft(new.clone()), &mut self.rng);
+        let outcome = self.table.confirm(self.now, &mut Draft(new.clone()), &mut self.rng, None);
         match (outcome, taken) {
             (Ok(id), None) => {
                 new.status |= Status::CONFIRMED;
@@ -315,7 +315,7 @@ impl Bench {
 
     fn sweep(&mut self, tuple: &Tuple, zone: Zone) {
         let expected = self.model.lookup(tuple, zone, self.now);
-        let found = self.table.find_or_evict(self.now, tuple, zone, &mut self.events);
+        let found = self.table.find_or_evict(self.now, (tuple, zone), None, &mut self.events);
         assert_eq!(found, expected);
         self.forget_the_dead();
     }
