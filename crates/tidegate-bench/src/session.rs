@@ -92,9 +92,9 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Builds the references. Those of more than [`KEPT`] flows are measured once and leave.
+    /// Builds the references. Where memory is short they are measured once and leave.
     pub fn new(family: Family, flows: u32, plea: &'a Plea, report: &'a mut dyn FnMut(Row)) -> Self {
-        let references = References::new(family, flows, flows <= KEPT, plea.effort);
+        let references = References::new(family, flows, is_roomy(flows), plea.effort);
         Self { family, flows, plea, references, report, bytes: Cell::new(None) }
     }
 
@@ -165,5 +165,8 @@ pub fn family_name(family: Family) -> &'static str {
     }
 }
 
-/// Up to so many flows the references stay beside the engine.
-const KEPT: u32 = 20_000_000;
+/// Whether there is room for several tables of that many flows at once.
+#[must_use]
+pub fn is_roomy(flows: u32) -> bool {
+    flows <= 20_000_000
+}

@@ -179,9 +179,9 @@ impl Engine {
             for (glance, packet) in glances.iter_mut().zip(burst.iter()) {
                 *glance = Glance::at(packet, &self.table);
             }
-            for glance in &mut glances[..burst.len()] {
-                glance.follow(&self.table);
-            }
+            let seen = &mut glances[..burst.len()];
+            seen.iter_mut().for_each(|glance| glance.follow(&self.table));
+            seen.iter_mut().for_each(|glance| glance.follow_up(&self.table));
             for (glance, packet) in glances.iter().zip(burst) {
                 let outcome = self.take(now, packet, fib, glance);
                 each(packet, outcome);

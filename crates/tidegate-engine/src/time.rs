@@ -37,6 +37,14 @@ impl Instant {
     }
 }
 
+impl Instant {
+    /// The instant so many seconds later, or the last one that can be expressed.
+    #[must_use]
+    pub const fn after_seconds(self, seconds: u32) -> Self {
+        Self(self.0.saturating_add(seconds as u64 * 1_000_000_000))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 

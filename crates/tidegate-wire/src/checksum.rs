@@ -22,26 +22,34 @@ impl Sum {
 
     /// Adds `bytes`; an odd last byte is padded with a zero on its right, so only the last piece
     /// may be odd.
+    #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
         // The sum is the same in either byte order, up to a swap at the end (RFC 1071 section 2 B),
-        // and it may be taken over wider words (section 2 C). 2^32 words fit into 64 bits: no carry
-        // to watch.
-        let (words, rest) = bytes.as_chunks::<4>();
-        let mut total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        let mut last = [0; 4];
-        last[..rest.len()].copy_from_slice(rest);
-        total += u64::from(u32::from_ne_bytes(last));
+        // and it may be taken over wider words (section 2 C), with the carry out of the highest bit
+        // added at the lowest.
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut total = 0;
+        for word in words {
+            total = add(total, u64::from_ne_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            total = add(total, u64::from_ne_bytes(last));
+        }
         self.word(u16::from_be(fold(total)))
     }
 
     /// Adds one word, in host order.
+    #[inline]
     #[must_use]
     pub fn word(self, word: u16) -> Self {
         Self(self.0 + u64::from(word))
     }
 
     /// Adds one double word, in host order.
+    #[inline]
     #[must_use]
     pub fn dword(self, dword: u32) -> Self {
         Self(self.0 + u64::from(dword))
@@ -61,11 +69,13 @@ impl Sum {
 
     /// The sum itself, not complemented: what a checksum field holds while its completion is left
     /// to hardware.
+    #[inline]
     pub fn partial(self) -> u16 {
         fold(self.0)
     }
 
     /// The checksum: the complement of the sum, in host order.
+    #[inline]
     pub fn finish(self) -> u16 {
         !self.partial()
     }
@@ -123,7 +133,15 @@ impl Delta {
     }
 }
 
+/// The ones' complement sum.
+#[inline(always)]
+fn add(one: u64, other: u64) -> u64 {
+    let (sum, carry) = one.overflowing_add(other);
+    sum + u64::from(carry)
+}
+
 /// Folds the carries back in until 16 bits are left. Zero only if `total` is zero.
+#[inline(always)]
 fn fold(total: u64) -> u16 {
     let total = (total >> 32) + (total & 0xffff_ffff);
     let total = (total >> 16) + (total & 0xffff);

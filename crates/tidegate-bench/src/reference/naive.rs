@@ -13,6 +13,7 @@ use crate::clock::timed;
 use crate::plan::Plan;
 use crate::reference::entries::{Key, Shape, V4, V6};
 use crate::ring::{BURST, Ring};
+use crate::session::is_roomy;
 use crate::subject::{Pass, Subject};
 use crate::traffic::{Steady, Traffic};
 
@@ -49,9 +50,11 @@ impl<H: BuildHasher + Default + 'static> Naive<H, V4, 2> {
 }
 
 impl<H: BuildHasher + Default, S: Shape<W>, const W: usize> Naive<H, S, W> {
-    /// The flows are put in one by one, so that the map is as large as its growth makes it.
+    /// The flows are put in one by one, so that the map is as large as its growth makes it; only
+    /// where the old map and the new one had no room beside each other it gets that size at once.
     fn of(count: u32) -> Self {
-        let mut flows = HashMap::default();
+        let at_once = if is_roomy(count) { 0 } else { count as usize };
+        let mut flows = HashMap::with_capacity_and_hasher(at_once, H::default());
         for flow in 0..count {
             let key = FiveTuple(S::of(&Plan::Spread.ends(flow), proto::TCP));
             flows.insert(key, Record::default());

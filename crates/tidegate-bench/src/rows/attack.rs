@@ -22,24 +22,27 @@ use crate::session::{Row, Session};
 use crate::subject::{Pass, Subject, interleaved};
 use crate::traffic::{Steady, Traffic};
 
-/// All attacks.
+/// All attacks. The towns that they are compared with serve all of them.
 pub fn run(session: &mut Session<'_>) {
-    attack(session, RowName::AttackCollisions, Aim::Collisions);
-    attack(session, RowName::AttackSynflood, Aim::SynFlood);
-    attack(session, RowName::AttackOneBucket, Aim::OneBucket);
-}
-
-fn attack(session: &mut Session<'_>, name: RowName, aim: Aim) {
-    if !session.wants(&[name]) {
+    let wanted = |(name, _): &(RowName, Aim)| session.plea.wants(*name);
+    let attacks: Vec<(RowName, Aim)> = ATTACKS.into_iter().filter(wanted).collect();
+    if attacks.is_empty() {
         return;
     }
     let strength = session.flows.clamp(1024, 1 << 20);
     let mut quiet = Town::new(session, strength);
-    let mut besieged = Town::new(session, strength).besieged(aim, strength);
     let mut crowded = Town::new(session, strength).besieged(Aim::Nothing, strength);
-    let effort = session.plea.effort;
-    let towns: &mut [&mut dyn Subject] = &mut [&mut quiet, &mut besieged, &mut crowded];
-    let passes = interleaved(towns, effort.items, effort.passes);
+    for (name, aim) in attacks {
+        let mut besieged = Town::new(session, strength).besieged(aim, strength);
+        let effort = session.plea.effort;
+        let towns: &mut [&mut dyn Subject] = &mut [&mut quiet, &mut besieged, &mut crowded];
+        let passes = interleaved(towns, effort.items, effort.passes);
+        report(session, name, &passes, &besieged);
+    }
+}
+
+/// The passes are those of quiet, besieged and crowded.
+fn report(session: &mut Session<'_>, name: RowName, passes: &[Pass], besieged: &Town) {
     let row = session.row(name, passes[1]);
     session.report(Row {
         ratio: Some(passes[1].ns / passes[0].ns),
@@ -49,6 +52,12 @@ fn attack(session: &mut Session<'_>, name: RowName, aim: Aim) {
         ..row
     });
 }
+
+const ATTACKS: [(RowName, Aim); 3] = [
+    (RowName::AttackCollisions, Aim::Collisions),
+    (RowName::AttackSynflood, Aim::SynFlood),
+    (RowName::AttackOneBucket, Aim::OneBucket),
+];
 
 /// Established flows, and perhaps somebody at the gates.
 struct Town {

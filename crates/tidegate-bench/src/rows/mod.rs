@@ -10,7 +10,7 @@ pub mod growth;
 pub mod references;
 pub mod workers;
 
-use crate::session::Session;
+use crate::session::{Session, is_roomy};
 
 macro_rules! rows {
     ($($variant:ident $name:literal $what:literal,)*) => {
@@ -88,7 +88,10 @@ pub fn run(session: &mut Session<'_>) {
     established::udp(session);
     established::rules(session);
     creation::run(session);
-    growth::run(session);
-    workers::run(session);
-    attack::run(session);
+    // These take the memory of two or three tables.
+    if is_roomy(session.flows) {
+        growth::run(session);
+        workers::run(session);
+        attack::run(session);
+    }
 }

@@ -8,22 +8,23 @@
 //! of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
-use core::time::Duration;
-
+use tidegate_wire::Family;
+use tidegate_wire::checksum::Sum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::Ipv6;
-use tidegate_wire::{Family, Headers};
 
-use super::glance::{Glance, Kind, headers4, headers6, key4, key6};
+use super::glance::{Glance, Kind, headers4, headers6, key4, key6, len4, len6};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
+use crate::limits::{Limits, Timeout};
 use crate::nat::{Manip, rewrite};
 use crate::packet::{CtInfo, Packet};
-use crate::rules::{ExpressProto, ExpressRoute, TableKind};
-use crate::table::express::{Place, Shelved};
+use crate::rules::{ExpressProto, ExpressRoute, Programs, TableKind};
+use crate::table::FlowTable;
+use crate::table::express::{Seat, Shelved};
 use crate::time::Instant;
-use crate::track::{self, Cells, Segment};
+use crate::track::{self, Plain};
 use crate::tuple::{Direction, Tuple};
 use crate::verdict::Verdict;
 
@@ -36,15 +37,37 @@ const UNUSUAL: Status = Status::FIXED_TIMEOUT
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
 
 /// What the tracker makes of the packet.
-struct Renewal {
-    cells: Option<Cells>,
-    timeout: Duration,
+enum Finding {
+    Tcp(track::tcp::Usual),
+    Udp(Timeout),
+}
+
+/// What a translated packet must look like afterwards, and which of its ends is rewritten.
+struct Translation {
+    target: Tuple,
+    src: bool,
+    dst: bool,
 }
 
 /// Where it goes, and through which chains.
 struct Exit {
     verdict: Verdict,
     route: ExpressRoute,
+}
+
+/// A packet on the express path, and what it is held against.
+struct Ride<'a, 'b, F, K> {
+    packet: &'a mut Packet<'b>,
+    kind: Kind,
+    key: K,
+    /// Where the upper layer begins.
+    l4: usize,
+    /// The datagram's length, without padding.
+    len: usize,
+    now: Instant,
+    fib: &'a F,
+    limits: &'a Limits,
+    programs: &'a mut Programs,
 }
 
 /// Takes a packet through, if nothing can stop it. `None`: nothing has changed, it must walk.
@@ -57,150 +80,134 @@ pub(crate) fn pass(
     glance: &Glance,
 ) -> Option<Outcome> {
     let kind = glance.kind()?;
+    let Engine { table, limits, programs, .. } = engine;
     match kind.family {
         Family::V4 => {
-            let place = engine.table.place_of(key4(packet.bytes), kind.proto.number(), glance)?;
-            ride(engine, now, packet, fib, (kind, headers4(packet.bytes), place))
+            let (key, len) = (key4(packet.bytes), len4(packet.bytes));
+            Ride { packet, kind, key, l4: 20, len, now, fib, limits, programs }.go(table, glance)
         }
         Family::V6 => {
-            let place = engine.table.place_of(key6(packet.bytes), kind.proto.number(), glance)?;
-            ride(engine, now, packet, fib, (kind, headers6(packet.bytes), place))
+            let (key, len) = (key6(packet.bytes), len6(packet.bytes));
+            Ride { packet, kind, key, l4: 40, len, now, fib, limits, programs }.go(table, glance)
         }
     }
 }
 
-#[inline(always)]
-fn ride<K: Shelved>(
-    engine: &mut Engine,
-    now: Instant,
-    packet: &mut Packet<'_>,
-    fib: &impl Fib,
-    (kind, headers, place): (Kind, Headers, Place<K>),
-) -> Option<Outcome> {
-    let dir = place.dir;
-    let status = usual_status(engine, &place, now)?;
-    let renewal = renewal(engine, now, packet, (kind, &headers), &place)?;
-    let target = translation(engine, kind, status, &place);
-    let exit = exit(engine, packet, fib, &headers, &place, target.as_ref())?;
-    if !engine.programs.is_clear(kind.family, kind.proto, dir, exit.route) {
-        return None;
+impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
+    #[inline(always)]
+    fn go(mut self, table: &mut FlowTable, glance: &Glance) -> Option<Outcome> {
+        let mut seat = table.seat_of(self.key, self.kind.proto.number(), glance)?;
+        let slot = seat.id().slot;
+        let (outcome, timer) = self.ride(&mut seat)?;
+        if table.is_late(timer) {
+            table.rearm(slot, timer.1);
+        }
+        Some(outcome)
     }
 
-    // Nothing stops it any more.
-    engine.programs.count_clear(kind.family, kind.proto, dir, exit.route, headers.len);
-    engine.table.renew(&place, renewal.cells.as_ref(), now + renewal.timeout, headers.len);
-    if let Some((target, manips)) = &target {
-        translate(packet, &headers, target, *manips);
+    /// The outcome, and the flow's timer as it is and as it should be.
+    #[inline(always)]
+    fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
+        let status = usual_status(seat, self.now)?;
+        let finding = self.finding(seat)?;
+        let translation = self.translation(status, seat);
+        let exit = self.exit(seat, translation.as_ref())?;
+        let Kind { family, proto } = self.kind;
+        if !self.programs.is_clear(family, proto, seat.dir, exit.route) {
+            return None;
+        }
+
+        // Nothing stops it any more.
+        self.programs.count_clear(family, proto, seat.dir, exit.route, self.len);
+        let timeout = match finding {
+            Finding::Tcp(usual) => usual.apply(&mut seat.record.cells, self.limits),
+            Finding::Udp(timeout) => timeout,
+        };
+        seat.count(self.len);
+        let timer = seat.renew(self.now.after_seconds(timeout.0));
+        if let Some(translation) = &translation {
+            self.translate(translation);
+        }
+        if exit.route == ExpressRoute::Forward {
+            decrement_ttl(family, self.packet.bytes);
+        }
+        let conntrack = Some(CtInfo::Established(seat.dir));
+        let (flow, mark) = (Some(seat.id()), self.packet.mark);
+        Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
-    if exit.route == ExpressRoute::Forward {
-        decrement_ttl(kind.family, packet.bytes);
+
+    /// Asks the tracker.
+    #[inline(always)]
+    fn finding(&self, seat: &Seat<'_, K>) -> Option<Finding> {
+        let payload = self.packet.bytes.get(self.l4..self.len)?;
+        let proto = self.kind.proto;
+        let words = [u16::from(proto.number()), payload.len() as u16];
+        let pseudo_header = words.into_iter().fold(self.key.address_sum(), Sum::word);
+        let (dir, now, limits) = (seat.dir, self.now, self.limits);
+        let plain = Plain { payload, dir, now, limits, pseudo_header };
+        let cells = &seat.record.cells;
+        Some(match proto {
+            ExpressProto::Tcp => Finding::Tcp(track::tcp::usual(cells, &plain)?),
+            ExpressProto::Udp => Finding::Udp(track::udp::usual(cells, &plain)?),
+        })
     }
-    let flow = Some(engine.table.id_at(&place));
-    let conntrack = Some(CtInfo::Established(dir));
-    Some(Outcome { verdict: exit.verdict, conntrack, flow, mark: packet.mark })
+
+    #[inline(always)]
+    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation> {
+        let Kind { family, proto } = self.kind;
+        if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
+            return None;
+        }
+        let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
+        Some(Translation { target: seat.target().tuple(proto.number()), src, dst })
+    }
+
+    /// The way out or in, if it has no obstacle.
+    #[inline(always)]
+    fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation>) -> Option<Exit> {
+        let (src, own_dst) = self.key.addresses();
+        let dst = match translation {
+            Some(Translation { target, dst: true, .. }) => target.dst,
+            _ => own_dst,
+        };
+        let (in_port, mark) = (self.packet.in_port, self.packet.mark);
+        match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
+            Route::Local { .. } => {
+                Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input })
+            }
+            Route::Forward { port, next_hop } => {
+                let fits = self.len <= self.fib.port(port).mtu as usize;
+                let moved = seat.dir == Direction::Original
+                    && seat.masquerade_port().is_some_and(|own| own != port);
+                let verdict = Verdict::Forward { port, next_hop };
+                (fits && !moved).then_some(Exit { verdict, route: ExpressRoute::Forward })
+            }
+            Route::Unreachable | Route::Blackhole => None,
+        }
+    }
+
+    fn translate(&mut self, translation: &Translation) {
+        let Translation { target, src, dst } = translation;
+        let mut headers = match self.kind.family {
+            Family::V4 => headers4(self.packet.bytes),
+            Family::V6 => headers6(self.packet.bytes),
+        };
+        for (manip, applies) in [(Manip::Dst, *dst), (Manip::Src, *src)] {
+            if applies {
+                // Whole headers of TCP and UDP are always translatable.
+                let done = rewrite::end(self.packet.bytes, &mut headers, target, manip);
+                debug_assert!(done.is_ok());
+            }
+        }
+    }
 }
 
 /// The flow's status, if it is up and running and in nobody's special care.
 #[inline(always)]
-fn usual_status<K: Shelved>(engine: &Engine, place: &Place<K>, now: Instant) -> Option<Status> {
-    let record = engine.table.record(place);
-    let status = record.status();
+fn usual_status<K: Shelved>(seat: &Seat<'_, K>, now: Instant) -> Option<Status> {
+    let status = seat.record.status();
     let is_usual = status.contains(USUAL) && !status.intersects(UNUSUAL);
-    (is_usual && !record.is_expired(now) && engine.table.is_plain(place)).then_some(status)
-}
-
-/// Asks the tracker.
-#[inline(always)]
-fn renewal<K: Shelved>(
-    engine: &Engine,
-    now: Instant,
-    packet: &Packet<'_>,
-    (kind, headers): (Kind, &Headers),
-    place: &Place<K>,
-) -> Option<Renewal> {
-    let limits = &engine.limits;
-    let segment = Segment {
-        datagram: &*packet.bytes,
-        headers,
-        dir: place.dir,
-        now,
-        limits,
-        verify_checksum: limits.checksum,
-    };
-    let cells = engine.table.record(place).cells();
-    match kind.proto {
-        ExpressProto::Tcp => {
-            let (cells, timeout) = track::tcp::go_on(&cells, &segment)?;
-            Some(Renewal { cells: Some(cells), timeout })
-        }
-        ExpressProto::Udp => {
-            let timeout = track::udp::go_on(&cells, &segment)?;
-            Some(Renewal { cells: None, timeout })
-        }
-    }
-}
-
-/// Whether source and destination are rewritten.
-#[derive(Clone, Copy)]
-struct Manips {
-    src: bool,
-    dst: bool,
-}
-
-/// What packets of this direction must look like afterwards, if the flow is translated.
-#[inline(always)]
-fn translation<K: Shelved>(
-    engine: &Engine,
-    kind: Kind,
-    status: Status,
-    place: &Place<K>,
-) -> Option<(Tuple, Manips)> {
-    if !status.intersects(Status::NAT) || !engine.programs.has(kind.family, TableKind::Nat) {
-        return None;
-    }
-    let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, place.dir));
-    let other = engine.table.key_of(place, place.dir.opposite());
-    Some((other.swapped().tuple(kind.proto.number()), Manips { src, dst }))
-}
-
-/// The way out or in, if it has no obstacle.
-#[inline(always)]
-fn exit<K: Shelved>(
-    engine: &Engine,
-    packet: &Packet<'_>,
-    fib: &impl Fib,
-    headers: &Headers,
-    place: &Place<K>,
-    target: Option<&(Tuple, Manips)>,
-) -> Option<Exit> {
-    let dst = match target {
-        Some((target, Manips { dst: true, .. })) => target.dst,
-        _ => headers.dst,
-    };
-    let query =
-        RouteQuery { dst, src: headers.src, in_port: packet.in_port, mark: packet.mark };
-    match fib.route(&query) {
-        Route::Local { .. } => Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input }),
-        Route::Forward { port, next_hop } => {
-            let fits = headers.len <= fib.port(port).mtu as usize;
-            let moved = place.dir == Direction::Original
-                && engine.table.masquerade_port(place).is_some_and(|own| own != port);
-            let verdict = Verdict::Forward { port, next_hop };
-            (fits && !moved).then_some(Exit { verdict, route: ExpressRoute::Forward })
-        }
-        Route::Unreachable | Route::Blackhole => None,
-    }
-}
-
-fn translate(packet: &mut Packet<'_>, headers: &Headers, target: &Tuple, manips: Manips) {
-    let mut headers = *headers;
-    for (manip, applies) in [(Manip::Dst, manips.dst), (Manip::Src, manips.src)] {
-        if applies {
-            // Whole headers of TCP and UDP are always translatable.
-            let done = rewrite::end(packet.bytes, &mut headers, target, manip);
-            debug_assert!(done.is_ok());
-        }
-    }
+    (is_usual && !seat.record.is_expired(now) && seat.is_plain()).then_some(status)
 }
 
 #[inline(always)]

@@ -60,6 +60,14 @@ impl Glance {
         }
     }
 
+    /// Looks further, where that was not enough.
+    #[inline(always)]
+    pub(crate) fn follow_up(&mut self, table: &FlowTable) {
+        if self.kind.is_some() && self.slot.is_none() {
+            self.slot = table.read_further_ahead(self.hash);
+        }
+    }
+
     /// The datagram's kind, if it is plain.
     #[inline(always)]
     pub(crate) fn kind(&self) -> Option<Kind> {
@@ -143,8 +151,19 @@ pub(super) fn key6(bytes: &[u8]) -> Key6 {
     Key6 { src: words(8), dst: words(24), sport: half(bytes, 40), dport: half(bytes, 42) }
 }
 
-/// The headers of a plain IPv4 datagram.
+/// The length of a plain IPv4 datagram, without padding.
 #[inline(always)]
+pub(super) fn len4(bytes: &[u8]) -> usize {
+    usize::from(half(bytes, 2))
+}
+
+/// The length of a plain IPv6 datagram, without padding.
+#[inline(always)]
+pub(super) fn len6(bytes: &[u8]) -> usize {
+    usize::from(half(bytes, 4)) + 40
+}
+
+/// The headers of a plain IPv4 datagram.
 pub(super) fn headers4(bytes: &[u8]) -> Headers {
     Headers {
         family: Family::V4,
@@ -152,14 +171,13 @@ pub(super) fn headers4(bytes: &[u8]) -> Headers {
         dst: IpAddr::V4(word(bytes, 16).into()),
         proto: bytes[9],
         l4: Some(20),
-        len: usize::from(half(bytes, 2)),
+        len: len4(bytes),
         ip_header_len: 20,
         fragment: None,
     }
 }
 
 /// The headers of a plain IPv6 datagram.
-#[inline(always)]
 pub(super) fn headers6(bytes: &[u8]) -> Headers {
     let addr = |at: usize| {
         let mut octets = [0; 16];
@@ -172,7 +190,7 @@ pub(super) fn headers6(bytes: &[u8]) -> Headers {
         dst: addr(24),
         proto: bytes[6],
         l4: Some(40),
-        len: usize::from(half(bytes, 4)) + 40,
+        len: len6(bytes),
         ip_header_len: 40,
         fragment: None,
     }

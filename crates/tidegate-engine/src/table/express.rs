@@ -6,13 +6,12 @@
 
 use super::FlowTable;
 use super::key::{Key, Key4, Key6};
-use super::record::Record;
+use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
 use crate::fib::PortId;
-use crate::flow::FlowId;
+use crate::flow::{Counter, FlowId};
 use crate::path::Glance;
 use crate::time::Instant;
-use crate::track::Cells;
 use crate::tuple::{Direction, Zone};
 
 /// A family's key, and where its flows are.
@@ -53,11 +52,13 @@ impl Shelved for Key6 {
     }
 }
 
-/// A packet's flow: where it is on its shelf, and which direction the packet has.
-pub(crate) struct Place<K> {
-    at: u32,
+/// A packet's flow where it lies, and which direction the packet has.
+pub(crate) struct Seat<'t, K> {
+    pub(crate) record: &'t mut Record<K>,
+    extra: Option<&'t Extra<K>>,
+    counters: Option<&'t mut [Counter; 2]>,
+    slot: u32,
     pub(crate) dir: Direction,
-    family: core::marker::PhantomData<K>,
 }
 
 impl FlowTable {
@@ -69,10 +70,24 @@ impl FlowTable {
         hash
     }
 
-    /// Where the flow of a hash probably is, which is asked for. A hint, to be checked.
+    /// Where the flow of a hash probably is, which is asked for. A hint, to be checked. `None` if
+    /// the index's line does not say; then the line behind it is asked for.
     #[inline(always)]
     pub(crate) fn read_ahead(&self, hash: u32) -> Option<u32> {
-        let slot = self.index.candidate_in_home(hash)?;
+        let Some(slot) = self.index.candidate_in_home(hash) else {
+            if let Some(behind) = self.index.line_behind(hash) {
+                super::prefetch::line(behind);
+            }
+            return None;
+        };
+        self.slab.read_ahead(slot);
+        Some(slot)
+    }
+
+    /// [`FlowTable::read_ahead`], of a flow that is not where it would be first.
+    #[inline(always)]
+    pub(crate) fn read_further_ahead(&self, hash: u32) -> Option<u32> {
+        let slot = self.index.candidates(hash).next()?;
         self.slab.read_ahead(slot);
         Some(slot)
     }
@@ -80,117 +95,122 @@ impl FlowTable {
     /// The flow that has this key in the default zone, expired or not: where `glance` thinks that it
     /// is, or wherever else.
     #[inline(always)]
-    pub(crate) fn place_of<K: Shelved>(
-        &self,
+    pub(crate) fn seat_of<K: Shelved>(
+        &mut self,
         key: K,
         proto: u8,
         glance: &Glance,
-    ) -> Option<Place<K>> {
+    ) -> Option<Seat<'_, K>> {
         if self.one_way > 0 {
-            return self.only_place_of(key, proto, glance.hash);
+            return self.only_seat_of(key, proto, glance.hash);
         }
-        let at_hint = glance.slot.and_then(|slot| self.place_at(slot, key, proto));
-        at_hint.or_else(|| {
-            self.index.candidates(glance.hash).find_map(|slot| self.place_at(slot, key, proto))
-        })
+        let expected = glance.slot.and_then(|slot| Some((slot, self.dir_at(slot, key, proto)?)));
+        let (slot, dir) = match expected {
+            Some(found) => found,
+            None => self
+                .index
+                .candidates(glance.hash)
+                .find_map(|slot| Some((slot, self.dir_at(slot, key, proto)?)))?,
+        };
+        Some(K::shelf_mut(&mut self.slab).seat(slot, dir))
     }
 
-    /// [`FlowTable::place_of`], where a tuple may have two owners: then it is not for us to say whose
+    /// [`FlowTable::seat_of`], where a tuple may have two owners: then it is not for us to say whose
     /// it is.
     #[inline(never)]
-    fn only_place_of<K: Shelved>(&self, key: K, proto: u8, hash: u32) -> Option<Place<K>> {
+    fn only_seat_of<K: Shelved>(&mut self, key: K, proto: u8, hash: u32) -> Option<Seat<'_, K>> {
         let candidates = self.index.candidates(hash);
-        let mut places = candidates.filter_map(|slot| self.place_at(slot, key, proto));
-        places.next().filter(|_| places.next().is_none())
+        let mut owners =
+            candidates.filter_map(|slot| Some((slot, self.dir_at(slot, key, proto)?)));
+        let (slot, dir) = owners.next().filter(|_| owners.next().is_none())?;
+        drop(owners);
+        Some(K::shelf_mut(&mut self.slab).seat(slot, dir))
     }
 
+    /// Which direction of a slot's flow a key is.
     #[inline(always)]
-    fn place_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Place<K>> {
+    fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
         let record = shelf.records.get(at)?;
-        if record.proto != proto || record.is_vacant() {
+        if record.cells.proto != proto || record.is_vacant() {
             return None;
         }
         let reply = if record.is_mapped() { shelf.extras.get(at).reply } else { record.key.swapped() };
-        let dir = if key == reply {
-            Direction::Reply
-        } else if key == record.key {
-            Direction::Original
-        } else {
-            return None;
-        };
-        Some(Place { at, dir, family: core::marker::PhantomData })
+        if key == reply {
+            return Some(Direction::Reply);
+        }
+        (key == record.key).then_some(Direction::Original)
     }
 
-    /// The record of a flow.
+    /// Files a flow's timer anew, whose deadline has come closer.
+    #[cold]
+    pub(crate) fn rearm(&mut self, slot: u32, tick: u64) {
+        self.wheel.arm(&mut self.slab, slot, tick);
+    }
+
+    /// Whether a timer armed for a tick comes too late for a deadline.
     #[inline(always)]
-    pub(crate) fn record<K: Shelved>(&self, place: &Place<K>) -> &Record<K> {
-        K::shelf(&self.slab).records.at(place.at)
+    pub(crate) fn is_late(&self, (armed, deadline): (u32, u64)) -> bool {
+        self.wheel.is_late(armed, deadline)
     }
+}
 
+impl<K: Shelved> Shelf<K> {
+    #[inline(always)]
+    fn seat(&mut self, slot: u32, dir: Direction) -> Seat<'_, K> {
+        let at = slot.wrapping_sub(K::BIT);
+        let record = self.records.at_mut(at);
+        let extra = if record.has_extra() { self.extras.peek(at) } else { None };
+        let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
+        Seat { record, extra, counters, slot, dir }
+    }
+}
+
+impl<K: Shelved> Seat<'_, K> {
     /// Whether the flow is in the default zone and has nothing left to announce.
     #[inline(always)]
-    pub(crate) fn is_plain<K: Shelved>(&self, place: &Place<K>) -> bool {
-        let shelf = K::shelf(&self.slab);
-        if !shelf.records.at(place.at).has_extra() {
-            return true;
-        }
-        let extra = shelf.extras.peek(place.at);
-        extra.is_some_and(|extra| extra.is_settled() && extra.zone() == Zone::default())
+    pub(crate) fn is_plain(&self) -> bool {
+        self.extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())
     }
 
     /// The interface that a masqueraded flow left by.
     #[inline(always)]
-    pub(crate) fn masquerade_port<K: Shelved>(&self, place: &Place<K>) -> Option<PortId> {
-        let shelf = K::shelf(&self.slab);
-        if !shelf.records.at(place.at).has_extra() {
-            return None;
-        }
-        shelf.extras.peek(place.at)?.masquerade_port()
+    pub(crate) fn masquerade_port(&self) -> Option<PortId> {
+        self.extra?.masquerade_port()
     }
 
-    /// The key of one direction of a flow.
+    /// What packets of this direction look like once they are translated: the inverse of the other
+    /// direction's tuple.
     #[inline(always)]
-    pub(crate) fn key_of<K: Shelved>(&self, place: &Place<K>, dir: Direction) -> K {
-        let shelf = K::shelf(&self.slab);
-        let record = shelf.records.at(place.at);
-        match dir {
-            Direction::Original => record.key,
-            Direction::Reply if record.is_mapped() => shelf.extras.get(place.at).reply,
-            Direction::Reply => record.key.swapped(),
+    pub(crate) fn target(&self) -> K {
+        match (self.dir, self.extra) {
+            (Direction::Original, Some(extra)) => extra.reply.swapped(),
+            (Direction::Original, None) => self.record.key,
+            (Direction::Reply, _) => self.record.key.swapped(),
         }
     }
 
-    /// The id of a flow.
+    /// The id of the flow.
     #[inline(always)]
-    pub(crate) fn id_at<K: Shelved>(&self, place: &Place<K>) -> FlowId {
-        FlowId { slot: place.at | K::BIT, generation: self.record(place).generation }
+    pub(crate) fn id(&self) -> FlowId {
+        FlowId { slot: self.slot, generation: self.record.generation }
     }
 
-    /// Writes what a packet of `bytes` L3 bytes changes.
+    /// Renews the deadline; for which tick the timer is armed, and for which it should be.
     #[inline(always)]
-    pub(crate) fn renew<K: Shelved>(
-        &mut self,
-        place: &Place<K>,
-        cells: Option<&Cells>,
-        deadline: Instant,
-        bytes: usize,
-    ) {
-        let shelf = K::shelf_mut(&mut self.slab);
-        let record = shelf.records.at_mut(place.at);
-        if let Some(cells) = cells {
-            record.set_cells(cells);
-        }
-        record.set_deadline(deadline);
-        let (armed, tick) = (record.armed, record.deadline_tick());
-        if record.has_counters() {
-            let counter = &mut shelf.counters.place(place.at)[place.dir.index()];
+    pub(crate) fn renew(&mut self, deadline: Instant) -> (u32, u64) {
+        self.record.set_deadline(deadline);
+        (self.record.armed, self.record.deadline_tick())
+    }
+
+    /// Counts a packet of `bytes` L3 bytes, where the flow is counted.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, bytes: usize) {
+        if let Some(counters) = &mut self.counters {
+            let counter = &mut counters[self.dir.index()];
             counter.packets += 1;
             counter.bytes += bytes as u64;
-        }
-        if self.wheel.is_late(armed, tick) {
-            self.wheel.arm(&mut self.slab, place.at | K::BIT, tick);
         }
     }
 }

@@ -14,13 +14,27 @@ pub(crate) struct SipKey(pub(crate) [u64; 2]);
 
 impl SipKey {
     /// SipHash-1-3 of the `8 * N` bytes that `words` make up in little-endian order.
+    #[inline(always)]
     pub(crate) fn hash_words<const N: usize>(&self, words: [u64; N]) -> u64 {
+        self.hash_with_rest(words, 0, 0)
+    }
+
+    /// SipHash-1-3 of the bytes of `words` and the `len` lowest ones of `rest`, at most seven: they
+    /// share the last block with the length.
+    #[inline(always)]
+    pub(crate) fn hash_with_rest<const N: usize>(
+        &self,
+        words: [u64; N],
+        rest: u64,
+        len: usize,
+    ) -> u64 {
+        debug_assert!(len < 8 && rest >> (8 * len) == 0);
         let mut state = State::new(self.0);
         for word in words {
             state.absorb(word);
         }
-        // The last block holds the length in bytes, modulo 256, and no trailing bytes.
-        state.absorb((N as u64 * 8) << 56);
+        // The last block holds the length in bytes, modulo 256, at its top.
+        state.absorb(((N * 8 + len) as u64) << 56 | rest);
         state.finish()
     }
 }
@@ -36,6 +50,7 @@ pub(crate) fn scale(hash: u64, buckets: u32) -> u32 {
 struct State([u64; 4]);
 
 impl State {
+    #[inline(always)]
     fn new([k0, k1]: [u64; 2]) -> Self {
         Self([
             k0 ^ 0x736f_6d65_7073_6575,
@@ -46,6 +61,7 @@ impl State {
     }
 
     /// One compression round per block: the 1 of 1-3.
+    #[inline(always)]
     fn absorb(&mut self, block: u64) {
         self.0[3] ^= block;
         self.round();
@@ -53,6 +69,7 @@ impl State {
     }
 
     /// Three finalisation rounds: the 3 of 1-3.
+    #[inline(always)]
     fn finish(mut self) -> u64 {
         self.0[2] ^= 0xff;
         self.round();
@@ -61,6 +78,7 @@ impl State {
         self.0.iter().fold(0, |folded, word| folded ^ word)
     }
 
+    #[inline(always)]
     fn round(&mut self) {
         let [v0, v1, v2, v3] = &mut self.0;
         half_round(v0, v1, v2, v3, [13, 16]);
@@ -69,6 +87,7 @@ impl State {
 }
 
 /// Half a SipRound; the second half is the same with `a` and `c` exchanged.
+#[inline(always)]
 fn half_round(a: &mut u64, b: &mut u64, c: &mut u64, d: &mut u64, [rot_b, rot_d]: [u32; 2]) {
     *a = a.wrapping_add(*b);
     *b = b.rotate_left(rot_b) ^ *a;
@@ -108,6 +127,18 @@ mod tests {
         #[test]
         fn a_scaled_hash_is_a_bucket(hash: u64, buckets in 1u32..) {
             prop_assert!(scale(hash, buckets) < buckets);
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_words_share_the_last_block() {
+        let key = SipKey([1, 2]);
+        for len in 0..8 {
+            let mut hasher = SipHasher13::new_with_keys(1, 2);
+            hasher.write(&7u64.to_le_bytes());
+            let rest = 0x0706_0504_0302_0100_u64.wrapping_mul(0x0101) & ((1 << (8 * len)) - 1);
+            hasher.write(&rest.to_le_bytes()[..len]);
+            assert_eq!(key.hash_with_rest([7], rest, len), hasher.finish(), "{len}");
         }
     }
 

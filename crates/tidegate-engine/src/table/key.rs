@@ -7,6 +7,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use tidegate_wire::checksum::Sum;
 use tidegate_wire::proto;
 
 use super::hash::SipKey;
@@ -18,8 +19,12 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn of(tuple: &Tuple) -> Self;
     /// The tuple again.
     fn tuple(self, proto: u8) -> Tuple;
+    /// Source and destination address.
+    fn addresses(self) -> (IpAddr, IpAddr);
     /// The tuple with its ends exchanged, which is the inverse wherever there are ports.
     fn swapped(self) -> Self;
+    /// The sum of a pseudo header's addresses (RFC 9293 section 3.1, RFC 8200 section 8.1).
+    fn address_sum(self) -> Sum;
     /// The same for both orders of the ends.
     fn hash(self, key: &SipKey, proto: u8, zone: u16) -> u32;
 }
@@ -54,8 +59,14 @@ impl Key for Key4 {
         Self { src: bits(src), dst: bits(dst), sport, dport }
     }
 
+    #[inline(always)]
+    fn addresses(self) -> (IpAddr, IpAddr) {
+        (Ipv4Addr::from_bits(self.src).into(), Ipv4Addr::from_bits(self.dst).into())
+    }
+
+    #[inline(always)]
     fn tuple(self, proto: u8) -> Tuple {
-        let [src, dst] = [self.src, self.dst].map(|bits| Ipv4Addr::from_bits(bits).into());
+        let (src, dst) = self.addresses();
         Tuple { src, dst, sport: self.sport, dport: self.dport, proto }
     }
 
@@ -65,12 +76,18 @@ impl Key for Key4 {
     }
 
     #[inline(always)]
+    fn address_sum(self) -> Sum {
+        Sum::new().dword(self.src).dword(self.dst)
+    }
+
+    #[inline(always)]
     fn hash(self, key: &SipKey, proto: u8, zone: u16) -> u32 {
         let end = |addr: u32, port: u16| u64::from(addr) << 16 | u64::from(port);
         let (one, other) = (end(self.src, self.sport), end(self.dst, self.dport));
         let (low, high) = (one.min(other), one.max(other));
-        let words = [low | u64::from(proto) << 48, high | u64::from(zone) << 48];
-        (key.hash_words(words) >> 32) as u32
+        // Fifteen bytes: two ends of six, protocol and zone.
+        let first = low | u64::from(zone) << 48;
+        (key.hash_with_rest([first], high | u64::from(proto) << 48, 7) >> 32) as u32
     }
 }
 
@@ -84,9 +101,15 @@ impl Key for Key6 {
         Self { src: words(src), dst: words(dst), sport, dport }
     }
 
+    #[inline(always)]
+    fn addresses(self) -> (IpAddr, IpAddr) {
+        let addr = |words| Ipv6Addr::from_bits(bits_of(words)).into();
+        (addr(self.src), addr(self.dst))
+    }
+
+    #[inline(always)]
     fn tuple(self, proto: u8) -> Tuple {
-        let [src, dst] = [self.src, self.dst].map(|words| Ipv6Addr::from_bits(bits_of(words)));
-        let (src, dst) = (src.into(), dst.into());
+        let (src, dst) = self.addresses();
         Tuple { src, dst, sport: self.sport, dport: self.dport, proto }
     }
 
@@ -96,16 +119,22 @@ impl Key for Key6 {
     }
 
     #[inline(always)]
+    fn address_sum(self) -> Sum {
+        self.src.into_iter().chain(self.dst).fold(Sum::new(), Sum::dword)
+    }
+
+    #[inline(always)]
     fn hash(self, key: &SipKey, proto: u8, zone: u16) -> u32 {
         let (one, other) = ((bits_of(self.src), self.sport), (bits_of(self.dst), self.dport));
         let (low, high) = if one <= other { (one, other) } else { (other, one) };
+        // Thirty-nine bytes: two addresses, two ports, protocol and zone.
         let rest = u64::from(low.1)
             | u64::from(high.1) << 16
             | u64::from(zone) << 32
             | u64::from(proto) << 48;
         let halves = |bits: u128| [bits as u64, (bits >> 64) as u64];
         let ([a, b], [c, d]) = (halves(low.0), halves(high.0));
-        (key.hash_words([a, b, c, d, rest]) >> 32) as u32
+        (key.hash_with_rest([a, b, c, d], rest, 7) >> 32) as u32
     }
 }
 

@@ -27,6 +27,7 @@
 //! nothing; insertions and removals now and then a segment.
 
 mod array;
+mod batch;
 mod candidates;
 mod drain;
 mod line;
@@ -40,7 +41,7 @@ use alloc::vec::Vec;
 
 use self::array::Array;
 use self::candidates::Candidates;
-use self::drain::{Drain, STRIDE};
+use self::drain::Drain;
 pub(crate) use self::line::Line;
 use self::line::SLOTS;
 
@@ -53,8 +54,6 @@ pub(crate) struct Lines {
     stash: Vec<Entry>,
     /// Entries in all three of them.
     len: usize,
-    /// Lines that are due to be moved.
-    owed: usize,
     /// What is filed under another key; see `rekey`.
     retired: Option<Box<Self>>,
 }
@@ -64,17 +63,16 @@ pub(crate) type Entry = (u32, u32);
 
 /// Homes of an empty index; there are never fewer.
 const MIN_HOMES: u32 = 64;
-/// Below this many homes their number doubles.
+/// Below this many homes their number doubles; from there on an eighth is added. An old array of n
+/// homes is empty after about n / 8 calls ([`batch::STRIDE`]), and the next growth due after 0.76 n
+/// insertions.
 const DOUBLING: u32 = 1024;
-/// Lines of the old array that are moved for each insertion or removal, [`STRIDE`] at a time. An
-/// array of n lines is empty after n / STEP calls; the next growth is due after 0.76 n insertions.
-const STEP: usize = 4;
 
 impl Lines {
     /// An empty index, which has not allocated any line yet.
     pub(crate) fn new() -> Self {
         let young = Array::new(MIN_HOMES);
-        Self { young, drain: Drain::idle(), stash: Vec::new(), len: 0, owed: 0, retired: None }
+        Self { young, drain: Drain::idle(), stash: Vec::new(), len: 0, retired: None }
     }
 
     /// How many entries there are.
@@ -110,6 +108,14 @@ impl Lines {
     pub(crate) fn candidate_in_home(&self, hash: u32) -> Option<u32> {
         let line = self.home_line(hash);
         line.lowest(line.matches(hash))
+    }
+
+    /// The line that a look-up of this hash reads next, if its home does not settle it.
+    #[inline]
+    pub(crate) fn line_behind(&self, hash: u32) -> Option<&Line> {
+        let array = self.array(hash);
+        let home = array.home(hash);
+        array.line(home).goes_on(hash).then(|| array.line(home + 1))
     }
 
     /// All entries with hashes from `lo` to `hi`, both included. The order follows from the calls
@@ -199,11 +205,7 @@ impl Lines {
     #[inline]
     fn step(&mut self) {
         if !self.drain.is_idle() {
-            self.owed += STEP;
-            if self.owed >= STRIDE {
-                self.owed = 0;
-                self.advance();
-            }
+            self.advance();
         }
     }
 
@@ -211,10 +213,7 @@ impl Lines {
     #[inline(never)]
     fn advance(&mut self) {
         let Self { young, drain, stash, .. } = self;
-        let left = drain.advance(|highest, entries| {
-            young.prepare(highest);
-            young.fill(entries, stash);
-        });
+        let left = drain.advance(|batch| young.append(batch, stash));
         left.into_iter().for_each(|segment| young.reuse(segment));
         if drain.is_idle() {
             young.settle();

@@ -14,7 +14,7 @@ use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Flow, Status};
 use crate::time::Instant;
-use crate::track::{Cells, ProtoState, WORDS};
+use crate::track::{Cells, ProtoState};
 use crate::tuple::{Zone, ZoneScope};
 
 /// What every flow has.
@@ -22,17 +22,15 @@ use crate::tuple::{Zone, ZoneScope};
 #[repr(C)]
 pub(crate) struct Record<K> {
     pub(super) key: K,
-    pub(super) proto: u8,
-    state: u8,
-    bits: u16,
     /// In ticks, rounded up; see [`Record::deadline`].
     deadline_high: u32,
     deadline_low: u16,
-    window: u16,
+    bits: u16,
     /// The tick, modulo 2^32, for which the timer is armed; in a vacant slot the next vacant one.
     pub(super) armed: u32,
     pub(super) generation: u32,
-    words: [u32; WORDS],
+    /// The protocol, and what its tracker remembers.
+    pub(crate) cells: Cells,
 }
 
 const _: () = assert!(size_of::<Record<super::key::Key4>>() == 80);
@@ -59,34 +57,30 @@ impl<K: Key> Record<K> {
     pub(super) fn vacant(next_free: u32) -> Self {
         Self {
             key: K::default(),
-            proto: 0,
-            state: 0,
-            bits: IS_VACANT,
             deadline_high: 0,
             deadline_low: 0,
-            window: 0,
+            bits: IS_VACANT,
             armed: next_free,
             generation: 0,
-            words: [0; WORDS],
+            cells: Cells::default(),
         }
     }
 
     /// Writes a flow here; its timer and generation stay.
     pub(super) fn write(&mut self, flow: &Flow) {
         self.key = K::of(&flow.orig);
-        self.proto = flow.orig.proto;
         self.bits = flow.status.bits() as u16 & STATUS
             | flag(needs_extra(flow), HAS_EXTRA)
             | flag(is_mapped(flow), IS_MAPPED)
             | flag(flow.acct.is_some(), HAS_COUNTERS)
             | flag(flow.announced.is_empty(), IS_SILENT);
         self.set_deadline(flow.deadline);
-        self.set_cells(&flow.proto.pack());
+        self.cells = flow.proto.pack(flow.orig.proto);
     }
 
     /// The flow, but for what lies elsewhere: what is not here is what a flow without it has.
     pub(super) fn read(&self) -> Flow {
-        let orig = self.key.tuple(self.proto);
+        let orig = self.key.tuple(self.cells.proto);
         Flow {
             orig,
             reply: orig.invert().unwrap_or(orig),
@@ -94,7 +88,7 @@ impl<K: Key> Record<K> {
             deadline: self.deadline(),
             zone: Zone::default(),
             mark: 0,
-            proto: ProtoState::unpack(self.proto, &self.cells()),
+            proto: ProtoState::unpack(&self.cells),
             acct: None,
             lifetime: None,
             masquerade_port: None,
@@ -154,17 +148,6 @@ impl<K: Key> Record<K> {
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         self.deadline_tick() <= tick_of(now)
     }
-
-    /// What the tracker remembers.
-    #[inline(always)]
-    pub(crate) fn cells(&self) -> Cells {
-        Cells { state: self.state, window: self.window, words: self.words }
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_cells(&mut self, cells: &Cells) {
-        (self.state, self.window, self.words) = (cells.state, cells.window, cells.words);
-    }
 }
 
 /// The first tick that is not before an instant; the last one there is for what is beyond it.
@@ -172,6 +155,11 @@ impl<K: Key> Record<K> {
 pub(super) fn tick_of(instant: Instant) -> u64 {
     const BEYOND: u64 = u64::MAX >> TICK_BITS << TICK_BITS;
     (instant.nanos().min(BEYOND) + (1 << TICK_BITS) - 1) >> TICK_BITS
+}
+
+/// The first instant of a tick: the nanosecond after its forerunner's number.
+pub(super) fn first_of(tick: u64) -> Instant {
+    Instant::from_nanos(tick.checked_sub(1).map_or(0, |before| (before << TICK_BITS) + 1))
 }
 
 fn flag(is_set: bool, bit: u16) -> u16 {

@@ -322,7 +322,7 @@ impl<K: Key> Shelf<K> {
 
     fn direction_of(&self, at: u32, asked: &Asked<'_>) -> Option<Direction> {
         let record = self.records.at(at);
-        if record.proto != asked.tuple.proto {
+        if record.cells.proto != asked.tuple.proto {
             return None;
         }
         let key = K::of(asked.tuple);
@@ -347,7 +347,7 @@ impl<K: Key> Shelf<K> {
 
 /// The inverse of a record's tuple.
 fn inverse<K: Key>(record: &Record<K>) -> K {
-    let tuple = record.key.tuple(record.proto);
+    let tuple = record.key.tuple(record.cells.proto);
     if tuple.has_ports() {
         return record.key.swapped();
     }

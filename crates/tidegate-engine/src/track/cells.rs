@@ -15,29 +15,30 @@ use crate::tuple::Direction;
 
 /// A tracker's memory; what lies where is up to the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub(crate) struct Cells {
-    pub(crate) state: u8,
+    pub(crate) words: [u32; 12],
     pub(crate) window: u16,
-    pub(crate) words: [u32; WORDS],
+    pub(crate) state: u8,
+    /// Whose memory it is: the upper-layer protocol's number.
+    pub(crate) proto: u8,
 }
 
-/// How many words a tracker has.
-pub(crate) const WORDS: usize = 12;
-
 impl ProtoState {
-    pub(crate) fn pack(&self) -> Cells {
-        match self {
+    /// The memory of a flow of protocol `proto`.
+    pub(crate) fn pack(&self, proto: u8) -> Cells {
+        let cells = match self {
             Self::None => Cells::default(),
             Self::Tcp(tcp) => tcp.pack(),
             Self::Udp(udp) => pack_longs([udp.stream_after.nanos(), 0]),
             Self::Sctp(sctp) => sctp.pack(),
             Self::Gre(gre) => pack_longs([gre.timeout, gre.stream_timeout].map(nanos)),
-        }
+        };
+        Cells { proto, ..cells }
     }
 
-    /// The memory of the tracker of protocol `proto`.
-    pub(crate) fn unpack(proto: u8, cells: &Cells) -> Self {
-        match proto {
+    pub(crate) fn unpack(cells: &Cells) -> Self {
+        match cells.proto {
             proto::TCP => Self::Tcp(Tcp::unpack(cells)),
             proto::UDP => Self::Udp(Udp { stream_after: stream_after(cells) }),
             proto::SCTP => Self::Sctp(Sctp::unpack(cells)),
@@ -112,6 +113,7 @@ impl Tcp {
             state: self.state as u8 | kind << 4 | (last.dir as u8) << 7,
             window: last.window,
             words: [a, b, c, d, e, f, g, h, last.seq.0, last.ack.0, rest, u32::from_le_bytes(flags)],
+            proto: proto::TCP,
         }
     }
 
@@ -225,13 +227,13 @@ mod tests {
         fn times_come_back_as_they_went(first: u64, second: u64) {
             let udp = ProtoState::Udp(Udp { stream_after: Instant::from_nanos(first) });
             prop_assert!(matches!(
-                ProtoState::unpack(proto::UDP, &udp.pack()),
+                ProtoState::unpack(&udp.pack(proto::UDP)),
                 ProtoState::Udp(udp) if udp.stream_after.nanos() == first
             ));
             let [timeout, stream_timeout] = [first, second].map(Duration::from_nanos);
             let gre = Gre { timeout, stream_timeout };
             prop_assert!(matches!(
-                ProtoState::unpack(proto::GRE, &ProtoState::Gre(gre).pack()),
+                ProtoState::unpack(&ProtoState::Gre(gre).pack(proto::GRE)),
                 ProtoState::Gre(back) if back == gre
             ));
         }

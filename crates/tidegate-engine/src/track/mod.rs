@@ -23,6 +23,7 @@ mod trial;
 
 use core::time::Duration;
 
+use tidegate_wire::checksum::Sum;
 use tidegate_wire::{Headers, proto};
 
 use crate::event::EventMask;
@@ -34,7 +35,7 @@ use crate::tuple::Direction;
 pub use self::gre::Gre;
 pub use self::reason::{IgnoreReason, InvalidReason};
 pub use self::sctp::{Sctp, SctpState};
-pub(crate) use self::cells::{Cells, WORDS};
+pub(crate) use self::cells::Cells;
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
 
@@ -102,9 +103,29 @@ impl<'a> Segment<'a> {
     }
 }
 
+/// A plain packet of an established flow, as a tracker's express path sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    /// The upper-layer header and what follows it.
+    pub(crate) payload: &'a [u8],
+    pub(crate) dir: Direction,
+    pub(crate) now: Instant,
+    pub(crate) limits: &'a Limits,
+    /// The sum of the pseudo header.
+    pub(crate) pseudo_header: Sum,
+}
+
+impl Plain<'_> {
+    /// Whether the upper-layer checksum is wrong, if it is to be verified.
+    #[inline(always)]
+    fn has_bad_checksum(&self) -> bool {
+        self.limits.checksum && self.pseudo_header.bytes(self.payload).finish() != 0
+    }
+}
+
 /// Whether the checksum over payload and pseudo header is right.
 pub(crate) fn checksum_is_right(headers: &Headers, payload: &[u8]) -> bool {
-    use tidegate_wire::checksum::{Sum, transport};
+    use tidegate_wire::checksum::transport;
     match headers.proto {
         proto::ICMP => Sum::new().bytes(payload).finish() == 0,
         proto => transport(headers.src, headers.dst, proto, payload) == 0,

@@ -8,8 +8,9 @@ use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
 
-use super::{Cells, InvalidReason, Judgement, ProtoState, Segment, assure, renew};
+use super::{Cells, Plain, InvalidReason, Judgement, ProtoState, Segment, assure, renew};
 use crate::flow::{Flow, Status};
+use crate::limits::Timeout;
 use crate::time::Instant;
 
 /// How long after its first packet a flow must be alive to count as a stream.
@@ -40,12 +41,17 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
 /// For how long a datagram renews a flow that was answered and is assured: what [`judge`] would do,
 /// if it is no more than this. `None`: ask [`judge`].
 #[inline]
-pub(crate) fn go_on(cells: &Cells, segment: &Segment<'_>) -> Option<Duration> {
-    check(segment).ok()?;
+pub(crate) fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
+    let header: &[u8; 8] = segment.payload.first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let is_whole = (8..=segment.payload.len()).contains(&len);
+    let has_checksum = header[6] | header[7] != 0;
+    if !is_whole || has_checksum && segment.has_bad_checksum() {
+        return None;
+    }
     let timeouts = &segment.limits.timeouts;
     let is_stream = segment.now > super::cells::stream_after(cells);
-    let timeout = if is_stream { timeouts.udp_stream } else { timeouts.udp };
-    Some(timeout.as_duration())
+    Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
 }
 
 fn stream_after(flow: &mut Flow, now: Instant) -> Instant {

@@ -11,15 +11,16 @@
 //! Behind the last home follow [`PAD`] lines for what is displaced; nothing wraps around, and
 //! nothing travels further than that.
 //!
-//! Memory comes in segments, 64 to 127 to an array of up to four million lines, of which none is
-//! larger than 2 MB. A segment is allocated, and each of its lines written, only when a line at or
-//! behind it is needed: no call touches more than a few lines. Lines that were not made yet read as
-//! empty ones.
+//! Memory comes in segments, of which none is larger than 1 MB nor, but for the smallest arrays,
+//! than a 128th of the whole: moving from array to array costs one or two of them. A segment is
+//! allocated, and each of its lines written, only when a line at or behind it is needed: no call
+//! touches more than a few lines. Lines that were not made yet read as empty ones.
 
 use alloc::vec::Vec;
 
 use super::Entry;
-use super::line::Line;
+use super::batch::Batch;
+use super::line::{Line, SLOTS};
 
 /// See the file's head.
 #[derive(Debug)]
@@ -42,11 +43,11 @@ pub(super) type Segment = Vec<Line>;
 /// How many lines an entry may lie behind its home.
 pub(super) const PAD: usize = 64;
 
-/// A segment has 32 to 32,768 lines: 2 KB to 2 MB.
+/// A segment has 32 to 16,384 lines: 2 KB to 1 MB.
 const MIN_SHIFT: u32 = 5;
-const MAX_SHIFT: u32 = 15;
+const MAX_SHIFT: u32 = 14;
 /// The logarithm of the number of segments between those limits.
-const SEGMENTS: u32 = 6;
+const SEGMENTS: u32 = 7;
 
 static NOT_MADE: Line = Line::EMPTY;
 
@@ -66,7 +67,7 @@ impl Array {
 
     #[inline]
     pub(super) fn home(&self, hash: u32) -> usize {
-        ((u64::from(hash) * u64::from(self.homes)) >> 32) as usize
+        home_among(self.homes, hash)
     }
 
     /// The lowest hash whose home is `home` or later; one past the last hash for the end.
@@ -108,8 +109,12 @@ impl Array {
 
     #[inline(never)]
     fn insert_from(&mut self, mut at: usize, mut entry: Entry) -> Option<Entry> {
-        while !self.line_mut(at).put(entry) {
-            entry = self.line_mut(at).pass(entry);
+        loop {
+            let line = self.line_mut(at);
+            if line.put(entry) {
+                return None;
+            }
+            entry = line.pass(entry);
             at += 1;
             let home = self.home(entry.0);
             if at > home + PAD {
@@ -117,31 +122,54 @@ impl Array {
                 return Some(entry);
             }
         }
-        None
     }
 
-    /// Enters pairs whose hashes lie close together. Those that would have to go too far are
-    /// handed to `rest`.
-    pub(super) fn fill(&mut self, mut entries: &[Entry], rest: &mut Vec<Entry>) {
-        while let Some((first, others)) = entries.split_first() {
-            rest.extend(self.insert(*first));
-            entries = &others[self.fill_near(first.0, others)..];
+    /// Enters pairs in the order of hashes, none of which is lower than any here. Those that would
+    /// have to go too far are handed to `rest`.
+    pub(super) fn append(&mut self, batch: &Batch, rest: &mut Vec<Entry>) {
+        let (mut hashes, mut ids) = (batch.hashes(), batch.ids());
+        if let Some(last) = hashes.last() {
+            self.prepare(*last);
+        }
+        loop {
+            let n = self.append_near(hashes, ids);
+            let (Some(hash), Some(id)) = (hashes.get(n), ids.get(n)) else { return };
+            rest.extend(self.insert((*hash, *id)));
+            (hashes, ids) = (&hashes[n + 1..], &ids[n + 1..]);
         }
     }
 
-    /// Enters pairs as long as they find room in their home, and that was made and lies in the same
-    /// segment as the home of `hash`. How many that were.
+    /// Appends pairs as long as their places are made, not too far from home, and in the segment
+    /// of the first one's place. How many that were.
     #[inline]
-    fn fill_near(&mut self, hash: u32, entries: &[Entry]) -> usize {
-        let homes = u64::from(self.homes);
-        let home = self.home(hash);
-        let begin = home & !self.mask;
-        let Some(near) = self.segments.get_mut(home >> self.shift) else { return 0 };
-        let mut fits = |entry: &Entry| {
-            let home = ((u64::from(entry.0) * homes) >> 32) as usize;
-            near.get_mut(home.wrapping_sub(begin)).is_some_and(|line| line.put(*entry))
-        };
-        entries.iter().position(|entry| !fits(entry)).unwrap_or(entries.len())
+    fn append_near(&mut self, hashes: &[u32], ids: &[u32]) -> usize {
+        let Some(first) = hashes.first() else { return 0 };
+        let mut at = self.end_of_run(self.home(*first));
+        let mut len = self.line(at).len();
+        let (begin, homes) = (at & !self.mask, self.homes);
+        let Some(segment) = self.segments.get_mut(at >> self.shift) else { return 0 };
+        for (n, (hash, id)) in hashes.iter().zip(ids).enumerate() {
+            let home = home_among(homes, *hash);
+            let place = home.max(at + usize::from(len == SLOTS));
+            len = if place == at { len } else { 0 };
+            at = place;
+            let lines = segment.split_at_mut_checked(place - begin);
+            let Some((before, [line, ..])) = lines else { return n };
+            if home < place && !note_passed(before, place - home) {
+                return n;
+            }
+            line.put_last(len, (*hash, *id));
+            len += 1;
+        }
+        hashes.len()
+    }
+
+    /// The first line from this one on that nothing passed.
+    fn end_of_run(&self, mut at: usize) -> usize {
+        while self.line(at).passed() > 0 {
+            at += 1;
+        }
+        at
     }
 
     /// Takes a pair out; `false` if it is not here.
@@ -159,9 +187,9 @@ impl Array {
         true
     }
 
-    /// Takes the pair with the lowest hash out of a line.
-    pub(super) fn take_lowest(&mut self, at: usize) -> Option<Entry> {
-        let entry = self.made_line(at)?.take_lowest();
+    /// Takes the first pair out of a line.
+    pub(super) fn take_first(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.made_line(at)?.take_first();
         self.close_gap(at);
         entry
     }
@@ -169,7 +197,7 @@ impl Array {
     /// Lets entries that passed a line which is no longer full come back, from line to line.
     fn close_gap(&mut self, mut at: usize) {
         while self.line(at).passed() > 0 {
-            let entry = self.made_line(at + 1).and_then(Line::take_lowest);
+            let entry = self.made_line(at + 1).and_then(Line::take_first);
             let (Some(line), Some(entry)) = (self.made_line(at), entry) else { return };
             line.put(entry);
             line.unpass();
@@ -256,4 +284,18 @@ impl Array {
             self.made = end;
         }
     }
+}
+
+#[inline]
+fn home_among(homes: u32, hash: u32) -> usize {
+    ((u64::from(hash) * u64::from(homes)) >> 32) as usize
+}
+
+/// Notes for the last `count` lines that one more has passed. `false`, and nothing happens, if there
+/// are not as many, or too many.
+#[inline]
+fn note_passed(lines: &mut [Line], count: usize) -> bool {
+    let from = lines.len().checked_sub(count).filter(|_| count <= PAD);
+    let passed = from.and_then(|from| lines.get_mut(from..));
+    passed.map(|lines| lines.iter_mut().for_each(Line::note_passed)).is_some()
 }

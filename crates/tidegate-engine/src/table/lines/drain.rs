@@ -8,9 +8,8 @@
 //! goes on to the end of a run of full lines, within limits; entries that have passed the last line
 //! even so are taken from behind it one by one. As they are the lowest there, they come first.
 
-use super::Entry;
 use super::array::{Array, Segment};
-use super::line::SLOTS;
+use super::batch::{Batch, STRIDE};
 
 /// See the file's head.
 #[derive(Debug)]
@@ -21,9 +20,7 @@ pub(super) struct Drain {
     frontier: u64,
 }
 
-/// The lines that are left in one step.
-pub(super) const STRIDE: usize = 16;
-/// And how many more at most.
+/// How many lines are left in one step beyond [`STRIDE`], at most.
 const MORE: usize = 32;
 /// One more than the highest hash.
 const HASHES: u64 = 1 << 32;
@@ -59,21 +56,20 @@ impl Drain {
         self.next
     }
 
-    /// Hands the entries of some further homes to `sink`, together with the highest hash that can
-    /// be among them, and a segment back that is no longer of use. Idle after the last one.
+    /// Hands the entries of some further homes to `sink`, in the order of hashes, and a segment back
+    /// that is no longer of use. Idle after the last one.
     #[inline]
-    pub(super) fn advance(&mut self, mut sink: impl FnMut(u32, &[Entry])) -> Option<Segment> {
+    pub(super) fn advance(&mut self, mut sink: impl FnMut(&Batch)) -> Option<Segment> {
         let from = self.next;
         self.next = self.end_of_step();
         self.frontier = self.array.lowest_hash(self.next);
-        let highest = (self.frontier - 1) as u32;
-        let mut entries = [(0, 0); STRIDE * SLOTS + 1];
         for lines in self.array.lines(from, self.next).chunks(STRIDE) {
-            let n = lines.iter().fold(0, |n, line| line.copy_to(&mut entries, n));
-            sink(highest, &entries[..n]);
+            let mut batch = Batch::new();
+            lines.iter().for_each(|line| batch.add(line));
+            sink(&batch);
         }
         for _ in 0..self.array.line(self.next - 1).passed() {
-            sink(highest, self.array.take_lowest(self.next).as_slice());
+            self.array.take_first(self.next).into_iter().for_each(|entry| sink(&entry.into()));
         }
         let left = self.array.release(self.next);
         if self.is_idle() {

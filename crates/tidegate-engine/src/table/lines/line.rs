@@ -1,8 +1,8 @@
-//! One cache line of the index: up to seven pairs of a hash and an id, side by side.
+//! One cache line of the index: up to seven pairs of a hash and an id, in the order of hashes.
 //!
 //! A full line counts the entries that *passed* it: those whose home is here or before, and which
 //! lie behind. They have no lower hashes than those that stayed. A line which is not full was not
-//! passed. The line does not know its own number, and slots within it are in no order.
+//! passed. The line does not know its own number.
 
 use core::array;
 
@@ -12,31 +12,32 @@ use super::Entry;
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// The hashes, and in the last lane how many entries passed: so that two vectors hold all there
-    /// is to compare.
-    lanes: [u32; LANES],
-    /// [`BITS`] of the slots that hold an entry, and [`MARK`].
-    used: u32,
-    ids: [u32; SLOTS],
+    /// The hashes, and in the last lane how many entries passed.
+    hashes: [u32; LANES],
+    /// The ids, and in the last lane [`BITS`] of the slots that hold an entry, and [`MARK`].
+    ids: [u32; LANES],
 }
 
 /// Entries that a line holds.
 pub(super) const SLOTS: usize = 7;
-const LANES: usize = 8;
+/// Words of each kind: always all of them are compared or moved, as two vectors.
+pub(super) const LANES: usize = 8;
 
 /// One per lane. They begin at 2 because with 1 among them the compiler compares lane by lane.
 const BITS: [u32; LANES] = [2, 4, 8, 16, 32, 64, 128, 256];
 /// The bit below those, always set.
 const MARK: u32 = 1;
-#[cfg(test)]
 const FULL: u32 = 0xff;
-/// The lane that counts.
+/// The lane of the hashes that counts.
 const PASSED: usize = SLOTS;
+/// The lane of the ids that says which slots are in use.
+const USED: usize = SLOTS;
+const LAST: usize = SLOTS - 1;
 
 const _: () = assert!(size_of::<Line>() == 64);
 
 impl Line {
-    pub(super) const EMPTY: Self = Self { lanes: [0; LANES], used: MARK, ids: [0; SLOTS] };
+    pub(super) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0, 0, 0, 0, 0, 0, 0, MARK] };
 
     /// The slots, as [`BITS`], that hold an entry with this hash.
     #[inline]
@@ -50,70 +51,84 @@ impl Line {
         self.ids.get(slot_of(slots)).copied()
     }
 
-    /// The hash and the id of every entry, by slot.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        let pairs = self.lanes.iter().zip(&self.ids).zip(BITS);
-        pairs.filter(|(_, bit)| self.used & bit != 0).map(|((hash, id), _)| (*hash, *id))
-    }
-
-    /// Writes the entries to `entries` from number `n` on, and returns the number after the last.
-    /// One is written more than that. Without a branch on what is in use.
+    /// How many entries there are.
     #[inline]
-    pub(super) fn copy_to(&self, entries: &mut [Entry], mut n: usize) -> usize {
-        for (slot, (hash, id)) in self.lanes.iter().zip(&self.ids).enumerate() {
-            if let Some(place) = entries.get_mut(n) {
-                *place = (*hash, *id);
-            }
-            n += usize::from(self.used & BITS[slot] != 0);
-        }
-        n
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_full(&self) -> bool {
-        self.used == FULL
+    pub(super) fn len(&self) -> usize {
+        slot_of(!self.ids[USED])
     }
 
     /// How many entries passed this line.
     #[inline]
     pub(super) fn passed(&self) -> u32 {
-        self.lanes[PASSED]
+        self.hashes[PASSED]
     }
 
     /// Whether entries with this hash may lie behind, if their home is here or before.
     #[inline]
     pub(super) fn goes_on(&self, hash: u32) -> bool {
-        self.passed() != 0 && self.slots_where(|stored| stored > hash) == 0
+        self.passed() != 0 && self.hashes[LAST] <= hash
+    }
+
+    /// The hash and the id of every entry.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.hashes.iter().copied().zip(self.ids).take(self.len())
+    }
+
+    /// The hashes, and what doesn't matter behind them.
+    #[inline]
+    pub(super) fn hashes(&self) -> &[u32; LANES] {
+        &self.hashes
+    }
+
+    /// The ids, and what doesn't matter behind them.
+    #[inline]
+    pub(super) fn ids(&self) -> &[u32; LANES] {
+        &self.ids
     }
 
     /// Enters a pair; `false` if the line is full.
     #[inline]
-    pub(super) fn put(&mut self, (hash, id): Entry) -> bool {
-        let slot = slot_of(!self.used);
+    pub(super) fn put(&mut self, entry: Entry) -> bool {
+        let has_room = self.len() < SLOTS;
+        if has_room {
+            self.squeeze_in(entry);
+        }
+        has_room
+    }
+
+    /// Enters a pair as number `slot`, behind all the others; `false` if there is no such slot.
+    #[inline]
+    pub(super) fn put_last(&mut self, slot: usize, (hash, id): Entry) -> bool {
         let Some(place) = self.ids.get_mut(slot) else { return false };
         *place = id;
-        self.lanes[slot] = hash;
-        self.used |= self.used + 1;
+        self.hashes[slot] = hash;
+        self.ids[USED] = (4 << slot) - 1;
         true
     }
 
-    /// Lets a pair pass this line, which is full, or one of the line's own that has a higher hash:
-    /// the one that passes.
+    /// Lets a pair pass this line, which is full, or the line's last if that has a higher hash: the
+    /// one that passes.
     #[inline]
     pub(super) fn pass(&mut self, entry: Entry) -> Entry {
-        self.lanes[PASSED] += 1;
-        let highest = (0..SLOTS).max_by_key(|slot| self.lanes[*slot]).unwrap_or(0);
-        if self.lanes[highest] <= entry.0 {
+        self.hashes[PASSED] += 1;
+        let last = (self.hashes[LAST], self.ids[LAST]);
+        if last.0 <= entry.0 {
             return entry;
         }
-        let hash = core::mem::replace(&mut self.lanes[highest], entry.0);
-        (hash, core::mem::replace(&mut self.ids[highest], entry.1))
+        self.squeeze_in(entry);
+        last
+    }
+
+    /// Notes that one more has passed.
+    #[inline]
+    pub(super) fn note_passed(&mut self) {
+        self.hashes[PASSED] += 1;
     }
 
     /// Notes that one which had passed is gone.
     #[inline]
     pub(super) fn unpass(&mut self) {
-        self.lanes[PASSED] -= 1;
+        self.hashes[PASSED] -= 1;
     }
 
     /// Takes a pair out; `false` if it is not here.
@@ -121,25 +136,48 @@ impl Line {
     pub(super) fn take(&mut self, hash: u32, id: u32) -> bool {
         let same = self.ids.iter().zip(BITS).map(|(stored, bit)| bit * u32::from(*stored == id));
         let slots = self.matches(hash) & same.fold(0, |all, bit| all | bit);
-        self.used &= !(slots & slots.wrapping_neg());
+        if slots != 0 {
+            self.close_up(slot_of(slots));
+        }
         slots != 0
     }
 
-    /// Takes the pair with the lowest hash out.
+    /// Takes the first pair out.
     #[inline]
-    pub(super) fn take_lowest(&mut self) -> Option<Entry> {
-        let used = (0..SLOTS).filter(|slot| self.used & BITS[*slot] != 0);
-        let slot = used.min_by_key(|slot| self.lanes[*slot])?;
-        self.used &= !BITS[slot];
-        Some((self.lanes[slot], self.ids[slot]))
+    pub(super) fn take_first(&mut self) -> Option<Entry> {
+        let first = (self.len() > 0).then(|| (self.hashes[0], self.ids[0]));
+        if first.is_some() {
+            self.close_up(0);
+        }
+        first
+    }
+
+    /// Enters a pair in its place; the last of a full line is lost.
+    #[inline]
+    fn squeeze_in(&mut self, (hash, id): Entry) {
+        let place = slot_of(!(self.slots_where(|stored| stored <= hash) | MARK));
+        self.hashes =
+            array::from_fn(|n| choose(place, n, self.hashes[n], self.hashes[n.max(1) - 1]));
+        self.ids = array::from_fn(|n| choose(place, n, self.ids[n], self.ids[n.max(1) - 1]));
+        (self.hashes[place % LANES], self.ids[place % LANES]) = (hash, id);
+        self.ids[USED] |= (self.ids[USED] + 1) & FULL;
+    }
+
+    /// Moves what is behind a slot one place to the front.
+    #[inline]
+    fn close_up(&mut self, slot: usize) {
+        self.hashes =
+            array::from_fn(|n| choose(slot, n, self.hashes[n], self.hashes[(n + 1) % LANES]));
+        self.ids = array::from_fn(|n| choose(slot, n, self.ids[n], self.ids[(n + 1) % LANES]));
+        self.ids[USED] >>= 1;
     }
 
     /// The slots in use whose hash is as wanted.
     #[inline]
     fn slots_where(&self, wanted: impl Fn(u32) -> bool) -> u32 {
         let bits: [u32; LANES] =
-            array::from_fn(|n| if wanted(self.lanes[n]) { BITS[n] } else { 0 });
-        bits.iter().fold(0, |all, bit| all | bit) & self.used
+            array::from_fn(|n| if wanted(self.hashes[n]) { BITS[n] } else { 0 });
+        bits.iter().fold(0, |all, bit| all | bit) & self.ids[USED]
     }
 }
 
@@ -147,4 +185,26 @@ impl Line {
 #[inline]
 fn slot_of(slots: u32) -> usize {
     (slots.trailing_zeros() as usize).wrapping_sub(1)
+}
+
+/// `same` in front of the slot `place` and in the last lane, else `moved`.
+#[inline]
+fn choose(place: usize, lane: usize, same: u32, moved: u32) -> u32 {
+    let keep = KEEP[place % LANES][lane];
+    same & keep | moved & !keep
+}
+
+/// By place and lane, all bits where the old word stays: a table, so that no branch is needed.
+const KEEP: [[u32; LANES]; LANES] = keep();
+
+const fn keep() -> [[u32; LANES]; LANES] {
+    let mut table = [[0; LANES]; LANES];
+    let mut n = 0;
+    while n < LANES * LANES {
+        if n % LANES < n / LANES || n % LANES == SLOTS {
+            table[n / LANES][n % LANES] = u32::MAX;
+        }
+        n += 1;
+    }
+    table
 }

@@ -13,7 +13,8 @@
 use alloc::boxed::Box;
 
 use super::array::Array;
-use super::drain::{Drain, STRIDE};
+use super::batch::STRIDE;
+use super::drain::Drain;
 use super::line::SLOTS;
 use super::{Entry, Lines};
 
@@ -70,9 +71,9 @@ impl Lines {
         let stashed = self.stash.len().saturating_sub(STRIDE * SLOTS);
         let mut gone = self.stash.len() - stashed;
         self.stash.drain(stashed..).for_each(&mut sink);
-        self.drain.advance(|_, entries| {
-            gone += entries.len();
-            entries.iter().copied().for_each(&mut sink);
+        self.drain.advance(|batch| {
+            gone += batch.ids().len();
+            batch.entries().for_each(&mut sink);
         });
         self.len -= gone;
     }

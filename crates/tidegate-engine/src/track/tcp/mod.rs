@@ -8,6 +8,7 @@
 //! The rules are those of Linux 6.18 (`nf_conntrack_proto_tcp.c`), which follow
 //! Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter".
 
+mod express;
 mod reset;
 mod segment;
 mod state;
@@ -20,13 +21,14 @@ use self::reset::Reset;
 use self::segment::{SegmentView, check};
 use self::table::{Transition, transition};
 use self::window::Fit;
-use super::{Cells, IgnoreReason, InvalidReason, Judgement, ProtoState, Segment};
+use super::{IgnoreReason, InvalidReason, Judgement, ProtoState, Segment};
 use crate::event::EventMask;
 use crate::flow::{Flow, Status};
-use crate::limits::{Limits, TcpTimeouts};
+use crate::limits::{Limits, TcpTimeouts, Timeout};
 use crate::tuple::Direction;
 
 pub use self::segment::SegmentKind;
+pub(crate) use self::express::{Usual, usual};
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
 
@@ -48,21 +50,6 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     let judgement = advance(&mut tcp, flow, segment, &view);
     flow.proto = ProtoState::Tcp(tcp);
     judgement
-}
-
-/// What a segment in the middle of an established connection changes, and for how long it renews the
-/// flow: what [`judge`] would make of it, if that is no more than this. `None`: ask [`judge`].
-#[inline]
-pub(crate) fn go_on(cells: &Cells, segment: &Segment<'_>) -> Option<(Cells, Duration)> {
-    let view = check(segment).ok()?;
-    let mut tcp = Tcp::unpack(cells);
-    if view.kind != SegmentKind::Ack || tcp.state != TcpState::Established {
-        return None;
-    }
-    let Fit::Accept = window::fit(&mut tcp, segment, &view) else { return None };
-    tcp.last.kind = Some(view.kind);
-    tcp.last.dir = segment.dir;
-    Some((tcp.pack(), tcp.timeout(view.kind, segment.limits)))
 }
 
 /// The state of a connection whose first segment this is.
@@ -280,7 +267,7 @@ fn enter(
         flow.note(EventMask::PROTOINFO);
     }
     let timeouts = &segment.limits.timeouts.tcp;
-    let mut timeout = tcp.timeout(view.kind, segment.limits);
+    let mut timeout = tcp.timeout(view.kind, segment.limits).as_duration();
     if !flow.is(Status::SEEN_REPLY) {
         if view.kind == SegmentKind::Rst {
             flow.account(segment.dir, segment.headers.len);
@@ -312,12 +299,12 @@ impl Step {
 impl Tcp {
     /// The first of the special timeouts that applies and is shorter than the
     /// state's own, or the state's own.
-    fn timeout(&self, kind: SegmentKind, limits: &Limits) -> Duration {
+    fn timeout(&self, kind: SegmentKind, limits: &Limits) -> Timeout {
         let timeouts = &limits.timeouts.tcp;
         let own = state_timeout(timeouts, self.state);
         let unacknowledged =
             self.seen.iter().any(|peer| peer.flags.contains(PeerFlags::DATA_UNACKNOWLEDGED));
-        let special = if self.retrans >= limits.tcp.max_retrans && own > timeouts.max_retrans {
+        if self.retrans >= limits.tcp.max_retrans && own > timeouts.max_retrans {
             timeouts.max_retrans
         } else if kind == SegmentKind::Rst {
             timeouts.close
@@ -327,12 +314,11 @@ impl Tcp {
             timeouts.max_retrans
         } else {
             own
-        };
-        special.as_duration()
+        }
     }
 }
 
-fn state_timeout(timeouts: &TcpTimeouts, state: TcpState) -> crate::limits::Timeout {
+fn state_timeout(timeouts: &TcpTimeouts, state: TcpState) -> Timeout {
     match state {
         TcpState::None | TcpState::SynSent => timeouts.syn_sent,
         TcpState::SynSent2 => TcpTimeouts::SYN_SENT2,
