@@ -107,7 +107,7 @@ impl FlowTable {
 
     /// The slot of that flow, and which direction of it the key is.
     #[inline(always)]
-    pub(super) fn owner_of<K: Shelved>(
+    fn owner_of<K: Shelved>(
         &self,
         key: K,
         proto: u8,

@@ -335,11 +335,11 @@ impl FlowTable {
         Some(self.slab.id_of(slot))
     }
 
-    /// A time not later than the first deadline.
+    /// A time not later than when the first flow expires.
     #[must_use]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let tick = self.wheel.next_due().filter(|_| self.len > 0)?;
-        Some(Instant::from_nanos(tick << TICK_BITS))
+        Some(record::first_of(tick))
     }
 
     /// Whether NAT may give `reply` to the draft `own`: no other flow has it.

@@ -209,6 +209,11 @@ pub(super) fn tick_of(instant: Instant) -> u64 {
     (instant.nanos().min(BEYOND) + (1 << TICK_BITS) - 1) >> TICK_BITS
 }
 
+/// The first instant of a tick: the nanosecond after its forerunner's number.
+pub(super) fn first_of(tick: u64) -> Instant {
+    Instant::from_nanos(tick.checked_sub(1).map_or(0, |before| (before << TICK_BITS) + 1))
+}
+
 fn flag(is_set: bool, bit: u16) -> u16 {
     if is_set { bit } else { 0 }
 }

@@ -24,7 +24,7 @@ fn described(flow: &Flow) -> String {
 /// What the express path finds for a tuple of the default zone with this hint, and whether it would
 /// have to do with it: a flow that has not expired and is plain.
 fn express(
-    table: &FlowTable,
+    table: &mut FlowTable,
     now: Instant,
     tuple: &Tuple,
     hint: Option<u32>,
@@ -36,7 +36,7 @@ fn express(
 }
 
 fn express_by<K: Shelved>(
-    table: &FlowTable,
+    table: &mut FlowTable,
     now: Instant,
     (key, proto): (K, u8),
     hint: Option<u32>,
@@ -44,12 +44,13 @@ fn express_by<K: Shelved>(
     let mut glance = Glance::NOTHING;
     glance.hash = table.expect(key, proto);
     glance.slot = hint;
-    let (slot, dir) = table.owner_of(key, proto, &glance)?;
-    let flow = table.slab.read(slot);
-    assert!(K::of(flow.tuple(dir)) == key, "it is that direction's key");
-    let is_plain = flow.zone == Zone::default() && flow.pending.is_empty();
-    let is_eligible = !table.slab.is_expired(slot, now) && is_plain;
-    Some((table.slab.id_of(slot), dir, is_eligible))
+    let seat = table.seat_of(key, proto, &glance)?;
+    let is_eligible = !seat.record.is_expired(now) && seat.is_plain();
+    let (found, target) = ((seat.id(), seat.dir, is_eligible), seat.target().tuple(proto));
+    let flow = table.load(found.0).expect("a flow that is found");
+    assert_eq!(*flow.tuple(found.1), key.tuple(proto), "it is that direction's tuple");
+    assert_eq!(target, flow.target(found.1));
+    Some(found)
 }
 
 /// What the batch guesses for a tuple of the default zone.

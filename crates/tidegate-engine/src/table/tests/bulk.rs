@@ -6,6 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tidegate_wire::proto;
 
 use super::*;
+use crate::track::ProtoState;
 
 /// Flows by their number.
 struct Crowd {
@@ -49,7 +50,7 @@ impl Crowd {
         let mut draft = Draft(flow.clone());
         let id = self.table.confirm(self.now, &mut draft, &mut self.rng, None).expect("room");
         let (deadline, status) = (kept(flow.deadline), flow.status | Status::CONFIRMED);
-        let proto = crate::track::ProtoState::unpack(&flow.proto.pack(flow.orig.proto));
+        let proto = ProtoState::unpack(&flow.proto.pack(flow.orig.proto));
         self.flows.insert(n, (id, Flow { deadline, status, proto, ..flow }));
     }
 
@@ -72,7 +73,7 @@ impl Crowd {
         self.flows.retain(|_, (_, flow)| flow.deadline > kept(self.now));
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         assert_eq!(self.table.len(), self.flows.len());
         for (id, flow) in self.flows.values() {
             assert_eq!(self.table.load(*id).map(|flow| described(&flow)), Some(described(flow)));
@@ -82,7 +83,8 @@ impl Crowd {
             for dir in [Direction::Original, Direction::Reply] {
                 let tuple = flow.tuple(dir);
                 assert_eq!(self.table.lookup(self.now, tuple, flow.zone), Some((*id, dir)));
-                let seen = express(&self.table, self.now, tuple, guess(&self.table, tuple));
+                let hint = guess(&self.table, tuple);
+                let seen = express(&mut self.table, self.now, tuple, hint);
                 let default = flow.zone == Zone::default();
                 assert_eq!(seen, default.then_some((*id, dir, true)));
             }

@@ -9,7 +9,7 @@ use super::*;
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Counter, Lifetime};
-use crate::track::ProtoState;
+use crate::track::{Cells, ProtoState};
 
 /// No more than that, so that no chain gets too long.
 const MOST: usize = 20;
@@ -112,10 +112,8 @@ impl Extra {
         for (nth, bit) in seen.into_iter().enumerate() {
             flow.status.set(bit, self.bits & 1 << nth != 0);
         }
-        flow.proto = ProtoState::unpack(&crate::track::Cells {
-            words: [self.cells; 12],
-            ..flow.proto.pack(flow.orig.proto)
-        });
+        let cells = flow.proto.pack(flow.orig.proto);
+        flow.proto = ProtoState::unpack(&Cells { words: [self.cells; 12], ..cells });
         if let Some(acct) = &mut flow.acct {
             acct[usize::from(self.bits & 1)].packets += 1;
             acct[1].bytes += u64::from(self.cells);
@@ -287,7 +285,7 @@ impl Bench {
         }
     }
 
-    fn compare_lookup(&self, tuple: &Tuple, zone: Zone) {
+    fn compare_lookup(&mut self, tuple: &Tuple, zone: Zone) {
         let found = self.table.lookup(self.now, tuple, zone);
         assert_eq!(found, self.model.lookup(tuple, zone, self.now));
         if zone == Zone::default() {
@@ -297,14 +295,14 @@ impl Bench {
 
     /// The express path takes only who is found in the walk, whatever it guessed, and everybody who
     /// has the tuple for himself.
-    fn compare_express(&self, tuple: &Tuple, found: Option<(FlowId, Direction)>) {
+    fn compare_express(&mut self, tuple: &Tuple, found: Option<(FlowId, Direction)>) {
         let holds = |(_, flow): &&(FlowId, Flow)| flow.orig == *tuple || flow.reply == *tuple;
         let mut holders = self.model.flows.iter().filter(holds);
         let plain = holders.next().is_some_and(|(_, flow)| flow.zone == Zone::default());
         let alone = plain && holders.next().is_none();
         let other = self.model.flows.first().map(|(id, _)| id.slot);
         for hint in [guess(&self.table, tuple), other, Some(77), None] {
-            let seen = express(&self.table, self.now, tuple, hint);
+            let seen = express(&mut self.table, self.now, tuple, hint);
             let taken = seen.filter(|(_, _, is_eligible)| *is_eligible);
             let taken = taken.map(|(id, dir, _)| (id, dir));
             assert!(taken.is_none_or(|taken| found == Some(taken)), "{taken:?}, but {found:?}");
@@ -394,14 +392,14 @@ impl Bench {
         }
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let seen: BTreeMap<FlowId, String> =
             self.table.iter().map(|(id, flow)| (id, described(&flow))).collect();
         let expected: BTreeMap<FlowId, String> =
             self.model.flows.iter().map(|(id, flow)| (*id, described(flow))).collect();
         assert_eq!(seen, expected);
         assert_eq!(self.table.len(), expected.len());
-        for (_, flow) in &self.model.flows {
+        for (_, flow) in &self.model.flows.clone() {
             self.compare_lookup(&flow.orig, flow.zone);
             self.compare_lookup(&flow.reply, flow.zone);
             self.compare_lookup(&flow.reply, Zone::default());
