@@ -76,6 +76,7 @@ impl Lines {
     }
 
     /// How many entries there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len + self.retired.as_ref().map_or(0, |retired| retired.len())
     }
@@ -129,6 +130,7 @@ impl Lines {
     }
 
     /// All entries, those not re-keyed yet last and with their old hashes.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
         let retired = self.retired.iter().flat_map(|retired| retired.range(0, u32::MAX));
         self.range(0, u32::MAX).chain(retired)

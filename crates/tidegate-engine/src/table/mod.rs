@@ -18,6 +18,7 @@ pub(crate) mod key;
 mod lines;
 mod prefetch;
 mod record;
+mod rekey;
 mod slab;
 mod sources;
 mod wheel;
@@ -51,6 +52,8 @@ pub(crate) enum ConfirmError {
 /// All flows of one engine.
 pub(crate) struct FlowTable {
     key: SipKey,
+    /// The key of the entries that are still to be re-keyed.
+    retired_key: Option<SipKey>,
     slab: Slab,
     index: Lines,
     buckets: Buckets,
@@ -78,6 +81,7 @@ impl FlowTable {
     pub(crate) fn new(limits: &Limits, rng: &mut Rng, start: Instant) -> Self {
         Self {
             key: SipKey([rng.next_u64(), rng.next_u64()]),
+            retired_key: None,
             slab: Slab::default(),
             index: Lines::new(),
             buckets: Buckets { count: limits.buckets.max(1) },
@@ -163,8 +167,7 @@ impl FlowTable {
         filed: Direction,
     ) -> impl Iterator<Item = (u32, Direction)> + 'a {
         let asked = Asked { tuple, zone, number: zone.id_in(filed) };
-        self.index
-            .candidates(hash)
+        self.candidates(hash, tuple, asked.number)
             .filter_map(move |slot| Some((slot, self.slab.direction_of(slot, &asked)?)))
     }
 
@@ -232,6 +235,7 @@ impl FlowTable {
         for hash in hashes.into_iter().flatten() {
             self.index.insert(hash, id.slot);
         }
+        self.relieve(rng);
         self.sources.link(&mut self.slab, id.slot, flow);
         let first_look = tick_of(flow.deadline).min(tick_of(now) + FIRST_LOOK);
         self.wheel.arm(&mut self.slab, id.slot, first_look);
@@ -320,8 +324,9 @@ impl FlowTable {
             lifetime.stop = Some(flow.deadline.min(now));
         }
         events.destroyed(now, id, &flow);
-        for hash in self.hashes(&flow, None).into_iter().flatten() {
-            self.index.remove(hash, id.slot);
+        self.unfile(id.slot, &flow.orig, flow.zone.id_in(Direction::Original));
+        if record::is_mapped(&flow) {
+            self.unfile(id.slot, &flow.reply, flow.zone.id_in(Direction::Reply));
         }
         self.sources.unlink(&mut self.slab, id.slot, &flow);
         self.slab.remove(id.slot);

@@ -233,3 +233,37 @@ fn a_flow_is_killed_as_it_is_now() {
     assert_eq!((table.len(), table.lookup(Instant::ZERO, &flow.orig, flow.zone)), (0, None));
     assert_eq!(table.of_source(&flow.orig, flow.zone).count(), 0);
 }
+
+/// Whoever knows the key can have thousands of flows in a few lines; then the table takes another key.
+#[test]
+fn entries_that_lie_too_far_from_home_get_a_new_key() {
+    let (mut table, mut rng) = table_of(1 << 20);
+    let mut tuples = (0..u32::MAX).map(|n| Tuple {
+        src: core::net::Ipv4Addr::from(n).into(),
+        ..numbered(1000)
+    });
+    let key = table.key;
+    let mut entered = Vec::new();
+    while table.key == key {
+        let hit = |tuple: &Tuple| table.hash(tuple, Zone::default(), Direction::Original) >> 20 == 7;
+        let tuple = tuples.find(hit).expect("one in 4,096 is");
+        let deadline = Instant::ZERO + Duration::from_secs(30);
+        let mut draft = Draft(Flow { deadline, ..flow(tuple) });
+        let id = table.confirm(Instant::ZERO, &mut draft, &mut rng, None).expect("room");
+        entered.push((tuple, id));
+        assert!(entered.len() < 2000, "the key is never changed");
+    }
+    let found = |table: &FlowTable, (tuple, id): &(Tuple, FlowId)| {
+        table.lookup(Instant::ZERO, tuple, Zone::default()) == Some((*id, Direction::Original))
+    };
+    assert!(entered.iter().all(|entry| found(&table, entry)), "while entries move");
+    let (gone, _) = entered.split_at(20);
+    let mut events = EventQueue::new(0);
+    gone.iter().for_each(|(_, id)| table.kill(*id, Instant::ZERO, &mut events));
+    assert!(!gone.iter().any(|entry| found(&table, entry)), "taken out under either key");
+    for port in 1..2000 {
+        table.confirm(Instant::ZERO, &mut draft(port, Status::empty()), &mut rng, None).expect("room");
+    }
+    assert!(table.retired_key.is_none() && !table.index.is_stressed());
+    assert!(entered[20..].iter().all(|entry| found(&table, entry)), "all have moved");
+}

@@ -46,6 +46,7 @@ impl Lines {
 
     /// [`Lines::begin_rekey`] and all its steps at once. A re-keying that has not ended is taken
     /// to the end under the same hashes.
+    #[cfg(test)]
     pub(crate) fn rehash(&mut self, mut new_hash_of: impl FnMut(u32, u32) -> u32) {
         self.begin_rekey();
         while self.rekey_step(&mut new_hash_of) {}
