@@ -320,6 +320,26 @@ impl Engine {
         self.table.lookup(now, tuple, zone)
     }
 
+    /// [`Engine::find`] for many tuples, in their order; `each` is told the tuple's
+    /// number and what was found. It costs less, as the flows of all are read ahead
+    /// together.
+    pub fn find_batch(
+        &self,
+        now: Instant,
+        tuples: &[Tuple],
+        zone: Zone,
+        mut each: impl FnMut(usize, Option<(FlowId, Direction)>),
+    ) {
+        for (burst, tuples) in tuples.chunks(BURST).enumerate() {
+            let mut hashes = [0; BURST];
+            self.table.expect_all(tuples, zone, &mut hashes);
+            for (number, (tuple, hash)) in tuples.iter().zip(hashes).enumerate() {
+                let found = self.table.lookup_hashed(now, tuple, zone, hash);
+                each(burst * BURST + number, found);
+            }
+        }
+    }
+
     /// How many flows there are.
     #[must_use]
     pub fn count(&self) -> usize {

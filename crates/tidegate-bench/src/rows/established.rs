@@ -1,9 +1,10 @@
 //! Packets of established flows, and what else is asked of a full table: look-ups and dumps.
 
+use std::array;
 use std::hint::black_box;
 
-use tidegate_engine::tuple::Zone;
-use tidegate_wire::proto;
+use tidegate_engine::tuple::{Tuple, Zone};
+use tidegate_wire::{Family, proto};
 
 use crate::allocator::allocations;
 use crate::bed::Bed;
@@ -136,29 +137,37 @@ fn laid(session: &Session<'_>, proto: u8, rules: Rules) -> Bed {
     })
 }
 
-/// Look-ups of tuples at hand, of both directions, in random order.
+/// Look-ups of tuples at hand, of both directions, in random order, a burst at a time.
 struct Lookup<'a> {
     bed: &'a Bed,
     steady: Steady,
 }
 
+impl Lookup<'_> {
+    fn tuples(steady: &mut Steady, family: Family) -> [Tuple; BURST] {
+        array::from_fn(|_| steady.ends().tuple(family, proto::TCP))
+    }
+}
+
 impl Subject for Lookup<'_> {
     fn pass(&mut self, items: u64) -> Pass {
         let family = self.bed.family();
+        let bursts = items.div_ceil(BURST as u64);
         let mut alone = self.steady.clone();
         let making = timed(|| {
-            for _ in 0..items {
-                black_box(&alone.ends().tuple(family, proto::TCP));
+            for _ in 0..bursts {
+                black_box(&Self::tuples(&mut alone, family));
             }
         });
         let mut found = 0;
         let whole = timed(|| {
-            for _ in 0..items {
-                let tuple = self.steady.ends().tuple(family, proto::TCP);
-                let flow = self.bed.engine.find(self.bed.now, black_box(&tuple), Zone::default());
-                found += u64::from(flow.is_some());
+            for _ in 0..bursts {
+                let tuples = black_box(Self::tuples(&mut self.steady, family));
+                let count = |_, flow: Option<_>| found += u64::from(flow.is_some());
+                self.bed.engine.find_batch(self.bed.now, &tuples, Zone::default(), count);
             }
         });
+        let items = bursts * BURST as u64;
         assert_eq!(found, items, "the engine does not find its flows");
         Pass::of(items, whole.saturating_sub(making), 0)
     }

@@ -50,7 +50,7 @@ rows! {
     FloorLookup "floor_lookup" "hash, index line and entry of known tuples alone; bursts of 128",
     HashbrownFast "hashbrown_fast" "parse, then a hash map of 64-byte records, its own fast hash",
     HashbrownSip "hashbrown_sip" "the same with the standard library's SipHash",
-    Lookup "lookup" "Engine::find of known tuples, one by one",
+    Lookup "lookup" "Engine::find_batch of known tuples, in bursts",
     UdpEstablished "udp_established" "a UDP packet of an established flow, either way",
     TcpEstablished "tcp_established" "a TCP segment with data in the window, either way",
     TcpRules20 "tcp_rules20" "the same under 20 rules in raw, mangle and filter",

@@ -111,7 +111,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         self.emit(bytes, attached(&mut t.tracked), Origin::Reject);
     }
 
-    pub(super) fn complain(&mut self, t: &mut Transit<'_, '_>, complaint: Complaint, origin: Origin) {
+    pub(super) fn complain(
+        &mut self,
+        t: &mut Transit<'_, '_>,
+        complaint: Complaint,
+        origin: Origin,
+    ) {
         if !self.may_complain(t, complaint) {
             return;
         }

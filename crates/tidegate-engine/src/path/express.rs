@@ -29,10 +29,8 @@ use crate::tuple::{Direction, Tuple};
 use crate::verdict::Verdict;
 
 /// A flow that is not simply up and running.
-const UNUSUAL: Status = Status::FIXED_TIMEOUT
-    .union(Status::SEQ_ADJUST)
-    .union(Status::HELPER)
-    .union(Status::NAT_CLASH);
+const UNUSUAL: Status =
+    Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
 /// A flow that is.
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
 
@@ -96,7 +94,8 @@ pub(crate) fn pass(
 /// Has the rules say, once for each flow and direction, whether they let all its usual packets go on
 /// alike. `outcome` is that of one which they have just let go on.
 pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
-    let Outcome { verdict, conntrack: Some(CtInfo::Established(dir)), flow: Some(id), .. } = *outcome
+    let Outcome { verdict, conntrack: Some(CtInfo::Established(dir)), flow: Some(id), .. } =
+        *outcome
     else {
         return;
     };
@@ -138,7 +137,9 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
         let Kind { family, proto } = self.kind;
         let may_go = match self.programs.clearance(family, proto, seat.dir, exit.route) {
             Clearance::Clear => true,
-            Clearance::IfVetted => seat.record.vetted(self.programs.epoch(), seat.dir) == Some(true),
+            Clearance::IfVetted => {
+                seat.record.vetted(self.programs.epoch(), seat.dir) == Some(true)
+            }
             Clearance::Never => false,
         };
         if !may_go {

@@ -103,12 +103,9 @@ fn kind_of(bytes: &[u8]) -> Option<Kind> {
 #[inline(always)]
 fn plain_v4(bytes: &[u8]) -> Option<usize> {
     let header: &[u8; 20] = bytes.first_chunk()?;
-    let word = |at: usize| u64::from(u32::from_be_bytes([
-        header[at],
-        header[at + 1],
-        header[at + 2],
-        header[at + 3],
-    ]));
+    let word = |at: usize| {
+        u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
+    };
     let sum = word(0) + word(4) + word(8) + word(12) + word(16);
     let sum = (sum >> 32) + (sum & 0xffff_ffff);
     let sum = (sum >> 16) + (sum & 0xffff);
@@ -148,7 +145,12 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 #[inline(always)]
 pub(super) fn key4(bytes: &[u8]) -> Key4 {
     let bytes = &bytes[..24];
-    Key4 { src: word(bytes, 12), dst: word(bytes, 16), sport: half(bytes, 20), dport: half(bytes, 22) }
+    Key4 {
+        src: word(bytes, 12),
+        dst: word(bytes, 16),
+        sport: half(bytes, 20),
+        dport: half(bytes, 22),
+    }
 }
 
 /// The tuple of a plain IPv6 datagram.

@@ -37,8 +37,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if matches!(info, CtInfo::Related(_)) && is_icmp(t) {
             return self.rewrite_error(t, hook, manip, dir);
         }
-        let undecided =
-            t.tracked.flow().is_some_and(|flow| !flow.is(manip.done_bit())) && !is_established(info);
+        let undecided = t.tracked.flow().is_some_and(|flow| !flow.is(manip.done_bit()))
+            && !is_established(info);
         if undecided {
             self.decide(t, hook, manip)?;
         } else {

@@ -107,12 +107,7 @@ impl FlowTable {
 
     /// The slot of that flow, and which direction of it the key is.
     #[inline(always)]
-    fn owner_of<K: Shelved>(
-        &self,
-        key: K,
-        proto: u8,
-        glance: &Glance,
-    ) -> Option<(u32, Direction)> {
+    fn owner_of<K: Shelved>(&self, key: K, proto: u8, glance: &Glance) -> Option<(u32, Direction)> {
         if self.one_way > 0 {
             return self.only_owner(key, proto, glance.hash);
         }
@@ -151,7 +146,8 @@ impl FlowTable {
         if record.cells.proto != proto || record.is_vacant() {
             return None;
         }
-        let reply = if record.is_mapped() { shelf.extras.get(at).reply } else { record.key.swapped() };
+        let reply =
+            if record.is_mapped() { shelf.extras.get(at).reply } else { record.key.swapped() };
         if key == reply {
             return Some(Direction::Reply);
         }

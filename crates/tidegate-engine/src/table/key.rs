@@ -177,8 +177,12 @@ mod tests {
         let v6 = any::<[u128; 2]>().prop_map(|ends| ends.map(|bits| Ipv6Addr::from(bits).into()));
         let ends = prop_oneof![v4, v6];
         let protos = prop::sample::select(&[1, 6, 17, 47, 58, 132, 136, 200]);
-        (ends, any::<[u16; 2]>(), protos).prop_map(|([src, dst], [sport, dport], proto)| {
-            Tuple { src, dst, sport, dport, proto }
+        (ends, any::<[u16; 2]>(), protos).prop_map(|([src, dst], [sport, dport], proto)| Tuple {
+            src,
+            dst,
+            sport,
+            dport,
+            proto,
         })
     }
 

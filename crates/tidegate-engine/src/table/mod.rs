@@ -105,6 +105,39 @@ impl FlowTable {
         numbers_of(zone).iter().find_map(|filed| self.owner(now, tuple, zone, *filed))
     }
 
+    /// [`FlowTable::lookup`], of a tuple that has this hash in the zone's number for the original
+    /// direction.
+    #[must_use]
+    pub(crate) fn lookup_hashed(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        if zone.scope != ZoneScope::Both {
+            return self.lookup(now, tuple, zone);
+        }
+        let filed = self.filed(hash, tuple, zone, Direction::Original);
+        self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
+    }
+
+    /// The hashes of some tuples in the zone's number for the original direction; what looking them
+    /// up will read is asked for.
+    pub(crate) fn expect_all(&self, tuples: &[Tuple], zone: Zone, hashes: &mut [u32]) {
+        for (hash, tuple) in hashes.iter_mut().zip(tuples) {
+            *hash = self.hash(tuple, zone, Direction::Original);
+            prefetch::line(self.index.home_line(*hash));
+        }
+        let hashes = &hashes[..tuples.len()];
+        for hash in hashes {
+            self.read_ahead(*hash);
+        }
+        for hash in hashes.iter().filter(|hash| self.index.candidate_in_home(**hash).is_none()) {
+            self.read_further_ahead(*hash);
+        }
+    }
+
     /// [`FlowTable::lookup`], which also puts flows away that it finds expired. Who knows the tuple's
     /// hash in the default zone says it.
     pub(crate) fn find_or_evict(
@@ -380,7 +413,8 @@ impl FlowTable {
     ) -> usize {
         let first = self.buckets.of(self.hash(tuple, zone, Direction::Original));
         for step in 0..EVICTION_RANGE {
-            let bucket = ((u64::from(first) + u64::from(step)) % u64::from(self.buckets.count)) as u32;
+            let bucket =
+                ((u64::from(first) + u64::from(step)) % u64::from(self.buckets.count)) as u32;
             let mut victims = 0;
             for id in self.evictable(bucket, now) {
                 let alive = !self.slab.is_expired(id.slot, now);

@@ -51,9 +51,7 @@ impl FlowTable {
         let hash = key::hash(&self.key, tuple, number);
         match self.retired_key {
             None => self.index.remove(hash, slot),
-            Some(old) => {
-                self.index.remove_from_both(hash, key::hash(&old, tuple, number), slot)
-            }
+            Some(old) => self.index.remove_from_both(hash, key::hash(&old, tuple, number), slot),
         };
     }
 }

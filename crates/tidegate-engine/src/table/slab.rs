@@ -132,8 +132,7 @@ impl Slab {
 
     /// The id of the flow in a slot that has one.
     pub(super) fn id_of(&self, slot: u32) -> FlowId {
-        let generation =
-            on_shelf!(self, slot, |shelf, at| shelf.records.at(at).generation());
+        let generation = on_shelf!(self, slot, |shelf, at| shelf.records.at(at).generation());
         FlowId { slot, generation }
     }
 
@@ -324,8 +323,8 @@ impl<K: Key> Shelf<K> {
             flow.acct = Some(self.counters.get(at));
         }
         let birth = self.births.peek(at).and_then(|birth| birth.checked_sub(1));
-        flow.lifetime = birth
-            .map(|birth| Lifetime { start: Some(Instant::from_nanos(birth)), stop: None });
+        flow.lifetime =
+            birth.map(|birth| Lifetime { start: Some(Instant::from_nanos(birth)), stop: None });
         flow
     }
 

@@ -238,14 +238,13 @@ fn a_flow_is_killed_as_it_is_now() {
 #[test]
 fn entries_that_lie_too_far_from_home_get_a_new_key() {
     let (mut table, mut rng) = table_of(1 << 20);
-    let mut tuples = (0..u32::MAX).map(|n| Tuple {
-        src: core::net::Ipv4Addr::from(n).into(),
-        ..numbered(1000)
-    });
+    let mut tuples =
+        (0..u32::MAX).map(|n| Tuple { src: core::net::Ipv4Addr::from(n).into(), ..numbered(1000) });
     let key = table.key;
     let mut entered = Vec::new();
     while table.key == key {
-        let hit = |tuple: &Tuple| table.hash(tuple, Zone::default(), Direction::Original) >> 20 == 7;
+        let hit =
+            |tuple: &Tuple| table.hash(tuple, Zone::default(), Direction::Original) >> 20 == 7;
         let tuple = tuples.find(hit).expect("one in 4,096 is");
         let deadline = Instant::ZERO + Duration::from_secs(30);
         let mut draft = Draft(Flow { deadline, ..flow(tuple) });
@@ -262,7 +261,9 @@ fn entries_that_lie_too_far_from_home_get_a_new_key() {
     gone.iter().for_each(|(_, id)| table.kill(*id, Instant::ZERO, &mut events));
     assert!(!gone.iter().any(|entry| found(&table, entry)), "taken out under either key");
     for port in 1..2000 {
-        table.confirm(Instant::ZERO, &mut draft(port, Status::empty()), &mut rng, None).expect("room");
+        table
+            .confirm(Instant::ZERO, &mut draft(port, Status::empty()), &mut rng, None)
+            .expect("room");
     }
     assert!(table.retired_key.is_none() && !table.index.is_stressed());
     assert!(entered[20..].iter().all(|entry| found(&table, entry)), "all have moved");

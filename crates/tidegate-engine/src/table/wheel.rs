@@ -145,12 +145,7 @@ impl Wheel {
     }
 
     /// Takes the first entry of the bucket that time has come to; its slot if that is due.
-    fn look_at_next(
-        &mut self,
-        timers: &mut impl Timers,
-        bucket: Bucket,
-        now: u64,
-    ) -> Option<u32> {
+    fn look_at_next(&mut self, timers: &mut impl Timers, bucket: Bucket, now: u64) -> Option<u32> {
         let slot = self.take(bucket);
         let start = self.start_of(bucket);
         let timer = timers.timer(slot)?;

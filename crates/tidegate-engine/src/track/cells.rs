@@ -112,7 +112,20 @@ impl Tcp {
         Cells {
             state: self.state as u8 | kind << 4 | (last.dir as u8) << 7,
             window: last.window,
-            words: [a, b, c, d, e, f, g, h, last.seq.0, last.ack.0, rest, u32::from_le_bytes(flags)],
+            words: [
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                g,
+                h,
+                last.seq.0,
+                last.ack.0,
+                rest,
+                u32::from_le_bytes(flags),
+            ],
             proto: proto::TCP,
         }
     }
@@ -168,7 +181,8 @@ impl Sctp {
 
     fn unpack(cells: &Cells) -> Self {
         let [first, second, bits, ..] = cells.words;
-        let stray = if bits & SCTP_STRAY_REPLY == 0 { Direction::Original } else { Direction::Reply };
+        let stray =
+            if bits & SCTP_STRAY_REPLY == 0 { Direction::Original } else { Direction::Reply };
         Self {
             state: SctpState::ALL.get(usize::from(cells.state)).copied().unwrap_or_default(),
             tags: [first, second],

@@ -32,10 +32,10 @@ use crate::limits::Limits;
 use crate::time::Instant;
 use crate::tuple::Direction;
 
+pub(crate) use self::cells::Cells;
 pub use self::gre::Gre;
 pub use self::reason::{IgnoreReason, InvalidReason};
 pub use self::sctp::{Sctp, SctpState};
-pub(crate) use self::cells::Cells;
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
 

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
 
-use super::{Cells, Plain, InvalidReason, Judgement, ProtoState, Segment, assure, renew};
+use super::{Cells, InvalidReason, Judgement, Plain, ProtoState, Segment, assure, renew};
 use crate::flow::{Flow, Status};
 use crate::limits::Timeout;
 use crate::time::Instant;

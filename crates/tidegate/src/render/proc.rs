@@ -10,5 +10,8 @@ use tidegate_gateway::text::ProcLine;
 /// Writes the table as it is now.
 pub(crate) fn write(out: &mut impl Write, replay: &Replay) -> io::Result<()> {
     let now = replay.now();
-    replay.engine().flows().try_for_each(|(_, flow)| writeln!(out, "{}", ProcLine { flow: &flow, now }))
+    replay
+        .engine()
+        .flows()
+        .try_for_each(|(_, flow)| writeln!(out, "{}", ProcLine { flow: &flow, now }))
 }

@@ -33,9 +33,9 @@ use tidegate_wire::Family;
 use super::lab::{Lab, View};
 use crate::event::EventMask;
 use crate::flow::Status;
+use crate::testkit::Datagram;
 use crate::testkit::kept;
 use crate::time::Instant;
-use crate::testkit::Datagram;
 use crate::track::PeerFlags;
 
 /// What conntrack calls the packet.

@@ -47,15 +47,21 @@ fn near() -> impl Strategy<Value = Near> {
 /// A connection that is up: numbers anywhere, windows of every kind.
 fn up() -> impl Strategy<Value = Tcp> {
     let windows = || prop_oneof![Just(0u32), Just(1), 1..70_000u32, any::<u32>()];
-    let side = (any::<u32>(), -70_000..70_000i32, windows(), -70_000..70_000i32, 0..15u8, any::<u8>());
+    let side =
+        (any::<u32>(), -70_000..70_000i32, windows(), -70_000..70_000i32, 0..15u8, any::<u8>());
     let sides = [side.clone(), side];
     (sides, any::<u8>(), 0..5u8).prop_map(|(sides, bits, retrans)| {
-        let mut cells = Cells { state: TcpState::Established as u8 | bits & 0xc0, ..Cells::default() };
+        let mut cells =
+            Cells { state: TcpState::Established as u8 | bits & 0xc0, ..Cells::default() };
         let mut rest = u32::from(retrans) << 16;
         for (side, (end, max_end, window, max_ack, scale, flags)) in sides.into_iter().enumerate() {
             let near = |offset: i32| end.wrapping_add_signed(offset);
-            cells.words[side * 4..side * 4 + 4]
-                .copy_from_slice(&[end, near(max_end), window, near(max_ack)]);
+            cells.words[side * 4..side * 4 + 4].copy_from_slice(&[
+                end,
+                near(max_end),
+                window,
+                near(max_ack),
+            ]);
             rest |= u32::from(scale) << (24 + 4 * side);
             cells.words[11] |= u32::from(flags) << (8 * side);
         }
@@ -133,7 +139,9 @@ proptest! {
 #[test]
 fn it_takes_data_and_acknowledgements_in_order() {
     for family in [Family::V4, Family::V6] {
-        for (data, dir) in [(0, Direction::Original), (40, Direction::Original), (40, Direction::Reply)] {
+        for (data, dir) in
+            [(0, Direction::Original), (40, Direction::Original), (40, Direction::Reply)]
+        {
             let mut cells = Cells { state: TcpState::Established as u8, ..Cells::default() };
             cells.words[..8].copy_from_slice(&[5000, 9000, 4000, 100, 100, 4100, 4000, 5000]);
             let near = Near {
