@@ -377,8 +377,7 @@ fn the_same_conversation_is_no_collision() {
 
 /// A TCP flow in that state, whose client has sent up to that number.
 fn connection(nat: &Translator, packet: &str, state: TcpState, end: u32) -> Flow {
-    let mut tcp = Tcp::default();
-    tcp.state = state;
+    let mut tcp = Tcp { state, ..Tcp::default() };
     tcp.seen[0].end = SeqNum(end);
     Flow { proto: ProtoState::Tcp(tcp), ..nat.draft(packet) }
 }

@@ -267,8 +267,7 @@ fn becomes(dir: Direction, segment: &str, state: TcpState) -> &'static str {
 /// A flow that was answered and where somebody once sent a FIN.
 fn flow_in(state: TcpState) -> Flow {
     let orig = tcp(Host::Client, SYN, 0, 0).tuple(Family::V4);
-    let mut tcp = Tcp::default();
-    tcp.state = state;
+    let mut tcp = Tcp { state, ..Tcp::default() };
     tcp.seen[0].flags = PeerFlags::CLOSE_INIT;
     let status = Status::CONFIRMED | Status::SEEN_REPLY | Status::ASSURED;
     Flow { status, proto: ProtoState::Tcp(tcp), ..crate::testkit::flow(orig) }
