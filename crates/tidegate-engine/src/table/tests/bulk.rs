@@ -25,7 +25,8 @@ fn nth(n: u32, now: Instant) -> Flow {
         [u128::from(n) << 64 | 1, 2].map(|bits| Ipv6Addr::from_bits(0xfd << 120 | bits).into())
     };
     let proto = if n.is_multiple_of(3) { proto::TCP } else { proto::UDP };
-    let tuple = Tuple { src: ends[0], dst: ends[1], sport: 1000 + (n % 7) as u16, dport: 53, proto };
+    let tuple =
+        Tuple { src: ends[0], dst: ends[1], sport: 1000 + (n % 7) as u16, dport: 53, proto };
     let mut flow = flow(tuple);
     if n.is_multiple_of(5) {
         flow.reply.dport = 1 + (n % 1000) as u16;

@@ -81,9 +81,7 @@ struct Extra {
 }
 
 fn extras() -> impl Strategy<Value = Extra> {
-    let masks = |usual| {
-        prop_oneof![4 => Just(usual), 1 => (0..1024u16).prop_map(EventMask::from_bits_truncate)]
-    };
+    let masks = |usual| prop_oneof![4 => Just(usual), 1 => (0..1024u16).prop_map(EventMask::from_bits_truncate)];
     let announced = prop_oneof![masks(EventMask::all()), masks(EventMask::empty())];
     let mark = prop_oneof![2 => Just(0), 1 => any::<u32>()];
     let port = prop::option::weighted(0.2, any::<u16>().prop_map(PortId));
