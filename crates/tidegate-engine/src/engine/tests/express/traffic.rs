@@ -173,7 +173,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         ]),
     ];
     let len = prop_oneof![4 => 0..30usize, 2 => 900..1100usize, 1 => 1300..1600usize];
-    let ttl = prop_oneof![30 => Just(64u8), 1 => 0..3u8];
+    let ttl = prop_oneof![12 => Just(64u8), 1 => 0..3u8];
     (any::<bool>(), flags(), len, (off(), off()), window, (options, flaw, ttl)).prop_map(
         |(reply, flags, len, (seq, ack), window, (options, flaw, ttl))| Shape {
             reply,
@@ -209,7 +209,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let commands = prop_oneof![
         1 => (0..9usize, 0..8u32).prop_map(|(nth, mark)| Op::Mark { nth, mark }),
         1 => any::<usize>().prop_map(|nth| Op::Rules { nth }),
-        2 => (select(&SETTINGS), 0..2u32).prop_map(|(key, value)| Op::Set { key, value }),
+        6 => (select(&SETTINGS), select(&[0, 1, 1, 100, 432_000])).prop_map(|(key, value)| Op::Set { key, value }),
         1 => Just(Op::Flush),
         3 => Just(Op::Reroute),
     ];
@@ -224,7 +224,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
         8 => waits.prop_map(|nanos| Op::Wait { nanos }),
         2 => Just(Op::EndOfBatch),
         2 => (0..20usize).prop_map(|budget| Op::Expire { budget }),
-        1 => commands,
+        2 => commands,
     ];
     prop::collection::vec(op, 1..150)
 }
