@@ -365,7 +365,8 @@ fn echo_kind(family: Family, reply: bool) -> u8 {
     }
 }
 
-fn tcp_segment(header: &TcpRepr, options: &[u8], len: usize) -> Vec<u8> {
+/// A segment with these options, which are whole words, and `len` bytes of data.
+pub(crate) fn tcp_segment(header: &TcpRepr, options: &[u8], len: usize) -> Vec<u8> {
     let header_len = 20 + options.len();
     let mut segment = vec![0x5a; header_len + len];
     header.emit(&mut segment);
@@ -374,13 +375,15 @@ fn tcp_segment(header: &TcpRepr, options: &[u8], len: usize) -> Vec<u8> {
     segment
 }
 
-fn udp_datagram((src_port, dst_port): (u16, u16), len: usize) -> Vec<u8> {
+/// A UDP datagram of `len` bytes of data.
+pub(crate) fn udp_datagram((src_port, dst_port): (u16, u16), len: usize) -> Vec<u8> {
     let mut datagram = vec![0x5a; 8 + len];
     UdpRepr { src_port, dst_port, payload_len: len }.emit(&mut datagram);
     datagram
 }
 
-fn icmp_message(kind: u8, code: u8, rest: u32, data: &[u8]) -> Vec<u8> {
+/// A message of either ICMP; `rest` is the header's second half.
+pub(crate) fn icmp_message(kind: u8, code: u8, rest: u32, data: &[u8]) -> Vec<u8> {
     let mut message = vec![kind, code, 0, 0];
     message.extend(rest.to_be_bytes());
     message.extend(data);
@@ -388,7 +391,7 @@ fn icmp_message(kind: u8, code: u8, rest: u32, data: &[u8]) -> Vec<u8> {
 }
 
 /// Writes the checksum, or a wrong one; nothing where the header is cut short before it.
-fn fill_checksum(src: IpAddr, dst: IpAddr, proto: u8, segment: &mut [u8], spoil: bool) {
+pub(crate) fn fill_checksum(src: IpAddr, dst: IpAddr, proto: u8, segment: &mut [u8], spoil: bool) {
     let at = match proto {
         proto::TCP => 16,
         proto::UDP => 6,

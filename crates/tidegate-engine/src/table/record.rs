@@ -206,7 +206,7 @@ impl<K: Key> Record<K> {
 #[inline(always)]
 pub(super) fn tick_of(instant: Instant) -> u64 {
     const BEYOND: u64 = u64::MAX >> TICK_BITS << TICK_BITS;
-    (instant.nanos().min(BEYOND) + (1 << TICK_BITS) - 1) >> TICK_BITS
+    (instant.nanos().min(BEYOND) + ((1 << TICK_BITS) - 1)) >> TICK_BITS
 }
 
 /// The first instant of a tick: the nanosecond after its forerunner's number.
@@ -294,5 +294,114 @@ impl<K: Key> Extra<K> {
             _ => ZoneScope::Reply,
         };
         Zone { id: self.zone, scope }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use tidegate_wire::Family;
+
+    use super::super::key::{Key4, Key6};
+    use super::*;
+    use crate::testkit::{Host, flow, kept, udp};
+
+    fn back<K: Key>(flow: &Flow) -> Flow {
+        let mut record: Record<K> = Record::vacant(7);
+        assert!(record.is_vacant());
+        record.write(flow);
+        assert!(!record.is_vacant() && record.armed == 7);
+        let mut back = record.read();
+        assert_eq!(record.has_extra(), needs_extra(flow));
+        if record.has_extra() {
+            let mut extra: Extra<K> = Extra::default();
+            extra.write(flow);
+            extra.read(&mut back);
+        }
+        back
+    }
+
+    /// Fails unless the flow comes back from a record and an extra as it went.
+    fn check(flow: &Flow) {
+        let back = match flow.orig.family() {
+            Family::V4 => back::<Key4>(flow),
+            Family::V6 => back::<Key6>(flow),
+        };
+        let expected = Flow {
+            status: flow.status | Status::CONFIRMED,
+            deadline: kept(flow.deadline),
+            acct: None,
+            lifetime: None,
+            ..flow.clone()
+        };
+        assert_eq!(alloc::format!("{back:?}"), alloc::format!("{expected:?}"));
+    }
+
+    fn plain(family: Family) -> Flow {
+        let proto = ProtoState::unpack(&ProtoState::None.pack(tidegate_wire::proto::UDP));
+        Flow { proto, ..flow(udp(Host::Client, 0).tuple(family)) }
+    }
+
+    #[test]
+    fn every_bit_of_the_status_comes_back() {
+        for family in Family::ALL {
+            for bit in Status::all().iter().filter(|bit| *bit != Status::DYING) {
+                check(&Flow { status: bit, ..plain(family) });
+                check(&Flow { status: Status::all() - bit - Status::DYING, ..plain(family) });
+            }
+        }
+    }
+
+    #[test]
+    fn what_few_flows_have_comes_back() {
+        for family in Family::ALL {
+            let scopes = [ZoneScope::Both, ZoneScope::Original, ZoneScope::Reply];
+            for scope in scopes {
+                check(&Flow { zone: Zone { id: 0xfff0, scope }, ..plain(family) });
+            }
+            for port in [0, 0xffff].map(PortId) {
+                check(&Flow { masquerade_port: Some(port), ..plain(family) });
+            }
+            for mask in [EventMask::empty(), EventMask::MARK, EventMask::all()] {
+                check(&Flow { pending: mask, ..plain(family) });
+                check(&Flow { announced: mask, ..plain(family) });
+                check(&Flow { announced: mask, pending: mask, mark: u32::MAX, ..plain(family) });
+            }
+            let mut translated = plain(family);
+            translated.reply.dport = 7;
+            check(&translated);
+        }
+    }
+
+    #[test]
+    fn a_tick_ends_with_the_nanosecond_of_its_number() {
+        let rows = [(0, 0), (1, 1), (1 << 20, 1), ((1 << 20) + 1, 2), (30_000_000_000, 28_611)];
+        for (nanos, tick) in rows {
+            assert_eq!(tick_of(Instant::from_nanos(nanos)), tick, "{nanos} ns");
+            assert!(first_of(tick).nanos() <= nanos);
+        }
+        for tick in [0, 1, 2, 0xffff, 0x1_0000, 1 << 40, u64::MAX >> TICK_BITS] {
+            assert_eq!(tick_of(first_of(tick)), tick);
+            assert_eq!(tick_of(Instant::from_nanos(tick << TICK_BITS)), tick);
+        }
+        let last = tick_of(Instant::from_nanos(u64::MAX));
+        assert_eq!(last, u64::MAX >> TICK_BITS, "never is a tick, too");
+    }
+
+    #[test]
+    fn a_deadline_is_rounded_up_and_over_when_its_tick_begins() {
+        let mut record: Record<Key4> = Record::vacant(0);
+        for nanos in [0, 1, 5 << 20, (5 << 20) + 1, 432_000_000_000_000, u64::MAX >> 20 << 20] {
+            let deadline = Instant::from_nanos(nanos);
+            record.set_deadline(deadline);
+            assert_eq!(record.deadline(), kept(deadline));
+            let begins = first_of(record.deadline_tick());
+            assert!(record.is_expired(begins) && record.is_expired(deadline));
+            let before = Instant::from_nanos(begins.nanos().saturating_sub(1));
+            assert!(before == begins || !record.is_expired(before));
+        }
+        record.set_deadline(Instant::ZERO + Duration::MAX);
+        assert!(!record.is_expired(Instant::ZERO + Duration::from_secs(1 << 33)), "never");
     }
 }

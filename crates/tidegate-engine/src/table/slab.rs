@@ -384,3 +384,6 @@ fn inverse<K: Key>(record: &Record<K>) -> K {
     }
     tuple.invert().map_or(record.key, |inverse| K::of(&inverse))
 }
+
+#[cfg(test)]
+mod tests;

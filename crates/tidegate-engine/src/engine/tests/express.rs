@@ -1,0 +1,288 @@
+//! The express path against the walk: three engines of one seed see the same traffic. One gets its
+//! packets in batches, one asks the express path for each and walks where that gives up, and one
+//! always walks, which is right by definition. After every batch nothing may tell them apart.
+
+mod net;
+mod traffic;
+
+use core::cell::RefCell;
+
+use proptest::prelude::{ProptestConfig, any, prop};
+use proptest::strategy::Strategy;
+use proptest::test_runner::TestRunner;
+
+use self::net::{Net, RULES, rules};
+use self::traffic::{Op, Options, Talk, ops, talks};
+use super::*;
+
+/// What is set once per case.
+#[derive(Clone, Debug)]
+struct Setup {
+    /// Which of [`RULES`].
+    rules: usize,
+    acct: bool,
+    checksum: bool,
+    timestamp: bool,
+    be_liberal: bool,
+    events: u8,
+    /// Few flows, so that early drop has work.
+    is_small: bool,
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    let switches = (any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
+    let more = (prop::bool::weighted(0.2), 0..3u8, prop::bool::weighted(0.1));
+    (0..RULES.len(), switches, more).prop_map(
+        |(rules, (acct, checksum, timestamp), (be_liberal, events, is_small))| Setup {
+            rules,
+            acct,
+            checksum,
+            timestamp,
+            be_liberal,
+            events,
+            is_small,
+        },
+    )
+}
+
+impl Setup {
+    fn engine(&self) -> Engine {
+        let mut limits = Limits {
+            acct: self.acct,
+            checksum: self.checksum,
+            timestamp: self.timestamp,
+            events: self.events,
+            ..limits()
+        };
+        limits.tcp.be_liberal = self.be_liberal;
+        if self.is_small {
+            (limits.max, limits.buckets) = (3, 4);
+        }
+        let mut engine = engine(limits);
+        for family in Family::ALL {
+            engine.replace_rules(&rules(family, RULES[self.rules].1, false));
+        }
+        engine
+    }
+}
+
+/// How many packets there were, and how many of them took the express path.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    packets: usize,
+    rides: usize,
+}
+
+/// A packet that the walk has seen already, and what became of it there.
+struct Walked {
+    bytes: Vec<u8>,
+    in_port: crate::fib::PortId,
+    outcome: Outcome,
+    after: Vec<u8>,
+}
+
+/// The three engines, and the world around them.
+struct Trio {
+    batch: Engine,
+    single: Engine,
+    walk: Engine,
+    net: Net,
+    now: Instant,
+    talks: Vec<Talk>,
+    /// What the batch has still to see.
+    queue: Vec<Walked>,
+    share: Share,
+}
+
+impl Trio {
+    fn new(setup: &Setup, talks: Vec<Talk>) -> Self {
+        Self {
+            batch: setup.engine(),
+            single: setup.engine(),
+            walk: setup.engine(),
+            net: Net::new(),
+            now: Instant::ZERO,
+            talks,
+            queue: Vec::new(),
+            share: Share::default(),
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Open { talk, is_answered, options } => self.open(*talk, *is_answered, *options),
+            Op::Send { talk, shape } => self.send(*talk, shape),
+            Op::Burst { talk, shape, count } => {
+                for nth in 0..*count {
+                    self.send(*talk, &shape.nth(nth));
+                }
+            }
+            Op::Ping { v6, id } => {
+                let family = if *v6 { Family::V6 } else { Family::V4 };
+                self.receive(traffic::ping(family, *id), net::LAN);
+            }
+            Op::Error { talk } => {
+                let talk = &self.talks[*talk % self.talks.len()];
+                let bytes = talk.error(&talk.answer(&self.walk));
+                self.receive(bytes, self.net.uplink());
+            }
+            Op::Wait { nanos } => {
+                self.settle();
+                self.now += Duration::from_nanos(*nanos);
+            }
+            Op::EndOfBatch => self.settle(),
+            Op::Expire { budget } => self.command(|engine, now, net| {
+                alloc::format!("{}", engine.handle_timeout(now, *budget, net))
+            }),
+            Op::Reroute => {
+                self.settle();
+                self.net.by_dsl = !self.net.by_dsl;
+            }
+            Op::Mark { nth, mark } => self.command(|engine, now, _| {
+                let flow = engine.flows().nth(*nth).map(|(id, _)| id);
+                alloc::format!("{:?}", flow.map(|id| engine.set_mark(now, id, *mark)))
+            }),
+            Op::Rules { nth } => self.command(|engine, _, _| {
+                for family in Family::ALL {
+                    engine.replace_rules(&rules(family, RULES[*nth % RULES.len()].1, true));
+                }
+                String::new()
+            }),
+            Op::Set { key, value } => self.command(|engine, _, _| {
+                alloc::format!("{:?}", engine.set(key, &alloc::format!("{value}")))
+            }),
+            Op::Flush => self.command(|engine, now, _| alloc::format!("{}", engine.flush(now))),
+        }
+    }
+
+    /// Does something between two batches, which gives the same everywhere.
+    fn command(&mut self, mut order: impl FnMut(&mut Engine, Instant, &Net) -> String) {
+        self.settle();
+        let Self { batch, single, walk, now, net, .. } = self;
+        let expected = order(walk, *now, net);
+        assert_eq!(order(batch, *now, net), expected);
+        assert_eq!(order(single, *now, net), expected);
+    }
+
+    /// A handshake, or a query and its answer. A conversation that is going on is left alone, but
+    /// for a single SYN.
+    fn open(&mut self, talk: usize, is_answered: bool, options: Options) {
+        if is_answered && self.talks[talk % self.talks.len()].is_up(&self.walk) {
+            return;
+        }
+        for shape in traffic::opening(is_answered, options) {
+            self.send(talk, &shape);
+        }
+    }
+
+    fn send(&mut self, talk: usize, shape: &traffic::Shape) {
+        let at = talk % self.talks.len();
+        let answer = self.talks[at].answer(&self.walk);
+        let talk = &mut self.talks[at];
+        let datagrams = talk.datagrams(shape, &answer);
+        let is_own = shape.reply && talk.is_local(&answer);
+        let in_port = if shape.reply == talk.from_lan { self.net.uplink() } else { net::LAN };
+        for bytes in datagrams {
+            if is_own {
+                self.send_local(&bytes);
+            } else {
+                self.receive(bytes, in_port);
+            }
+        }
+    }
+
+    /// The router's own packets have no batches.
+    fn send_local(&mut self, bytes: &[u8]) {
+        self.command(|engine, now, net| {
+            let mut bytes = bytes.to_vec();
+            let outcome = engine.send_local(now, &mut Packet::local(&mut bytes), net);
+            alloc::format!("{outcome:?} {bytes:?}")
+        });
+    }
+
+    fn receive(&mut self, bytes: Vec<u8>, in_port: crate::fib::PortId) {
+        let Self { single, walk, net, now, queue, share, .. } = self;
+        let mut after = bytes.clone();
+        let mut packet = Packet::received(&mut after, in_port);
+        let outcome = walk.process_traced(*now, &mut packet, net, &mut Trace::default());
+
+        let mut again = bytes.clone();
+        let mut packet = Packet::received(&mut again, in_port);
+        single.give_up_fragments(*now, net);
+        let mut glance = Glance::at(&packet, &single.table);
+        glance.follow(&single.table);
+        let ridden = crate::path::express::pass(single, *now, &mut packet, net, &glance);
+        share.packets += 1;
+        share.rides += usize::from(ridden.is_some());
+        let is_express = ridden.is_some();
+        let seen = ridden.unwrap_or_else(|| {
+            single.process_traced(*now, &mut packet, net, &mut Trace::default())
+        });
+        assert_eq!((seen, &again), (outcome, &after), "express: {is_express}, of {bytes:02x?}");
+        queue.push(Walked { bytes, in_port, outcome, after });
+    }
+
+    /// Lets the batch catch up, and compares all there is.
+    fn settle(&mut self) {
+        let mut queue = core::mem::take(&mut self.queue);
+        let expected: Vec<(Outcome, Vec<u8>)> = queue
+            .iter_mut()
+            .map(|walked| (walked.outcome, core::mem::take(&mut walked.after)))
+            .collect();
+        let mut packets: Vec<Packet<'_>> = queue
+            .iter_mut()
+            .map(|walked| Packet::received(&mut walked.bytes, walked.in_port))
+            .collect();
+        let mut seen = Vec::new();
+        self.batch.process_batch(self.now, &mut packets, &self.net, |packet, outcome| {
+            seen.push((outcome, packet.bytes.to_vec()));
+        });
+        assert_eq!(seen, expected);
+        let expected = whole(&mut self.walk);
+        assert_eq!(whole(&mut self.single), expected, "one by one");
+        assert_eq!(whole(&mut self.batch), expected, "in a batch");
+    }
+}
+
+/// Everything that can be seen of an engine.
+fn whole(engine: &mut Engine) -> String {
+    let logs: Vec<String> =
+        core::iter::from_fn(|| engine.poll_log()).map(|line| line.text).collect();
+    let rules = Family::ALL.map(|family| engine.rules(family, true));
+    let found: Vec<_> =
+        engine.flows().map(|(id, _)| id).filter(|id| engine.flow(*id).is_none()).collect();
+    alloc::format!("{}\n{logs:#?}\n{rules:#?}\n{found:?}", everything(engine))
+}
+
+#[test]
+fn nothing_tells_the_express_path_from_the_walk() {
+    let shares = RefCell::new([Share::default(); RULES.len()]);
+    let case = (setups(), talks(), ops());
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };
+    let result = TestRunner::new(config).run(&case, |(setup, talks, ops)| {
+        let mut trio = Trio::new(&setup, talks);
+        ops.iter().for_each(|op| trio.apply(op));
+        trio.settle();
+        let share = &mut shares.borrow_mut()[setup.rules];
+        share.packets += trio.share.packets;
+        share.rides += trio.share.rides;
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    check(&shares.into_inner());
+}
+
+/// A good part of the packets must have taken the express path, or nothing was compared.
+fn check(shares: &[Share; RULES.len()]) {
+    let mut sum = Share::default();
+    for ((name, _, is_fast), Share { packets, rides }) in RULES.iter().zip(shares) {
+        assert!(*packets > 0, "nobody tried: {name}");
+        if *is_fast {
+            assert!(*rides > 50, "{name}: only {rides} of {packets} packets were express");
+            sum = Share { packets: sum.packets + packets, rides: sum.rides + rides };
+        }
+    }
+    assert!(sum.rides * 5 > sum.packets, "{sum:?}: most should be express\n{shares:#?}");
+}
