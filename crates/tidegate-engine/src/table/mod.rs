@@ -150,7 +150,7 @@ impl FlowTable {
         for filed in numbers_of(zone) {
             let known = hash.filter(|_| zone.id_in(*filed) == 0);
             let hash = known.unwrap_or_else(|| self.hash(tuple, zone, *filed));
-            loop {
+            while !self.is_nobodys(hash) {
                 let found = self.newest(self.filed(hash, tuple, zone, *filed));
                 let Some((id, dir)) = found else { break };
                 if !self.slab.is_expired(id.slot, now) {
@@ -313,6 +313,9 @@ impl FlowTable {
         dir: Direction,
         hash: u32,
     ) -> Option<(FlowId, Direction)> {
+        if self.is_nobodys(hash) {
+            return None;
+        }
         let of = |dir: Direction| {
             let filed = self.filed(hash, flow.tuple(dir), flow.zone, dir);
             self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
