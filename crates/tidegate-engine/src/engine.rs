@@ -34,6 +34,9 @@ use crate::verdict::Verdict;
 /// busy.
 const BURST: usize = 128;
 
+/// How many packets before its own a flow is brought near.
+const NEAR: usize = 4;
+
 /// How an engine starts.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -187,7 +190,10 @@ impl Engine {
             let seen = &mut glances[..burst.len()];
             seen.iter_mut().for_each(|glance| glance.follow(&self.table));
             seen.iter_mut().for_each(|glance| glance.follow_up(&self.table));
-            for (glance, packet) in glances.iter().zip(burst) {
+            for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
+                if let Some(slot) = glances.get(number + NEAR).and_then(|glance| glance.slot) {
+                    self.table.bring(slot);
+                }
                 let outcome = self.take(now, packet, fib, glance);
                 each(packet, outcome);
             }

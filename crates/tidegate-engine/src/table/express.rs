@@ -84,6 +84,12 @@ impl FlowTable {
         Some(slot)
     }
 
+    /// Has a flow that was read ahead brought near: it is needed soon.
+    #[inline(always)]
+    pub(crate) fn bring(&self, slot: u32) {
+        self.slab.bring(slot);
+    }
+
     /// [`FlowTable::read_ahead`], of a flow that is not where it would be first.
     #[inline(always)]
     pub(crate) fn read_further_ahead(&self, hash: u32) -> Option<u32> {

@@ -20,6 +20,26 @@ pub(super) fn lines<T>(value: &T) {
     touch(first.wrapping_add(size_of::<T>() - 1));
 }
 
+/// Asks for the same lines, which are on their way or in the second level already, in the first.
+#[inline(always)]
+pub(super) fn bring<T>(value: &T) {
+    let first: *const u8 = core::ptr::from_ref(value).cast();
+    fetch(first);
+    fetch(first.wrapping_add(size_of::<T>() - 1));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fetch(address: *const u8) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: as in `touch`.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn fetch(_: *const u8) {}
+
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn touch(address: *const u8) {

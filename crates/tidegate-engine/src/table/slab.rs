@@ -198,6 +198,14 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at));
     }
 
+    /// Has a slot's record, which was read ahead, brought near.
+    #[inline(always)]
+    pub(super) fn bring(&self, slot: u32) {
+        on_shelf!(self, slot, |shelf, at| if let Some(record) = shelf.records.get(at) {
+            prefetch::bring(record);
+        });
+    }
+
     /// All slots that have a flow, IPv4 first.
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
         let v4 = self.v4.slots();
