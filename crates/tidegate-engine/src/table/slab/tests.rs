@@ -44,9 +44,9 @@ fn generations_tell_tenants_apart() {
     assert_eq!((next.slot, slab.id_of(next.slot)), (ids[0].slot, next));
     assert!(slab.has(next) && slab.has(ids[1]) && !slab.has(ids[0]));
     assert_eq!((slab.age(ids[1]), slab.age(next)), (1, 0));
-    slab.generation = u32::MAX;
+    slab.generation = GENERATION;
     let wrapped = slab.insert(&nth(Family::V4, 8));
-    assert_eq!((wrapped.generation, slab.age(FlowId { slot: 9, generation: u32::MAX })), (0, 1));
+    assert_eq!((wrapped.generation, slab.age(FlowId { slot: 9, generation: GENERATION })), (0, 1));
     let never = FlowId { slot: 1 << 20, generation: 1 };
     assert!(!slab.has(never) && slab.timer(never.slot).is_none());
 }
@@ -85,7 +85,7 @@ fn births_are_for_those_who_want_them() {
             Some(Lifetime { start: Some(Instant::from_nanos(start)), stop: None })
         );
         // A flow that is written back keeps it.
-        slab.write(id.slot, &nth(Family::V6, 1));
+        slab.update(id.slot, &nth(Family::V6, 1));
         assert_eq!(slab.load(id).and_then(|flow| flow.lifetime), lifetime);
         slab.remove(id.slot);
         let next = slab.insert(&nth(Family::V6, 2));
@@ -100,7 +100,7 @@ fn a_timer_is_that_of_the_tenant() {
     slab.set_armed(0, 9);
     let mut flow = slab.load(ids[0]).expect("it is there");
     flow.deadline = Instant::ZERO + Duration::from_secs(30);
-    slab.write(0, &flow);
+    slab.update(0, &flow);
     assert_eq!(slab.timer(0), Some(Timer { deadline: 28_611, armed: 9 }));
     slab.remove(0);
     assert_eq!(slab.timer(0), None);

@@ -427,7 +427,7 @@ fn fragments(ends: (IpAddr, IpAddr), tuple: &Tuple, ttl: u8, segment: &[u8]) -> 
     let piece = |offset: u16, more: bool, bytes: &[u8]| match ends.0 {
         IpAddr::V4(_) => {
             let mut datagram = ip_datagram(ends, tuple.proto, ttl, bytes);
-            let field = offset / 8 | u16::from(more) << 13;
+            let field = (offset / 8) | (u16::from(more) << 13);
             datagram[6..8].copy_from_slice(&field.to_be_bytes());
             fix_header(&mut datagram, 20);
             datagram
