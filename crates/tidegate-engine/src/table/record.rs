@@ -375,6 +375,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_rules_said_lies_apart_from_deadline_and_generation() {
+        let [one, other] = [Direction::Original, Direction::Reply];
+        let last = Instant::from_nanos(u64::MAX >> TICK_BITS << TICK_BITS);
+        for (deadline, epoch) in [(Instant::ZERO, 0), (last, 1023), (Instant::from_nanos(7), 5)] {
+            let mut record: Record<Key6> = Record::vacant(0);
+            record.begin(GENERATION);
+            record.write(&Flow { deadline, ..plain(Family::V6) });
+            assert_eq!([one, other].map(|dir| record.vetted(epoch, dir)), [None, None]);
+            record.set_vetted(epoch, one, true);
+            assert_eq!([one, other].map(|dir| record.vetted(epoch, dir)), [Some(true), None]);
+            record.set_vetted(epoch, other, false);
+            record.set_deadline(last);
+            record.set_deadline(deadline);
+            assert_eq!([one, other].map(|dir| record.vetted(epoch, dir)), [Some(true), Some(false)]);
+            assert_eq!((record.deadline(), record.generation()), (kept(deadline), GENERATION));
+            assert_eq!(record.vetted(epoch ^ 1, one), None, "other rules");
+            record.set_vetted(epoch ^ 1, other, true);
+            assert_eq!([one, other].map(|dir| record.vetted(epoch ^ 1, dir)), [None, Some(true)]);
+            record.begin(3);
+            assert_eq!([one, other].map(|dir| record.vetted(epoch ^ 1, dir)), [None, None]);
+            assert_eq!((record.deadline(), record.generation()), (kept(deadline), 3));
+        }
+    }
+
+    #[test]
     fn a_tick_ends_with_the_nanosecond_of_its_number() {
         let rows = [(0, 0), (1, 1), (1 << 20, 1), ((1 << 20) + 1, 2), (30_000_000_000, 28_611)];
         for (nanos, tick) in rows {

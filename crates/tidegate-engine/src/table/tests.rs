@@ -268,3 +268,24 @@ fn entries_that_lie_too_far_from_home_get_a_new_key() {
     assert!(table.retired_key.is_none() && !table.index.is_stressed());
     assert!(entered[20..].iter().all(|entry| found(&table, entry)), "all have moved");
 }
+
+#[test]
+fn of_two_owners_the_newest_is_found_and_the_express_path_gives_up() {
+    // The first version found whichever lay first in the index.
+    for port in 1..50 {
+        let (mut table, mut rng) = table_of(1 << 20);
+        let old = enter(&mut table, &mut rng, port, Status::empty());
+        // Its answers are the other's questions, in a zone that counts for its questions only.
+        let mut draft = draft(port, Status::empty());
+        (draft.0.orig, draft.0.reply) = (draft.0.reply, draft.0.orig);
+        draft.0.zone = Zone { id: 5, scope: ZoneScope::Original };
+        let new = table.confirm(Instant::ZERO, &mut draft, &mut rng, None).expect("no rival");
+        let (now, asked, zone) = (Instant::ZERO, numbered(port), Zone::default());
+        assert_eq!(table.lookup(now, &asked, zone), Some((new, Direction::Reply)));
+        assert_eq!(express(&mut table, now, &asked, Some(old.slot)), None);
+        table.kill(new, now, &mut EventQueue::new(0));
+        assert_eq!(table.lookup(now, &asked, zone), Some((old, Direction::Original)));
+        let seen = express(&mut table, now, &asked, None);
+        assert_eq!(seen, Some((old, Direction::Original, true)));
+    }
+}

@@ -216,7 +216,11 @@ impl Trio {
         share.rides += usize::from(ridden.is_some());
         let is_express = ridden.is_some();
         let seen = ridden.unwrap_or_else(|| {
-            single.process_traced(*now, &mut packet, net, &mut Trace::default())
+            let walked =
+                Walk::new(single, *now, net, &mut ()).receive_glanced(&mut packet, &glance);
+            let outcome = single.settle(walked);
+            crate::path::express::vet(single, &glance, &outcome);
+            outcome
         });
         assert_eq!((seen, &again), (outcome, &after), "express: {is_express}, of {bytes:02x?}");
         queue.push(Walked { bytes, in_port, outcome, after });

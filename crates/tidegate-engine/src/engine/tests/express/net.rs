@@ -95,7 +95,7 @@ impl Fib for Net {
 }
 
 /// Rules by name, and whether a good share of packets must be express under them.
-pub(super) const RULES: [(&str, &str, bool); 14] = [
+pub(super) const RULES: [(&str, &str, bool); 16] = [
     ("none", "", true),
     ("established first", FIRST, true),
     (
@@ -125,6 +125,22 @@ pub(super) const RULES: [(&str, &str, bool); 14] = [
          *filter; :FORWARD DROP; -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; \
          -A FORWARD -m conntrack --ctstate NEW -j ACCEPT",
         true,
+    ),
+    (
+        "rules that ask who it is",
+        "*filter; :FORWARD DROP; -A FORWARD -p tcp -m tcp --dport 443 -j ACCEPT; \
+         -A FORWARD -s 10.0.1.3 -j ACCEPT; -A FORWARD -p udp -m udp --sport 53 -j ACCEPT; \
+         -A FORWARD -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT; \
+         -A FORWARD -m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT",
+        false,
+    ),
+    (
+        "rules that ask for the connection's mark",
+        "*filter; :FORWARD ACCEPT; -A FORWARD -m connmark --mark 0x7 -j DROP; \
+         -A FORWARD -m connmark ! --mark 0x1/0x1 -m conntrack --ctstate ESTABLISHED -j ACCEPT; \
+         -A FORWARD -p udp -m connmark --mark 0x3 -j DROP; \
+         -A FORWARD -p tcp -m connmark --mark 0x3 -j CONNMARK --set-mark 0x4",
+        false,
     ),
     ("masquerade", "*nat; -A POSTROUTING ! -o lan -j MASQUERADE", true),
     ("nat that does nothing", "*nat; -A POSTROUTING -o lan -p icmp -j ACCEPT", true),
@@ -169,7 +185,12 @@ pub(super) fn rules(family: Family, text: &str, empties: bool) -> Ruleset {
     let on_wan = address(family, ON_WAN).to_string();
     let inside = core::net::SocketAddr::new(address(family, OTHER_CLIENT), 80).to_string();
     let icmp = if family == Family::V4 { "-p icmp" } else { "-p ipv6-icmp" };
-    let text = text.replace("ON_WAN", &on_wan).replace("INSIDE", &inside).replace("-p icmp", icmp);
+    let third = address(family, OTHER_CLIENT).to_string();
+    let text = text
+        .replace("10.0.1.3", &third)
+        .replace("ON_WAN", &on_wan)
+        .replace("INSIDE", &inside)
+        .replace("-p icmp", icmp);
     let mut whole = String::new();
     for table in text.split('*').filter(|table| !table.is_empty()) {
         whole += &alloc::format!("*{}\nCOMMIT\n", table.replace("; ", "\n"));
