@@ -2,8 +2,10 @@
 //!
 //! From N flows to 2N by first UDP packets, every burst timed by itself, expiry included. A table
 //! that is moved as a whole shows here, as does a sweep over all of it. Pages that are touched for
-//! the first time are included as well: they are the operating system's share of growing.
+//! the first time are included as well; as a gateway would, the row keeps some ready
+//! ([`Prefault`]), which takes another core.
 
+use tidegate_gateway::memory::Prefault;
 use tidegate_wire::proto;
 
 use crate::allocator::allocations;
@@ -49,6 +51,8 @@ fn double(session: &Session<'_>) -> Doubling {
     let flows = session.flows;
     let mut bed = Bed::new(session.family, 2 * flows, Rules::None);
     bed.lay(proto::TCP, Plan::Spread, flows, false);
+    // Where no thread can be had, pages are touched when they are needed.
+    let _pages = Prefault::start(Prefault::RESERVE).ok();
     let mut ring = Ring::new(session.family);
     let mut opening = Opening::first_packets(proto::UDP, Plan::Spread, flows..2 * flows);
     let mut bursts = Vec::with_capacity(flows as usize / BURST + 1);

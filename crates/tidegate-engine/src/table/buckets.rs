@@ -26,19 +26,35 @@ impl Buckets {
         scale(u64::from(hash) << 32, self.count)
     }
 
+    /// The bucket so many places behind another one.
+    pub(super) fn after(&self, bucket: u32, places: u32) -> u32 {
+        ((u64::from(bucket) + u64::from(places)) % u64::from(self.count)) as u32
+    }
+
     /// The slots that have an entry in a bucket, with repetition.
     pub(super) fn slots<'a>(
         &self,
         index: &'a Lines,
         slab: &'a Slab,
         bucket: u32,
-    ) -> impl Iterator<Item = u32> + 'a {
+    ) -> impl Iterator<Item = u32> + use<'a> {
+        self.entries(index, bucket)
+            .filter(|(slot, is_implied)| !(*is_implied && slab.is_mapped(*slot)))
+            .map(|(slot, _)| slot)
+    }
+
+    /// The slots that may have an entry in a bucket, and whether one is implied: it is there only if
+    /// the flow has no other. Reads no flow.
+    pub(super) fn entries<'a>(
+        &self,
+        index: &'a Lines,
+        bucket: u32,
+    ) -> impl Iterator<Item = (u32, bool)> + use<'a> {
         let (low, high) = self.range(bucket);
-        let filed = index.range(low, high).map(|(_, slot)| slot);
-        let [first, second] = opposite(low, high);
-        let others = [first, second].into_iter().flatten();
-        let implied = others.flat_map(|(low, high)| index.range(low, high).map(|(_, slot)| slot));
-        filed.chain(implied.filter(|slot| !slab.is_mapped(*slot)))
+        let filed = index.range(low, high).map(|(_, slot)| (slot, false));
+        let others = opposite(low, high).into_iter().flatten();
+        let implied = others.flat_map(|(low, high)| index.range(low, high));
+        filed.chain(implied.map(|(_, slot)| (slot, true)))
     }
 
     /// Whether the bucket of a hash has more than `max` entries. Asks the index only if that can be:

@@ -68,7 +68,7 @@ pub(crate) struct FlowTable {
 
 /// How many buckets in a row early drop looks through
 /// (`NF_CT_EVICTION_RANGE`).
-const EVICTION_RANGE: u32 = 8;
+const EVICTION_RANGE: usize = 8;
 /// Linux refuses to lengthen a chain of more than 50 to 79 entries.
 const MIN_CHAIN: u32 = 50;
 const CHAIN_SPREAD: u32 = 30;
@@ -415,9 +415,13 @@ impl FlowTable {
         events: &mut EventQueue,
     ) -> usize {
         let first = self.buckets.of(self.hash(tuple, zone, Direction::Original));
-        for step in 0..EVICTION_RANGE {
-            let bucket =
-                ((u64::from(first) + u64::from(step)) % u64::from(self.buckets.count)) as u32;
+        let buckets: [u32; EVICTION_RANGE] =
+            core::array::from_fn(|step| self.buckets.after(first, step as u32));
+        for bucket in buckets {
+            let entries = self.buckets.entries(&self.index, bucket);
+            entries.for_each(|(slot, _)| self.slab.read_ahead(slot));
+        }
+        for bucket in buckets {
             let mut victims = 0;
             for id in self.evictable(bucket, now) {
                 let alive = !self.slab.is_expired(id.slot, now);

@@ -388,7 +388,10 @@ mod tests {
             record.set_vetted(epoch, other, false);
             record.set_deadline(last);
             record.set_deadline(deadline);
-            assert_eq!([one, other].map(|dir| record.vetted(epoch, dir)), [Some(true), Some(false)]);
+            assert_eq!(
+                [one, other].map(|dir| record.vetted(epoch, dir)),
+                [Some(true), Some(false)]
+            );
             assert_eq!((record.deadline(), record.generation()), (kept(deadline), GENERATION));
             assert_eq!(record.vetted(epoch ^ 1, one), None, "other rules");
             record.set_vetted(epoch ^ 1, other, true);
