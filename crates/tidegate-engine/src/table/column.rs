@@ -1,8 +1,8 @@
 //! Arrays that grow without moving what is in them.
 //!
 //! A [`Column`] is dense: one value for each slot ever used, in segments of 1,024, 2,048, 4,096 … and
-//! then of 65,536 values each, so that a slot's place is two shifts away, a small table is small,
-//! and no segment is larger than an allocator can have ready. A segment's memory is reserved as a
+//! then of one size, 65,536 values or 8 MiB, whichever is less: so a slot's place is two shifts away,
+//! a small table is small, and no segment is larger than an allocator can have ready. A segment's memory is reserved as a
 //! whole and touched only as far as it is used; nothing is copied when the table grows, whatever its
 //! size. [`Pages`] are for what few flows have: pages of 4,096
 //! values, made when the first slot of one needs its value.
@@ -14,8 +14,9 @@ use alloc::vec::Vec;
 /// Values in the first segment.
 const FIRST: u32 = 1 << FIRST_BITS;
 const FIRST_BITS: u32 = 10;
-/// Values in the segments that are the largest.
-const LAST_BITS: u32 = 16;
+/// What the largest segments are at most, in values and in bytes.
+const MOST_BITS: u32 = 16;
+const MOST_BYTES: usize = 8 << 20;
 
 /// Values in a page.
 const PAGE: usize = 1 << PAGE_BITS;
@@ -34,6 +35,12 @@ impl<T> Default for Column<T> {
 }
 
 impl<T> Column<T> {
+    /// Values in the segments that are the largest.
+    const LAST_BITS: u32 = {
+        let bits = (MOST_BYTES / size_of::<T>()).ilog2();
+        if bits < MOST_BITS { bits } else { MOST_BITS }
+    };
+
     /// How many slots have a value: those below this number.
     pub(super) fn len(&self) -> u32 {
         self.len
@@ -41,9 +48,9 @@ impl<T> Column<T> {
 
     /// Gives the slot [`Column::len`] its value.
     pub(super) fn push(&mut self, value: T) {
-        let (segment, _) = place(self.len);
+        let (segment, _) = Self::place(self.len);
         if segment == self.segments.len() {
-            let most = FIRST << (segment as u32).min(LAST_BITS - FIRST_BITS);
+            let most = FIRST << (segment as u32).min(Self::LAST_BITS - FIRST_BITS);
             self.segments.push(Vec::with_capacity(most as usize));
         }
         self.segments[segment].push(value);
@@ -52,27 +59,27 @@ impl<T> Column<T> {
 
     #[inline(always)]
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
-        let (segment, at) = place(slot);
+        let (segment, at) = Self::place(slot);
         self.segments.get(segment)?.get(at)
     }
 
     /// The value of a slot that has one.
     #[inline(always)]
     pub(super) fn at(&self, slot: u32) -> &T {
-        let (segment, at) = place(slot);
+        let (segment, at) = Self::place(slot);
         &self.segments[segment][at]
     }
 
     /// See [`Column::at`].
     #[inline(always)]
     pub(super) fn at_mut(&mut self, slot: u32) -> &mut T {
-        let (segment, at) = place(slot);
+        let (segment, at) = Self::place(slot);
         &mut self.segments[segment][at]
     }
 
     /// The slots of the last segment, which [`Column::truncate`] can give back.
     pub(super) fn last_segment(&self) -> core::ops::Range<u32> {
-        self.len.checked_sub(1).map_or(0..0, |last| first_of(place(last).0)..self.len)
+        self.len.checked_sub(1).map_or(0..0, |last| Self::first_of(Self::place(last).0)..self.len)
     }
 
     /// Gives the last segment's memory back.
@@ -80,32 +87,32 @@ impl<T> Column<T> {
         self.len = self.last_segment().start;
         self.segments.pop();
     }
-}
 
-/// The segment of a slot, and its place there.
-#[inline(always)]
-fn place(slot: u32) -> (usize, usize) {
-    let number = slot + FIRST;
-    if number >> LAST_BITS != 0 {
-        let segment = (number >> LAST_BITS) + LAST_BITS - FIRST_BITS - 1;
-        return (segment as usize, (number & ((1 << LAST_BITS) - 1)) as usize);
+    /// The segment of a slot, and its place there.
+    #[inline(always)]
+    fn place(slot: u32) -> (usize, usize) {
+        let number = slot + FIRST;
+        if number >> Self::LAST_BITS != 0 {
+            let segment = (number >> Self::LAST_BITS) + Self::LAST_BITS - FIRST_BITS - 1;
+            return (segment as usize, (number & ((1 << Self::LAST_BITS) - 1)) as usize);
+        }
+        let bits = number.ilog2();
+        ((bits - FIRST_BITS) as usize, (number - (1 << bits)) as usize)
     }
-    let bits = number.ilog2();
-    ((bits - FIRST_BITS) as usize, (number - (1 << bits)) as usize)
-}
 
-/// The first slot of a segment.
-fn first_of(segment: usize) -> u32 {
-    let segment = segment as u32;
-    match segment.checked_sub(LAST_BITS - FIRST_BITS) {
-        Some(beyond) => ((beyond + 1) << LAST_BITS) - FIRST,
-        None => (FIRST << segment) - FIRST,
+    /// The first slot of a segment.
+    fn first_of(segment: usize) -> u32 {
+        let segment = segment as u32;
+        match segment.checked_sub(Self::LAST_BITS - FIRST_BITS) {
+            Some(beyond) => ((beyond + 1) << Self::LAST_BITS) - FIRST,
+            None => (FIRST << segment) - FIRST,
+        }
     }
-}
 
-/// The segment of a slot.
-pub(super) fn segment_of(slot: u32) -> usize {
-    place(slot).0
+    /// The segment of a slot.
+    pub(super) fn segment_of(slot: u32) -> usize {
+        Self::place(slot).0
+    }
 }
 
 /// Values for some slots; see the module's documentation.
@@ -178,7 +185,8 @@ mod tests {
         let mut column = Column::default();
         (0..3_073u32).for_each(|slot| column.push(slot));
         assert_eq!(column.last_segment(), 3_072..3_073);
-        assert_eq!((segment_of(1_023), segment_of(1_024), segment_of(3_072)), (0, 1, 2));
+        let segments = [1_023, 1_024, 3_072].map(Column::<u32>::segment_of);
+        assert_eq!(segments, [0, 1, 2]);
         column.truncate();
         assert_eq!((column.len(), column.last_segment()), (3_072, 1_024..3_072));
         column.push(9);
@@ -187,12 +195,18 @@ mod tests {
 
     #[test]
     fn a_segment_begins_where_the_one_before_ends() {
-        for segment in 1..40 {
-            let first = first_of(segment);
-            assert_eq!(place(first), (segment, 0));
-            let (before, last) = place(first - 1);
-            assert_eq!((before, last), (segment - 1, (first - 1 - first_of(segment - 1)) as usize));
+        fn check<T>() {
+            for segment in 1..40 {
+                let first = Column::<T>::first_of(segment);
+                assert_eq!(Column::<T>::place(first), (segment, 0));
+                let (before, last) = Column::<T>::place(first - 1);
+                let len = first - Column::<T>::first_of(segment - 1);
+                assert_eq!((before, last), (segment - 1, len as usize - 1));
+            }
         }
+        check::<u8>();
+        check::<[u8; 1024]>();
+        check::<[u8; 5000]>();
     }
 
     #[test]

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
-use super::column::{Column, Pages, segment_of};
+use super::column::{Column, Pages};
 use super::key::{Key, Key4, Key6};
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
@@ -255,7 +255,7 @@ impl<K: Key> Shelf<K> {
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
         let at = self.lowest_vacant();
-        self.houses[segment_of(at)].tenants += 1;
+        self.houses[Column::<Record<K>>::segment_of(at)].tenants += 1;
         self.records.at_mut(at).begin(generation);
         self.write(at, flow);
         if let Some(start) = flow.lifetime.and_then(|lifetime| lifetime.start) {
@@ -280,7 +280,7 @@ impl<K: Key> Shelf<K> {
     fn build(&mut self) -> u32 {
         self.records.push(Record::vacant(NIL));
         let at = self.records.len() - 1;
-        if segment_of(at) == self.houses.len() {
+        if Column::<Record<K>>::segment_of(at) == self.houses.len() {
             self.houses.push(House { vacant: NIL, tenants: 0 });
             self.open.resize(self.houses.len().div_ceil(64), 0);
         }
@@ -295,7 +295,7 @@ impl<K: Key> Shelf<K> {
     }
 
     fn remove(&mut self, at: u32) {
-        let house = segment_of(at);
+        let house = Column::<Record<K>>::segment_of(at);
         *self.records.at_mut(at) = Record::vacant(self.houses[house].vacant);
         self.set_vacant(house, at);
         self.houses[house].tenants -= 1;
