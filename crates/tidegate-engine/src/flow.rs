@@ -97,8 +97,9 @@ pub struct Flow {
     pub reply: Tuple,
     /// Status bits.
     pub status: Status,
-    /// When it expires unless a packet renews it. The table rounds it up to the
-    /// next multiple of 2^20 ns, as Linux does to jiffies.
+    /// When it expires unless a packet renews it. The table keeps it in ticks of
+    /// 2^20 ns, rounded up, as Linux does in jiffies, and counts a flow as expired
+    /// from the first nanosecond of that tick on.
     pub deadline: Instant,
     /// Its zone.
     pub zone: Zone,

@@ -8,12 +8,24 @@
 //! Linux files both tuples of a flow. Where we have one entry for both, the other one counts as if
 //! it were filed half the hash space away: as far as anybody without the key can tell, it is.
 
+use alloc::vec::Vec;
+
 use super::hash::scale;
 use super::lines::Lines;
 use super::slab::Slab;
 
 /// Half the hash space.
 const OPPOSITE: u32 = 1 << 31;
+
+/// An entry of one of some buckets in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Near {
+    /// Which of the buckets, from 0 on.
+    pub(super) step: u32,
+    pub(super) slot: u32,
+    /// There only if the flow has no other entry.
+    pub(super) is_implied: bool,
+}
 
 /// The buckets of a table.
 pub(super) struct Buckets {
@@ -26,35 +38,51 @@ impl Buckets {
         scale(u64::from(hash) << 32, self.count)
     }
 
-    /// The bucket so many places behind another one.
-    pub(super) fn after(&self, bucket: u32, places: u32) -> u32 {
-        ((u64::from(bucket) + u64::from(places)) % u64::from(self.count)) as u32
+    /// Gathers what may be in the bucket of a hash and those behind it, `count` in all. Reads no flow.
+    pub(super) fn near(&self, index: &Lines, hash: u32, count: u32, near: &mut Vec<Near>) {
+        near.clear();
+        let first = self.of(hash);
+        let count = count.min(self.count);
+        let end = (u64::from(first) + u64::from(count)).min(u64::from(self.count)) as u32;
+        self.gather(index, (first, end), 0, near);
+        self.gather(index, (0, count - (end - first)), end - first, near);
+    }
+
+    /// Gathers what may be in the buckets from the first to before the end; `step` is the first's.
+    fn gather(&self, index: &Lines, (first, end): (u32, u32), step: u32, near: &mut Vec<Near>) {
+        if first == end {
+            return;
+        }
+        let (low, high) = (self.range(first).0, self.range(end - 1).1);
+        let step_of = |hash| step + self.of(hash) - first;
+        let filed = index.range(low, high);
+        near.extend(filed.map(|(hash, slot)| Near {
+            step: step_of(hash),
+            slot,
+            is_implied: false,
+        }));
+        for (low, high) in opposite(low, high).into_iter().flatten() {
+            let implied = index.range(low, high);
+            near.extend(implied.map(|(hash, slot)| Near {
+                step: step_of(hash ^ OPPOSITE),
+                slot,
+                is_implied: true,
+            }));
+        }
     }
 
     /// The slots that have an entry in a bucket, with repetition.
-    pub(super) fn slots<'a>(
+    fn slots<'a>(
         &self,
         index: &'a Lines,
         slab: &'a Slab,
         bucket: u32,
     ) -> impl Iterator<Item = u32> + use<'a> {
-        self.entries(index, bucket)
-            .filter(|(slot, is_implied)| !(*is_implied && slab.is_mapped(*slot)))
-            .map(|(slot, _)| slot)
-    }
-
-    /// The slots that may have an entry in a bucket, and whether one is implied: it is there only if
-    /// the flow has no other. Reads no flow.
-    pub(super) fn entries<'a>(
-        &self,
-        index: &'a Lines,
-        bucket: u32,
-    ) -> impl Iterator<Item = (u32, bool)> + use<'a> {
         let (low, high) = self.range(bucket);
-        let filed = index.range(low, high).map(|(_, slot)| (slot, false));
+        let filed = index.range(low, high).map(|(_, slot)| slot);
         let others = opposite(low, high).into_iter().flatten();
-        let implied = others.flat_map(|(low, high)| index.range(low, high));
-        filed.chain(implied.map(|(_, slot)| (slot, true)))
+        let implied = others.flat_map(|(low, high)| index.range(low, high).map(|(_, slot)| slot));
+        filed.chain(implied.filter(|slot| !slab.is_mapped(*slot)))
     }
 
     /// Whether the bucket of a hash has more than `max` entries. Asks the index only if that can be:

@@ -12,6 +12,7 @@
 
 mod buckets;
 mod column;
+mod early_drop;
 pub(crate) mod express;
 pub(crate) mod hash;
 pub(crate) mod key;
@@ -26,7 +27,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
-use self::buckets::Buckets;
+use self::buckets::{Buckets, Near};
 use self::hash::SipKey;
 use self::lines::Lines;
 use self::record::{TICK_BITS, tick_of};
@@ -57,6 +58,8 @@ pub(crate) struct FlowTable {
     slab: Slab,
     index: Lines,
     buckets: Buckets,
+    /// What early drop gathers; kept for its memory.
+    near: alloc::vec::Vec<Near>,
     sources: Sources,
     wheel: Wheel,
     /// The kernel's count.
@@ -66,9 +69,6 @@ pub(crate) struct FlowTable {
     one_way: usize,
 }
 
-/// How many buckets in a row early drop looks through
-/// (`NF_CT_EVICTION_RANGE`).
-const EVICTION_RANGE: usize = 8;
 /// Linux refuses to lengthen a chain of more than 50 to 79 entries.
 const MIN_CHAIN: u32 = 50;
 const CHAIN_SPREAD: u32 = 30;
@@ -85,6 +85,7 @@ impl FlowTable {
             slab: Slab::default(),
             index: Lines::new(),
             buckets: Buckets { count: limits.buckets.max(1) },
+            near: alloc::vec::Vec::new(),
             sources: Sources::new(SipKey([rng.next_u64(), rng.next_u64()])),
             wheel: Wheel::new(tick_of(start)),
             len: 0,
@@ -401,50 +402,6 @@ impl FlowTable {
     /// translation is decided, newest first.
     pub(crate) fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = Flow> {
         self.sources.iter(&self.slab, *tuple, zone)
-    }
-
-    /// Makes room the way Linux does: every flow that is not assured in the
-    /// first of eight buckets that holds one, from the new flow's bucket on.
-    /// Flows on the way that have expired are put away, but are no victims. How
-    /// many victims there were.
-    pub(crate) fn early_drop(
-        &mut self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-        events: &mut EventQueue,
-    ) -> usize {
-        let first = self.buckets.of(self.hash(tuple, zone, Direction::Original));
-        let buckets: [u32; EVICTION_RANGE] =
-            core::array::from_fn(|step| self.buckets.after(first, step as u32));
-        for bucket in buckets {
-            let entries = self.buckets.entries(&self.index, bucket);
-            entries.for_each(|(slot, _)| self.slab.read_ahead(slot));
-        }
-        for bucket in buckets {
-            let mut victims = 0;
-            for id in self.evictable(bucket, now) {
-                let alive = !self.slab.is_expired(id.slot, now);
-                self.kill(id, now, events);
-                victims += usize::from(alive);
-            }
-            if victims > 0 {
-                return victims;
-            }
-        }
-        0
-    }
-
-    /// The flows of a bucket that have expired or are not assured, each once.
-    fn evictable(&self, bucket: u32, now: Instant) -> alloc::vec::Vec<FlowId> {
-        let slots = self.buckets.slots(&self.index, &self.slab, bucket);
-        let goes = |slot: &u32| {
-            self.slab.is_expired(*slot, now) || !self.slab.status(*slot).contains(Status::ASSURED)
-        };
-        let mut slots: alloc::vec::Vec<u32> = slots.filter(goes).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        slots.into_iter().map(|slot| self.slab.id_of(slot)).collect()
     }
 
     /// Changes the number of buckets that chains are counted in.
