@@ -143,6 +143,25 @@ impl FlowTable {
         Some((slot, self.dir_at(slot, key, proto)?))
     }
 
+    /// The living flow of a key in the default zone, where there is no more than one.
+    #[inline(always)]
+    pub(super) fn living<K: Shelved>(
+        &self,
+        now: Instant,
+        (key, proto): (K, u8),
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        let shelf = K::shelf(&self.slab);
+        let lives = |slot: u32| {
+            let at = slot.wrapping_sub(K::BIT);
+            let record = shelf.records.at(at);
+            let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
+            is_here && !record.is_expired(now)
+        };
+        let (slot, dir) = self.owners(key, proto, hash).find(|(slot, _)| lives(*slot))?;
+        Some((self.slab.id_of(slot), dir))
+    }
+
     /// Which direction of a slot's flow a key is.
     #[inline(always)]
     fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {

@@ -27,8 +27,11 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+use core::net::IpAddr;
+
 use self::buckets::{Buckets, Near};
 use self::hash::SipKey;
+use self::key::{Key, Key4, Key6};
 use self::lines::Lines;
 use self::record::{TICK_BITS, tick_of};
 use self::slab::{Asked, Slab};
@@ -118,6 +121,13 @@ impl FlowTable {
     ) -> Option<(FlowId, Direction)> {
         if zone.scope != ZoneScope::Both {
             return self.lookup(now, tuple, zone);
+        }
+        let is_simple = zone.id == 0 && self.one_way == 0 && self.retired_key.is_none();
+        if is_simple && tuple.has_ports() {
+            return match tuple.src {
+                IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hash),
+                IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hash),
+            };
         }
         let filed = self.filed(hash, tuple, zone, Direction::Original);
         self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
