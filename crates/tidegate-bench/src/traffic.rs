@@ -87,10 +87,10 @@ impl Steady {
         Self { wire, order: Permutation::new(flows, ORDER), flows, position: 0, round: 0 }
     }
 
-    /// Whether every flow has spoken both ways at least once.
+    /// How often all flows have had a packet.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.round >= 2
+    pub fn rounds(&self) -> u32 {
+        self.round
     }
 
     /// The next flow, and the tuple's way.

@@ -2,6 +2,7 @@
 
 use std::array;
 use std::hint::black_box;
+use std::time::Duration;
 
 use tidegate_engine::tuple::{Tuple, Zone};
 use tidegate_wire::{Family, proto};
@@ -62,6 +63,18 @@ impl<'a, T: Traffic> Stream<'a, T> {
     }
 }
 
+impl Stream<'_, Steady> {
+    /// Has every flow speak both ways, after a while: what is asked once of a flow and direction has
+    /// been asked then, and a UDP flow has become a stream.
+    fn settle(&mut self) {
+        self.bed.wait(Duration::from_secs(3));
+        let rounds = self.traffic.rounds() + 2;
+        while self.traffic.rounds() < rounds {
+            self.process(1);
+        }
+    }
+}
+
 impl<T: Traffic> Subject for Stream<'_, T> {
     fn pass(&mut self, items: u64) -> Pass {
         let bursts = items / BURST as u64;
@@ -95,7 +108,9 @@ pub fn udp(session: &mut Session<'_>) {
     let mut bed = laid(session, proto::UDP, Rules::None);
     let bytes = session.bytes_per_flow();
     let steady = Steady::new(proto::UDP, Plan::Spread, session.flows, false);
-    session.record(RowName::UdpEstablished, &mut Stream::new(&mut bed, steady), bytes);
+    let mut stream = Stream::new(&mut bed, steady);
+    stream.settle();
+    session.record(RowName::UdpEstablished, &mut stream, bytes);
     let skewed = Skewed::new(Plan::Spread, session.flows, ZIPF_EXPONENT);
     session.record(RowName::Zipf, &mut Stream::new(&mut bed, skewed), None);
 }
@@ -124,6 +139,7 @@ fn ruled(session: &mut Session<'_>, laid_under: Rules, rows: &[(RowName, Rules)]
     let mut stream = Stream::new(&mut bed, steady);
     for (name, rules) in rows {
         stream.bed.load(*rules);
+        stream.settle();
         session.record(*name, &mut stream, bytes);
     }
 }
