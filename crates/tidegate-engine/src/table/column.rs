@@ -2,10 +2,10 @@
 //!
 //! A [`Column`] is dense: one value for each slot ever used, in segments of 1,024, 2,048, 4,096 … and
 //! then of one size, 65,536 values or 8 MiB, whichever is less: so a slot's place is two shifts away,
-//! a small table is small, and no segment is larger than an allocator can have ready. A segment's memory is reserved as a
-//! whole and touched only as far as it is used; nothing is copied when the table grows, whatever its
-//! size. [`Pages`] are for what few flows have: pages of 4,096
-//! values, made when the first slot of one needs its value.
+//! a small table is small, and no segment is larger than an allocator can have ready. A segment's
+//! memory is reserved as a whole and touched only as far as it is used; nothing is copied when the
+//! table grows, whatever its size. [`Pages`] are for what few flows have: pages of 16,384 values,
+//! large enough for huge pages, made when the first slot of one needs its value.
 //!
 //! Where a slot lies is all that this file knows.
 
@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 8 << 20;
 
 /// Values in a page.
 const PAGE: usize = 1 << PAGE_BITS;
-const PAGE_BITS: u32 = 12;
+const PAGE_BITS: u32 = 14;
 
 /// One value for each slot; see the module's documentation. Slots are below 2^31.
 pub(super) struct Column<T> {
@@ -213,8 +213,8 @@ mod tests {
     fn pages_exist_only_where_a_slot_needs_one() {
         let mut pages: Pages<u64> = Pages::default();
         assert_eq!((pages.get(7), pages.peek(7)), (0, None));
-        *pages.place(5_000) = 3;
-        assert_eq!((pages.get(5_000), pages.get(4_999), pages.get(5_001)), (3, 0, 0));
+        *pages.place(20_000) = 3;
+        assert_eq!((pages.get(20_000), pages.get(19_999), pages.get(20_001)), (3, 0, 0));
         assert_eq!(pages.pages.iter().filter(|page| page.capacity() > 0).count(), 1);
     }
 }

@@ -122,15 +122,30 @@ impl FlowTable {
         if zone.scope != ZoneScope::Both {
             return self.lookup(now, tuple, zone);
         }
-        let is_simple = zone.id == 0 && self.one_way == 0 && self.retired_key.is_none();
-        if is_simple && tuple.has_ports() {
-            return match tuple.src {
-                IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hash),
-                IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hash),
-            };
+        if let Some(found) = self.lookup_simple(now, tuple, zone, hash) {
+            return Some(found);
         }
         let filed = self.filed(hash, tuple, zone, Direction::Original);
         self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
+    }
+
+    /// [`FlowTable::lookup_hashed`] for tuples with ports of the default zone, as most are. `None`
+    /// says nothing.
+    fn lookup_simple(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        let is_simple = zone == Zone::default() && self.one_way == 0 && self.retired_key.is_none();
+        if !is_simple || !tuple.has_ports() {
+            return None;
+        }
+        match tuple.src {
+            IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hash),
+            IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hash),
+        }
     }
 
     /// The hashes of some tuples in the zone's number for the original direction; what looking them
@@ -162,6 +177,9 @@ impl FlowTable {
             let known = hash.filter(|_| zone.id_in(*filed) == 0);
             let hash = known.unwrap_or_else(|| self.hash(tuple, zone, *filed));
             while !self.is_nobodys(hash) {
+                if let Some(found) = self.lookup_simple(now, tuple, zone, hash) {
+                    return Some(found);
+                }
                 let found = self.newest(self.filed(hash, tuple, zone, *filed));
                 let Some((id, dir)) = found else { break };
                 if !self.slab.is_expired(id.slot, now) {
