@@ -13,7 +13,6 @@ use tidegate_bench::flags::Flags;
 use tidegate_bench::report::{recorded, svg, table};
 use tidegate_bench::rows::{self, RowName};
 use tidegate_bench::session::{Effort, Plea, Row, Session};
-use tidegate_gateway::memory;
 use tidegate_wire::Family;
 
 #[global_allocator]
@@ -23,7 +22,6 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     let rows = measure(&flags);
     println!("{}", recorded::table());
-    eprintln!("{}", memory::status());
     if let Err(error) = file(&flags, &rows) {
         eprintln!("tidegate-bench: {error}");
         return ExitCode::FAILURE;

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use serde::Serialize;
+use tidegate_gateway::memory;
 use tidegate_wire::Family;
 
 use crate::reference::References;
@@ -104,10 +105,15 @@ impl<'a> Session<'a> {
         names.iter().any(|name| self.plea.wants(*name))
     }
 
-    /// Builds a table of the session's flows and remembers what it weighs per flow.
+    /// Builds a table of the session's flows and remembers what it weighs per flow; of the first one
+    /// it says what kind of memory it is in.
     pub fn weigh<T>(&self, build: impl FnOnce() -> T) -> T {
         let (built, grown) = crate::residence::weigh(build);
+        let is_first = self.bytes.get().is_none();
         self.bytes.set(grown.map(|bytes| bytes as f64 / f64::from(self.flows)));
+        if is_first {
+            eprintln!("{}", memory::status());
+        }
         built
     }
 
