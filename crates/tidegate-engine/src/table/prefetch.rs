@@ -5,50 +5,48 @@
 //! first; see `docs/bench.md`. On other processors than x86-64 nothing is asked for.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::{_MM_HINT_T0 as FIRST, _MM_HINT_T1 as SECOND};
+
+#[cfg(not(target_arch = "x86_64"))]
+const FIRST: i32 = 0;
+#[cfg(not(target_arch = "x86_64"))]
+const SECOND: i32 = 1;
+
 /// Asks for the cache line that a value begins in.
 #[inline(always)]
 pub(super) fn line<T>(value: &T) {
-    touch(core::ptr::from_ref(value).cast());
+    ask::<SECOND>(core::ptr::from_ref(value).cast());
 }
 
 /// Asks for the first and the last cache line of a value, which are all there are if it is not
 /// longer than 65 bytes, or begins early enough in the first.
 #[inline(always)]
 pub(super) fn lines<T>(value: &T) {
-    let first: *const u8 = core::ptr::from_ref(value).cast();
-    touch(first);
-    touch(first.wrapping_add(size_of::<T>() - 1));
+    ask_for_both::<SECOND, T>(value);
 }
 
 /// Asks for the same lines, which are on their way or in the second level already, in the first.
 #[inline(always)]
 pub(super) fn bring<T>(value: &T) {
+    ask_for_both::<FIRST, T>(value);
+}
+
+#[inline(always)]
+fn ask_for_both<const LEVEL: i32, T>(value: &T) {
     let first: *const u8 = core::ptr::from_ref(value).cast();
-    fetch(first);
-    fetch(first.wrapping_add(size_of::<T>() - 1));
+    ask::<LEVEL>(first);
+    ask::<LEVEL>(first.wrapping_add(size_of::<T>() - 1));
 }
 
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fetch(address: *const u8) {
-    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: as in `touch`.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn fetch(_: *const u8) {}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn touch(address: *const u8) {
-    use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+fn ask<const LEVEL: i32>(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of every x86-64 processor, and a prefetch reads nothing: it never faults,
     // whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<LEVEL>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn touch(_: *const u8) {}

@@ -338,20 +338,18 @@ impl<K: Key> Shelf<K> {
 
     /// Writes a flow whose tuples are those that the record has.
     fn update(&mut self, at: u32, flow: &Flow) {
-        let record = self.records.at_mut(at);
-        record.update(flow);
-        if record.has_extra() {
-            self.extras.place(at).write(flow);
-        }
-        if let Some(counters) = flow.acct {
-            *self.counters.place(at) = counters;
-        }
+        self.records.at_mut(at).update(flow);
+        self.write_the_rest(at, flow);
     }
 
     fn write(&mut self, at: u32, flow: &Flow) {
-        let record = self.records.at_mut(at);
-        record.write(flow);
-        if record.has_extra() {
+        self.records.at_mut(at).write(flow);
+        self.write_the_rest(at, flow);
+    }
+
+    /// Writes what the record says to be elsewhere.
+    fn write_the_rest(&mut self, at: u32, flow: &Flow) {
+        if self.records.at(at).has_extra() {
             self.extras.place(at).write(flow);
         }
         if let Some(counters) = flow.acct {
