@@ -3,10 +3,12 @@
 //! What collides is found as he would find it: by computing, offline, hashes of the kind that a
 //! table like this has, with a key that he can only guess.
 
-use core::hash::{Hash, Hasher};
+use core::hash::Hasher;
+use core::net::IpAddr;
 use std::hash::DefaultHasher;
 use std::sync::Arc;
 
+use tidegate_engine::tuple::Tuple;
 use tidegate_wire::{Family, proto};
 
 use crate::order::mix64;
@@ -110,10 +112,28 @@ fn found_by_trying(family: Family, wanted: u32) -> Vec<Ends> {
     tries.filter(|ends| unkeyed(family, ends) >> 52 == 0).take(wanted as usize).collect()
 }
 
-/// SipHash-1-3 with a key of zeros, over the tuple's bytes.
+/// The engine's hash (`table::key`), with a key of zeros: SipHash-1-3 over both ends in the order of
+/// their values, the protocol and zone 0.
 fn unkeyed(family: Family, ends: &Ends) -> u64 {
+    let Tuple { src, dst, sport, dport, proto } = ends.tuple(family, proto::TCP);
+    let bits = |addr| match addr {
+        IpAddr::V4(addr) => u128::from(addr.to_bits()),
+        IpAddr::V6(addr) => addr.to_bits(),
+    };
+    let mut sides = [(bits(src), sport), (bits(dst), dport)];
+    sides.sort_unstable();
+    let [(low, low_port), (high, high_port)] = sides;
+    let ports = [low_port, high_port].map(u16::to_le_bytes);
+    let addresses = [low, high].map(u128::to_le_bytes);
+    let bytes = match family {
+        Family::V4 => {
+            let [low, high] = addresses.map(|bytes| [bytes[0], bytes[1], bytes[2], bytes[3]]);
+            [&ports[0][..], &low, &[0; 2], &ports[1], &high, &[proto]].concat()
+        }
+        Family::V6 => [&addresses.concat()[..], &ports.concat(), &[0; 2], &[proto]].concat(),
+    };
     let mut hasher = DefaultHasher::new();
-    ends.tuple(family, proto::TCP).hash(&mut hasher);
+    hasher.write(&bytes);
     hasher.finish()
 }
 

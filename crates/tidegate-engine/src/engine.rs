@@ -108,7 +108,7 @@ impl Engine {
     /// [`Engine::poll_output`].
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) -> Outcome {
         self.give_up_fragments(now, fib);
-        let glance = Glance::at(packet, &self.table);
+        let glance = Glance::of(packet.bytes, &self.table);
         self.take(now, packet, fib, &glance)
     }
 
@@ -185,7 +185,7 @@ impl Engine {
         for burst in packets.chunks_mut(BURST) {
             let mut glances = [Glance::NOTHING; BURST];
             for (glance, packet) in glances.iter_mut().zip(burst.iter()) {
-                *glance = Glance::at(packet, &self.table);
+                *glance = Glance::of(packet.bytes, &self.table);
             }
             let seen = &mut glances[..burst.len()];
             seen.iter_mut().for_each(|glance| glance.follow(&self.table));

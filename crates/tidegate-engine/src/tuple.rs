@@ -99,6 +99,18 @@ impl Tuple {
         Some(Self { src: self.dst, dst: self.src, sport, dport, proto: self.proto })
     }
 
+    /// For an ICMP answer the tuple of its question, for everything else the tuple
+    /// itself.
+    #[must_use]
+    pub(crate) fn question(&self) -> Self {
+        let answers = match self.proto {
+            proto::ICMP => matches!(self.icmp_type(), 0 | 14 | 16 | 18),
+            proto::ICMPV6 => matches!(self.icmp_type(), 129 | 140),
+            _ => false,
+        };
+        if answers { self.invert().unwrap_or(*self) } else { *self }
+    }
+
     fn answered_by(&self, counterpart: fn(u8) -> Option<u8>) -> Option<u16> {
         counterpart(self.icmp_type()).map(|kind| Self::icmp_word(kind, self.icmp_code()))
     }

@@ -9,7 +9,6 @@ use core::net::IpAddr;
 
 use tidegate_wire::{Family, Headers, proto};
 
-use crate::packet::Packet;
 use crate::rules::ExpressProto;
 use crate::table::FlowTable;
 use crate::table::key::{Key4, Key6};
@@ -35,13 +34,7 @@ impl Glance {
     /// Nothing seen.
     pub(crate) const NOTHING: Self = Self { kind: None, hash: 0, slot: None };
 
-    /// Looks at a packet, and asks for the index's line of its tuple.
-    #[inline(always)]
-    pub(crate) fn at(packet: &Packet<'_>, table: &FlowTable) -> Self {
-        Self::of(packet.bytes, table)
-    }
-
-    /// [`Glance::at`], of a datagram.
+    /// Looks at a datagram, and asks for the index's line of its tuple.
     #[inline(always)]
     pub(crate) fn of(bytes: &[u8], table: &FlowTable) -> Self {
         let Some(kind) = kind_of(bytes) else { return Self::NOTHING };

@@ -8,7 +8,6 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tidegate_wire::checksum::Sum;
-use tidegate_wire::proto;
 
 use super::hash::SipKey;
 use crate::tuple::Tuple;
@@ -140,21 +139,11 @@ impl Key for Key6 {
 
 /// The hash of a tuple in a zone, the same as that of its inverse.
 pub(super) fn hash(key: &SipKey, tuple: &Tuple, zone: u16) -> u32 {
-    let tuple = question(tuple);
+    let tuple = tuple.question();
     match tuple.src {
         IpAddr::V4(_) => Key4::of(&tuple).hash(key, tuple.proto, zone),
         IpAddr::V6(_) => Key6::of(&tuple).hash(key, tuple.proto, zone),
     }
-}
-
-/// For an ICMP answer the tuple of its question, for everything else the tuple itself.
-fn question(tuple: &Tuple) -> Tuple {
-    let answers = match tuple.proto {
-        proto::ICMP => matches!(tuple.icmp_type(), 0 | 14 | 16 | 18),
-        proto::ICMPV6 => matches!(tuple.icmp_type(), 129 | 140),
-        _ => false,
-    };
-    if answers { tuple.invert().unwrap_or(*tuple) } else { *tuple }
 }
 
 #[inline(always)]

@@ -209,7 +209,7 @@ impl Trio {
         let mut again = bytes.clone();
         let mut packet = Packet::received(&mut again, in_port);
         single.give_up_fragments(*now, net);
-        let mut glance = Glance::at(&packet, &single.table);
+        let mut glance = Glance::of(packet.bytes, &single.table);
         glance.follow(&single.table);
         let ridden = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         share.packets += 1;
