@@ -33,12 +33,17 @@ impl Sum {
         for word in words {
             total = add(total, u64::from_ne_bytes(*word));
         }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            total = add(total, u64::from_ne_bytes(last));
+        let (dwords, rest) = rest.as_chunks::<4>();
+        // One at most, as are those below.
+        let mut last = dwords.first().map_or(0, |dword| u64::from(u32::from_ne_bytes(*dword)));
+        let (words, rest) = rest.as_chunks::<2>();
+        if let [word] = words {
+            last += u64::from(u16::from_ne_bytes(*word));
         }
-        self.word(u16::from_be(fold(total)))
+        if let [byte] = rest {
+            last += u64::from(u16::from_ne_bytes([*byte, 0]));
+        }
+        self.word(u16::from_be(fold(add(total, last))))
     }
 
     /// Adds one word, in host order.

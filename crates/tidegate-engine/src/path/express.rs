@@ -10,22 +10,21 @@
 
 use tidegate_wire::Family;
 use tidegate_wire::checksum::Sum;
-use tidegate_wire::packet::ipv4::Ipv4;
-use tidegate_wire::packet::ipv6::Ipv6;
 
-use super::glance::{Glance, Kind, headers4, headers6, key4, key6, len4, len6};
+use super::glance::{Glance, Kind};
+use super::layout::Layout;
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
 use crate::limits::{Limits, Timeout};
-use crate::nat::{Manip, rewrite};
+use crate::nat::Manip;
 use crate::packet::{CtInfo, Packet};
 use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
-use crate::table::FlowTable;
-use crate::table::express::{Seat, Shelved};
+use crate::table::express::Seat;
+use crate::table::key::{Key4, Key6};
 use crate::time::Instant;
 use crate::track::{self, Plain};
-use crate::tuple::{Direction, Tuple};
+use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
 /// A flow that is not simply up and running.
@@ -41,8 +40,8 @@ enum Finding {
 }
 
 /// What a translated packet must look like afterwards, and which of its ends is rewritten.
-struct Translation {
-    target: Tuple,
+struct Translation<K> {
+    target: K,
     src: bool,
     dst: bool,
 }
@@ -58,8 +57,6 @@ struct Ride<'a, 'b, F, K> {
     packet: &'a mut Packet<'b>,
     kind: Kind,
     key: K,
-    /// Where the upper layer begins.
-    l4: usize,
     /// The datagram's length, without padding.
     len: usize,
     now: Instant,
@@ -78,16 +75,9 @@ pub(crate) fn pass(
     glance: &Glance,
 ) -> Option<Outcome> {
     let kind = glance.kind()?;
-    let Engine { table, limits, programs, .. } = engine;
     match kind.family {
-        Family::V4 => {
-            let (key, len) = (key4(packet.bytes), len4(packet.bytes));
-            Ride { packet, kind, key, l4: 20, len, now, fib, limits, programs }.go(table, glance)
-        }
-        Family::V6 => {
-            let (key, len) = (key6(packet.bytes), len6(packet.bytes));
-            Ride { packet, kind, key, l4: 40, len, now, fib, limits, programs }.go(table, glance)
-        }
+        Family::V4 => Ride::<_, Key4>::go(engine, now, packet, fib, (kind, glance)),
+        Family::V6 => Ride::<_, Key6>::go(engine, now, packet, fib, (kind, glance)),
     }
 }
 
@@ -115,14 +105,25 @@ pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
     }
 }
 
-impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
+impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
     #[inline(always)]
-    fn go(mut self, table: &mut FlowTable, glance: &Glance) -> Option<Outcome> {
-        let mut seat = table.seat_of(self.key, self.kind.proto.number(), glance)?;
-        let slot = seat.id().slot;
-        let (outcome, timer) = self.ride(&mut seat)?;
+    fn go(
+        engine: &'a mut Engine,
+        now: Instant,
+        packet: &'a mut Packet<'b>,
+        fib: &'a F,
+        (kind, glance): (Kind, &Glance),
+    ) -> Option<Outcome> {
+        let Engine { table, limits, programs, .. } = engine;
+        let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
+        let mut ride = Ride { packet, kind, key, len, now, fib, limits, programs };
+        let wanted = (key, kind.proto.number());
+        let (id, outcome, timer) = table.with_seat(wanted, glance, |mut seat| {
+            let (outcome, timer) = ride.ride(&mut seat)?;
+            Some((seat.id(), outcome, timer))
+        })??;
         if table.is_late(timer) {
-            table.rearm(slot, timer.1);
+            table.rearm(id.slot, timer.1);
         }
         Some(outcome)
     }
@@ -155,10 +156,10 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
         seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
-            self.translate(translation);
+            translate(self.packet.bytes, self.kind.proto, translation);
         }
         if exit.route == ExpressRoute::Forward {
-            decrement_ttl(family, self.packet.bytes);
+            K::take_hop(self.packet.bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
         let (flow, mark) = (Some(seat.id()), self.packet.mark);
@@ -168,7 +169,7 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
     /// Asks the tracker.
     #[inline(always)]
     fn finding(&self, seat: &Seat<'_, K>) -> Option<Finding> {
-        let payload = self.packet.bytes.get(self.l4..self.len)?;
+        let payload = self.packet.bytes.get(K::L4..self.len)?;
         let proto = self.kind.proto;
         let words = [u16::from(proto.number()), payload.len() as u16];
         let pseudo_header = words.into_iter().fold(self.key.address_sum(), Sum::word);
@@ -182,21 +183,21 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
     }
 
     #[inline(always)]
-    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation> {
-        let Kind { family, proto } = self.kind;
+    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation<K>> {
+        let Kind { family, .. } = self.kind;
         if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
             return None;
         }
         let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-        Some(Translation { target: seat.target().tuple(proto.number()), src, dst })
+        Some(Translation { target: seat.target(), src, dst })
     }
 
     /// The way out or in, if it has no obstacle.
     #[inline(always)]
-    fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation>) -> Option<Exit> {
+    fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation<K>>) -> Option<Exit> {
         let (src, own_dst) = self.key.addresses();
         let dst = match translation {
-            Some(Translation { target, dst: true, .. }) => target.dst,
+            Some(Translation { target, dst: true, .. }) => target.addresses().1,
             _ => own_dst,
         };
         let (in_port, mark) = (self.packet.in_port, self.packet.mark);
@@ -214,43 +215,23 @@ impl<F: Fib, K: Shelved> Ride<'_, '_, F, K> {
             Route::Unreachable | Route::Blackhole => None,
         }
     }
+}
 
-    fn translate(&mut self, translation: &Translation) {
-        let Translation { target, src, dst } = translation;
-        let mut headers = match self.kind.family {
-            Family::V4 => headers4(self.packet.bytes),
-            Family::V6 => headers6(self.packet.bytes),
-        };
-        for (manip, applies) in [(Manip::Dst, *dst), (Manip::Src, *src)] {
-            if applies {
-                // Whole headers of TCP and UDP are always translatable.
-                let done = rewrite::end(self.packet.bytes, &mut headers, target, manip);
-                debug_assert!(done.is_ok());
-            }
+/// Rewrites the ends that are translated.
+#[inline(never)]
+fn translate<K: Layout>(bytes: &mut [u8], proto: ExpressProto, translation: &Translation<K>) {
+    let Translation { target, src, dst } = *translation;
+    for (manip, applies) in [(Manip::Dst, dst), (Manip::Src, src)] {
+        if applies {
+            target.set_end(bytes, proto, manip);
         }
     }
 }
 
 /// The flow's status, if it is up and running and in nobody's special care.
 #[inline(always)]
-fn usual_status<K: Shelved>(seat: &Seat<'_, K>, now: Instant) -> Option<Status> {
+fn usual_status<K: Layout>(seat: &Seat<'_, K>, now: Instant) -> Option<Status> {
     let status = seat.record.status();
     let is_usual = status.contains(USUAL) && !status.intersects(UNUSUAL);
     (is_usual && !seat.record.is_expired(now) && seat.is_plain()).then_some(status)
-}
-
-#[inline(always)]
-fn decrement_ttl(family: Family, bytes: &mut [u8]) {
-    match family {
-        Family::V4 => {
-            if let Some(mut ip) = Ipv4::new(bytes) {
-                ip.set_ttl(ip.ttl() - 1);
-            }
-        }
-        Family::V6 => {
-            if let Some(mut ip) = Ipv6::new(bytes) {
-                ip.set_hop_limit(ip.hop_limit() - 1);
-            }
-        }
-    }
 }

@@ -5,10 +5,9 @@
 //! what a batch of packets will ask of the table is known before the first of them is processed.
 //! Whatever is not plain is left to the dissector, which has the last word on it.
 
-use core::net::IpAddr;
-
 use tidegate_wire::{Family, Headers, proto};
 
+use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
 use crate::table::FlowTable;
 use crate::table::key::{Key4, Key6};
@@ -39,8 +38,8 @@ impl Glance {
     pub(crate) fn of(bytes: &[u8], table: &FlowTable) -> Self {
         let Some(kind) = kind_of(bytes) else { return Self::NOTHING };
         let hash = match kind.family {
-            Family::V4 => table.expect(key4(bytes), kind.proto.number()),
-            Family::V6 => table.expect(key6(bytes), kind.proto.number()),
+            Family::V4 => table.expect(Key4::read(bytes), kind.proto.number()),
+            Family::V6 => table.expect(Key6::read(bytes), kind.proto.number()),
         };
         Self { kind: Some(kind), hash, slot: None }
     }
@@ -64,8 +63,8 @@ impl Glance {
     /// The headers of the datagram, if it is plain.
     pub(super) fn headers(&self, bytes: &[u8]) -> Option<Headers> {
         Some(match self.kind?.family {
-            Family::V4 => headers4(bytes),
-            Family::V6 => headers6(bytes),
+            Family::V4 => Key4::headers(bytes),
+            Family::V6 => Key6::headers(bytes),
         })
     }
 
@@ -96,15 +95,14 @@ fn kind_of(bytes: &[u8]) -> Option<Kind> {
 #[inline(always)]
 fn plain_v4(bytes: &[u8]) -> Option<usize> {
     let header: &[u8; 20] = bytes.first_chunk()?;
+    // A right sum is the same in either byte order (RFC 1071 section 2 B).
     let word = |at: usize| {
-        u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
+        u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
     };
     let sum = word(0) + word(4) + word(8) + word(12) + word(16);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let is_right = (sum >> 16) + (sum & 0xffff) == 0xffff;
-    let is_fragment = header[6] & 0x3f | header[7] != 0;
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let is_right = (sum & 0xffff) + (sum >> 16) == 0xffff;
+    let is_fragment = half(header, 6) & 0x3fff != 0;
     let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
     if !is_right || is_fragment || header[8] <= 1 || len > bytes.len() {
         return None;
@@ -122,84 +120,6 @@ fn plain_v6(bytes: &[u8]) -> Option<usize> {
         return None;
     }
     Some(len)
-}
-
-#[inline(always)]
-fn half(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-#[inline(always)]
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-/// The tuple of a plain IPv4 datagram.
-#[inline(always)]
-pub(super) fn key4(bytes: &[u8]) -> Key4 {
-    let bytes = &bytes[..24];
-    Key4 {
-        src: word(bytes, 12),
-        dst: word(bytes, 16),
-        sport: half(bytes, 20),
-        dport: half(bytes, 22),
-    }
-}
-
-/// The tuple of a plain IPv6 datagram.
-#[inline(always)]
-pub(super) fn key6(bytes: &[u8]) -> Key6 {
-    let bytes = &bytes[..44];
-    // Spelt out: a map over an array is not inlined here.
-    let words = |at: usize| {
-        [word(bytes, at), word(bytes, at + 4), word(bytes, at + 8), word(bytes, at + 12)]
-    };
-    Key6 { src: words(8), dst: words(24), sport: half(bytes, 40), dport: half(bytes, 42) }
-}
-
-/// The length of a plain IPv4 datagram, without padding.
-#[inline(always)]
-pub(super) fn len4(bytes: &[u8]) -> usize {
-    usize::from(half(bytes, 2))
-}
-
-/// The length of a plain IPv6 datagram, without padding.
-#[inline(always)]
-pub(super) fn len6(bytes: &[u8]) -> usize {
-    usize::from(half(bytes, 4)) + 40
-}
-
-/// The headers of a plain IPv4 datagram.
-pub(super) fn headers4(bytes: &[u8]) -> Headers {
-    Headers {
-        family: Family::V4,
-        src: IpAddr::V4(word(bytes, 12).into()),
-        dst: IpAddr::V4(word(bytes, 16).into()),
-        proto: bytes[9],
-        l4: Some(20),
-        len: len4(bytes),
-        ip_header_len: 20,
-        fragment: None,
-    }
-}
-
-/// The headers of a plain IPv6 datagram.
-pub(super) fn headers6(bytes: &[u8]) -> Headers {
-    let addr = |at: usize| {
-        let mut octets = [0; 16];
-        octets.copy_from_slice(&bytes[at..at + 16]);
-        IpAddr::V6(octets.into())
-    };
-    Headers {
-        family: Family::V6,
-        src: addr(8),
-        dst: addr(24),
-        proto: bytes[6],
-        l4: Some(40),
-        len: len6(bytes),
-        ip_header_len: 40,
-        fragment: None,
-    }
 }
 
 #[cfg(test)]
@@ -220,8 +140,8 @@ mod tests {
                 let bytes = datagram.bytes(family);
                 assert_eq!(kind_of(&bytes), Some(Kind { family, proto }));
                 let headers = match family {
-                    Family::V4 => headers4(&bytes),
-                    Family::V6 => headers6(&bytes),
+                    Family::V4 => Key4::headers(&bytes),
+                    Family::V6 => Key6::headers(&bytes),
                 };
                 assert_eq!(Ok(headers), dissect(&bytes));
             }

@@ -21,6 +21,7 @@ mod conntrack;
 pub(crate) mod express;
 mod fragment;
 mod glance;
+mod layout;
 mod nat;
 
 pub(crate) use self::glance::Glance;
@@ -370,7 +371,7 @@ fn decrement_ttl(t: &mut Transit<'_, '_>) {
     match t.headers.family {
         Family::V4 => {
             if let Some(mut ip) = Ipv4::new(bytes) {
-                ip.set_ttl(ip.ttl().saturating_sub(1));
+                ip.decrement_ttl();
             }
         }
         Family::V6 => {

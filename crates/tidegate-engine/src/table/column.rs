@@ -63,6 +63,12 @@ impl<T> Column<T> {
         self.segments.get(segment)?.get(at)
     }
 
+    #[inline(always)]
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let (segment, at) = Self::place(slot);
+        self.segments.get_mut(segment)?.get_mut(at)
+    }
+
     /// The value of a slot that has one.
     #[inline(always)]
     pub(super) fn at(&self, slot: u32) -> &T {

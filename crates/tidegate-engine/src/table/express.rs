@@ -5,6 +5,7 @@
 //! written: the tracker's cells, the deadline, the counters.
 
 use super::FlowTable;
+use super::column::Pages;
 use super::key::{Key, Key4, Key6};
 use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
@@ -98,36 +99,35 @@ impl FlowTable {
         Some(slot)
     }
 
-    /// The flow that has this key in the default zone, expired or not: where `glance` thinks that it
-    /// is, or wherever else.
+    /// Does something with the flow that has this key in the default zone, expired or not: where
+    /// `glance` thinks that it is, or wherever else.
     #[inline(always)]
-    pub(crate) fn seat_of<K: Shelved>(
+    pub(crate) fn with_seat<K: Shelved, R>(
         &mut self,
-        key: K,
-        proto: u8,
+        (key, proto): (K, u8),
         glance: &Glance,
-    ) -> Option<Seat<'_, K>> {
-        let (slot, dir) = self.owner_of(key, proto, glance)?;
-        Some(K::shelf_mut(&mut self.slab).seat(slot, dir))
-    }
-
-    /// The slot of that flow, and which direction of it the key is.
-    #[inline(always)]
-    fn owner_of<K: Shelved>(&self, key: K, proto: u8, glance: &Glance) -> Option<(u32, Direction)> {
-        if self.one_way > 0 {
-            return self.only_owner(key, proto, glance.hash);
+        ride: impl FnOnce(Seat<'_, K>) -> R,
+    ) -> Option<R> {
+        let mut slot = glance.slot.filter(|_| self.one_way == 0);
+        loop {
+            let shelf = K::shelf_mut(&mut self.slab);
+            if let Some(seat) = slot.and_then(|slot| shelf.seat(slot, key, proto)) {
+                return Some(ride(seat));
+            }
+            slot = Some(self.owner_of(key, proto, glance.hash)?);
         }
-        let expected = glance.slot.and_then(|slot| self.owner_at(slot, key, proto));
-        expected.or_else(|| self.owners(key, proto, glance.hash).next())
     }
 
-    /// The owner of a key, where one may have two: then it is not for us to say whose it is.
+    /// The slot of the flow that has a key. Where it may have two, it is not for us to say whose it
+    /// is.
     #[inline(never)]
-    fn only_owner<K: Shelved>(&self, key: K, proto: u8, hash: u32) -> Option<(u32, Direction)> {
+    fn owner_of<K: Shelved>(&self, key: K, proto: u8, hash: u32) -> Option<u32> {
         let mut owners = self.owners(key, proto, hash);
-        owners.next().filter(|_| owners.next().is_none())
+        let (slot, _) = owners.next()?;
+        (self.one_way == 0 || owners.next().is_none()).then_some(slot)
     }
 
+    /// The slots of the flows that have a key, and which direction of them it is.
     #[inline(always)]
     fn owners<K: Shelved>(
         &self,
@@ -135,12 +135,12 @@ impl FlowTable {
         proto: u8,
         hash: u32,
     ) -> impl Iterator<Item = (u32, Direction)> {
-        self.index.candidates(hash).filter_map(move |slot| self.owner_at(slot, key, proto))
-    }
-
-    #[inline(always)]
-    fn owner_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<(u32, Direction)> {
-        Some((slot, self.dir_at(slot, key, proto)?))
+        let dir_at = move |slot: u32| {
+            let at = slot.wrapping_sub(K::BIT);
+            let shelf = K::shelf(&self.slab);
+            dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
+        };
+        self.index.candidates(hash).filter_map(move |slot| Some((slot, dir_at(slot)?)))
     }
 
     /// The living flow of a key in the default zone, where there is no more than one.
@@ -160,23 +160,6 @@ impl FlowTable {
         };
         let (slot, dir) = self.owners(key, proto, hash).find(|(slot, _)| lives(*slot))?;
         Some((self.slab.id_of(slot), dir))
-    }
-
-    /// Which direction of a slot's flow a key is.
-    #[inline(always)]
-    fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {
-        let at = slot.wrapping_sub(K::BIT);
-        let shelf = K::shelf(&self.slab);
-        let record = shelf.records.get(at)?;
-        if record.cells.proto != proto || record.is_vacant() {
-            return None;
-        }
-        let reply =
-            if record.is_mapped() { shelf.extras.get(at).reply } else { record.key.swapped() };
-        if key == reply {
-            return Some(Direction::Reply);
-        }
-        (key == record.key).then_some(Direction::Original)
     }
 
     /// What the rules of `epoch` said of a flow's usual packets of a direction.
@@ -210,14 +193,35 @@ impl FlowTable {
 }
 
 impl<K: Shelved> Shelf<K> {
+    /// The flow of a slot, if it has this key.
     #[inline(always)]
-    fn seat(&mut self, slot: u32, dir: Direction) -> Seat<'_, K> {
+    fn seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
         let at = slot.wrapping_sub(K::BIT);
-        let record = self.records.at_mut(at);
+        let record = self.records.get_mut(at)?;
+        let dir = dir_of(record, &self.extras, at, (key, proto))?;
         let extra = if record.has_extra() { self.extras.peek(at) } else { None };
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Seat { record, extra, counters, slot, dir }
+        Some(Seat { record, extra, counters, slot, dir })
     }
+}
+
+/// Which direction of a slot's flow a key is. One that is both is the reply, as Linux files that in
+/// front.
+#[inline(always)]
+fn dir_of<K: Shelved>(
+    record: &Record<K>,
+    extras: &Pages<Extra<K>>,
+    at: u32,
+    (key, proto): (K, u8),
+) -> Option<Direction> {
+    if record.cells.proto != proto || record.is_vacant() {
+        return None;
+    }
+    let reply = if record.is_mapped() { extras.get(at).reply } else { record.key.swapped() };
+    if key == reply {
+        return Some(Direction::Reply);
+    }
+    (key == record.key).then_some(Direction::Original)
 }
 
 impl<K: Shelved> Seat<'_, K> {

@@ -29,7 +29,7 @@ pub(crate) trait Key: Copy + Eq + Default {
 }
 
 /// An IPv4 tuple.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Eq)]
 #[repr(C)]
 pub(crate) struct Key4 {
     pub(crate) src: u32,
@@ -46,6 +46,15 @@ pub(crate) struct Key6 {
     pub(crate) dst: [u32; 4],
     pub(crate) sport: u16,
     pub(crate) dport: u16,
+}
+
+impl PartialEq for Key4 {
+    /// All at once: one branch instead of four.
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let ports = (self.sport ^ other.sport) | (self.dport ^ other.dport);
+        (self.src ^ other.src) | (self.dst ^ other.dst) | u32::from(ports) == 0
+    }
 }
 
 impl Key for Key4 {

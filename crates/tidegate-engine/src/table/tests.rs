@@ -44,9 +44,10 @@ fn express_by<K: Shelved>(
     let mut glance = Glance::NOTHING;
     glance.hash = table.expect(key, proto);
     glance.slot = hint;
-    let seat = table.seat_of(key, proto, &glance)?;
-    let is_eligible = !seat.record.is_expired(now) && seat.is_plain();
-    let (found, target) = ((seat.id(), seat.dir, is_eligible), seat.target().tuple(proto));
+    let (found, target) = table.with_seat((key, proto), &glance, |seat| {
+        let is_eligible = !seat.record.is_expired(now) && seat.is_plain();
+        ((seat.id(), seat.dir, is_eligible), seat.target().tuple(proto))
+    })?;
     let flow = table.load(found.0).expect("a flow that is found");
     assert_eq!(*flow.tuple(found.1), key.tuple(proto), "it is that direction's tuple");
     assert_eq!(target, flow.target(found.1));

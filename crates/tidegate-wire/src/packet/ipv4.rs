@@ -110,6 +110,18 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Ipv4<T> {
         self.set_word(TTL, u16::from_be_bytes([ttl, proto]));
     }
 
+    /// Takes one hop off the time to live, if there is any.
+    #[inline]
+    pub fn decrement_ttl(&mut self) {
+        // What `Delta` makes of a word that is less by 0x0100.
+        const ONE_HOP: u32 = 0xffff - 0x0100;
+        let Some(ttl) = self.ttl().checked_sub(1) else { return };
+        let sum = u32::from(!self.checksum()) + ONE_HOP;
+        let bytes = self.0.as_mut();
+        bytes[TTL] = ttl;
+        put_u16(bytes, CHECKSUM, !((sum & 0xffff) + (sum >> 16)) as u16);
+    }
+
     /// Sets the type of service.
     pub fn set_tos(&mut self, tos: u8) {
         let first = self.bytes()[0];

@@ -81,6 +81,21 @@ proptest! {
     }
 
     #[test]
+    fn a_hop_less_is_a_time_to_live_set_anew(ttl: u8, src: u32, check: u16) {
+        let mut bytes = [0; 20];
+        ipv4_repr().emit(&mut bytes);
+        bytes[8] = ttl;
+        bytes[10..12].copy_from_slice(&check.to_be_bytes());
+        bytes[12..16].copy_from_slice(&src.to_be_bytes());
+        let mut other = bytes;
+        Ipv4::new(&mut bytes[..]).unwrap().decrement_ttl();
+        if ttl > 0 {
+            Ipv4::new(&mut other[..]).unwrap().set_ttl(ttl - 1);
+        }
+        prop_assert_eq!(bytes, other);
+    }
+
+    #[test]
     fn transport_checksums_follow_a_delta(
         old_src: u32, new_src: u32, old_port: u16, new_port: u16, payload: Vec<u8>,
     ) {
