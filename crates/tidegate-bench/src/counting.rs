@@ -24,12 +24,13 @@ use crate::session::family_name;
 use crate::traffic::{Connections, Steady};
 
 /// The rows that are counted.
-pub const ROWS: [RowName; 8] = [
+pub const ROWS: [RowName; 9] = [
     RowName::UdpEstablished,
     RowName::TcpEstablished,
     RowName::TcpRules20,
     RowName::TcpRules20Nat,
     RowName::TcpRules20Late,
+    RowName::TcpRules20Marked,
     RowName::UdpNew,
     RowName::TcpConnection,
     RowName::Lookup,
@@ -50,6 +51,7 @@ pub fn run(row: RowName, family: Family, part: Part) {
         RowName::UdpEstablished => stream(family, proto::UDP, Rules::None, part),
         RowName::TcpRules20 => stream(family, proto::TCP, Rules::Twenty, part),
         RowName::TcpRules20Nat => stream(family, proto::TCP, Rules::TwentyNat, part),
+        RowName::TcpRules20Marked => stream(family, proto::TCP, Rules::TwentyMarked, part),
         RowName::TcpRules20Late => stream(family, proto::TCP, Rules::TwentyLate, part),
         RowName::UdpNew => first_packets(family, part),
         RowName::TcpConnection => connections(family, part),

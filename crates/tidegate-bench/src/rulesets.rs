@@ -16,6 +16,9 @@ pub enum Rules {
     TenThousandNat,
     /// [`Rules::Twenty`] with the rule for established flows as the filter's last.
     TwentyLate,
+    /// [`Rules::Twenty`], of which one in mangle gives every packet its flow's mark: then none may
+    /// skip the rules.
+    TwentyMarked,
     /// One rule, which translates every flow's source.
     Snat,
 }
@@ -56,6 +59,11 @@ impl Rules {
             Self::Twenty => {
                 let filter = [KNOWN, INVALID, &ports(&[23, 25, 135, 139, 445]), &blocked(5), NEW];
                 [RAW, MANGLE, &table(&filter)].concat()
+            }
+            Self::TwentyMarked => {
+                let filter = [KNOWN, INVALID, &ports(&[23, 25, 135, 139, 445]), &blocked(4), NEW];
+                let mangle = MANGLE.replace("*mangle\n", &["*mangle\n", RESTORE].concat());
+                [RAW, &mangle, &table(&filter)].concat()
             }
             Self::TwentyLate => {
                 let filter = [INVALID, &ports(&[23, 25, 135, 139, 445]), &blocked(5), NEW, KNOWN];
@@ -120,6 +128,8 @@ const MANGLE: &str = "*mangle\n\
     -A POSTROUTING -p udp -m udp --dport 4500 -j MARK --set-xmark 0x4/0xffffffff\n\
     COMMIT\n";
 
+const RESTORE: &str = "-A PREROUTING -j CONNMARK --restore-mark\n";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +139,7 @@ mod tests {
         let rows = [
             (Rules::Twenty, 20),
             (Rules::TwentyLate, 20),
+            (Rules::TwentyMarked, 20),
             (Rules::TwentyNat, 20),
             (Rules::TenThousandNat, 10_000),
             (Rules::Snat, 1),

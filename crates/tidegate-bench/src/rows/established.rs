@@ -118,8 +118,11 @@ pub fn udp(session: &mut Session<'_>) {
 /// TCP flows under rules. Long lists and late ones are loaded when the flows are there, so that
 /// laying them does not take hours.
 pub fn rules(session: &mut Session<'_>) {
-    let plain =
-        [(RowName::TcpRules20, Rules::Twenty), (RowName::TcpRules20Late, Rules::TwentyLate)];
+    let plain = [
+        (RowName::TcpRules20, Rules::Twenty),
+        (RowName::TcpRules20Late, Rules::TwentyLate),
+        (RowName::TcpRules20Marked, Rules::TwentyMarked),
+    ];
     ruled(session, Rules::Twenty, &plain);
     let nat = [
         (RowName::TcpRules20Nat, Rules::TwentyNat),

@@ -57,6 +57,7 @@ rows! {
     TcpRules20Nat "tcp_rules20_nat" "the same under 20 rules, nat included, every packet translated",
     TcpRules10kNat "tcp_rules10k_nat" "the same under 10,000 rules",
     TcpRules20Late "tcp_rules20_late" "20 rules without nat, those for established flows last",
+    TcpRules20Marked "tcp_rules20_marked" "20 rules without nat, one of which every packet must meet",
     Zipf "zipf" "UDP packets of established flows, popular flows more often (Zipf's law)",
     UdpNew "udp_new" "a flow's first UDP packet: miss, draft, confirmation, timer",
     UdpNewSnat "udp_new_snat" "the same under SNAT, three ports of four taken",
@@ -77,6 +78,7 @@ impl RowName {
         [Self::UdpEstablished, Self::TcpEstablished, Self::Zipf, Self::TcpRules20]
             .into_iter()
             .chain([Self::TcpRules20Nat, Self::TcpRules10kNat, Self::TcpRules20Late])
+            .chain([Self::TcpRules20Marked])
             .any(|row| row.as_str() == name)
     }
 }

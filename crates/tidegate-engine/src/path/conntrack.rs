@@ -14,7 +14,7 @@ use crate::fib::Fib;
 use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
-use crate::table::ConfirmError;
+use crate::table::{ConfirmError, Hint};
 use crate::trace::{Observer, Step};
 use crate::track::icmp::IcmpClass;
 use crate::track::{
@@ -117,7 +117,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
-            match self.find(&tuple, zone, self.hash) {
+            match self.find(&tuple, zone, self.hint) {
                 Some((id, dir)) if self.judge_known(t, &tuple, id, dir, verify_checksum) => break,
                 Some(_) => {}
                 None => {
@@ -129,16 +129,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         Continue(())
     }
 
-    /// Looks a tuple up, whose hash in the default zone may be known; a flow that has expired is put
-    /// away on the way.
+    /// Looks a tuple up; a flow that has expired is put away on the way.
     fn find(
         &mut self,
         tuple: &Tuple,
         zone: Zone,
-        hash: Option<u32>,
+        hint: Option<Hint>,
     ) -> Option<(FlowId, Direction)> {
         let engine = &mut *self.engine;
-        engine.table.find_or_evict(self.now, (tuple, zone), hash, &mut engine.events)
+        engine.table.find_or_evict(self.now, (tuple, zone), hint, &mut engine.events)
     }
 
     /// Lets the tracker judge a packet of a known flow. False: the flow was
@@ -152,10 +151,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         verify_checksum: bool,
     ) -> bool {
         let engine = &mut *self.engine;
-        let Some(flow) = engine.table.load(id) else { return false };
-        let info = info_of(&flow, dir);
-        t.tracked = Tracked::Flow(Held { id, flow }, info);
-        let Tracked::Flow(held, _) = &mut t.tracked else { return true };
+        if !engine.table.has(id) {
+            return false;
+        }
+        t.tracked = Tracked::Flow(Held { id, flow: engine.table.read(id) }, CtInfo::New);
+        let Tracked::Flow(held, info) = &mut t.tracked else { return true };
+        *info = info_of(&held.flow, dir);
         let before = O::WATCHES.then(|| held.flow.clone());
         let segment = Segment {
             datagram: &*t.packet.bytes,
@@ -259,11 +260,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// The last hook: a draft enters the table, and what has been noted on the
     /// flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
-        match core::mem::take(&mut t.tracked) {
-            Tracked::Draft(draft, info) if info.direction() == Some(Direction::Original) => {
-                t.tracked = Tracked::Flow(self.insert(draft)?, info);
-            }
-            tracked => t.tracked = tracked,
+        if let Tracked::Draft(_, info) = t.tracked
+            && info.direction() == Some(Direction::Original)
+            && let Tracked::Draft(draft, info) = core::mem::take(&mut t.tracked)
+        {
+            t.tracked = Tracked::Flow(self.insert(draft)?, info);
         }
         if let Tracked::Flow(held, _) = &mut t.tracked
             && !held.flow.pending.is_empty()
@@ -280,7 +281,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     fn insert(&mut self, mut draft: Draft) -> Passage<Held> {
         let notes = core::mem::take(&mut draft.0.pending);
         let engine = &mut *self.engine;
-        match engine.table.confirm(self.now, &mut draft, &mut engine.rng, self.hash) {
+        let hash = self.hint.map(|hint| hint.hash);
+        match engine.table.confirm(self.now, &mut draft, &mut engine.rng, hash) {
             Ok(id) => {
                 self.observer.note(|| Step::Confirmed);
                 let mut flow = draft.0;

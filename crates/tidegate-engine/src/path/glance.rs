@@ -9,8 +9,8 @@ use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
-use crate::table::FlowTable;
 use crate::table::key::{Key4, Key6};
+use crate::table::{FlowTable, Hint};
 
 /// What a glance tells.
 #[derive(Clone, Copy)]
@@ -58,6 +58,11 @@ impl Glance {
         if self.kind.is_some() && self.slot.is_none() {
             self.slot = table.read_further_ahead(self.hash);
         }
+    }
+
+    /// What it has told of the flow.
+    pub(super) fn hint(&self) -> Hint {
+        Hint { hash: self.hash, slot: self.slot }
     }
 
     /// The headers of the datagram, if it is plain.

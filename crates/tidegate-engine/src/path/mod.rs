@@ -39,6 +39,7 @@ use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::packet::{CtInfo, Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
+use crate::table::Hint;
 use crate::time::Instant;
 use crate::trace::{Observer, Step};
 use crate::verdict::{DropReason, Stage, Verdict};
@@ -59,8 +60,8 @@ pub(crate) struct Walk<'e, F, O> {
     seen_as: Option<CtInfo>,
     /// Whose packet it is that walks.
     origin: Origin,
-    /// The hash of its tuple in the default zone, if that is known.
-    hash: Option<u32>,
+    /// What is known of its flow already.
+    hint: Option<Hint>,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -70,7 +71,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         fib: &'e F,
         observer: &'e mut O,
     ) -> Self {
-        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hash: None }
+        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hint: None }
     }
 
     /// A packet that came in by a port.
@@ -81,7 +82,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     /// [`Walk::receive`], of a packet that was glanced at.
     pub(crate) fn receive_glanced(&mut self, packet: &mut Packet<'_>, glance: &Glance) -> Outcome {
         let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
-        self.hash = Some(glance.hash);
+        self.hint = Some(glance.hint());
         self.walk(packet, headers, Tracked::None, None, Self::prerouting)
     }
 
@@ -127,8 +128,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
                 Verdict::Drop(reason)
             }
         };
-        let Transit { packet, tracked, .. } = transit;
-        self.outcome(verdict, Some(tracked), packet.mark)
+        self.outcome(verdict, Some(&transit.tracked), transit.packet.mark)
     }
 
     /// What a dropped packet would have announced is left for the flow's next one.
@@ -144,7 +144,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         }
     }
 
-    fn outcome(&mut self, verdict: Verdict, tracked: Option<Tracked>, mark: u32) -> Outcome {
+    fn outcome(&mut self, verdict: Verdict, tracked: Option<&Tracked>, mark: u32) -> Outcome {
         self.observer.note(|| Step::Verdict(verdict));
         let flow = match tracked {
             Some(Tracked::Flow(held, _)) => Some(held.id),
@@ -341,7 +341,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let Ok(headers) = dissect(&bytes) else { return };
         self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
         let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
-        self.hash = None;
+        self.hint = None;
         let mut packet = Packet::local(&mut bytes);
         let outcome = self.walk(&mut packet, headers, tracked, None, Self::output);
         (self.seen_as, self.origin) = (seen_as, of);

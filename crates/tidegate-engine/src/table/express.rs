@@ -4,11 +4,11 @@
 //! straight from the packet, in the default zone, and only what an established packet changes is
 //! written: the tracker's cells, the deadline, the counters.
 
-use super::FlowTable;
 use super::column::Pages;
 use super::key::{Key, Key4, Key6};
 use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
+use super::{FlowTable, Hint};
 use crate::fib::PortId;
 use crate::flow::{Counter, FlowId};
 use crate::path::Glance;
@@ -135,12 +135,16 @@ impl FlowTable {
         proto: u8,
         hash: u32,
     ) -> impl Iterator<Item = (u32, Direction)> {
-        let dir_at = move |slot: u32| {
-            let at = slot.wrapping_sub(K::BIT);
-            let shelf = K::shelf(&self.slab);
-            dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
-        };
-        self.index.candidates(hash).filter_map(move |slot| Some((slot, dir_at(slot)?)))
+        let slots = self.index.candidates(hash);
+        slots.filter_map(move |slot| Some((slot, self.dir_at(slot, key, proto)?)))
+    }
+
+    /// Which direction of a slot's flow a key is.
+    #[inline(always)]
+    fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {
+        let at = slot.wrapping_sub(K::BIT);
+        let shelf = K::shelf(&self.slab);
+        dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
     }
 
     /// The living flow of a key in the default zone, where there is no more than one.
@@ -149,7 +153,7 @@ impl FlowTable {
         &self,
         now: Instant,
         (key, proto): (K, u8),
-        hash: u32,
+        hint: Hint,
     ) -> Option<(FlowId, Direction)> {
         let shelf = K::shelf(&self.slab);
         let lives = |slot: u32| {
@@ -158,8 +162,12 @@ impl FlowTable {
             let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
             is_here && !record.is_expired(now)
         };
-        let (slot, dir) = self.owners(key, proto, hash).find(|(slot, _)| lives(*slot))?;
-        Some((self.slab.id_of(slot), dir))
+        let search = || self.owners(key, proto, hint.hash).find(|(slot, _)| lives(*slot));
+        let expected = hint.slot.and_then(|slot| Some((slot, self.dir_at(slot, key, proto)?)));
+        let expected = expected.filter(|(slot, _)| lives(*slot));
+        let (slot, dir) = expected.or_else(search)?;
+        let generation = shelf.records.at(slot.wrapping_sub(K::BIT)).generation();
+        Some((FlowId { slot, generation }, dir))
     }
 
     /// What the rules of `epoch` said of a flow's usual packets of a direction.

@@ -72,6 +72,15 @@ pub(crate) struct FlowTable {
     one_way: usize,
 }
 
+/// What is known of a tuple before it is looked up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hint {
+    /// Its hash in the default zone.
+    pub(crate) hash: u32,
+    /// Where its flow probably is.
+    pub(crate) slot: Option<u32>,
+}
+
 /// Linux refuses to lengthen a chain of more than 50 to 79 entries.
 const MIN_CHAIN: u32 = 50;
 const CHAIN_SPREAD: u32 = 30;
@@ -122,7 +131,7 @@ impl FlowTable {
         if zone.scope != ZoneScope::Both {
             return self.lookup(now, tuple, zone);
         }
-        if let Some(found) = self.lookup_simple(now, tuple, zone, hash) {
+        if let Some(found) = self.lookup_simple(now, tuple, zone, Hint { hash, slot: None }) {
             return Some(found);
         }
         let filed = self.filed(hash, tuple, zone, Direction::Original);
@@ -136,15 +145,15 @@ impl FlowTable {
         now: Instant,
         tuple: &Tuple,
         zone: Zone,
-        hash: u32,
+        hint: Hint,
     ) -> Option<(FlowId, Direction)> {
         let is_simple = zone == Zone::default() && self.one_way == 0 && self.retired_key.is_none();
         if !is_simple || !tuple.has_ports() {
             return None;
         }
         match tuple.src {
-            IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hash),
-            IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hash),
+            IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hint),
+            IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hint),
         }
     }
 
@@ -164,20 +173,21 @@ impl FlowTable {
         }
     }
 
-    /// [`FlowTable::lookup`], which also puts flows away that it finds expired. Who knows the tuple's
-    /// hash in the default zone says it.
+    /// [`FlowTable::lookup`], which also puts flows away that it finds expired.
     pub(crate) fn find_or_evict(
         &mut self,
         now: Instant,
         (tuple, zone): (&Tuple, Zone),
-        hash: Option<u32>,
+        hint: Option<Hint>,
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
         for filed in numbers_of(zone) {
-            let known = hash.filter(|_| zone.id_in(*filed) == 0);
-            let hash = known.unwrap_or_else(|| self.hash(tuple, zone, *filed));
-            while !self.is_nobodys(hash) {
-                if let Some(found) = self.lookup_simple(now, tuple, zone, hash) {
+            let known = hint.filter(|_| zone.id_in(*filed) == 0);
+            let asked = || Hint { hash: self.hash(tuple, zone, *filed), slot: None };
+            let hint = known.unwrap_or_else(asked);
+            let hash = hint.hash;
+            while hint.slot.is_some() || !self.is_nobodys(hash) {
+                if let Some(found) = self.lookup_simple(now, tuple, zone, hint) {
                     return Some(found);
                 }
                 let found = self.newest(self.filed(hash, tuple, zone, *filed));
@@ -241,6 +251,12 @@ impl FlowTable {
     #[must_use]
     pub(crate) fn load(&self, id: FlowId) -> Option<Flow> {
         self.slab.load(id)
+    }
+
+    /// The flow of an id that is there.
+    #[inline]
+    pub(crate) fn read(&self, id: FlowId) -> Flow {
+        self.slab.read(id.slot)
     }
 
     /// Whether there still is a flow of that id.
