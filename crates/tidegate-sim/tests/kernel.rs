@@ -68,6 +68,28 @@ fn the_engine_decides_like_the_kernel() {
     assert_eq!(equal + REFUSED.len(), scenarios.len());
 }
 
+/// What the kernel wrote of each packet under `nf_conntrack_log_invalid`, and the engine.
+#[test]
+fn the_engine_says_why_in_the_kernels_words() {
+    let why = |record: &Value| record.get("why").cloned().unwrap_or_default();
+    let scenarios = corpus::scenarios().expect("the corpus");
+    let served = scenarios.iter().filter(|s| REFUSED.iter().all(|(name, _)| *name != s.name));
+    let (mut told, mut wrong) = (0, Vec::new());
+    for scenario in served {
+        let records = replay(scenario).unwrap_or_else(|faults| panic!("refused: {faults:?}"));
+        let expected = scenario.json_lines("expected.jsonl").expect("the kernel's record");
+        for (expected, actual) in expected.iter().zip(&records) {
+            told += usize::from(!why(expected).is_null());
+            if why(expected) != why(actual) {
+                let (name, index) = (&scenario.name, &expected["index"]);
+                wrong.push(format!("{name} {index}: {} / {}", why(expected), why(actual)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(told > 300, "only {told} packets of the corpus have a reason");
+}
+
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     let scenarios = corpus::scenarios().expect("the corpus");

@@ -299,7 +299,6 @@ net.ipv4.ip_forward = 1
 #[test]
 fn a_setting_that_nothing_acts_on_is_kept_and_warned_about() {
     let text = "\
-net.netfilter.nf_conntrack_log_invalid = 255
 net.netfilter.nf_conntrack_expect_max = 9
 net.ipv4.ipfrag_max_dist = 8
 net.netfilter.nf_conntrack_max = 7
@@ -309,12 +308,11 @@ net.netfilter.nf_conntrack_max = 7
     assert_eq!(report.errors, []);
     let messages: Vec<_> = report.warnings.iter().map(Finding::to_string).collect();
     let expected = [
-        "d.conf:1: net.netfilter.nf_conntrack_log_invalid: nothing acts on it yet, no effect",
-        "d.conf:2: net.netfilter.nf_conntrack_expect_max: nothing acts on it yet, no effect",
-        "d.conf:3: net.ipv4.ipfrag_max_dist: nothing acts on it yet, no effect",
+        "d.conf:1: net.netfilter.nf_conntrack_expect_max: nothing acts on it yet, no effect",
+        "d.conf:2: net.ipv4.ipfrag_max_dist: nothing acts on it yet, no effect",
     ];
     assert_eq!(messages, expected);
-    assert_eq!((limits.log_invalid, limits.expect_max, limits.ipfrag_max_dist), (255, 9, 8));
+    assert_eq!((limits.expect_max, limits.ipfrag_max_dist), (9, 8));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use core::ops::ControlFlow;
 
 use tidegate_wire::Family;
 
-use super::LogLine;
+use super::{LogLine, LogTopic};
 use crate::packet::LinkHeader;
 use crate::rules::ast::{LogOptions, LogTarget};
 
@@ -32,14 +32,22 @@ pub(crate) struct Sighting<'a> {
 }
 
 impl Sighting<'_> {
-    /// The line that the rule writes.
+    /// The line that a rule writes.
     pub(crate) fn line(&self, target: &LogTarget) -> LogLine {
-        let mut line = Line {
-            text: target.prefix.clone(),
-            datagram: self.datagram,
-            options: target.options,
-            mark: self.mark,
-        };
+        let text = self.text(target.prefix.clone(), target.options);
+        LogLine { text, level: target.level, topic: LogTopic::Rule }
+    }
+
+    /// The line about a packet of a protocol that is not believed, and why (`nf_conntrack_log_invalid`).
+    pub(crate) fn doubt(&self, protocol: u8, why: &str) -> LogLine {
+        let mut prefix = alloc::format!("nf_ct_proto_{protocol}: {why} ");
+        prefix.truncate(PREFIX);
+        let text = self.text(prefix, LogOptions::USUAL);
+        LogLine { text, level: NOTICE, topic: LogTopic::Invalid }
+    }
+
+    fn text(&self, prefix: String, options: LogOptions) -> String {
+        let mut line = Line { text: prefix, datagram: self.datagram, options, mark: self.mark };
         let [input, output] = [self.in_name, self.out_name].map(Option::unwrap_or_default);
         line.put(format_args!("IN={input} OUT={output} "));
         if self.in_name.is_some() {
@@ -50,7 +58,7 @@ impl Sighting<'_> {
             Family::V4 => line.ipv4(0, Depth::Packet),
             Family::V6 => line.ipv6(0, Depth::Packet),
         };
-        LogLine { text: line.finish(), level: target.level }
+        line.finish()
     }
 }
 
@@ -135,6 +143,11 @@ impl<'a> Line<'a> {
         text
     }
 }
+
+/// How much fits the kernel's buffer for what stands before the packet.
+const PREFIX: usize = 127;
+
+const NOTICE: u8 = 5;
 
 /// How much fits the kernel's buffer, behind the two bytes that tell the level.
 const BUFFER: usize = 1016;

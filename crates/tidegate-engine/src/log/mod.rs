@@ -1,4 +1,5 @@
-//! What the kernel would have written to its log: the lines of LOG rules, and the complaint about a full table.
+//! What the kernel would have written to its log: the lines of LOG rules, and complaints about INVALID packets and a
+//! full table.
 //!
 //! The engine writes no log. It queues lines, and the caller fetches them with their severity and puts them where it
 //! likes. The queue is bounded: when nobody fetches, later lines are lost and counted.
@@ -24,6 +25,19 @@ pub struct LogLine {
     pub text: String,
     /// Syslog severity, 0 (emergency) to 7 (debug).
     pub level: u8,
+    /// What it is about.
+    pub topic: LogTopic,
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTopic {
+    /// A LOG rule met a packet.
+    Rule,
+    /// A packet that conntrack does not believe (`nf_conntrack_log_invalid`).
+    Invalid,
+    /// The table.
+    Table,
 }
 
 /// Lines waiting to be fetched, oldest first.
@@ -70,7 +84,7 @@ impl LogQueue {
     }
 
     fn warn(&mut self, text: String) {
-        self.push(LogLine { text, level: WARNING });
+        self.push(LogLine { text, level: WARNING, topic: LogTopic::Table });
     }
 }
 

@@ -8,7 +8,7 @@ use core::time::Duration;
 use tidegate_wire::Family;
 use tidegate_wire::packet::MacAddr;
 
-use super::{LogLine, LogQueue, Sighting};
+use super::{LogLine, LogQueue, LogTopic, Sighting};
 use crate::packet::LinkHeader;
 use crate::rules::ast::{LogOptions, LogTarget};
 use crate::time::Instant;
@@ -467,7 +467,7 @@ fn a_line_ends_with_the_kernels_buffer() {
 fn a_full_queue_loses_the_newest_lines_and_counts_them() {
     let mut queue = LogQueue::default();
     for number in 0..LogQueue::LIMIT + 3 {
-        queue.push(LogLine { text: format!("{number}"), level: 4 });
+        queue.push(LogLine { text: format!("{number}"), level: 4, topic: LogTopic::Table });
     }
     assert_eq!(queue.lost(), 3);
     assert_eq!(queue.pop().unwrap().text, "0");

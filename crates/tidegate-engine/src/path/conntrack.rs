@@ -12,13 +12,14 @@ use super::{Passage, Walk};
 use crate::event::EventMask;
 use crate::fib::Fib;
 use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
+use crate::log::Sighting;
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::{ConfirmError, Hint};
 use crate::trace::{Observer, Step};
 use crate::track::icmp::IcmpClass;
 use crate::track::{
-    IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, gre, icmp, icmpv6, judge,
+    Doubt, IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, gre, icmp, icmpv6, judge,
 };
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::DropReason;
@@ -40,7 +41,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let verify_checksum = hook == Hook::Prerouting && self.engine.limits.checksum;
         match self.classify(t, verify_checksum) {
             IcmpClass::Untracked => t.tracked = Tracked::Untracked,
-            IcmpClass::Invalid(reason) => self.refuse_icmp(reason),
+            IcmpClass::Invalid(reason) => self.refuse_icmp(t, reason, Doubt::Invalid(reason)),
             IcmpClass::Error(quote) => self.relate(t, quote),
             IcmpClass::Query => return self.resolve(t, verify_checksum),
         }
@@ -84,33 +85,65 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
-            return self.refuse_icmp(InvalidReason::IcmpUnrelated);
+            let reason = InvalidReason::IcmpUnrelated;
+            return self.refuse_icmp(t, reason, Doubt::Invalid(reason));
         };
         let Some(flow) = self.engine.table.load(id) else { return };
-        if flow.tuple(dir).dst != t.headers.dst {
-            return self.refuse_icmp(InvalidReason::IcmpOuterAddress);
+        let inner = flow.tuple(dir).dst;
+        if inner != t.headers.dst {
+            let doubt = Doubt::OuterAddress(t.headers.dst, inner);
+            return self.refuse_icmp(t, InvalidReason::IcmpOuterAddress, doubt);
         }
         t.tracked = Tracked::Flow(Held { id, flow }, CtInfo::Related(dir));
         self.tell(tuple, t.tracked.flow(), &t.tracked, None);
     }
 
-    fn refuse_icmp(&mut self, reason: InvalidReason) {
+    fn refuse_icmp(&mut self, t: &Transit<'_, '_>, reason: InvalidReason, doubt: Doubt) {
         self.engine.stats.error += 1;
         self.engine.stats.invalid_reasons[reason.index()] += 1;
+        self.log_doubt(t, doubt);
         self.tell(None, None, &Tracked::None, Some(Remark::Invalid(reason)));
     }
 
-    fn refuse(&mut self, tuple: Option<Tuple>, flow: Option<&Flow>, reason: InvalidReason) {
+    fn refuse(
+        &mut self,
+        t: &Transit<'_, '_>,
+        tuple: Option<Tuple>,
+        flow: Option<&Flow>,
+        reason: InvalidReason,
+    ) {
         self.engine.stats.invalid += 1;
         self.engine.stats.invalid_reasons[reason.index()] += 1;
+        self.log_doubt(t, Doubt::Invalid(reason));
         self.tell(tuple, flow, &Tracked::None, Some(Remark::Invalid(reason)));
+    }
+
+    /// Writes to the log that a packet is not believed, if somebody wants to know (`nf_conntrack_log_invalid`: a
+    /// protocol's number, or 255 for all).
+    fn log_doubt(&mut self, t: &Transit<'_, '_>, doubt: Doubt) {
+        const ALL: u8 = 255;
+        let (wanted, protocol) = (self.engine.limits.log_invalid, t.headers.proto);
+        if wanted != ALL && wanted != protocol {
+            return;
+        }
+        let Some(text) = doubt.text(protocol) else { return };
+        let name = |port| self.fib.port(port).name.as_str();
+        let sighting = Sighting {
+            datagram: &t.packet.bytes[..t.headers.len.min(t.packet.bytes.len())],
+            family: t.headers.family,
+            link: t.packet.link,
+            in_name: t.packet.in_port.map(name),
+            out_name: t.out_port.map(name),
+            mark: t.packet.mark,
+        };
+        self.engine.log.push(sighting.doubt(protocol, &text));
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
         let tuple = match tuple_of(t.packet.bytes, &t.headers) {
             Ok(tuple) => tuple,
             Err(reason) => {
-                self.refuse(None, None, reason);
+                self.refuse(t, None, None, reason);
                 return Continue(());
             }
         };
@@ -173,10 +206,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 t.tracked = Tracked::None;
                 return false;
             }
-            Judgement::Invalid(reason) => {
+            Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
                 engine.table.save(id, &held.flow);
                 let tracked = core::mem::take(&mut t.tracked);
-                self.refuse(Some(*tuple), tracked.flow(), reason);
+                self.refuse(t, Some(*tuple), tracked.flow(), reason);
+                if let Judgement::Shortened(_, shortened) = judgement {
+                    self.log_doubt(t, Doubt::Shortened(shortened));
+                }
                 return true;
             }
             Judgement::Close => {
@@ -191,6 +227,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 judgement.ignored().map(Remark::Ignored)
             }
         };
+        if let Some(Remark::Ignored(reason)) = remark {
+            self.log_doubt(t, Doubt::Ignored(reason));
+        }
         self.tell_change(tuple, before.as_ref(), &t.tracked, remark);
         true
     }
@@ -205,14 +244,16 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         verify_checksum: bool,
     ) -> Passage {
         let Some(reply) = tuple.invert() else {
-            self.refuse(Some(*tuple), None, InvalidReason::NotAnswerable);
+            self.refuse(t, Some(*tuple), None, InvalidReason::NotAnswerable);
             return Continue(());
         };
         self.make_room(tuple, zone)?;
         let mut flow = self.blank_flow(t, *tuple, reply, zone);
         let judgement = judge(&mut flow, &self.segment(t, Direction::Original, verify_checksum));
         match judgement {
-            Judgement::Invalid(reason) => self.refuse(Some(*tuple), None, reason),
+            Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
+                self.refuse(t, Some(*tuple), None, reason);
+            }
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
                 t.tracked = Tracked::Draft(Draft(flow), CtInfo::New);
                 self.tell_change(tuple, None, &t.tracked, None);

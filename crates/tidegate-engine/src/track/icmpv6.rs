@@ -37,7 +37,7 @@ pub(crate) fn classify(segment: &Segment<'_>) -> IcmpClass {
 
 fn classify_redirect(segment: &Segment<'_>, message: &[u8], code: u8) -> IcmpClass {
     if message.len() < REDIRECT_LEN {
-        return IcmpClass::Invalid(InvalidReason::IcmpShort);
+        return IcmpClass::Invalid(InvalidReason::IcmpShortRedirect);
     }
     if code != 0 {
         return IcmpClass::Query;
@@ -46,7 +46,7 @@ fn classify_redirect(segment: &Segment<'_>, message: &[u8], code: u8) -> IcmpCla
         return IcmpClass::Invalid(InvalidReason::IcmpRedirect);
     }
     match message.get(REDIRECT_LEN..REDIRECT_LEN + 2) {
-        None | Some([_, 0]) => IcmpClass::Invalid(InvalidReason::IcmpRedirect),
+        None | Some([_, 0]) => IcmpClass::Invalid(InvalidReason::IcmpRedirectOptions),
         Some([OPTION_REDIRECTED_HEADER, _]) => IcmpClass::Error(REDIRECT_LEN + 8),
         Some(_) => IcmpClass::Query,
     }

@@ -6,6 +6,7 @@
 //! Growing one is a file here and a row in `judge`.
 
 mod cells;
+mod doubt;
 mod generic;
 pub(crate) mod gre;
 pub(crate) mod icmp;
@@ -33,8 +34,9 @@ use crate::time::Instant;
 use crate::tuple::Direction;
 
 pub(crate) use self::cells::Cells;
+pub(crate) use self::doubt::{Doubt, Shortened};
 pub use self::gre::Gre;
-pub use self::reason::{IgnoreReason, InvalidReason};
+pub use self::reason::{IgnoreReason, InvalidReason, MisplacedChunk};
 pub use self::sctp::{Sctp, SctpState};
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
 pub use self::udp::Udp;
@@ -141,6 +143,8 @@ pub(crate) enum Judgement {
     Ignore(IgnoreReason),
     /// Not part of the flow; the packet goes on as INVALID.
     Invalid(InvalidReason),
+    /// The same, and the flow will not live as long.
+    Shortened(InvalidReason, Shortened),
     /// The flow is over and this packet begins another one: delete it and look
     /// up again.
     Reopen,
@@ -153,7 +157,9 @@ impl Judgement {
     pub(crate) fn ignored(self) -> Option<IgnoreReason> {
         match self {
             Self::Ignore(reason) => Some(reason),
-            Self::Accept | Self::Invalid(_) | Self::Reopen | Self::Close => None,
+            Self::Accept | Self::Invalid(_) | Self::Shortened(..) | Self::Reopen | Self::Close => {
+                None
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Why a packet is INVALID, or was let through without being believed.
 //!
 //! Every INVALID packet has one of these reasons, and each is counted. The
-//! texts are those that Linux writes with `nf_conntrack_log_invalid`.
+//! texts are those that Linux writes with `nf_conntrack_log_invalid`, where it
+//! writes anything; `doubt` knows where.
 
 use core::fmt;
 
@@ -16,7 +17,9 @@ pub enum InvalidReason {
     NoUpperLayer,
     /// An ICMP type that nothing answers.
     NotAnswerable,
-    /// A TCP header that is shorter than it says, or than 20 bytes.
+    /// No whole TCP header, without its options.
+    TcpShort,
+    /// A TCP header that is shorter than it says, or says that it is too short.
     TcpTruncated,
     /// The upper-layer checksum is wrong.
     BadChecksum,
@@ -48,8 +51,12 @@ pub enum InvalidReason {
     IcmpUnrelated,
     /// An ICMP error sent to somebody else than the quoted packet's sender.
     IcmpOuterAddress,
+    /// A redirect that is cut short.
+    IcmpShortRedirect,
     /// A redirect with a wrong source address or hop limit.
     IcmpRedirect,
+    /// A redirect that doesn't quote anything.
+    IcmpRedirectOptions,
     /// A UDP-Lite checksum that covers less than the header or more than there
     /// is.
     UdpLiteCoverage,
@@ -57,27 +64,45 @@ pub enum InvalidReason {
     UdpLiteNoChecksum,
     /// No whole SCTP header.
     SctpShort,
-    /// SCTP chunks that may not stand together, are cut short or have no length;
-    /// or none at all.
-    SctpChunks,
+    /// No SCTP chunks, or a cut one.
+    SctpCut,
+    /// An SCTP chunk that may not stand here, or has no length.
+    SctpChunks(MisplacedChunk),
     /// Not a packet that begins an SCTP association.
     SctpNew,
-    /// The verification tag is of no or another SCTP association.
+    /// The verification tag is not what it must be with one of these chunks.
     SctpTag,
+    /// The verification tag, which comes first, is not the one of the association
+    /// in this direction.
+    SctpOtherTag(u32, u32, Direction),
     /// The state machine has no place for the chunk of this type.
     SctpState(u8, Direction, SctpState),
     /// GRE of version 1 that does not carry PPP.
     GreProtocol,
 }
 
+/// An SCTP chunk that may not stand where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MisplacedChunk {
+    /// Its place among the packet's chunks, from 0.
+    pub number: u32,
+    /// Its type.
+    pub kind: u8,
+    /// Its length, in bytes.
+    pub len: u16,
+    /// There has been one that must stand alone.
+    pub lonely: bool,
+}
+
 impl InvalidReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 27;
+    pub const COUNT: usize = 32;
 
     /// The counters' names, by index.
     pub const NAMES: [&'static str; Self::COUNT] = [
         "no_upper_layer",
         "not_answerable",
+        "tcp_short",
         "tcp_truncated",
         "bad_checksum",
         "tcp_flags",
@@ -94,13 +119,17 @@ impl InvalidReason {
         "icmp_new",
         "icmp_unrelated",
         "icmp_outer_address",
+        "icmp_short_redirect",
         "icmp_redirect",
+        "icmp_redirect_options",
         "udplite_coverage",
         "udplite_no_checksum",
         "sctp_short",
+        "sctp_cut",
         "sctp_chunks",
         "sctp_new",
         "sctp_tag",
+        "sctp_other_tag",
         "sctp_state",
         "gre_protocol",
     ];
@@ -111,31 +140,36 @@ impl InvalidReason {
         match self {
             Self::NoUpperLayer => 0,
             Self::NotAnswerable => 1,
-            Self::TcpTruncated => 2,
-            Self::BadChecksum => 3,
-            Self::TcpFlags => 4,
-            Self::TcpNew => 5,
-            Self::TcpNotLoose => 6,
-            Self::TcpState(..) => 7,
-            Self::TcpRst => 8,
-            Self::TcpSeqOver(_) => 9,
-            Self::TcpAckOver(_) => 10,
-            Self::UdpShort => 11,
-            Self::UdpLength => 12,
-            Self::IcmpShort => 13,
-            Self::IcmpType => 14,
-            Self::IcmpNew => 15,
-            Self::IcmpUnrelated => 16,
-            Self::IcmpOuterAddress => 17,
-            Self::IcmpRedirect => 18,
-            Self::UdpLiteCoverage => 19,
-            Self::UdpLiteNoChecksum => 20,
-            Self::SctpShort => 21,
-            Self::SctpChunks => 22,
-            Self::SctpNew => 23,
-            Self::SctpTag => 24,
-            Self::SctpState(..) => 25,
-            Self::GreProtocol => 26,
+            Self::TcpShort => 2,
+            Self::TcpTruncated => 3,
+            Self::BadChecksum => 4,
+            Self::TcpFlags => 5,
+            Self::TcpNew => 6,
+            Self::TcpNotLoose => 7,
+            Self::TcpState(..) => 8,
+            Self::TcpRst => 9,
+            Self::TcpSeqOver(_) => 10,
+            Self::TcpAckOver(_) => 11,
+            Self::UdpShort => 12,
+            Self::UdpLength => 13,
+            Self::IcmpShort => 14,
+            Self::IcmpType => 15,
+            Self::IcmpNew => 16,
+            Self::IcmpUnrelated => 17,
+            Self::IcmpOuterAddress => 18,
+            Self::IcmpShortRedirect => 19,
+            Self::IcmpRedirect => 20,
+            Self::IcmpRedirectOptions => 21,
+            Self::UdpLiteCoverage => 22,
+            Self::UdpLiteNoChecksum => 23,
+            Self::SctpShort => 24,
+            Self::SctpCut => 25,
+            Self::SctpChunks(_) => 26,
+            Self::SctpNew => 27,
+            Self::SctpTag => 28,
+            Self::SctpOtherTag(..) => 29,
+            Self::SctpState(..) => 30,
+            Self::GreProtocol => 31,
         }
     }
 
@@ -151,6 +185,7 @@ impl fmt::Display for InvalidReason {
         match self {
             Self::NoUpperLayer => f.write_str("no upper-layer header"),
             Self::NotAnswerable => f.write_str("no answer to this ICMP type"),
+            Self::TcpShort => f.write_str("no whole header"),
             Self::TcpTruncated => f.write_str("truncated packet"),
             Self::BadChecksum => f.write_str("bad checksum"),
             Self::TcpFlags => f.write_str("invalid tcp flag combination"),
@@ -167,18 +202,30 @@ impl fmt::Display for InvalidReason {
             Self::TcpAckOver(bound) => {
                 write!(f, "ACK is over upper bound {bound} (ACKed data not seen yet)")
             }
-            Self::UdpShort | Self::IcmpShort | Self::SctpShort => f.write_str("short packet"),
+            Self::UdpShort | Self::IcmpShort => f.write_str("short packet"),
             Self::UdpLength => f.write_str("truncated/malformed packet"),
             Self::IcmpType => f.write_str("invalid icmp type"),
             Self::IcmpNew => f.write_str("begins no flow"),
             Self::IcmpUnrelated => f.write_str("about no known flow"),
             Self::IcmpOuterAddress => f.write_str("outer daddr is not the flow's"),
+            Self::IcmpShortRedirect => f.write_str("short redirect"),
             Self::IcmpRedirect => f.write_str("invalid saddr or hoplimit for redirect"),
+            Self::IcmpRedirectOptions => f.write_str("redirect without options"),
             Self::UdpLiteCoverage => f.write_str("invalid checksum coverage"),
             Self::UdpLiteNoChecksum => f.write_str("checksum missing"),
-            Self::SctpChunks => f.write_str("chunks that may not stand together"),
+            Self::SctpShort => f.write_str("nf_ct_sctp: short packet"),
+            Self::SctpCut => f.write_str("no whole chunks"),
+            Self::SctpChunks(MisplacedChunk { number, kind, len, lonely }) => {
+                let (len, flag) = (len.swap_bytes(), u8::from(*lonely));
+                write!(f, "do_basic_checks failed. ")?;
+                write!(f, "chunk num {number}, type {kind}, len {len} flag {flag}")
+            }
             Self::SctpNew => f.write_str("begins no association"),
-            Self::SctpTag => f.write_str("verification tag check failed"),
+            Self::SctpTag => f.write_str("wrong verification tag"),
+            Self::SctpOtherTag(tag, own, dir) => {
+                let (tag, own, dir) = (tag.swap_bytes(), own.swap_bytes(), dir.index());
+                write!(f, "verification tag check failed {tag:x} vs {own:x} for dir {dir}")
+            }
             Self::SctpState(kind, dir, state) => {
                 let (dir, state) = (dir.index(), *state as u8);
                 write!(f, "Invalid, old_state {state}, dir {dir}, type {kind}")

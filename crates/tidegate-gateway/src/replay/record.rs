@@ -18,6 +18,7 @@ use serde::Serialize;
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
+use tidegate_engine::log::LogTopic;
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::{DropReason, Onward, Stage, Verdict};
@@ -148,6 +149,8 @@ struct PacketRecord {
     others: Vec<OtherRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    why: Vec<String>,
 }
 
 impl PacketRecord {
@@ -176,7 +179,8 @@ impl PacketRecord {
             late: Vec::new(),
             late_out: Vec::new(),
             others: Vec::new(),
-            log: replay.log().iter().filter(|line| is_of_a_packet(line)).cloned().collect(),
+            log: lines(replay, LogTopic::Rule).map(str::to_owned).collect(),
+            why: lines(replay, LogTopic::Invalid).map(reason_of).collect(),
         }
     }
 }
@@ -327,9 +331,14 @@ fn side(port: PortId) -> &'static str {
     if port == IN0 { "lan" } else { "wan" }
 }
 
-/// Lines of LOG targets name both interfaces; others speak of the table.
-fn is_of_a_packet(line: &str) -> bool {
-    line.contains("IN=") && line.contains(" OUT=")
+/// What the log says about something.
+fn lines(replay: &Replay, topic: LogTopic) -> impl Iterator<Item = &str> {
+    replay.log().iter().filter(move |line| line.topic == topic).map(|line| line.text.as_str())
+}
+
+/// What stands in a line of the log before the packet.
+fn reason_of(line: &str) -> String {
+    line.split(" IN=").next().unwrap_or(line).to_owned()
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -16,6 +16,7 @@ use std::vec;
 
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
+use tidegate_engine::log::LogLine;
 use tidegate_engine::packet::{self, Destination, Packet};
 use tidegate_engine::time::Instant;
 use tidegate_engine::trace::Trace;
@@ -86,7 +87,7 @@ pub struct Replay {
     patches: Patches,
     families: Vec<Family>,
     outbox: Outbox,
-    log: Vec<String>,
+    log: Vec<LogLine>,
 }
 
 impl Replay {
@@ -247,7 +248,7 @@ impl Replay {
 
     /// Lines of the log that the packet that passed last brought about.
     #[must_use]
-    pub fn log(&self) -> &[String] {
+    pub fn log(&self) -> &[LogLine] {
         &self.log
     }
 
@@ -330,7 +331,7 @@ impl Replay {
             hear(event);
         }
         while let Some(line) = self.engine.poll_log() {
-            self.log.push(line.text);
+            self.log.push(line);
         }
     }
 

@@ -109,14 +109,16 @@ impl Scenario {
     ) -> Result<Self, Vec<Fault>> {
         let mut files = Files { root: String::new(), files: BTreeMap::new() };
         files.replace(inputs)?;
-        let mut parts = Parts::load(&files)?;
+        let mut parts = Parts::load(Limits::default(), &files)?;
         parts.world = World::Passage(Passage::default());
         let capture = open(&label, reader)?;
         Ok(Self { is_recorded: false, ..parts.into_scenario(name, label, capture) })
     }
 
     fn recorded(name: String, mut files: Files) -> Result<Self, Vec<Fault>> {
-        let parts = Parts::load(&files)?;
+        // The kernel whose records these are said why it did not believe a packet.
+        let limits = Limits { log_invalid: 255, ..Limits::default() };
+        let parts = Parts::load(limits, &files)?;
         let Some((label, bytes)) = files.files.remove(PACKETS) else {
             return Err(vec![Fault::of(files.root, Cause::NoPackets)]);
         };
@@ -195,8 +197,8 @@ struct Parts {
 type Loader = fn(&mut Parts, &Files) -> Result<(), Fault>;
 
 impl Parts {
-    fn load(files: &Files) -> Result<Self, Vec<Fault>> {
-        let mut parts = Self::empty();
+    fn load(limits: Limits, files: &Files) -> Result<Self, Vec<Fault>> {
+        let mut parts = Self::new(limits);
         let loaders: [Loader; 5] = [
             Self::load_rules,
             Self::load_sysctl,
@@ -212,9 +214,9 @@ impl Parts {
         if parts.faults.is_empty() { Ok(parts) } else { Err(parts.faults) }
     }
 
-    fn empty() -> Self {
+    fn new(limits: Limits) -> Self {
         Self {
-            limits: Limits::default(),
+            limits,
             world: World::Router(Router::default()),
             rules: Vec::new(),
             later_rules: LaterRules::new(),

@@ -150,6 +150,8 @@ bitflags! {
         const UID = 0x08;
         /// `--log-macdecode`
         const MACDECODE = 0x20;
+        /// What is logged where no rule says what.
+        const USUAL = 0x0f;
     }
 }
 

@@ -19,7 +19,7 @@ mod tests;
 use tidegate_wire::packet::sctp::{Chunk, Chunks, Sctp as Header, kind};
 
 use self::table::transition;
-use super::{InvalidReason, Judgement, ProtoState, Segment, assure, renew};
+use super::{InvalidReason, Judgement, MisplacedChunk, ProtoState, Segment, assure, renew};
 use crate::event::EventMask;
 use crate::flow::Flow;
 use crate::limits::{SctpTimeouts, Timeout};
@@ -77,13 +77,15 @@ impl<'a> Packet<'a> {
         for (index, chunk) in header.chunks().enumerate() {
             kinds.insert(chunk.kind());
             let is_cookie = matches!(chunk.kind(), kind::COOKIE_ECHO | kind::COOKIE_ACK);
-            let comes_first = is_cookie || kinds.intersects(&LONERS);
-            if (comes_first && index > 0) || chunk.len() == 0 {
-                return Err(InvalidReason::SctpChunks);
+            let lonely = kinds.intersects(&LONERS);
+            if (is_cookie || lonely) && index > 0 || chunk.len() == 0 {
+                let (number, kind, len) = (index as u32, chunk.kind(), chunk.len());
+                let chunk = MisplacedChunk { number, kind, len, lonely };
+                return Err(InvalidReason::SctpChunks(chunk));
             }
         }
         if header.chunks().next().is_none() {
-            return Err(InvalidReason::SctpChunks);
+            return Err(InvalidReason::SctpCut);
         }
         Ok(Self { header, dir: segment.dir, kinds })
     }
@@ -145,9 +147,9 @@ impl Sctp {
     /// Follows the chunks one after the other. True: the deadline stays.
     fn follow(&mut self, flow: &mut Flow, packet: &Packet<'_>) -> Result<bool, InvalidReason> {
         let dir = packet.dir;
-        if !packet.kinds.intersects(&TAG_RULES_OF_THEIR_OWN) && packet.header.tag() != self.tag(dir)
-        {
-            return Err(InvalidReason::SctpTag);
+        let (tag, own) = (packet.header.tag(), self.tag(dir));
+        if !packet.kinds.intersects(&TAG_RULES_OF_THEIR_OWN) && tag != own {
+            return Err(InvalidReason::SctpOtherTag(tag, own, dir));
         }
         let mut kept = false;
         for chunk in packet.chunks() {
@@ -230,7 +232,7 @@ impl Sctp {
         let known = self.tags[there];
         match chunk.kind() {
             kind::INIT => {
-                let tag = chunk.init_tag().ok_or(InvalidReason::SctpChunks)?;
+                let tag = chunk.init_tag().ok_or(InvalidReason::SctpCut)?;
                 // A repeated or stale one begins nothing.
                 if self.state == SctpState::None || known != tag {
                     self.inits[there] &= !self.inits[here];
@@ -239,7 +241,7 @@ impl Sctp {
                 self.tags[there] = tag;
             }
             kind::INIT_ACK => {
-                let tag = chunk.init_tag().ok_or(InvalidReason::SctpChunks)?;
+                let tag = chunk.init_tag().ok_or(InvalidReason::SctpCut)?;
                 let is_unasked = !self.inits[there] && known != 0;
                 let collides = self.inits == [true; 2];
                 if known != tag && (is_unasked || collides) {

@@ -100,7 +100,7 @@ fn what_begins_an_association() {
         orig("not SHUTDOWN COMPLETE",          packet(0, &[COMPLETE]),     "").refused(new),
         orig("not COOKIE ACK",                 packet(0, &[COOKIE_ACK]),   "").refused(new),
         orig("not INIT with a tag",            packet(7, &[&init(C)]),     "").refused(InvalidReason::SctpTag),
-        orig("not half an INIT",               packet(0, &[&init(C)[..16]]), "").refused(InvalidReason::SctpChunks),
+        orig("not half an INIT",               packet(0, &[&init(C)[..16]]), "").refused(InvalidReason::SctpCut),
         orig("a cookie, unless it has a tag",  packet(7, &[COOKIE_ECHO]),  "").refused(InvalidReason::SctpTag),
         orig("a cookie without one",           packet(0, &[COOKIE_ECHO]),  "CLOSED 10"),
     ]);
@@ -119,7 +119,8 @@ fn another_path_is_proved_by_heartbeats() {
     play(proto::SCTP, &[
         orig("a heartbeat tells the tag",      packet(S, &[HEARTBEAT]),    "HEARTBEAT_SENT 30 orig=5"),
         orig("data may follow",                packet(S, &[DATA]),         "30"),
-        reply("not before it is answered",     packet(C, &[ERROR]),        "").refused(InvalidReason::SctpTag),
+        reply("not before it is answered",     packet(C, &[ERROR]),        "")
+            .refused(InvalidReason::SctpOtherTag(C, 0, Direction::Reply)),
         reply("nor may the other end abort",   packet(0, &[ABORT]),        "")
             .refused(InvalidReason::SctpState(kind::ABORT, Direction::Reply, SctpState::HeartbeatSent)),
         reply("the answer tells the other",    packet(C, &[HEARTBEAT_ACK]), "ESTABLISHED 210 +assured reply=c"),
@@ -131,11 +132,12 @@ fn another_path_is_proved_by_heartbeats() {
 #[rustfmt::skip]
 fn a_wrong_tag_is_refused() {
     let wrong = InvalidReason::SctpTag;
+    let other = |tag| InvalidReason::SctpOtherTag(tag, S, Direction::Original);
     play_all([handshake(), Vec::from([
-        orig("data with the other side's",     packet(C, &[DATA]),         "").refused(wrong),
+        orig("data with the other side's",     packet(C, &[DATA]),         "").refused(other(C)),
         orig("a cookie",                       packet(9, &[COOKIE_ECHO]),  "").refused(wrong),
         orig("INIT with any",                  packet(S, &[&init(C)]),     "").refused(wrong),
-        orig("INIT ACK with another",          packet(9, &[&init_ack(C)]), "").refused(wrong),
+        orig("INIT ACK with another",          packet(9, &[&init_ack(C)]), "").refused(other(9)),
         reply("INIT ACK that tells another",   packet(C, &[&init_ack(9)]), "").refused(wrong),
         orig("ABORT with the other side's",    packet(C, &[ABORT]),        "").refused(wrong),
         orig("reflected with one's own",       packet(S, &[ABORT_T]),      "").refused(wrong),
@@ -215,18 +217,21 @@ fn a_stale_cookie_ends_the_handshake() {
 #[test]
 #[rustfmt::skip]
 fn chunks_that_may_not_stand_together() {
-    let chunks = InvalidReason::SctpChunks;
+    let cut = InvalidReason::SctpCut;
+    let chunk = |number, kind, len, lonely| {
+        InvalidReason::SctpChunks(MisplacedChunk { number, kind, len, lonely })
+    };
     play(proto::SCTP, &[
-        orig("none",                           packet(0, &[]),             "").refused(chunks),
-        orig("half a header",                  packet(0, &[&[kind::DATA, 0, 0]]), "").refused(chunks),
-        orig("INIT and more",                  packet(0, &[&init(C), DATA]), "").refused(chunks),
-        orig("more and INIT",                  packet(0, &[HEARTBEAT, &init(C)]), "").refused(chunks),
-        orig("a cookie behind data",           packet(0, &[DATA, COOKIE_ECHO]), "").refused(chunks),
-        orig("no length",                      packet(0, &[&[kind::HEARTBEAT, 0, 0, 0]]), "").refused(chunks),
+        orig("none",                           packet(0, &[]),             "").refused(cut),
+        orig("half a header",                  packet(0, &[&[kind::DATA, 0, 0]]), "").refused(cut),
+        orig("INIT and more",                  packet(0, &[&init(C), DATA]), "").refused(chunk(1, kind::DATA, 4, true)),
+        orig("more and INIT",                  packet(0, &[HEARTBEAT, &init(C)]), "").refused(chunk(1, kind::INIT, 20, true)),
+        orig("a cookie behind data",           packet(0, &[DATA, COOKIE_ECHO]), "").refused(chunk(1, kind::COOKIE_ECHO, 5, false)),
+        orig("no length",                      packet(0, &[&[kind::HEARTBEAT, 0, 0, 0]]), "").refused(chunk(0, kind::HEARTBEAT, 0, false)),
         orig("a cut header",                   raw(bytes(0, &[])[..11].to_vec()), "").refused(InvalidReason::SctpShort),
     ]);
     play_all([handshake(), Vec::from([
-        reply("SHUTDOWN COMPLETE and more",    packet(C, &[COMPLETE, DATA]), "").refused(chunks),
+        reply("SHUTDOWN COMPLETE and more",    packet(C, &[COMPLETE, DATA]), "").refused(chunk(1, kind::DATA, 4, true)),
         reply("types nobody knows",            packet(C, &[&[200, 0, 0, 4], DATA]), "210"),
         reply("what was learnt stays, though the rest is refused",
               packet(C, &[SHUTDOWN, &[kind::ABORT, 1, 0, 4]]), "SHUTDOWN_RECD").refused(InvalidReason::SctpTag),

@@ -21,7 +21,7 @@ use self::reset::Reset;
 use self::segment::{SegmentView, check};
 use self::table::{Transition, transition};
 use self::window::Fit;
-use super::{IgnoreReason, InvalidReason, Judgement, ProtoState, Segment};
+use super::{IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, Shortened};
 use crate::event::EventMask;
 use crate::flow::{Flow, Status};
 use crate::limits::{Limits, TcpTimeouts, Timeout};
@@ -75,8 +75,10 @@ fn advance(
             Fit::Accept => next,
             Fit::Ignore(reason) => return Judgement::Ignore(reason),
             Fit::Invalid(reason) => {
-                suspect(tcp, flow, segment, view.kind);
-                return Judgement::Invalid(reason);
+                return match suspect(tcp, flow, segment, view.kind) {
+                    Some(shortened) => Judgement::Shortened(reason, shortened),
+                    None => Judgement::Invalid(reason),
+                };
             }
         },
     };
@@ -232,21 +234,30 @@ impl Tcp {
 
 /// A FIN or RST from each side, both out of window: the connection is most
 /// likely over, and we are out of step. Do not keep it for five days.
-fn suspect(tcp: &mut Tcp, flow: &mut Flow, segment: &Segment<'_>, kind: SegmentKind) {
-    let closes = |kind| matches!(kind, SegmentKind::Rst | SegmentKind::Fin);
-    if !flow.is(Status::ASSURED) || flow.is(Status::FIXED_TIMEOUT) || !closes(kind) {
-        return;
+fn suspect(
+    tcp: &mut Tcp,
+    flow: &mut Flow,
+    segment: &Segment<'_>,
+    kind: SegmentKind,
+) -> Option<Shortened> {
+    let closes = |kind: &SegmentKind| matches!(kind, SegmentKind::Rst | SegmentKind::Fin);
+    if !flow.is(Status::ASSURED) || flow.is(Status::FIXED_TIMEOUT) || !closes(&kind) {
+        return None;
     }
-    if tcp.last.dir == segment.dir || !tcp.last.kind.is_some_and(closes) {
+    let dir = segment.dir;
+    let answered = tcp.last.kind.filter(|last| tcp.last.dir != dir && closes(last));
+    let Some(answers) = answered else {
         tcp.last.kind = Some(kind);
-        tcp.last.dir = segment.dir;
-        return;
-    }
+        tcp.last.dir = dir;
+        return None;
+    };
+    let timeout = segment.limits.timeouts.tcp.unacknowledged;
     let remaining = flow.remaining(segment.now);
-    let shorter = segment.limits.timeouts.tcp.unacknowledged.as_duration();
-    if remaining >= Duration::from_secs(120) && remaining > shorter {
-        flow.deadline = segment.now + shorter;
+    if remaining < Duration::from_secs(120) || remaining <= timeout.as_duration() {
+        return None;
     }
+    flow.deadline = segment.now + timeout.as_duration();
+    Some(Shortened { kind, dir, answers, timeout })
 }
 
 /// Takes the step: the segment is in window and believed.

@@ -47,7 +47,7 @@ const MAX_SCALE: u8 = 14;
 /// Refuses what no TCP sends. Linux: `tcp_error`.
 pub(super) fn check<'a>(segment: &Segment<'a>) -> Result<SegmentView<'a>, InvalidReason> {
     let payload = segment.payload();
-    let tcp = Header::new(payload).ok_or(InvalidReason::TcpTruncated)?;
+    let tcp = Header::new(payload).ok_or(InvalidReason::TcpShort)?;
     let header_len = tcp.header_len();
     if header_len < 20 || header_len > payload.len() {
         return Err(InvalidReason::TcpTruncated);

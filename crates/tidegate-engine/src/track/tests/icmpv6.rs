@@ -79,10 +79,10 @@ fn a_redirect_quotes_in_an_option() {
         row("redirected",                   redirect([4, 12]),       Related,                ""),
         row("by no neighbour",              redirect([4, 12]).ttl(254), Error("icmp_redirect"), ""),
         row("by no router on the link",     icmp(Host::Between, 137, 0, 0).to(Host::Client).data(48).ttl(255), Error("icmp_redirect"), ""),
-        row("without options",              icmp(Host::Neighbour, 137, 0, 0).to(Host::Client).data(32).ttl(255), Error("icmp_redirect"), ""),
-        row("with an option of no length",  redirect([4, 0]),        Error("icmp_redirect"), ""),
+        row("without options",              icmp(Host::Neighbour, 137, 0, 0).to(Host::Client).data(32).ttl(255), Error("icmp_redirect_options"), ""),
+        row("with an option of no length",  redirect([4, 0]),        Error("icmp_redirect_options"), ""),
         row("with another option first",    redirect([2, 1]),        Invalid("not_answerable"), ""),
         row("with a code",                  icmp(Host::Neighbour, 137, 1, 0).to(Host::Client).data(48).ttl(255), Invalid("not_answerable"), ""),
-        row("cut in its header",            icmp(Host::Neighbour, 137, 0, 0).to(Host::Client).data(31).ttl(255), Error("icmp_short"), ""),
+        row("cut in its header",            icmp(Host::Neighbour, 137, 0, 0).to(Host::Client).data(31).ttl(255), Error("icmp_short_redirect"), ""),
     ]);
 }

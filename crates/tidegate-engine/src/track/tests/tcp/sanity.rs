@@ -51,10 +51,10 @@ fn every_invalid_combination_leaves_an_established_flow_alone() {
 fn headers_that_are_not_all_there() {
     let syn = || c(SYN, 1000, 0);
     exchange().play(&[
-        row("ports, and nothing else",       syn().edited(|l4| l4.truncate(4)),  Invalid("tcp_truncated"), ""),
+        row("ports, and nothing else",       syn().edited(|l4| l4.truncate(4)),  Invalid("tcp_short"), ""),
         row("not even ports",                syn().edited(|l4| l4.truncate(3)),  Invalid("no_upper_layer"), ""),
         row("no payload at all",             syn().edited(Vec::clear),           Invalid("no_upper_layer"), ""),
-        row("a byte is missing",             syn().edited(|l4| l4.truncate(19)), Invalid("tcp_truncated"), ""),
+        row("a byte is missing",             syn().edited(|l4| l4.truncate(19)), Invalid("tcp_short"), ""),
         row("the header says it has 16",     syn().edited(|l4| l4[12] = 0x40),   Invalid("tcp_truncated"), ""),
         row("the header says it has none",   syn().edited(|l4| l4[12] = 0),      Invalid("tcp_truncated"), ""),
         row("the header says it has 24",     syn().edited(|l4| l4[12] = 0x60),   Invalid("tcp_truncated"), ""),
