@@ -7,15 +7,15 @@
 //! [`FragmentPlan`] along, by which [`refragment`] undoes the work behind POSTROUTING.
 //!
 //! The rules are Linux's: those of `ip_defrag` for IPv4 (`v4`), of `nf_ct_frag6_gather` for IPv6
-//! (`v6`), of `inet_frag_queue_insert` for both (`queue`). One is left out: `ipfrag_max_dist`,
-//! which starts a queue anew when too many other fragments of its source came in between.
+//! (`v6`), of `inet_frag_queue_insert` for both (`queue`).
 //!
 //! # Bounded memory
 //!
 //! Each family has its own budget, `ipfrag_high_thresh` and `nf_conntrack_frag6_high_thresh`. A
 //! fragment costs its size and a fixed overhead, a queue another fixed overhead (`pool`). A
 //! fragment that doesn't fit is refused, and nothing is evicted for it: as in Linux, only time,
-//! completion or a fatal error frees memory. A budget of 0 refuses all fragments.
+//! completion or a fatal error frees memory. A budget of 0 refuses all fragments. Linux lets one
+//! sender have all of it; here a source has a share (`source`), so that it can't starve the others.
 //!
 //! Queues are kept in ordered maps: equal calls give equal answers. This module knows headers and
 //! time, but no rule, route, port or flow, and it sends nothing.
@@ -23,6 +23,7 @@
 mod pool;
 mod queue;
 mod refragment;
+mod source;
 mod v4;
 mod v6;
 
@@ -106,11 +107,13 @@ pub enum FragmentError {
     NoHeaderChain,
     /// The family's memory is used up.
     Full,
+    /// The source has its share of the family's memory.
+    SourceFull,
 }
 
 impl FragmentError {
     /// Each of them once, at the place that [`index`](Self::index) names.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Duplicate,
         Self::Overlap,
         Self::BadLength,
@@ -118,6 +121,7 @@ impl FragmentError {
         Self::Ecn,
         Self::NoHeaderChain,
         Self::Full,
+        Self::SourceFull,
     ];
 
     /// Its place in [`ALL`](Self::ALL), for counters.
@@ -135,6 +139,7 @@ impl FragmentError {
             Self::Ecn => "ecn",
             Self::NoHeaderChain => "no-header-chain",
             Self::Full => "full",
+            Self::SourceFull => "source-full",
         }
     }
 
@@ -143,7 +148,7 @@ impl FragmentError {
         match self {
             Self::Overlap | Self::TooLong | Self::Ecn => true,
             Self::BadLength => family == Family::V4,
-            Self::Duplicate | Self::NoHeaderChain | Self::Full => false,
+            Self::Duplicate | Self::NoHeaderChain | Self::Full | Self::SourceFull => false,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! begin a queue of their own.
 //!
 //! Invariant: `held` is the sum of what all queues cost and, unless the budget was lowered, not
-//! above it; each queue has exactly one entry in `deadlines`.
+//! above it; each queue has exactly one entry in `deadlines`, and its source knows of it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
@@ -14,8 +14,9 @@ use core::time::Duration;
 use tidegate_wire::{Family, Headers};
 
 use super::queue::{Arrival, Queue};
+use super::source::Sources;
 use super::{Admission, Entry, Expired, FragmentError, Place, v4, v6};
-use crate::limits::Limits;
+use crate::limits::{Limits, Timeout};
 use crate::time::Instant;
 
 /// What all fragments of a datagram, and no others, have in common.
@@ -55,15 +56,28 @@ impl Key {
 pub(super) struct Budget {
     lifetime: Duration,
     high_thresh: u64,
+    /// What one source may have of it.
+    share: u64,
+    /// See [`Limits::ipfrag_max_dist`]; `None` for any distance.
+    max_dist: Option<u32>,
 }
 
 impl Budget {
     pub(super) fn of_v4(limits: &Limits) -> Self {
-        Self { lifetime: limits.ipfrag_time.as_duration(), high_thresh: limits.ipfrag_high_thresh }
+        let max_dist = Some(limits.ipfrag_max_dist).filter(|max| *max > 0);
+        Self { max_dist, ..Self::new(limits, limits.ipfrag_time, limits.ipfrag_high_thresh) }
     }
 
     pub(super) fn of_v6(limits: &Limits) -> Self {
-        Self { lifetime: limits.frag6_timeout.as_duration(), high_thresh: limits.frag6_high_thresh }
+        Self::new(limits, limits.frag6_timeout, limits.frag6_high_thresh)
+    }
+
+    fn new(limits: &Limits, lifetime: Timeout, high_thresh: u64) -> Self {
+        let share = match limits.frag_source_percent {
+            0 | 100.. => high_thresh,
+            percent => (u128::from(high_thresh) * u128::from(percent) / 100) as u64,
+        };
+        Self { lifetime: lifetime.as_duration(), high_thresh, share, max_dist: None }
     }
 }
 
@@ -73,12 +87,14 @@ pub(super) struct Pool {
     family: Family,
     queues: BTreeMap<Key, Queue>,
     deadlines: BTreeSet<(Instant, Key)>,
+    sources: Sources,
     held: u64,
 }
 
 impl Pool {
     pub(super) fn new(family: Family) -> Self {
-        Self { family, queues: BTreeMap::new(), deadlines: BTreeSet::new(), held: 0 }
+        let (queues, deadlines) = (BTreeMap::new(), BTreeSet::new());
+        Self { family, queues, deadlines, sources: Sources::default(), held: 0 }
     }
 
     /// Adds a fragment to the datagram that `key` names.
@@ -95,12 +111,19 @@ impl Pool {
         if self.held + cost > budget.high_thresh {
             return Admission::Refused(FragmentError::Full);
         }
+        if self.sources.held(key.src) + cost > budget.share {
+            return Admission::Refused(FragmentError::SourceFull);
+        }
         if !known {
             self.open(key, place, now + budget.lifetime);
         }
         if arrival.is_misaligned() {
             self.close(&key);
             return Admission::Whole;
+        }
+        let passed = self.sources.pass(key.src);
+        if self.is_too_far(&key, passed, budget) {
+            self.restart(&key, now + budget.lifetime);
         }
         self.push(&key, place, arrival)
     }
@@ -124,15 +147,44 @@ impl Pool {
     fn open(&mut self, key: Key, place: Place, deadline: Instant) {
         self.queues.insert(key, Queue::new(place, deadline));
         self.deadlines.insert((deadline, key));
-        self.held += Queue::OVERHEAD;
+        self.sources.open(key.src);
+        self.pay(key.src, Queue::OVERHEAD);
+    }
+
+    /// Whether too many fragments of its source came between the queue's last one and this. Linux:
+    /// `ip_frag_too_far`.
+    fn is_too_far(&mut self, key: &Key, passed: u32, budget: Budget) -> bool {
+        let distance = self.queues.get_mut(key).and_then(|queue| queue.pass(passed));
+        distance.zip(budget.max_dist).is_some_and(|(distance, max)| distance > max)
+    }
+
+    /// Begins a queue anew: what it has is more likely of another datagram by now. Linux:
+    /// `ip_frag_reinit`.
+    fn restart(&mut self, key: &Key, deadline: Instant) {
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        self.deadlines.remove(&(queue.deadline(), *key));
+        let freed = queue.restart(deadline);
+        self.deadlines.insert((deadline, *key));
+        self.refund(key.src, freed);
+    }
+
+    fn pay(&mut self, src: IpAddr, cost: u64) {
+        self.held += cost;
+        self.sources.pay(src, cost);
+    }
+
+    fn refund(&mut self, src: IpAddr, cost: u64) {
+        self.held -= cost;
+        self.sources.refund(src, cost);
     }
 
     fn push(&mut self, key: &Key, place: Place, arrival: &Arrival<'_>) -> Admission {
         let Some(queue) = self.queues.get_mut(key) else { return Admission::Held };
         match queue.push(place, arrival) {
             Ok(()) => {
-                self.held += arrival.cost();
-                if queue.is_complete() { self.complete(key) } else { Admission::Held }
+                let is_complete = queue.is_complete();
+                self.pay(key.src, arrival.cost());
+                if is_complete { self.complete(key) } else { Admission::Held }
             }
             Err(error) => {
                 if error.ends_queue(self.family) {
@@ -155,7 +207,8 @@ impl Pool {
     fn close(&mut self, key: &Key) -> Option<Queue> {
         let queue = self.queues.remove(key)?;
         self.deadlines.remove(&(queue.deadline(), *key));
-        self.held -= queue.cost();
+        self.refund(key.src, queue.cost());
+        self.sources.close(key.src);
         Some(queue)
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Queue {
     max_size: usize,
     max_df_size: usize,
     cost: u64,
+    /// How many fragments of its source had come when the last of this datagram did.
+    passed: u32,
 }
 
 /// Fragments without a gap between them.
@@ -110,7 +112,24 @@ impl Queue {
             max_size: 0,
             max_df_size: 0,
             cost: Self::OVERHEAD,
+            passed: 0,
         }
+    }
+
+    /// Notes that the source's fragment of this number is one of the datagram; how many later it is
+    /// than the one before, if there is one.
+    pub(super) fn pass(&mut self, passed: u32) -> Option<u32> {
+        let distance = passed.wrapping_sub(core::mem::replace(&mut self.passed, passed));
+        (!self.runs.is_empty()).then_some(distance)
+    }
+
+    /// Forgets what has arrived, but not how large the largest fragment was; what that had cost.
+    pub(super) fn restart(&mut self, deadline: Instant) -> u64 {
+        let begun = Self::new(self.place, deadline);
+        let freed = self.cost - begun.cost;
+        let Self { max_size, max_df_size, passed, .. } = *self;
+        *self = Self { max_size, max_df_size, passed, ..begun };
+        freed
     }
 
     /// Adds a fragment. After an error the data is as before, but the end may have become known.

@@ -26,7 +26,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { defrag: Defrag::new(), limits: Limits::default(), now: Instant::ZERO }
+        let limits = Limits { frag_source_percent: 100, ..Limits::default() };
+        Self { defrag: Defrag::new(), limits, now: Instant::ZERO }
     }
 
     fn give(&mut self, bytes: &[u8]) -> Admission {
@@ -306,6 +307,96 @@ fn memory_is_bounded_and_given_back() {
     assert_eq!(bench.defrag.held(Family::V4), 0);
     assert_eq!(bench.defrag.held(Family::V6), 0);
     assert_eq!(word(&bench.give(&fragment(128, 208, L))), "held");
+}
+
+/// A fragment of some datagram of its own, from 10.0.0.`host` or fd00:0:0:`host`::`id`.
+fn stray(family: Family, host: u8, id: u16) -> Vec<u8> {
+    match family {
+        Family::V4 => {
+            let mut bytes = piece_v4(&v4(proto::UDP, &payload(64)), 0, 32, M);
+            let mut ip = Ipv4::new(&mut bytes[..]).expect("a header");
+            ip.set_src([10, 0, 0, host].into());
+            ip.set_id(id);
+            bytes
+        }
+        Family::V6 => {
+            let mut bytes = piece_v6(&v6(proto::UDP, &payload(64)), 0, 32, M);
+            let src = [0xfd00, 0, 0, host.into(), 0, 0, 0, id];
+            Ipv6::new(&mut bytes[..]).expect("a header").set_src(src.into());
+            bytes
+        }
+    }
+}
+
+#[test]
+fn a_source_has_its_share_and_no_more() {
+    for family in Family::ALL {
+        let mut bench = Bench::new();
+        bench.limits.frag_source_percent = 25;
+        let taken = |bench: &mut Bench, host| {
+            let flood = (0..20_000).map(|id| word(&bench.give(&stray(family, host, id))) == "held");
+            flood.filter(|held| *held).count()
+        };
+        let first = taken(&mut bench, 1);
+        assert_eq!(word(&bench.give(&stray(family, 1, 20_001))), "source-full");
+        let share = bench.defrag.held(family);
+        assert!(share <= 1 << 20 && share > 1020 << 10, "{share} of 4 MiB");
+        assert_eq!([2, 3, 4].map(|host| taken(&mut bench, host)), [first; 3]);
+        assert!(taken(&mut bench, 5) < 4, "now it is full for everybody");
+        bench.expire_at(100);
+        assert_eq!(bench.defrag.held(family), 0);
+        assert_eq!(taken(&mut bench, 1), first, "what is over is forgotten");
+        bench.limits.frag_source_percent = 0;
+        assert!(taken(&mut bench, 1) > 0, "switched off");
+    }
+}
+
+#[test]
+fn a_datagram_begins_anew_behind_too_many_others_of_its_source() {
+    let datagram = v4(proto::UDP, &payload(96));
+    let fragment = |from, to, more| piece_v4(&datagram, from, to, more);
+    let [a, b, c, d] = Ipv4::new(&datagram[..]).expect("a header").src().octets();
+    let other = |id: u16, host: u8| {
+        let mut bytes = stray(Family::V4, 1, 1000 + id);
+        Ipv4::new(&mut bytes[..]).expect("a header").set_src([a, b, c, host].into());
+        bytes
+    };
+    // Others of its source, others of another one, and what becomes of the datagram.
+    let rows = [(63, 0, "complete"), (64, 0, "held"), (0, 200, "complete"), (63, 9, "complete")];
+    for (own, foreign, expected) in rows {
+        let mut bench = Bench::new();
+        assert_eq!(word(&bench.give(&fragment(0, 64, M))), "held");
+        let others = (0..own).map(|id| other(id, d));
+        for stray in others.chain((0..foreign).map(|id| other(id, d ^ 1))) {
+            assert_eq!(word(&bench.give(&stray)), "held");
+        }
+        assert_eq!(word(&bench.give(&fragment(64, 96, L))), expected, "{own} and {foreign}");
+    }
+    let mut bench = Bench::new();
+    bench.limits.ipfrag_max_dist = 0;
+    bench.give(&fragment(0, 64, M));
+    (0..200).for_each(|id| drop(bench.give(&other(id, d))));
+    assert_eq!(word(&bench.give(&fragment(64, 96, L))), "complete", "any distance");
+}
+
+#[test]
+fn a_datagram_that_begins_anew_lives_as_long_again() {
+    let datagram = v4(proto::UDP, &payload(96));
+    let mut bench = Bench::new();
+    bench.limits.ipfrag_max_dist = 1;
+    bench.give(&piece_v4(&datagram, 0, 64, M));
+    bench.now = seconds(20);
+    (0..2).for_each(|id| {
+        let mut bytes = piece_v4(&datagram, 0, 64, M);
+        Ipv4::new(&mut bytes[..]).expect("a header").set_id(7000 + id);
+        bench.give(&bytes);
+    });
+    assert_eq!(word(&bench.give(&piece_v4(&datagram, 64, 96, L))), "held");
+    assert_eq!(bench.expire_at(49).len(), 0);
+    bench.now = seconds(49);
+    assert_eq!(word(&bench.give(&piece_v4(&datagram, 0, 64, M))), "complete");
+    assert_eq!(bench.expire_at(50).len(), 2);
+    assert_eq!(bench.defrag.held(Family::V4), 0);
 }
 
 #[test]

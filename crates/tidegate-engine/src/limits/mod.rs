@@ -33,7 +33,6 @@ pub struct Limits {
     /// Whether a wrong layer-4 checksum makes a packet INVALID.
     pub checksum: bool,
     /// The protocol number whose INVALID packets are logged; 255 for all, 0 for none.
-    /// Nothing acts on it yet.
     pub log_invalid: u8,
     /// Whether new flows count packets and bytes.
     pub acct: bool,
@@ -58,8 +57,11 @@ pub struct Limits {
     /// At most `ipfrag_high_thresh`; kept for its name only, as in Linux since 4.17.
     pub ipfrag_low_thresh: u64,
     /// Fragments of other datagrams from the same source that may come between those of one
-    /// datagram; 0 is any number. Nothing acts on it yet.
+    /// datagram; 0 is any number.
     pub ipfrag_max_dist: u32,
+    /// How much of the memory for fragments one source may have, in percent; 100 is all of it, as
+    /// in Linux, and so is 0. A setting of our own.
+    pub frag_source_percent: u8,
 }
 
 /// How strict the TCP tracker is.
@@ -209,6 +211,7 @@ impl Default for Limits {
             ipfrag_high_thresh: 4 << 20,
             ipfrag_low_thresh: 3 << 20,
             ipfrag_max_dist: 64,
+            frag_source_percent: 25,
         }
     }
 }

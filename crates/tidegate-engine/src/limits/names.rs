@@ -200,11 +200,13 @@ pub(super) static SERVED: &[Entry] = &[
     seconds("net.netfilter.nf_conntrack_udp_timeout", |l| &mut l.timeouts.udp),
     seconds("net.netfilter.nf_conntrack_udp_timeout_stream", |l| &mut l.timeouts.udp_stream),
     entry("net.nf_conntrack_max", Field::Count(0, |l| &mut l.max)),
+    // Linux has no such setting.
+    entry("tidegate.frag_source_percent", Field::Byte(100, |l| &mut l.frag_source_percent)),
 ];
 
 /// Those of [`SERVED`] that nothing acts on yet. (Linux too keeps the low thresholds of fragment
 /// memory without using them, so they are not here.)
-const IDLE: &[&str] = &["net.ipv4.ipfrag_max_dist", "net.netfilter.nf_conntrack_expect_max"];
+const IDLE: &[&str] = &["net.netfilter.nf_conntrack_expect_max"];
 
 /// Names under `net.netfilter` that Linux 6.18 has besides.
 #[rustfmt::skip]

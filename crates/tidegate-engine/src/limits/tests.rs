@@ -56,7 +56,7 @@ fn the_defaults_are_those_of_the_kernel() {
         (&ct("tcp_timeout_syn_recv"), "60"), (&ct("tcp_timeout_syn_sent"), "120"),
         (&ct("tcp_timeout_time_wait"), "120"), (&ct("tcp_timeout_unacknowledged"), "300"),
         (&ct("timestamp"), "0"), (&ct("udp_timeout"), "30"), (&ct("udp_timeout_stream"), "120"),
-        ("net.nf_conntrack_max", "262144"),
+        ("net.nf_conntrack_max", "262144"), ("tidegate.frag_source_percent", "25"),
     ];
     let served: Vec<_> = Limits::names().map(|name| (name, limits.value(name))).collect();
     let expected: Vec<_> =
@@ -300,19 +300,16 @@ net.ipv4.ip_forward = 1
 fn a_setting_that_nothing_acts_on_is_kept_and_warned_about() {
     let text = "\
 net.netfilter.nf_conntrack_expect_max = 9
-net.ipv4.ipfrag_max_dist = 8
 net.netfilter.nf_conntrack_max = 7
 ";
     let mut limits = Limits::default();
     let report = parse_file("d.conf", text, &mut limits);
     assert_eq!(report.errors, []);
     let messages: Vec<_> = report.warnings.iter().map(Finding::to_string).collect();
-    let expected = [
-        "d.conf:1: net.netfilter.nf_conntrack_expect_max: nothing acts on it yet, no effect",
-        "d.conf:2: net.ipv4.ipfrag_max_dist: nothing acts on it yet, no effect",
-    ];
+    let expected =
+        ["d.conf:1: net.netfilter.nf_conntrack_expect_max: nothing acts on it yet, no effect"];
     assert_eq!(messages, expected);
-    assert_eq!((limits.expect_max, limits.ipfrag_max_dist), (9, 8));
+    assert_eq!(limits.expect_max, 9);
 }
 
 #[test]

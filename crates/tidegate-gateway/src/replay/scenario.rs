@@ -116,8 +116,9 @@ impl Scenario {
     }
 
     fn recorded(name: String, mut files: Files) -> Result<Self, Vec<Fault>> {
-        // The kernel whose records these are said why it did not believe a packet.
-        let limits = Limits { log_invalid: 255, ..Limits::default() };
+        // The kernel whose records these are said why it did not believe a packet, and leaves all memory for
+        // fragments to whoever comes first.
+        let limits = Limits { log_invalid: 255, frag_source_percent: 100, ..Limits::default() };
         let parts = Parts::load(limits, &files)?;
         let Some((label, bytes)) = files.files.remove(PACKETS) else {
             return Err(vec![Fault::of(files.root, Cause::NoPackets)]);
