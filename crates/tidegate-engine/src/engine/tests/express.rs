@@ -238,9 +238,12 @@ impl Trio {
             .map(|walked| Packet::received(&mut walked.bytes, walked.in_port))
             .collect();
         let mut seen = Vec::new();
-        self.batch.process_batch(self.now, &mut packets, &self.net, |packet, outcome| {
-            seen.push((outcome, packet.bytes.to_vec()));
-        });
+        // An empty batch gives fragments up that are overdue, of which the others have not heard.
+        if !packets.is_empty() {
+            self.batch.process_batch(self.now, &mut packets, &self.net, |packet, outcome| {
+                seen.push((outcome, packet.bytes.to_vec()));
+            });
+        }
         assert_eq!(seen, expected);
         let expected = whole(&mut self.walk);
         assert_eq!(whole(&mut self.single), expected, "one by one");
