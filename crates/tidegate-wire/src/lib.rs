@@ -8,7 +8,7 @@
 //! 2. the views in [`packet`] read and rewrite its headers in place, with [`mod@checksum`] keeping
 //!    the sums right incrementally ([`crc32c`] is SCTP's, which can't be).
 //!
-//! [`seq`] is the modular arithmetic of TCP's sequence space. With the feature `pcap` (the only
+//! [`netlink`] reads and writes the messages that conntrack(8) and the kernel exchange. [`seq`] is the modular arithmetic of TCP's sequence space. With the feature `pcap` (the only
 //! part that needs std) there is also a reader and a writer of capture files.
 //!
 //! This crate holds no state between packets, no policy, no time-out, and does no I/O of its own.
@@ -17,6 +17,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(any(test, feature = "pcap"))]
 extern crate std;
 
@@ -24,6 +25,7 @@ pub mod checksum;
 pub mod crc32c;
 pub mod dissect;
 pub mod family;
+pub mod netlink;
 pub mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;
