@@ -80,7 +80,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let tuple = message
             .get(quote..)
             .and_then(|quote| quoted_tuple(t.headers.family, quote))
-            .and_then(|tuple| tuple.invert());
+            .and_then(|tuple| self.with_sender_key(tuple).invert());
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
@@ -108,7 +108,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
         let tuple = match tuple_of(t.packet.bytes, &t.headers) {
-            Ok(tuple) => tuple,
+            Ok(tuple) => self.with_sender_key(tuple),
             Err(reason) => {
                 self.refuse(None, None, reason);
                 return Continue(());
@@ -209,11 +209,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         self.make_room(tuple, zone)?;
         let mut flow = self.blank_flow(t, *tuple, reply, zone);
+        self.meet_expectation(t, &mut flow);
         let judgement = judge(&mut flow, &self.segment(t, Direction::Original, verify_checksum));
         match judgement {
             Judgement::Invalid(reason) => self.refuse(Some(*tuple), None, reason),
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
-                t.tracked = Tracked::Draft(Draft(flow), CtInfo::New);
+                let info = info_of(&flow, Direction::Original);
+                t.tracked = Tracked::Draft(Draft(flow), info);
                 self.tell_change(tuple, None, &t.tracked, None);
             }
         }
@@ -251,14 +253,18 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             acct: limits.acct.then(Default::default),
             lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
+            care: None,
             pending: EventMask::empty(),
             announced: wanted.unwrap_or(all),
         }
     }
 
-    /// The last hook: a draft enters the table, and what has been noted on the
-    /// flow is announced.
+    /// The last hook: a helper reads the packet, a draft enters the table, and what
+    /// has been noted on the flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
+        if t.tracked.flow().is_some_and(|flow| flow.care.is_some()) {
+            self.assist(t)?;
+        }
         match core::mem::take(&mut t.tracked) {
             Tracked::Draft(draft, info) if info.direction() == Some(Direction::Original) => {
                 t.tracked = Tracked::Flow(self.insert(draft)?, info);
@@ -284,7 +290,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             Ok(id) => {
                 self.observer.note(|| Step::Confirmed);
                 let mut flow = draft.0;
-                flow.note(notes | EventMask::NEW);
+                engine.table.expectations.adopt(id);
+                flow.note(notes | birth_of(&flow));
                 Continue(Held { id, flow })
             }
             Err(ConfirmError::Taken(..)) => {
@@ -341,6 +348,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let (before, after) = (before.map(text), after.map(text));
         self.observer.note(|| Step::Conntrack { tuple, before, after, info, remark });
     }
+}
+
+/// What the beginning of a flow is to those who listen.
+fn birth_of(flow: &Flow) -> EventMask {
+    let birth = if flow.master().is_some() { EventMask::RELATED } else { EventMask::NEW };
+    if flow.helper().is_some() { birth | EventMask::HELPER } else { birth }
 }
 
 /// The zone that a CT rule chose, or the default one.

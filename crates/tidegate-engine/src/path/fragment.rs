@@ -3,7 +3,7 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use tidegate_wire::packet::{icmp, icmpv6, tcp};
+use tidegate_wire::packet::{Ipv4, icmp, icmpv6, tcp};
 use tidegate_wire::{Family, Headers, dissect, dissect_quoted, proto};
 
 use super::answer::Complaint;
@@ -72,8 +72,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 self.engine.outputs.extend(outputs);
                 Verdict::Queued(Onward::Forward)
             }
-            Verdict::Local if t.plan.is_some() => {
-                let bytes = t.packet.bytes[..t.headers.len].to_vec();
+            Verdict::Local if t.plan.is_some() || t.outgrown.is_some() => {
+                let bytes = t.bytes()[..t.headers.len].to_vec();
                 let (destination, origin) = (Destination::Host, self.origin);
                 self.engine.outputs.push_back(Output { bytes, destination, origin });
                 Verdict::Queued(Onward::Local)
@@ -91,12 +91,14 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     ) -> Option<alloc::vec::Vec<alloc::vec::Vec<u8>>> {
         let mtu = self.fib.port(port).mtu;
         match &t.plan {
-            Some(plan) => {
-                Some(refragment(t.packet.bytes, &t.headers, plan, mtu).unwrap_or_default())
+            Some(plan) => Some(refragment(t.bytes(), &t.headers, plan, mtu).unwrap_or_default()),
+            None if t.headers.len <= mtu as usize => {
+                t.outgrown.as_ref().map(|bytes| alloc::vec![bytes.clone()])
             }
-            None if t.headers.len <= mtu as usize => None,
             None => match t.headers.family {
-                Family::V4 => Some(fragment_v4(t.packet.bytes, &t.headers, mtu)),
+                // It has outgrown the MTU on the way, and must not be cut.
+                Family::V4 if t.outgrown.is_some() && dont_fragment(t.bytes()) => Some(alloc::vec::Vec::new()),
+                Family::V4 => Some(fragment_v4(t.bytes(), &t.headers, mtu)),
                 Family::V6 => Some(alloc::vec::Vec::new()),
             },
         }
@@ -118,6 +120,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let mut t = Transit::new(&mut packet, headers, Tracked::None, None);
         self.complain(&mut t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
     }
+}
+
+fn dont_fragment(datagram: &[u8]) -> bool {
+    Ipv4::new(datagram).is_some_and(|ip| ip.dont_fragment())
 }
 
 /// Linux pulls the headers that it translates in an ICMP error into one piece,

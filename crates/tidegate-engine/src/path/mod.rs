@@ -18,9 +18,11 @@
 
 mod answer;
 mod conntrack;
+mod expected;
 pub(crate) mod express;
 mod fragment;
 mod glance;
+mod helper;
 mod nat;
 
 pub(crate) use self::glance::Glance;
@@ -132,6 +134,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// What a dropped packet would have announced is left for the flow's next one.
     fn keep_notes(&mut self, t: &Transit<'_, '_>) {
+        self.forget_unborn();
         let Tracked::Flow(held, _) = &t.tracked else { return };
         if held.flow.pending.is_empty() {
             return;

@@ -107,6 +107,7 @@ impl<K: Key> Record<K> {
             acct: None,
             lifetime: None,
             masquerade_port: None,
+            care: None,
             pending: EventMask::empty(),
             announced: if self.is_silent() { EventMask::empty() } else { EventMask::all() },
         }
