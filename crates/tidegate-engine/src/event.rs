@@ -82,6 +82,15 @@ impl Event {
             Self::Expectation(_) => None,
         }
     }
+
+    /// See [`Event::flow`].
+    #[must_use]
+    pub fn into_flow(self) -> Option<FlowEvent> {
+        match self {
+            Self::Flow(event) => Some(event),
+            Self::Expectation(_) => None,
+        }
+    }
 }
 
 /// One message about one flow, which is shown as it was then.

@@ -146,7 +146,10 @@ impl Expectation {
             dir: Direction::Original,
             assigns: None,
             binding: None,
-            announced: master.care.as_ref().map_or_else(ExpectMask::empty, |care| care.expect_events),
+            announced: master
+                .care
+                .as_ref()
+                .map_or_else(ExpectMask::empty, |care| care.expect_events),
         }
     }
 

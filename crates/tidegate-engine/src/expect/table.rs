@@ -154,7 +154,12 @@ impl Expectations {
         self.entries.insert(number, expectation);
     }
 
-    fn unlink(&mut self, number: u64, now: Instant, events: &mut EventQueue) -> Option<Expectation> {
+    fn unlink(
+        &mut self,
+        number: u64,
+        now: Instant,
+        events: &mut EventQueue,
+    ) -> Option<Expectation> {
         let expectation = self.entries.remove(&number)?;
         self.by_destination.remove(&(destination(&expectation.tuple), number));
         self.by_master.remove(&(expectation.master.id, number));
@@ -288,9 +293,8 @@ impl Expectations {
     /// How a flow that another one's helper expects as `saved` is seen from outside, if it is: where
     /// SIP looks for the other half of a call.
     pub(crate) fn pair_of(&self, master: FlowId, own: &Tuple) -> Option<&Expectation> {
-        self.of(master).find(|pair| {
-            pair.tuple.proto == own.proto && pair.saved == (own.src, own.sport)
-        })
+        self.of(master)
+            .find(|pair| pair.tuple.proto == own.proto && pair.saved == (own.src, own.sport))
     }
 }
 

@@ -97,9 +97,14 @@ impl Flow {
         Arc::make_mut(self.care.get_or_insert_default())
     }
 
-    /// Attaches a helper.
+    /// Attaches a helper, as a rule wants it.
     pub(crate) fn assign(&mut self, helper: Helper) {
         self.status |= Status::HELPER;
+        self.inherit(helper);
+    }
+
+    /// Attaches the helper that goes with being expected.
+    pub(crate) fn inherit(&mut self, helper: Helper) {
         let care = self.care_mut();
         care.helper = Some(helper);
         care.memory = Memory::of(helper);
@@ -127,7 +132,7 @@ mod tests {
 
     #[test]
     fn only_the_latest_position_is_remembered() {
-        let rows: [(&str, (u32, i32), (u32, i32, i32)); 5] = [
+        let rows = [
             ("the first", (100, 3), (100, 0, 3)),
             ("one behind it", (200, -1), (200, 3, 2)),
             ("an older one is not noted", (150, 9), (200, 3, 2)),
@@ -137,7 +142,11 @@ mod tests {
         let mut correction = Correction::default();
         for (what, (seq, growth), (position, before, after)) in rows {
             correction.add(SeqNum(seq), growth);
-            assert_eq!(correction, Correction { position: SeqNum(position), before, after }, "{what}");
+            assert_eq!(
+                correction,
+                Correction { position: SeqNum(position), before, after },
+                "{what}"
+            );
         }
         let offsets = [0x8000_0050, 0x8000_0051].map(|seq| correction.of(SeqNum(seq)));
         assert_eq!(offsets, [2, 7]);

@@ -152,7 +152,8 @@ impl Style {
 /// All eight groups in full.
 fn groups(addr: Ipv6Addr) -> String {
     let [first, rest @ ..] = addr.segments();
-    rest.iter().fold(alloc::format!("{first:04x}"), |text, group| text + &alloc::format!(":{group:04x}"))
+    rest.iter()
+        .fold(alloc::format!("{first:04x}"), |text, group| text + &alloc::format!(":{group:04x}"))
 }
 
 /// The command of a line; `own` is the address of its sender.
@@ -248,7 +249,11 @@ fn is_delimiter(c: u8) -> bool {
 
 /// `N` numbers with separators between them, and how long all that is. Behind them must be another
 /// byte: `end`, if there is one. Missing digits are 0, and numbers wrap at 32 bits.
-fn numbers<const N: usize>(text: &[u8], separator: u8, end: Option<u8>) -> Option<([u32; N], usize)> {
+fn numbers<const N: usize>(
+    text: &[u8],
+    separator: u8,
+    end: Option<u8>,
+) -> Option<([u32; N], usize)> {
     let mut numbers = [0u32; N];
     let mut nth = 0;
     for (at, c) in text.iter().enumerate() {

@@ -123,7 +123,8 @@ impl Hearing<'_, '_> {
     /// Withdraws an expectation that was entered a moment ago.
     pub(super) fn unexpect(&mut self, expectation: &Expectation) {
         let Engine { table, events, .. } = &mut *self.engine;
-        let same = |one: &Expectation| one.tuple == expectation.tuple && one.mask == expectation.mask;
+        let same =
+            |one: &Expectation| one.tuple == expectation.tuple && one.mask == expectation.mask;
         table.expectations.withdraw_of(self.id, (same, 1), self.now, events);
     }
 

@@ -20,9 +20,6 @@ mod sip;
 mod text;
 mod tftp;
 
-#[cfg(test)]
-mod tests;
-
 use core::time::Duration;
 
 use tidegate_wire::{Family, proto};
@@ -65,6 +62,8 @@ pub enum HelperFault {
     NotExpected,
     /// The packet can't be rewritten.
     NotRewritten,
+    /// The packet has grown beyond the MTU, and must not be cut.
+    TooBig,
 }
 
 impl HelperFault {
@@ -75,6 +74,7 @@ impl HelperFault {
             Self::Malformed => "malformed",
             Self::NotExpected => "cannot add expectation",
             Self::NotRewritten => "cannot rewrite packet",
+            Self::TooBig => "rewritten packet is too big",
         }
     }
 }

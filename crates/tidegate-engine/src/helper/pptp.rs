@@ -20,7 +20,7 @@ pub(crate) struct Call {
     client_id: u16,
     server_id: u16,
     /// The client's own id, and the server's, where the connection is translated.
-    pub(crate) inside: (u16, u16),
+    inside: (u16, u16),
 }
 
 /// The states of the control session, in the kernel's order.
@@ -272,12 +272,14 @@ impl Call {
         ]
     }
 
-    /// The tuple of the flow that is expected in the other direction than `dir`.
+    /// What Linux takes for the tuple that is expected in the other direction than `dir`, if the
+    /// connection is translated. For that of the client it looks for the ids in the wrong place, and
+    /// finds none.
     pub(crate) fn counterpart(&self, control: &Flow, dir: Direction) -> Tuple {
         let other = control.tuple(dir.opposite());
         let (sport, dport) = match dir {
             Direction::Original => (self.server_id, self.client_id),
-            Direction::Reply => self.inside,
+            Direction::Reply => (0, 0),
         };
         Tuple { sport, dport, proto: proto::GRE, ..*other }
     }

@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn an_address_ends_where_the_kernel_ends_it() {
-        let v4 = |text: &str, end| ipv4(text.as_bytes(), end).map(|(address, len)| (address.octets(), len));
+        let v4 = |text: &str, end| {
+            ipv4(text.as_bytes(), end).map(|(address, len)| (address.octets(), len))
+        };
         assert_eq!(v4("10.0.1.2", None), Some(([10, 0, 1, 2], 8)));
         assert_eq!(v4("10.0.1.002;x", None), Some(([10, 0, 1, 2], 10)));
         assert_eq!(v4("10.0.1.2:5060", None), Some(([10, 0, 1, 2], 8)));

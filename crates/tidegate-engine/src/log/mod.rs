@@ -72,9 +72,8 @@ impl LogQueue {
 
     /// Complains, within reason, of an IRC client that offers what isn't its own.
     pub(crate) fn forged_offer(&mut self, now: Instant, by: IpAddr, addr: Ipv4Addr, port: u16) {
-        let text = || {
-            alloc::format!("nf_conntrack_irc: Forged DCC command from {by}: {addr}:{port}")
-        };
+        let text =
+            || alloc::format!("nf_conntrack_irc: Forged DCC command from {by}: {addr}:{port}");
         self.complain(now, text);
     }
 

@@ -69,7 +69,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         flow.status |= Status::EXPECTED;
         flow.care = Some(Arc::new(Care { master: Some(expectation.master), ..Care::default() }));
         if let Some(helper) = expectation.assigns {
-            flow.assign(helper);
+            flow.inherit(helper);
         }
         let Some(master) = master else { return };
         flow.mark = master.mark;

@@ -3,7 +3,7 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use tidegate_wire::packet::{Ipv4, icmp, icmpv6, tcp};
+use tidegate_wire::packet::{icmp, icmpv6, tcp};
 use tidegate_wire::{Family, Headers, dissect, dissect_quoted, proto};
 
 use super::answer::Complaint;
@@ -15,7 +15,7 @@ use crate::engine::Outcome;
 use crate::fib::{AddrType, Fib, PortId};
 use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::trace::{Observer, Step};
-use crate::verdict::{DropReason, Onward, Verdict};
+use crate::verdict::{DropReason, HelperFault, Onward, Verdict};
 
 /// The code of "time exceeded" that means reassembly, in both families.
 const REASSEMBLY: u8 = 1;
@@ -62,8 +62,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     /// Puts what must leave in other pieces than it is in into the output queue.
-    pub(super) fn dispatch(&mut self, t: &Transit<'_, '_>, verdict: Verdict) -> Verdict {
+    pub(super) fn dispatch(&mut self, t: &mut Transit<'_, '_>, verdict: Verdict) -> Verdict {
         match verdict {
+            Verdict::Forward { port, .. } if self.has_outgrown(t, port) => {
+                let mtu = self.fib.port(port).mtu;
+                self.answer_too_big(t, mtu);
+                Verdict::Drop(DropReason::Helper(HelperFault::TooBig))
+            }
             Verdict::Forward { port, next_hop } => {
                 let Some(pieces) = self.pieces(t, port) else { return verdict };
                 let destination = Destination::Port { port, next_hop };
@@ -82,6 +87,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
     }
 
+    /// Whether a helper has made more of the packet than the port takes, though it must not be cut.
+    fn has_outgrown(&self, t: &Transit<'_, '_>, port: PortId) -> bool {
+        t.outgrown.is_some()
+            && t.plan.is_none()
+            && exceeds_mtu(t.bytes(), &t.headers, None, self.fib.port(port).mtu)
+    }
+
     /// The fragments to send; `None`: the packet goes as it is. Linux is silent
     /// about a datagram that cannot be cut here, and so are we: no pieces.
     fn pieces(
@@ -96,8 +108,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 t.outgrown.as_ref().map(|bytes| alloc::vec![bytes.clone()])
             }
             None => match t.headers.family {
-                // It has outgrown the MTU on the way, and must not be cut.
-                Family::V4 if t.outgrown.is_some() && dont_fragment(t.bytes()) => Some(alloc::vec::Vec::new()),
                 Family::V4 => Some(fragment_v4(t.bytes(), &t.headers, mtu)),
                 Family::V6 => Some(alloc::vec::Vec::new()),
             },
@@ -120,10 +130,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let mut t = Transit::new(&mut packet, headers, Tracked::None, None);
         self.complain(&mut t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
     }
-}
-
-fn dont_fragment(datagram: &[u8]) -> bool {
-    Ipv4::new(datagram).is_some_and(|ip| ip.dont_fragment())
 }
 
 /// Linux pulls the headers that it translates in an ICMP error into one piece,

@@ -122,7 +122,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     ) -> Outcome {
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
-            Continue(verdict) => self.dispatch(&transit, verdict),
+            Continue(verdict) => self.dispatch(&mut transit, verdict),
             Break(reason) => {
                 self.keep_notes(&transit);
                 Verdict::Drop(reason)

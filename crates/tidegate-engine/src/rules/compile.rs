@@ -166,7 +166,8 @@ fn spec_checks(spec: &Spec) -> impl Iterator<Item = Check> {
 /// `--ctstate` alone, by far the most frequent use, needs no more than the state.
 /// The helpers whose name the wanted one begins with, as `ftp-2121` does with `ftp`.
 fn helper_check(name: &Term<String>) -> Check {
-    let is_wanted = |helper: &Helper| name.value.is_empty() || name.value.starts_with(helper.name());
+    let is_wanted =
+        |helper: &Helper| name.value.is_empty() || name.value.starts_with(helper.name());
     let value = Helper::ALL.into_iter().filter(is_wanted).collect();
     Check::Helper(Box::new(Term { negated: name.negated, value }))
 }

@@ -12,7 +12,13 @@ use crate::tuple::Tuple;
 
 impl FlowTable {
     /// Puts away what a flow leaves behind that has just left the table itself.
-    pub(super) fn bereave(&mut self, id: FlowId, flow: &Flow, now: Instant, events: &mut EventQueue) {
+    pub(super) fn bereave(
+        &mut self,
+        id: FlowId,
+        flow: &Flow,
+        now: Instant,
+        events: &mut EventQueue,
+    ) {
         let Some(care) = &flow.care else { return };
         for tuple in care.memory.siblings(flow).into_iter().flatten() {
             self.end_sibling(&tuple, flow, now, events);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tidegate_engine::event::{Event, EventKind, EventMask};
+use tidegate_engine::event::{Event, EventKind, EventMask, FlowEvent};
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::{Counter, Flow, FlowId, Lifetime, Status};
 use tidegate_engine::time::Instant;
@@ -208,9 +208,9 @@ fn events_carry_what_their_messages_do() {
     ];
     let (id, _) = some_flow();
     for (what, (kind, changes, flow), listed, compact) in rows {
-        let event = Event { kind, changes, at: NOW, id, flow };
+        let event = FlowEvent { kind, changes, at: NOW, id, flow };
         assert_eq!(Announcement(&event).to_string(), listed, "{what}");
-        assert_eq!(CompactEvent(&event).to_string(), compact, "{what}");
+        assert_eq!(CompactEvent(&Event::Flow(event)).to_string(), compact, "{what}");
     }
 }
 

@@ -220,7 +220,12 @@ impl Sip<'_, '_, '_> {
     fn flush_media(&mut self) {
         let is_media = |one: &Expectation| one.class != SIGNALLING;
         let Hearing { engine, id, now, .. } = &mut *self.hearing;
-        engine.table.expectations.withdraw_of(*id, (is_media, usize::MAX), *now, &mut engine.events);
+        engine.table.expectations.withdraw_of(
+            *id,
+            (is_media, usize::MAX),
+            *now,
+            &mut engine.events,
+        );
     }
 
     fn bytes(&self) -> &[u8] {

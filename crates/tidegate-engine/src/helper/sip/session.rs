@@ -66,7 +66,8 @@ impl Sip<'_, '_, '_> {
             let outside = self.expect_medium(Medium { class, addr, port, text })?;
             last = Some(outside);
             if own.is_some() && self.hearing.is_translated() {
-                self.rewrite_line(at, Line::Connection, outside)?.ok_or(HelperFault::NotRewritten)?;
+                self.rewrite_line(at, Line::Connection, outside)?
+                    .ok_or(HelperFault::NotRewritten)?;
                 self.rewrite_content_length()?;
             }
             count += 1;
@@ -125,7 +126,8 @@ impl Sip<'_, '_, '_> {
         };
         let mut direct = None;
         loop {
-            let known = hearing.engine.table.expectations.find(hearing.now, &tuple, hearing.flow.zone);
+            let known =
+                hearing.engine.table.expectations.find(hearing.now, &tuple, hearing.flow.zone);
             let Some(known) = known.filter(|known| {
                 known.master.id != hearing.id
                     && known.master.helper == hearing.flow.helper()

@@ -241,7 +241,9 @@ fn check_ct(setting: Setting, rule: &Rule, ct: &CtTarget) -> Result<(), Fault> {
     }
     let proto = rule.spec.protocol.map_or(0, |term| term.value.0);
     match &ct.helper {
-        Some(name) if !Helper::of_name(name).is_some_and(|one| one.reads(setting.family, proto)) => {
+        Some(name)
+            if !Helper::of_name(name).is_some_and(|one| one.reads(setting.family, proto)) =>
+        {
             Err(Fault::new(name, CheckError::Helper))
         }
         _ => Ok(()),

@@ -71,7 +71,8 @@ fn advance(
     let next = match tcp.examine(flow.status, segment, view) {
         Next::Decided(judgement) => return judgement,
         Next::Within(next) => next,
-        Next::Check(next) => match window::fit(tcp, segment, view, ack_offset(flow, segment, view)) {
+        Next::Check(next) => match window::fit(tcp, segment, view, ack_offset(flow, segment, view))
+        {
             Fit::Accept => next,
             Fit::Ignore(reason) => return Judgement::Ignore(reason),
             Fit::Invalid(reason) => {
