@@ -204,11 +204,7 @@ pub(super) static SERVED: &[Entry] = &[
 
 /// Those of [`SERVED`] that nothing acts on yet. (Linux too keeps the low thresholds of fragment
 /// memory without using them, so they are not here.)
-const IDLE: &[&str] = &[
-    "net.ipv4.ipfrag_max_dist",
-    "net.netfilter.nf_conntrack_expect_max",
-    "net.netfilter.nf_conntrack_log_invalid",
-];
+const IDLE: &[&str] = &["net.ipv4.ipfrag_max_dist", "net.netfilter.nf_conntrack_log_invalid"];
 
 /// Names under `net.netfilter` that Linux 6.18 has besides.
 #[rustfmt::skip]

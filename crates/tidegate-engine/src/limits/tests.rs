@@ -310,7 +310,6 @@ net.netfilter.nf_conntrack_max = 7
     let messages: Vec<_> = report.warnings.iter().map(Finding::to_string).collect();
     let expected = [
         "d.conf:1: net.netfilter.nf_conntrack_log_invalid: nothing acts on it yet, no effect",
-        "d.conf:2: net.netfilter.nf_conntrack_expect_max: nothing acts on it yet, no effect",
         "d.conf:3: net.ipv4.ipfrag_max_dist: nothing acts on it yet, no effect",
     ];
     assert_eq!(messages, expected);
