@@ -256,7 +256,15 @@ impl Expectations {
     }
 
     /// The unborn master has become a flow of the table.
+    #[inline]
     pub(crate) fn adopt(&mut self, id: FlowId) {
+        if !self.is_empty() {
+            self.rename_unborn(id);
+        }
+    }
+
+    #[cold]
+    fn rename_unborn(&mut self, id: FlowId) {
         let numbers: alloc::vec::Vec<u64> = self.of_master(FlowId::UNBORN).collect();
         for number in numbers {
             self.by_master.remove(&(FlowId::UNBORN, number));

@@ -80,7 +80,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let tuple = message
             .get(quote..)
             .and_then(|quote| quoted_tuple(t.headers.family, quote))
-            .and_then(|tuple| self.with_sender_key(tuple).invert());
+            .and_then(|mut tuple| {
+                self.add_sender_key(&mut tuple);
+                tuple.invert()
+            });
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
@@ -107,13 +110,14 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
-        let tuple = match tuple_of(t.packet.bytes, &t.headers) {
-            Ok(tuple) => self.with_sender_key(tuple),
+        let mut tuple = match tuple_of(t.packet.bytes, &t.headers) {
+            Ok(tuple) => tuple,
             Err(reason) => {
                 self.refuse(None, None, reason);
                 return Continue(());
             }
         };
+        self.add_sender_key(&mut tuple);
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
@@ -352,6 +356,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
 /// What the beginning of a flow is to those who listen.
 fn birth_of(flow: &Flow) -> EventMask {
+    if flow.care.is_none() {
+        return EventMask::NEW;
+    }
     let birth = if flow.master().is_some() { EventMask::RELATED } else { EventMask::NEW };
     if flow.helper().is_some() { birth | EventMask::HELPER } else { birth }
 }

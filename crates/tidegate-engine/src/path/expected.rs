@@ -21,15 +21,17 @@ use crate::tuple::{Direction, Tuple};
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// A flow that was expected gets a master, and whatever goes with it. Any other gets the helper
     /// that a rule wants for it.
+    #[inline]
     pub(super) fn meet_expectation(&mut self, t: &Transit<'_, '_>, flow: &mut Flow) {
+        if t.template.is_some() || !self.engine.table.expectations.is_empty() {
+            self.look_for_expectation(t, flow);
+        }
+    }
+
+    fn look_for_expectation(&mut self, t: &Transit<'_, '_>, flow: &mut Flow) {
         let engine = &mut *self.engine;
-        let expectation = if engine.table.expectations.is_empty() {
-            None
-        } else {
-            let tuple = (&flow.orig, flow.zone);
-            engine.table.expectations.take(self.now, tuple, &mut engine.events)
-        };
-        match expectation {
+        let tuple = (&flow.orig, flow.zone);
+        match engine.table.expectations.take(self.now, tuple, &mut engine.events) {
             Some(expectation) => self.follow(&expectation, flow),
             None => {
                 if let Some(helper) = t.template.and_then(|template| template.helper) {
@@ -56,12 +58,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
     }
 
-    /// A GRE packet's tuple with the sender's key, which only the control connection told.
-    pub(super) fn with_sender_key(&self, tuple: Tuple) -> Tuple {
-        if tuple.proto != proto::GRE || tuple.dport == 0 {
-            return tuple;
+    /// Adds the sender's key to a GRE packet's tuple; only the control connection told it.
+    #[inline]
+    pub(super) fn add_sender_key(&self, tuple: &mut Tuple) {
+        if tuple.proto == proto::GRE && tuple.dport != 0 {
+            tuple.sport = self.engine.table.expectations.keys.sender(tuple);
         }
-        Tuple { sport: self.engine.table.expectations.keys.sender(&tuple), ..tuple }
     }
 
     fn follow(&mut self, expectation: &Expectation, flow: &mut Flow) {

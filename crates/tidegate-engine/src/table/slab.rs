@@ -143,6 +143,7 @@ impl Slab {
         self.keep_care(slot, flow);
     }
 
+    #[inline]
     fn keep_care(&mut self, slot: u32, flow: &Flow) {
         if let Some(care) = &flow.care {
             self.cares.insert(slot, care.clone());
