@@ -15,6 +15,7 @@ use tidegate_wire::Family;
 
 use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
+use crate::expect::{Expectation, ExpectationStats};
 use crate::fib::Fib;
 use crate::flow::{Flow, FlowId};
 use crate::limits::{Limits, Outcome as Setting, SysctlError};
@@ -220,7 +221,8 @@ impl Engine {
     /// is set for the next look. Call again while it returns `budget`.
     pub fn handle_timeout(&mut self, now: Instant, budget: usize, fib: &impl Fib) -> usize {
         self.give_up_fragments(now, fib);
-        let mut left = budget;
+        let expired = self.table.expectations.expire(now, &mut self.events);
+        let mut left = budget.saturating_sub(expired);
         while let Some(id) = self.table.next_expired(now, &mut left) {
             self.table.kill(id, now, &mut self.events);
         }
@@ -305,7 +307,8 @@ impl Engine {
     /// deadline of a flow or of an incomplete datagram.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.table.next_deadline(), self.defrag.next_deadline()];
+        let expectations = self.table.expectations.next_deadline();
+        let deadlines = [self.table.next_deadline(), self.defrag.next_deadline(), expectations];
         deadlines.into_iter().flatten().min()
     }
 
@@ -344,6 +347,17 @@ impl Engine {
                 each(burst * BURST + number, found);
             }
         }
+    }
+
+    /// The flows that helpers expect, oldest announcement first.
+    pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.table.expectations.iter()
+    }
+
+    /// Counters of expectations since the start.
+    #[must_use]
+    pub fn expectation_stats(&self) -> ExpectationStats {
+        self.table.expectations.stats()
     }
 
     /// How many flows there are.

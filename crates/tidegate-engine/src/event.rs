@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 
 use bitflags::bitflags;
 
+use crate::expect::Expectation;
 use crate::flow::{Flow, FlowId};
 use crate::time::Instant;
 
@@ -41,6 +42,17 @@ bitflags! {
     }
 }
 
+bitflags! {
+    /// What is told of expectations, with the kernel's bits (`1 << IPEXP_*`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ExpectMask: u8 {
+        /// One began.
+        const NEW = 1 << 0;
+        /// One ended.
+        const DESTROY = 1 << 1;
+    }
+}
+
 /// The three kinds of message that a listener sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -52,9 +64,38 @@ pub enum EventKind {
     Destroy,
 }
 
+/// One message.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// About a flow.
+    Flow(FlowEvent),
+    /// About an expectation.
+    Expectation(ExpectationEvent),
+}
+
+impl Event {
+    /// The message, if it is about a flow.
+    #[must_use]
+    pub fn flow(&self) -> Option<&FlowEvent> {
+        match self {
+            Self::Flow(event) => Some(event),
+            Self::Expectation(_) => None,
+        }
+    }
+
+    /// See [`Event::flow`].
+    #[must_use]
+    pub fn into_flow(self) -> Option<FlowEvent> {
+        match self {
+            Self::Flow(event) => Some(event),
+            Self::Expectation(_) => None,
+        }
+    }
+}
+
 /// One message about one flow, which is shown as it was then.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct FlowEvent {
     /// The kind of message.
     pub kind: EventKind,
     /// Everything that changed with this packet.
@@ -65,6 +106,17 @@ pub struct Event {
     pub id: FlowId,
     /// The flow at that moment.
     pub flow: Flow,
+}
+
+/// One message about one expectation, which is shown as it was then.
+#[derive(Clone, Debug)]
+pub struct ExpectationEvent {
+    /// [`EventKind::New`] or [`EventKind::Destroy`].
+    pub kind: EventKind,
+    /// When.
+    pub at: Instant,
+    /// The expectation at that moment.
+    pub expectation: Expectation,
 }
 
 /// Events waiting to be fetched, oldest first.
@@ -106,15 +158,20 @@ impl EventQueue {
         }
         let first = EventMask::NEW | EventMask::RELATED;
         let kind = if changes.intersects(first) { EventKind::New } else { EventKind::Update };
-        self.push(|| Event { kind, changes, at, id, flow: flow.clone() });
+        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow.clone() }));
     }
 
     /// Announces the end of a flow.
     pub(crate) fn destroyed(&mut self, at: Instant, id: FlowId, flow: &Flow) {
         if flow.announced.contains(EventMask::DESTROY) {
-            let changes = EventMask::DESTROY;
-            self.push(|| Event { kind: EventKind::Destroy, changes, at, id, flow: flow.clone() });
+            let (kind, changes) = (EventKind::Destroy, EventMask::DESTROY);
+            self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow.clone() }));
         }
+    }
+
+    /// Announces what became of an expectation.
+    pub(crate) fn tell(&mut self, event: impl FnOnce() -> ExpectationEvent) {
+        self.push(|| Event::Expectation(event()));
     }
 
     fn push(&mut self, event: impl FnOnce() -> Event) {
@@ -151,7 +208,9 @@ mod tests {
             flow.note(noted);
             let mut queue = EventQueue::new(9);
             queue.announce(Instant::ZERO, FlowId { slot: 0, generation: 0 }, &mut flow);
-            let found = queue.pop().map(|event| (event.kind, event.changes));
+            let event = queue.pop();
+            let event = event.as_ref().and_then(Event::flow);
+            let found = event.map(|event| (event.kind, event.changes));
             assert_eq!(found, expected, "{what}");
             assert!(flow.pending.is_empty(), "{what}: told or not, it is done with");
         }

@@ -99,4 +99,11 @@ pub trait Fib {
 
     /// The first address of an interface, for REDIRECT.
     fn primary_address(&self, port: PortId, family: Family) -> Option<IpAddr>;
+
+    /// The mask of the interface's network whose broadcast address this is, for the helpers of
+    /// protocols that ask by broadcast. Who sends no broadcasts of his own need not know.
+    fn broadcast_mask(&self, port: PortId, addr: IpAddr) -> Option<IpAddr> {
+        let _ = (port, addr);
+        None
+    }
 }

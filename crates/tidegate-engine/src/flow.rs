@@ -6,6 +6,9 @@
 //! tracker's word; [`Status::DYING`] marks the rest of the packet that saw it
 //! die. A flow knows nothing of the table's index.
 
+mod care;
+
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
@@ -16,6 +19,9 @@ use crate::time::Instant;
 use crate::track::ProtoState;
 use crate::tuple::{Direction, Tuple, Zone, proto_name};
 
+pub(crate) use self::care::Care;
+pub use self::care::{Correction, Master};
+
 /// Names a flow in its table. A stale id (its slot was given to another flow)
 /// is told by the generation and finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +31,9 @@ pub struct FlowId {
 }
 
 impl FlowId {
+    /// The flow that the packet at hand may begin, as long as it is not in the table.
+    pub(crate) const UNBORN: Self = Self { slot: u32::MAX, generation: u32::MAX };
+
     /// The id as one number: generation in the high half, slot in the low.
     #[must_use]
     pub fn as_u64(self) -> u64 {
@@ -113,6 +122,8 @@ pub struct Flow {
     pub lifetime: Option<Lifetime>,
     /// The interface a masqueraded flow left by.
     pub masquerade_port: Option<crate::fib::PortId>,
+    /// What few flows have.
+    pub(crate) care: Option<Arc<Care>>,
     /// Changes not yet announced; see [`crate::event`].
     pub(crate) pending: EventMask,
     /// Which changes are announced (`CT --ctevents`), together with all others of the same packet.

@@ -201,6 +201,8 @@ pub(crate) struct Transit<'p, 'b> {
     pub(crate) out_port: Option<PortId>,
     /// How it came, if it was put together from fragments.
     pub(crate) plan: Option<FragmentPlan>,
+    /// The datagram, if it has outgrown the caller's buffer.
+    pub(crate) outgrown: Option<Vec<u8>>,
 }
 
 impl<'p, 'b> Transit<'p, 'b> {
@@ -210,6 +212,12 @@ impl<'p, 'b> Transit<'p, 'b> {
         tracked: Tracked,
         plan: Option<FragmentPlan>,
     ) -> Self {
-        Self { packet, headers, tracked, template: None, out_port: None, plan }
+        let (template, out_port, outgrown) = (None, None, None);
+        Self { packet, headers, tracked, template, out_port, plan, outgrown }
+    }
+
+    /// The datagram as it is now.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.outgrown.as_deref().unwrap_or(self.packet.bytes)
     }
 }

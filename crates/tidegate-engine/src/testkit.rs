@@ -460,6 +460,7 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         acct: None,
         lifetime: None,
         masquerade_port: None,
+        care: None,
         pending: EventMask::empty(),
         announced: EventMask::all(),
     }

@@ -9,6 +9,7 @@ use tidegate_wire::Malformed;
 use crate::fib::PortId;
 
 pub use crate::defrag::FragmentError;
+pub use crate::helper::HelperFault;
 
 /// What the caller must do with the packet it handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,10 @@ pub enum DropReason {
     Clash,
     /// Confirmation found the hash chain too long.
     ChainTooLong,
+    /// A helper could not make sense of it, or not announce what it says.
+    Helper(HelperFault),
+    /// Its sequence numbers could not be corrected: its TCP header is cut off, or an option is.
+    SequenceAdjust,
     /// TTL or hop limit exhausted in transit.
     TtlExceeded,
     /// Larger than the outgoing port's MTU and not to be fragmented.
@@ -121,7 +126,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many distinct names there are, for a table of counters.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
 
     /// A dense index below [`DropReason::COUNT`]; the stage and the kind of
     /// malformation are not told apart.
@@ -142,6 +147,8 @@ impl DropReason {
             Self::NoRoute => 11,
             Self::Martian => 12,
             Self::NodeLocal => 13,
+            Self::Helper(_) => 14,
+            Self::SequenceAdjust => 15,
         }
     }
 
@@ -161,6 +168,8 @@ impl DropReason {
         "no_route",
         "martian",
         "node_local",
+        "helper",
+        "sequence_adjust",
     ];
 
     /// The reason's name, without its detail.
@@ -178,7 +187,9 @@ impl DropReason {
             Self::Rule(stage) | Self::Reject(stage) | Self::NatFailed(stage) => stage,
             Self::TableFull => Stage::Raw,
             Self::NatPortChanged => Stage::Postrouting,
-            Self::Clash | Self::ChainTooLong => Stage::Confirm,
+            Self::Clash | Self::ChainTooLong | Self::Helper(_) | Self::SequenceAdjust => {
+                Stage::Confirm
+            }
             Self::TtlExceeded | Self::TooBig | Self::NoRoute | Self::Martian => Stage::Routing,
         }
     }
@@ -191,6 +202,7 @@ impl fmt::Display for DropReason {
             Self::Fragment(error) => write!(f, "fragment: {}", error.name()),
             Self::Rule(stage) => write!(f, "dropped by rule in {}", stage.name()),
             Self::Reject(stage) => write!(f, "rejected by rule in {}", stage.name()),
+            Self::Helper(fault) => write!(f, "dropped by helper: {}", fault.name()),
             other => f.write_str(other.name()),
         }
     }

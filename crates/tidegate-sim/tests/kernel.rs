@@ -11,35 +11,16 @@ use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{Options, compare};
 
 /// Scenarios that are refused, and by which word of their rules.
-const REFUSED: [(&str, &str); 28] = [
+const REFUSED: [(&str, &str); 9] = [
     ("connlimit", "match `connlimit'"),
-    ("ftp-eprt", "match `helper'"),
-    ("ftp-eprt-v6", "match `helper'"),
-    ("ftp-epsv", "match `helper'"),
-    ("ftp-epsv-v6", "match `helper'"),
-    ("ftp-master-dies", "helpers are not supported yet (`ftp')"),
-    ("ftp-odd", "helpers are not supported yet (`ftp')"),
-    ("ftp-pasv", "match `helper'"),
-    ("ftp-pasv-dnat", "match `helper'"),
-    ("ftp-pasv-masq", "match `helper'"),
-    ("ftp-port", "match `helper'"),
-    ("ftp-port-nat", "match `helper'"),
-    ("helper-expire-slow", "helpers are not supported yet (`ftp')"),
     ("ip6-matches", "match `hl'"),
-    ("irc-dcc", "helpers are not supported yet (`irc')"),
-    ("irc-dcc-nat", "helpers are not supported yet (`irc')"),
     ("limit", "match `hashlimit'"),
     ("log", "target `NFLOG'"),
     ("match-misc", "match `ttl'"),
     ("match-tcp", "match `tcpmss'"),
-    ("pptp", "helpers are not supported yet (`pptp')"),
     ("recent", "match `recent'"),
-    ("sip-call", "helpers are not supported yet (`sip')"),
-    ("sip-call-nat", "helpers are not supported yet (`sip')"),
     ("target-ttl-tos", "target `TTL'"),
     ("tcpmss", "target `TCPMSS'"),
-    ("tftp", "helpers are not supported yet (`tftp')"),
-    ("tftp-nat", "helpers are not supported yet (`tftp')"),
 ];
 
 fn replay(scenario: &Scenario) -> Result<Vec<Value>, Vec<Fault>> {

@@ -76,6 +76,8 @@ pub(crate) enum Format {
     Jsonl,
     /// The table at the end, as /proc/net/nf_conntrack
     Proc,
+    /// The expectations at the end, as /proc/net/nf_conntrack_expect
+    Expect,
     /// What happened to flows, as `conntrack -E -o timestamp`
     Events,
     /// Counters at the end: those of `conntrack -S`, drops and INVALID by reason

@@ -118,6 +118,34 @@ fn capture(datagrams: &[Vec<u8>]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
+/// A request for a file, whose answer comes from another port.
+fn tftp_request() -> Vec<u8> {
+    let file = b"\x00\x01file\x00octet\x00";
+    let mut bytes = vec![0; 8];
+    UdpRepr { src_port: 4000, dst_port: 69, payload_len: file.len() }.emit(&mut bytes);
+    bytes.extend_from_slice(file);
+    let [from, to] = [CLIENT, SERVER].map(std::net::IpAddr::from);
+    Udp::new(&mut bytes[..]).unwrap().fill_checksum(from, to);
+    datagram(CLIENT, SERVER, 64, proto::UDP, &bytes)
+}
+
+#[test]
+fn expect_shows_what_helpers_expect() {
+    let bench = Bench::new();
+    bench.write("tftp.pcapng", capture(&[tftp_request()]));
+    let rules = "*raw\n-A PREROUTING -p udp --dport 69 -j CT --helper tftp\nCOMMIT\n";
+    bench.write("rules.v4", rules.as_bytes().to_vec());
+    let run = |format| ["tftp.pcapng", "--rules4", "rules.v4", "--format", format];
+    let line = format!(
+        "300 l3proto = 2 proto=17 src={} dst={} sport=0 dport=4000 tftp\n",
+        std::net::IpAddr::from(SERVER),
+        std::net::IpAddr::from(CLIENT)
+    );
+    assert_eq!(bench.run(&run("expect")).clean(), line);
+    let stats = bench.run(&run("stats")).clean();
+    assert!(stats.contains("expect_new 0\nexpect_create 1\nexpect_delete 0\n"), "{stats}");
+}
+
 fn with_conversation() -> Bench {
     let bench = Bench::new();
     bench.write("talk.pcapng", capture(&conversation()));

@@ -2,6 +2,7 @@
 
 mod commands;
 mod express;
+mod helpers;
 mod malformed;
 mod overload;
 mod replay;
@@ -79,6 +80,7 @@ fn everything(engine: &mut Engine) -> String {
 /// The events since the last call: kind, changes, client port of the flow.
 fn told(engine: &mut Engine) -> Vec<(EventKind, EventMask, u16)> {
     core::iter::from_fn(|| engine.poll_event())
+        .filter_map(Event::into_flow)
         .map(|event| (event.kind, event.changes, event.flow.orig.sport))
         .collect()
 }

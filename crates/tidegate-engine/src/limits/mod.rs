@@ -28,7 +28,7 @@ pub struct Limits {
     pub max: u32,
     /// Buckets of the hash table; a multiple of 512. `max` does not follow it.
     pub buckets: u32,
-    /// Expectations that may exist at a time; at least 1. Nothing acts on it yet.
+    /// Expectations that may exist at a time; at least 1.
     pub expect_max: u32,
     /// Whether a wrong layer-4 checksum makes a packet INVALID.
     pub checksum: bool,

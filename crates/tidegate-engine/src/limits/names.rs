@@ -62,11 +62,6 @@ pub(super) fn find(name: &str) -> Option<&'static Entry> {
     Some(&SERVED[place])
 }
 
-/// Whether this setting is kept and shown without anything that acts on it yet.
-pub(super) fn is_idle(name: &str) -> bool {
-    IDLE.contains(&name)
-}
-
 /// What this canonical name is.
 pub(super) fn classify(name: &str) -> Name {
     if let Some(entry) = find(name) {
@@ -203,10 +198,6 @@ pub(super) static SERVED: &[Entry] = &[
     // Linux has no such setting.
     entry("tidegate.frag_source_percent", Field::Byte(100, |l| &mut l.frag_source_percent)),
 ];
-
-/// Those of [`SERVED`] that nothing acts on yet. (Linux too keeps the low thresholds of fragment
-/// memory without using them, so they are not here.)
-const IDLE: &[&str] = &["net.netfilter.nf_conntrack_expect_max"];
 
 /// Names under `net.netfilter` that Linux 6.18 has besides.
 #[rustfmt::skip]

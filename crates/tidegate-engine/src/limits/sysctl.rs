@@ -24,8 +24,6 @@ use super::{
 pub enum Outcome {
     /// The setting has the new value.
     Stored,
-    /// The setting has the new value and shows it, but nothing acts on it yet.
-    Idle,
     /// Linux 6.18 has this setting, Tidegate does not serve it yet; nothing changed.
     NotServed,
     /// The setting belongs to another part of the system; nothing changed.
@@ -103,11 +101,6 @@ pub enum Cause {
     Refused(SysctlError),
     /// The write is refused, but a `-` before the name says that this may be ignored: a warning.
     Ignored(SysctlError),
-    /// The value is kept and shown, but nothing acts on it yet: a warning.
-    Idle {
-        /// The name as written.
-        key: String,
-    },
     /// Linux 6.18 has this setting, Tidegate does not serve it yet: a warning.
     NotServed {
         /// The name as written.
@@ -159,7 +152,6 @@ fn apply_line(line: &str, limits: &mut Limits) -> Option<Cause> {
     let key = key.trim();
     match set(limits, key, value) {
         Ok(Outcome::Stored) => None,
-        Ok(Outcome::Idle) => Some(Cause::Idle { key: key.to_owned() }),
         Ok(Outcome::NotServed) => Some(Cause::NotServed { key: key.to_owned() }),
         Ok(Outcome::NotOurs) => Some(Cause::NotOurs { key: key.to_owned() }),
         Err(error) => Some(Cause::refused(error, may_fail)),
@@ -188,7 +180,7 @@ fn store(limits: &mut Limits, entry: &Entry, value: &str) -> Result<Outcome, Sys
         return Err(SysctlError::OutOfRange { key: key(), value: number, allowed });
     }
     entry.field.store(limits, number);
-    Ok(if names::is_idle(entry.name) { Outcome::Idle } else { Outcome::Stored })
+    Ok(Outcome::Stored)
 }
 
 /// The dotted form of a name. As in sysctl(8) the first separator decides: after a slash, slashes
@@ -257,7 +249,6 @@ impl fmt::Display for Finding {
         match &self.cause {
             Cause::Refused(error) => error.fmt(f),
             Cause::Ignored(error) => write!(f, "ignored: {error}"),
-            Cause::Idle { key } => write!(f, "{key}: nothing acts on it yet, no effect"),
             Cause::NotServed { key } => write!(f, "{key}: not served yet, no effect"),
             Cause::NotOurs { key } => {
                 write!(f, "{key}: not a setting of connection tracking, no effect")

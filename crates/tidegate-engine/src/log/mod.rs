@@ -12,6 +12,7 @@ mod transport;
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use core::net::{IpAddr, Ipv4Addr};
 
 use crate::time::Instant;
 
@@ -74,12 +75,29 @@ impl LogQueue {
 
     /// Complains, within reason, that a flow found no place in the table.
     pub fn table_full(&mut self, now: Instant) {
+        let text = "nf_conntrack: nf_conntrack: table full, dropping packet";
+        self.complain(now, || text.to_string());
+    }
+
+    /// Complains, within reason, that there are too many expectations.
+    pub(crate) fn expectations_full(&mut self, now: Instant) {
+        self.complain(now, || "nf_conntrack: nf_conntrack: expectation table full".to_string());
+    }
+
+    /// Complains, within reason, of an IRC client that offers what isn't its own.
+    pub(crate) fn forged_offer(&mut self, now: Instant, by: IpAddr, addr: Ipv4Addr, port: u16) {
+        let text =
+            || alloc::format!("nf_conntrack_irc: Forged DCC command from {by}: {addr}:{port}");
+        self.complain(now, text);
+    }
+
+    fn complain(&mut self, now: Instant, text: impl FnOnce() -> String) {
         let admission = self.complaints.admit(now);
         if let Some(count) = admission.suppressed {
             self.warn(alloc::format!("net_ratelimit: {count} callbacks suppressed"));
         }
         if admission.allowed {
-            self.warn("nf_conntrack: nf_conntrack: table full, dropping packet".to_string());
+            self.warn(text());
         }
     }
 

@@ -102,7 +102,8 @@ fn in_range(tuple: &Tuple, range: &NatRange) -> bool {
         && range.ports.is_none_or(|ports| port_in_range(tuple, Manip::Src, ports))
 }
 
-/// Protocols without ports fit every range of ports.
+/// Protocols without ports fit every range of ports; the keys of GRE count as ports here.
 fn port_in_range(tuple: &Tuple, manip: Manip, (min, max): (u16, u16)) -> bool {
-    port::key(tuple, manip).is_none_or(|port| (min..=max).contains(&port))
+    let key = port::key(tuple, manip).or_else(|| port::gre_key(tuple, manip));
+    key.is_none_or(|port| (min..=max).contains(&port))
 }

@@ -12,6 +12,7 @@ mod address;
 pub(crate) mod bind;
 mod port;
 pub(crate) mod rewrite;
+pub(crate) mod seqadj;
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,8 @@ pub(super) fn choose(
     range: &NatRange,
     manip: Manip,
 ) {
-    let Some(current) = key(tuple, manip) else { return };
+    let call = gre_key(tuple, manip).filter(|_| flow.master().is_some());
+    let Some(current) = key(tuple, manip).or(call) else { return };
     let Some((first, count)) = candidates(tuple, current, range, manip) else { return };
     let mut offset = match range.base_port {
         Some(base) => current.wrapping_sub(base),
@@ -57,12 +58,21 @@ fn candidates(tuple: &Tuple, current: u16, range: &NatRange, manip: Manip) -> Op
     let (first, last) = match range.ports {
         Some((a, b)) => (a.min(b), a.max(b)),
         None if is_icmp(tuple) => (0, u16::MAX),
+        None if tuple.proto == proto::GRE => (1, u16::MAX),
         None if manip == Manip::Dst => return None,
         None if current < 512 => (1, 511),
         None if current < 1024 => (600, 1023),
         None => (1024, u16::MAX),
     };
     Some((first, u32::from(last) - u32::from(first) + 1))
+}
+
+/// The key of GRE, which may be changed only for a call that a control connection announced.
+pub(super) fn gre_key(tuple: &Tuple, manip: Manip) -> Option<u16> {
+    (tuple.proto == proto::GRE).then_some(match manip {
+        Manip::Src => tuple.sport,
+        Manip::Dst => tuple.dport,
+    })
 }
 
 fn is_icmp(tuple: &Tuple) -> bool {

@@ -260,7 +260,7 @@ fn icmpv6_datagram(
 }
 
 fn quote<'a>(t: &'a Transit<'_, '_>, limit: usize) -> &'a [u8] {
-    &t.packet.bytes[..t.headers.len.min(limit)]
+    &t.bytes()[..t.headers.len.min(limit)]
 }
 
 fn write_message(message: &mut [u8], complaint: Complaint, quote: &[u8]) {

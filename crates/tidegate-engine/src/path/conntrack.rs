@@ -81,7 +81,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let tuple = message
             .get(quote..)
             .and_then(|quote| quoted_tuple(t.headers.family, quote))
-            .and_then(|tuple| tuple.invert());
+            .and_then(|mut tuple| {
+                self.add_sender_key(&mut tuple);
+                tuple.invert()
+            });
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
@@ -140,13 +143,14 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
-        let tuple = match tuple_of(t.packet.bytes, &t.headers) {
+        let mut tuple = match tuple_of(t.packet.bytes, &t.headers) {
             Ok(tuple) => tuple,
             Err(reason) => {
                 self.refuse(t, None, None, reason);
                 return Continue(());
             }
         };
+        self.add_sender_key(&mut tuple);
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
@@ -249,13 +253,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         self.make_room(tuple, zone)?;
         let mut flow = self.blank_flow(t, *tuple, reply, zone);
+        self.meet_expectation(t, &mut flow);
         let judgement = judge(&mut flow, &self.segment(t, Direction::Original, verify_checksum));
         match judgement {
             Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
                 self.refuse(t, Some(*tuple), None, reason);
             }
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
-                t.tracked = Tracked::Draft(Draft(flow), CtInfo::New);
+                let info = info_of(&flow, Direction::Original);
+                t.tracked = Tracked::Draft(Draft(flow), info);
                 self.tell_change(tuple, None, &t.tracked, None);
             }
         }
@@ -293,14 +299,18 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             acct: limits.acct.then(Default::default),
             lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
+            care: None,
             pending: EventMask::empty(),
             announced: wanted.unwrap_or(all),
         }
     }
 
-    /// The last hook: a draft enters the table, and what has been noted on the
-    /// flow is announced.
+    /// The last hook: a helper reads the packet, a draft enters the table, and what
+    /// has been noted on the flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
+        if t.tracked.flow().is_some_and(|flow| flow.care.is_some()) {
+            self.assist(t)?;
+        }
         if let Tracked::Draft(_, info) = t.tracked
             && info.direction() == Some(Direction::Original)
             && let Tracked::Draft(draft, info) = core::mem::take(&mut t.tracked)
@@ -327,7 +337,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             Ok(id) => {
                 self.observer.note(|| Step::Confirmed);
                 let mut flow = draft.0;
-                flow.note(notes | EventMask::NEW);
+                engine.table.expectations.adopt(id);
+                flow.note(notes | birth_of(&flow));
                 Continue(Held { id, flow })
             }
             Err(ConfirmError::Taken(..)) => {
@@ -384,6 +395,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let (before, after) = (before.map(text), after.map(text));
         self.observer.note(|| Step::Conntrack { tuple, before, after, info, remark });
     }
+}
+
+/// What the beginning of a flow is to those who listen.
+fn birth_of(flow: &Flow) -> EventMask {
+    if flow.care.is_none() {
+        return EventMask::NEW;
+    }
+    let birth = if flow.master().is_some() { EventMask::RELATED } else { EventMask::NEW };
+    if flow.helper().is_some() { birth | EventMask::HELPER } else { birth }
 }
 
 /// The zone that a CT rule chose, or the default one.

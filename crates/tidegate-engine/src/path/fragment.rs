@@ -15,7 +15,7 @@ use crate::engine::Outcome;
 use crate::fib::{AddrType, Fib, PortId};
 use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::trace::{Observer, Step};
-use crate::verdict::{DropReason, Onward, Verdict};
+use crate::verdict::{DropReason, HelperFault, Onward, Verdict};
 
 /// The code of "time exceeded" that means reassembly, in both families.
 const REASSEMBLY: u8 = 1;
@@ -62,8 +62,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     /// Puts what must leave in other pieces than it is in into the output queue.
-    pub(super) fn dispatch(&mut self, t: &Transit<'_, '_>, verdict: Verdict) -> Verdict {
+    pub(super) fn dispatch(&mut self, t: &mut Transit<'_, '_>, verdict: Verdict) -> Verdict {
         match verdict {
+            Verdict::Forward { port, .. } if self.has_outgrown(t, port) => {
+                let mtu = self.fib.port(port).mtu;
+                self.answer_too_big(t, mtu);
+                Verdict::Drop(DropReason::Helper(HelperFault::TooBig))
+            }
             Verdict::Forward { port, next_hop } => {
                 let Some(pieces) = self.pieces(t, port) else { return verdict };
                 let destination = Destination::Port { port, next_hop };
@@ -72,14 +77,21 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 self.engine.outputs.extend(outputs);
                 Verdict::Queued(Onward::Forward)
             }
-            Verdict::Local if t.plan.is_some() => {
-                let bytes = t.packet.bytes[..t.headers.len].to_vec();
+            Verdict::Local if t.plan.is_some() || t.outgrown.is_some() => {
+                let bytes = t.bytes()[..t.headers.len].to_vec();
                 let (destination, origin) = (Destination::Host, self.origin);
                 self.engine.outputs.push_back(Output { bytes, destination, origin });
                 Verdict::Queued(Onward::Local)
             }
             Verdict::Local | Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => verdict,
         }
+    }
+
+    /// Whether a helper has made more of the packet than the port takes, though it must not be cut.
+    fn has_outgrown(&self, t: &Transit<'_, '_>, port: PortId) -> bool {
+        t.outgrown.is_some()
+            && t.plan.is_none()
+            && exceeds_mtu(t.bytes(), &t.headers, None, self.fib.port(port).mtu)
     }
 
     /// The fragments to send; `None`: the packet goes as it is. Linux is silent
@@ -91,12 +103,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     ) -> Option<alloc::vec::Vec<alloc::vec::Vec<u8>>> {
         let mtu = self.fib.port(port).mtu;
         match &t.plan {
-            Some(plan) => {
-                Some(refragment(t.packet.bytes, &t.headers, plan, mtu).unwrap_or_default())
+            Some(plan) => Some(refragment(t.bytes(), &t.headers, plan, mtu).unwrap_or_default()),
+            None if t.headers.len <= mtu as usize => {
+                t.outgrown.as_ref().map(|bytes| alloc::vec![bytes.clone()])
             }
-            None if t.headers.len <= mtu as usize => None,
             None => match t.headers.family {
-                Family::V4 => Some(fragment_v4(t.packet.bytes, &t.headers, mtu)),
+                Family::V4 => Some(fragment_v4(t.bytes(), &t.headers, mtu)),
                 Family::V6 => Some(alloc::vec::Vec::new()),
             },
         }

@@ -18,9 +18,11 @@
 
 mod answer;
 mod conntrack;
+mod expected;
 pub(crate) mod express;
 mod fragment;
 mod glance;
+mod helper;
 mod layout;
 mod nat;
 
@@ -122,7 +124,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     ) -> Outcome {
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
-            Continue(verdict) => self.dispatch(&transit, verdict),
+            Continue(verdict) => self.dispatch(&mut transit, verdict),
             Break(reason) => {
                 self.keep_notes(&transit);
                 Verdict::Drop(reason)
@@ -133,6 +135,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// What a dropped packet would have announced is left for the flow's next one.
     fn keep_notes(&mut self, t: &Transit<'_, '_>) {
+        self.forget_unborn();
         let Tracked::Flow(held, _) = &t.tracked else { return };
         if held.flow.pending.is_empty() {
             return;

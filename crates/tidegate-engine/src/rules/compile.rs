@@ -9,6 +9,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -20,6 +21,7 @@ use super::eval::{NatAction, Ruling};
 use super::matches::Bucket;
 use super::program::{Action, Change, Check, Entry, Masked, Program, Section};
 use super::targets::CtTemplate;
+use crate::helper::Helper;
 use crate::nat::{Manip, NatRange};
 
 /// Compiles one table; counters start from the rules' own.
@@ -104,6 +106,7 @@ impl Compiler<'_> {
             Match::Conntrack(wanted) => conntrack_check(wanted),
             Match::Mark(pattern) => Check::Mark(*pattern),
             Match::Connmark(pattern) => Check::Connmark(*pattern),
+            Match::Helper(name) => helper_check(name),
             Match::Comment(_) => return None,
             Match::Multiport(list) => multiport_check(list),
             Match::Limit(limit) => Check::Limit(self.bucket(Bucket::new(limit))),
@@ -161,6 +164,14 @@ fn spec_checks(spec: &Spec) -> impl Iterator<Item = Check> {
 }
 
 /// `--ctstate` alone, by far the most frequent use, needs no more than the state.
+/// The helpers whose name the wanted one begins with, as `ftp-2121` does with `ftp`.
+fn helper_check(name: &Term<String>) -> Check {
+    let is_wanted =
+        |helper: &Helper| name.value.is_empty() || name.value.starts_with(helper.name());
+    let value = Helper::ALL.into_iter().filter(is_wanted).collect();
+    Check::Helper(Box::new(Term { negated: name.negated, value }))
+}
+
 fn conntrack_check(wanted: &ConntrackMatch) -> Check {
     match wanted.state {
         Some(state) if *wanted == (ConntrackMatch { state: Some(state), ..Default::default() }) => {

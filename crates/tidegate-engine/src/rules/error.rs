@@ -369,7 +369,7 @@ impl CheckError {
             Self::Hook { hook } => write!(f, "`{word}' is not valid where {hook} leads"),
             Self::Protocol { needs } => write!(f, "`{word}' needs {needs}"),
             Self::Helper => {
-                write!(f, "connection-tracking helpers are not supported yet (`{word}')")
+                write!(f, "no connection-tracking helper `{word}' for this family and protocol")
             }
             Self::Timeout => {
                 write!(f, "connection-tracking timeout policies are not supported yet (`{word}')")

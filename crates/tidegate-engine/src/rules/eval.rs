@@ -15,9 +15,10 @@ use super::ast::{Counters, Hook, Network, Policy, RejectWith};
 use super::matches::{Fit, Words, check};
 use super::names;
 use super::program::{Action, Program};
-use crate::event::EventMask;
+use crate::event::{EventMask, ExpectMask};
 use crate::fib::{Fib, PortId};
 use crate::flow::Flow;
+use crate::helper::Helper;
 use crate::log::LogQueue;
 use crate::nat::{Manip, NatRange};
 use crate::packet::{CtInfo, LinkHeader};
@@ -79,6 +80,10 @@ pub struct Template {
     pub zone: Zone,
     /// The events that may be announced; `None` for all.
     pub events: Option<EventMask>,
+    /// The events of its expectations that may be announced; `None` for all.
+    pub expect_events: Option<ExpectMask>,
+    /// The helper that is to read it.
+    pub helper: Option<Helper>,
 }
 
 /// What a table makes of a packet.

@@ -22,6 +22,7 @@ use super::ast::{
 use super::eval::Ruling;
 use super::matches::Bucket;
 use super::targets::CtTemplate;
+use crate::helper::Helper;
 use crate::trace::Step;
 
 /// One table.
@@ -178,6 +179,8 @@ pub(super) enum Check {
     Mark(Term<MarkPattern>),
     /// `-m connmark`
     Connmark(Term<MarkPattern>),
+    /// `-m helper`: one of these.
+    Helper(Box<Term<Vec<Helper>>>),
     /// `-m limit`: an index into the buckets.
     Limit(usize),
     /// `-m addrtype`

@@ -11,9 +11,10 @@ use super::ast::{
 };
 use super::eval::{RuleContext, Template};
 use super::program::Change;
-use crate::event::EventMask;
+use crate::event::{EventMask, ExpectMask};
 use crate::fib::Fib;
 use crate::flow::Flow;
+use crate::helper::Helper;
 use crate::log::Sighting;
 use crate::packet::CtInfo;
 use crate::tuple::{Zone, ZoneScope};
@@ -29,13 +30,15 @@ pub(super) enum CtTemplate {
         zone: Zone,
         /// The zone's number is the packet's mark.
         by_mark: bool,
-        /// The events to announce.
-        events: Option<EventMask>,
+        /// The events to announce, of the flow and of its expectations.
+        events: Option<(EventMask, ExpectMask)>,
+        /// The helper to attach.
+        helper: Option<Helper>,
     },
 }
 
 impl CtTemplate {
-    /// What a CT target says of zone and events.
+    /// What a CT target says of zone, events and helper.
     pub(super) fn new(ct: &CtTarget) -> Self {
         if ct.notrack {
             return Self::Notrack;
@@ -45,7 +48,11 @@ impl CtTemplate {
             zone: ct.zone.map(zone).unwrap_or_default(),
             by_mark: ct.zone.is_some_and(|zone| zone.id == ZoneId::Mark),
             // With --expevents alone the mask of flow events is empty: none is announced.
-            events: chosen.then(|| EventMask::from_bits_truncate(ct.events.bits())),
+            events: chosen.then(|| {
+                let flows = EventMask::from_bits_truncate(ct.events.bits());
+                (flows, ExpectMask::from_bits_truncate(ct.expect_events.bits()))
+            }),
+            helper: ct.helper.as_ref().and_then(|name| Helper::of_name(name)),
         }
     }
 
@@ -62,8 +69,9 @@ impl CtTemplate {
                 ctx.info = CtInfo::Untracked;
                 false
             }
-            Self::Track { zone, by_mark, events } => {
-                *ctx.template = Some(Template { zone, events });
+            Self::Track { zone, by_mark, events, helper } => {
+                let (events, expect_events) = events.unzip();
+                *ctx.template = Some(Template { zone, events, expect_events, helper });
                 ctx.info = CtInfo::New;
                 by_mark
             }
@@ -167,6 +175,7 @@ impl fmt::Display for CtTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Notrack => f.write_str("NOTRACK"),
+            Self::Track { helper: Some(helper), .. } => write!(f, "CT helper {}", helper.name()),
             Self::Track { by_mark: true, .. } => f.write_str("CT zone mark"),
             Self::Track { zone, .. } => write!(f, "CT zone {}", zone.id),
         }

@@ -233,7 +233,7 @@ fn dir_of<K: Shelved>(
 }
 
 impl<K: Shelved> Seat<'_, K> {
-    /// Whether the flow is in the default zone and has nothing left to announce.
+    /// Whether the flow is in the default zone, has nothing left to announce and no helper.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
         self.extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())

@@ -10,6 +10,7 @@
 //! Where it differs from Linux: an expired flow leaves the table when the wheel says so, not when
 //! somebody stumbles over it, so that the count is exact.
 
+mod bereave;
 mod buckets;
 mod column;
 mod early_drop;
@@ -38,6 +39,7 @@ use self::slab::{Asked, Slab};
 use self::sources::Sources;
 use self::wheel::{Timers, Wheel};
 use crate::event::EventQueue;
+use crate::expect::Expectations;
 use crate::flow::{Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
 use crate::rand::Rng;
@@ -70,6 +72,8 @@ pub(crate) struct FlowTable {
     /// How many of them are in a zone of one direction. Only with those can a tuple have two
     /// owners, since a flow is not asked for its other number when they come.
     one_way: usize,
+    /// Flows that others have announced.
+    pub(crate) expectations: Expectations,
 }
 
 /// What is known of a tuple before it is looked up.
@@ -102,6 +106,7 @@ impl FlowTable {
             wheel: Wheel::new(tick_of(start)),
             len: 0,
             one_way: 0,
+            expectations: Expectations::default(),
         }
     }
 
@@ -413,6 +418,9 @@ impl FlowTable {
         self.slab.remove(id.slot);
         self.len -= 1;
         self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
+        if flow.care.is_some() {
+            self.bereave(id, &flow, now, events);
+        }
     }
 
     /// The next flow whose deadline has passed; counts `steps` down, and gives up at 0.

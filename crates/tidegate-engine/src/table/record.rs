@@ -107,6 +107,7 @@ impl<K: Key> Record<K> {
             acct: None,
             lifetime: None,
             masquerade_port: None,
+            care: None,
             pending: EventMask::empty(),
             announced: if self.is_silent() { EventMask::empty() } else { EventMask::all() },
         }
@@ -233,8 +234,14 @@ fn needs_extra(flow: &Flow) -> bool {
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
+        || flow.helper().is_some()
         || !(flow.announced.is_all() || flow.announced.is_empty())
 }
+
+/// A bit that is no event's: a helper reads the flow.
+const IS_HEARD: u16 = 1 << 15;
+
+const _: () = assert!(EventMask::all().bits() & IS_HEARD == 0);
 
 /// What few flows have.
 #[derive(Clone, Copy, Default)]
@@ -249,6 +256,7 @@ pub(crate) struct Extra<K> {
     zone: u16,
     masquerade_port: u16,
     announced: u16,
+    /// What is still to be announced, and [`IS_HEARD`].
     pending: u16,
     scope: u8,
     is_masqueraded: bool,
@@ -264,7 +272,7 @@ impl<K: Key> Extra<K> {
         self.is_masqueraded = flow.masquerade_port.is_some();
         self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
         self.announced = flow.announced.bits();
-        self.pending = flow.pending.bits();
+        self.pending = flow.pending.bits() | flag(flow.helper().is_some(), IS_HEARD);
     }
 
     pub(super) fn read(&self, flow: &mut Flow) {
@@ -273,7 +281,7 @@ impl<K: Key> Extra<K> {
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
         flow.announced = EventMask::from_bits_retain(self.announced);
-        flow.pending = EventMask::from_bits_retain(self.pending);
+        flow.pending = EventMask::from_bits_truncate(self.pending);
     }
 
     #[inline(always)]
@@ -281,7 +289,7 @@ impl<K: Key> Extra<K> {
         self.is_masqueraded.then_some(PortId(self.masquerade_port))
     }
 
-    /// Whether nothing is left to be announced.
+    /// Whether nothing is left to be announced, and no helper reads the flow.
     #[inline(always)]
     pub(crate) fn is_settled(&self) -> bool {
         self.pending == 0

@@ -5,6 +5,8 @@
 //! back when nobody is in it. A generation tells a slot's tenants apart: it is drawn from one counter
 //! for all slots.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidegate_wire::Family;
@@ -14,7 +16,7 @@ use super::key::{Key, Key4, Key6};
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
-use crate::flow::{Counter, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Care, Counter, Flow, FlowId, Lifetime, Status};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -60,6 +62,8 @@ pub(crate) struct Slab {
     pub(super) v4: Shelf<Key4>,
     pub(super) v6: Shelf<Key6>,
     generation: u32,
+    /// What few flows have, by slot.
+    cares: BTreeMap<u32, Arc<Care>>,
 }
 
 /// Runs the same code for the family of a slot.
@@ -95,10 +99,14 @@ impl Slab {
             Family::V4 => self.v4.insert(flow, generation),
             Family::V6 => self.v6.insert(flow, generation) | V6,
         };
+        self.keep_care(slot, flow);
         FlowId { slot, generation }
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
+        if self.status(slot).intersects(Care::STATUS) {
+            self.cares.remove(&slot);
+        }
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
     }
 
@@ -122,12 +130,24 @@ impl Slab {
 
     /// The flow of a slot that has one.
     pub(super) fn read(&self, slot: u32) -> Flow {
-        on_shelf!(self, slot, |shelf, at| shelf.read(at))
+        let mut flow = on_shelf!(self, slot, |shelf, at| shelf.read(at));
+        if flow.status.intersects(Care::STATUS) {
+            flow.care = self.cares.get(&slot).cloned();
+        }
+        flow
     }
 
     /// Writes a flow to the slot that it has, but for its tuples and zone, which never change.
     pub(super) fn update(&mut self, slot: u32, flow: &Flow) {
         on_shelf!(mut self, slot, |shelf, at| shelf.update(at, flow));
+        self.keep_care(slot, flow);
+    }
+
+    #[inline]
+    fn keep_care(&mut self, slot: u32, flow: &Flow) {
+        if let Some(care) = &flow.care {
+            self.cares.insert(slot, care.clone());
+        }
     }
 
     /// The id of the flow in a slot that has one.

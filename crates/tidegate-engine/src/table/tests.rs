@@ -12,7 +12,7 @@ use tidegate_wire::Family;
 use super::express::Shelved;
 use super::key::{Key as _, Key4, Key6};
 use super::*;
-use crate::event::EventKind;
+use crate::event::{Event, EventKind};
 use crate::path::Glance;
 use crate::testkit::{flow, kept, udp};
 
@@ -110,7 +110,8 @@ fn early_drop_takes_all_that_is_not_assured_in_one_bucket() {
     let left: Vec<u16> = table.iter().map(|(_, flow)| flow.orig.sport).collect();
     assert_eq!(left, [1]);
     assert_eq!(table.early_drop(Instant::ZERO, &numbered(9), Zone::default(), &mut events), 0);
-    let told: Vec<EventKind> = core::iter::from_fn(|| events.pop()).map(|e| e.kind).collect();
+    let told: Vec<EventKind> =
+        core::iter::from_fn(|| events.pop()?.into_flow()).map(|e| e.kind).collect();
     assert_eq!(told, [EventKind::Destroy, EventKind::Destroy]);
 }
 
@@ -212,7 +213,8 @@ fn times_are_kept_where_they_are_wanted() {
     assert_eq!((lifetime.start, lifetime.stop), (Some(start), None));
     let late = Instant::ZERO + Duration::from_secs(40);
     table.kill(id, late, &mut events);
-    let lifetime = events.pop().and_then(|event| event.flow.lifetime).expect("a lifetime");
+    let lifetime =
+        events.pop().and_then(|event| event.into_flow()?.flow.lifetime).expect("a lifetime");
     assert_eq!(lifetime.start, Some(start));
     let deadline = kept(Instant::ZERO + Duration::from_secs(30));
     assert_eq!(lifetime.stop, Some(deadline), "it ended when it ran out, not when that was seen");
@@ -230,7 +232,7 @@ fn a_flow_is_killed_as_it_is_now() {
     let mut flow = table.load(id).expect("it is there");
     flow.mark = 7;
     table.kill_as(id, &flow, Instant::ZERO, &mut events);
-    assert_eq!(events.pop().map(|event| event.flow.mark), Some(7));
+    assert_eq!(events.pop().and_then(Event::into_flow).map(|event| event.flow.mark), Some(7));
     assert_eq!((table.len(), table.lookup(Instant::ZERO, &flow.orig, flow.zone)), (0, None));
     assert_eq!(table.of_source(&flow.orig, flow.zone).count(), 0);
 }

@@ -214,6 +214,7 @@ fn blank(family: Family, proto: u8) -> Flow {
         acct: Some(Default::default()),
         lifetime: None,
         masquerade_port: None,
+        care: None,
         pending: EventMask::empty(),
         announced: EventMask::all(),
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tidegate_engine::event::{Event, EventKind};
+use tidegate_engine::event::{Event, EventKind, FlowEvent};
 use tidegate_engine::flow::{Flow, Status};
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
@@ -132,8 +132,8 @@ impl Census {
 
     /// Counts a flow that has ended.
     pub fn event(&mut self, event: &Event) {
-        if event.kind == EventKind::Destroy {
-            self.flow(&event.flow);
+        if let Event::Flow(FlowEvent { kind: EventKind::Destroy, flow, .. }) = event {
+            self.flow(flow);
         }
     }
 

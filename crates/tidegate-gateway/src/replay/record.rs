@@ -8,6 +8,7 @@
 //! capture both would cost time in proportion to the table for each packet, and
 //! are left out.
 
+mod expect;
 mod flow;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::{DropReason, Onward, Stage, Verdict};
 use tidegate_wire::Family;
 
+use self::expect::ExpectationRecord;
 pub use self::flow::FlowRecord;
 use super::fault::Fault;
 use super::run::{Arrival, Passed, Replay, START};
@@ -148,6 +150,8 @@ struct PacketRecord {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<OtherRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    expects: Vec<ExpectationRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     why: Vec<String>,
@@ -179,6 +183,7 @@ impl PacketRecord {
             late: Vec::new(),
             late_out: Vec::new(),
             others: Vec::new(),
+            expects: expects(replay),
             log: lines(replay, LogTopic::Rule).map(str::to_owned).collect(),
             why: lines(replay, LogTopic::Invalid).map(reason_of).collect(),
         }
@@ -204,6 +209,11 @@ fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
             (verdict, reason.stage().name(), Some(reason))
         }
     }
+}
+
+fn expects(replay: &Replay) -> Vec<ExpectationRecord> {
+    let record = |expectation| ExpectationRecord::new(expectation, replay.now());
+    replay.engine().expectations().map(record).collect()
 }
 
 #[derive(Serialize)]

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! -E      = TYPE%9s SP L4NAME%-8s SP PROTO SP [SECS SP] [STATE SP] TUPLE [ZONE] [ACCT] [" [UNREPLIED]"] SP TUPLE
-//!           [ZONE] [ACCT] [" [ASSURED]"] [" mark=" U] [" zone=" U] [" delta-time=" U]
+//!           [ZONE] [ACCT] [" [ASSURED]"] [" mark=" U] [" zone=" U] [" delta-time=" U] [" helper=" NAME]
 //! compact = TYPE SP L3 SP L4 SP L4NUM [" t=" U] [SP STATE] SP TUPLE [" [UNREPLIED]"] SP TUPLE [" [ASSURED]"]
-//!           [" mark=" U] [" zone=" U] [" packets=" U "," U " bytes=" U "," U]
+//!           [" mark=" U] [" zone=" U] [" helper=" NAME] [" packets=" U "," U " bytes=" U "," U]
 //! TYPE    = "[NEW]" | "[UPDATE]" | "[DESTROY]"
 //! ```
 //!
@@ -15,15 +15,15 @@
 
 use std::fmt;
 
-use tidegate_engine::event::{Event, EventKind, EventMask};
+use tidegate_engine::event::{Event, EventKind, EventMask, FlowEvent};
 use tidegate_engine::flow::{Counter, Flow, Status};
 use tidegate_engine::tuple::{Direction, ZoneScope};
 
-use super::l4_name;
 use super::tuple::{Style, TupleText};
+use super::{expect, l4_name};
 
 /// An event as `conntrack -E` prints it, without the line feed.
-pub struct Announcement<'a>(pub &'a Event);
+pub struct Announcement<'a>(pub &'a FlowEvent);
 
 impl fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,10 +45,11 @@ impl fmt::Display for Announcement<'_> {
         fmt_assured_and_marks(f, flow)?;
         match flow.lifetime.and_then(|lifetime| lifetime.start) {
             Some(start) if event.kind == EventKind::Destroy => {
-                write!(f, " delta-time={}", event.at.saturating_sub(start).as_secs())
+                write!(f, " delta-time={}", event.at.saturating_sub(start).as_secs())?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        fmt_helper(f, event)
     }
 }
 
@@ -77,6 +78,17 @@ pub struct CompactEvent<'a>(pub &'a Event);
 
 impl fmt::Display for CompactEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Event::Flow(event) => CompactFlowEvent(event).fmt(f),
+            Event::Expectation(event) => expect::write_compact(f, event),
+        }
+    }
+}
+
+struct CompactFlowEvent<'a>(&'a FlowEvent);
+
+impl fmt::Display for CompactFlowEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let event = self.0;
         let flow = &event.flow;
         let (l3, proto) = (flow.orig.family().name(), flow.orig.proto);
@@ -97,7 +109,7 @@ impl fmt::Display for CompactEvent<'_> {
     }
 }
 
-impl CompactEvent<'_> {
+impl CompactFlowEvent<'_> {
     fn fmt_tail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let zone = self.0.flow.zone;
         match zone.scope {
@@ -106,6 +118,7 @@ impl CompactEvent<'_> {
             ZoneScope::Original => write!(f, " zone_orig={}", zone.id)?,
             ZoneScope::Reply => write!(f, " zone_reply={}", zone.id)?,
         }
+        fmt_helper(f, self.0)?;
         match counters(self.0) {
             Some([orig, reply]) => {
                 write!(f, " packets={},{}", orig.packets, reply.packets)?;
@@ -113,6 +126,14 @@ impl CompactEvent<'_> {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// The helper, which the end of a flow doesn't tell.
+fn fmt_helper(f: &mut fmt::Formatter<'_>, event: &FlowEvent) -> fmt::Result {
+    match event.flow.helper() {
+        Some(helper) if event.kind != EventKind::Destroy => write!(f, " helper={}", helper.name()),
+        _ => Ok(()),
     }
 }
 
@@ -130,20 +151,20 @@ fn fmt_assured_and_marks(f: &mut fmt::Formatter<'_>, flow: &Flow) -> fmt::Result
 }
 
 /// Whole seconds left when it happened, where the message carries them.
-fn timeout(event: &Event) -> Option<u64> {
+fn timeout(event: &FlowEvent) -> Option<u64> {
     let seconds = event.flow.remaining(event.at).as_secs();
     (event.kind != EventKind::Destroy || seconds > 0).then_some(seconds)
 }
 
 /// The tracker's state, where the message carries it: when it changed, and at
 /// the end.
-fn state(event: &Event) -> Option<&'static str> {
+fn state(event: &FlowEvent) -> Option<&'static str> {
     let told = event.changes.contains(EventMask::PROTOINFO) || event.kind == EventKind::Destroy;
     event.flow.proto.name().filter(|_| told)
 }
 
 /// Counters, where the message carries them.
-fn counters(event: &Event) -> Option<&[Counter; 2]> {
+fn counters(event: &FlowEvent) -> Option<&[Counter; 2]> {
     event.flow.acct.as_ref().filter(|_| event.kind == EventKind::Destroy)
 }
 

@@ -4,15 +4,16 @@
 //! | --- | --- | --- |
 //! | a line of `/proc/net/nf_conntrack` | Linux `ct_seq_show` | [`ProcLine`] |
 //! | a line of `conntrack -E` | conntrack-tools `nfct_snprintf` | [`Announcement`] |
+//! | a line of `/proc/net/nf_conntrack_expect` | Linux `exp_seq_show` | [`ProcExpectation`] |
+//! | a line of `conntrack -L expect` | conntrack-tools `nfexp_snprintf` | [`ListedExpectation`] |
 //! | an event of the scenario format | its section 4 | [`CompactEvent`] |
 //! | a packet | see there | [`PacketLine`] |
 //!
 //! All are [`Display`](std::fmt::Display) views of borrowed values: nothing is allocated, and
-//! nothing ends in a line feed. Where the engine keeps less than the kernel
-//! (helpers, the sender's key of a PPTP call), the words that would tell it are
-//! left out or zero.
+//! nothing ends in a line feed.
 
 mod event;
+pub(crate) mod expect;
 mod packet;
 mod proc;
 mod tuple;
@@ -21,6 +22,7 @@ mod tuple;
 mod tests;
 
 pub use event::{Announcement, CompactEvent};
+pub use expect::{ListedExpectation, ProcExpectation};
 pub use packet::PacketLine;
 pub use proc::ProcLine;
 

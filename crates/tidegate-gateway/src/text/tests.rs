@@ -3,13 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tidegate_engine::event::{Event, EventKind, EventMask};
+use tidegate_engine::event::{Event, EventKind, EventMask, ExpectationEvent, FlowEvent};
+use tidegate_engine::expect::Expectation;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::{Counter, Flow, FlowId, Lifetime, Status};
 use tidegate_engine::time::Instant;
 use tidegate_engine::track::{Gre, ProtoState, Sctp, SctpState, Tcp, TcpState};
 use tidegate_engine::tuple::{Tuple, Zone, ZoneScope};
 use tidegate_engine::{Engine, Packet, Settings};
+use tidegate_wire::packet::ipv4::Ipv4Repr;
+use tidegate_wire::packet::udp::{Udp, UdpRepr};
+use tidegate_wire::{Family, proto};
 
 use super::*;
 use crate::replay::topology::{Passage, World};
@@ -208,9 +212,9 @@ fn events_carry_what_their_messages_do() {
     ];
     let (id, _) = some_flow();
     for (what, (kind, changes, flow), listed, compact) in rows {
-        let event = Event { kind, changes, at: NOW, id, flow };
+        let event = FlowEvent { kind, changes, at: NOW, id, flow };
         assert_eq!(Announcement(&event).to_string(), listed, "{what}");
-        assert_eq!(CompactEvent(&event).to_string(), compact, "{what}");
+        assert_eq!(CompactEvent(&Event::Flow(event)).to_string(), compact, "{what}");
     }
 }
 
@@ -244,4 +248,69 @@ fn packets_read_in_one_line() {
             let _ = PacketLine(&bytes[..len]).to_string();
         }
     }
+}
+
+/// The expectation of a scenario's only request.
+fn expectation(payload: &[u8], rule: &str, port: u16) -> Expectation {
+    let mut engine = Engine::new(Settings { start: NOW, ..Settings::default() });
+    let rules = format!("*raw\n-A PREROUTING {rule}\nCOMMIT\n");
+    engine.replace_rules(&tidegate_engine::rules::parse(Family::V4, "test", &rules).unwrap());
+    let ends = ["10.0.1.2".parse().unwrap(), "203.0.113.2".parse().unwrap()];
+    let mut bytes = vec![0; 28];
+    let payload_len = payload.len();
+    Ipv4Repr {
+        src: ends[0],
+        dst: ends[1],
+        proto: proto::UDP,
+        ttl: 64,
+        tos: 0,
+        id: 1,
+        dont_fragment: true,
+        payload_len: 8 + payload_len,
+    }
+    .emit(&mut bytes);
+    UdpRepr { src_port: 5060, dst_port: port, payload_len }.emit(&mut bytes[20..]);
+    bytes.extend_from_slice(payload);
+    Udp::new(&mut bytes[20..]).unwrap().fill_checksum(ends[0].into(), ends[1].into());
+    let mut packet = Packet::received(&mut bytes, PortId(0));
+    engine.process(NOW, &mut packet, &World::Passage(Passage::default()));
+    engine.expectations().next().expect("an expectation").clone()
+}
+
+#[test]
+fn expectations_are_shown_as_the_kernel_and_the_tool_do() {
+    let register = b"REGISTER sip:x SIP/2.0\r\nCSeq: 1 REGISTER\r\n\
+        Contact: <sip:b@10.0.1.2:5062>;expires=60\r\n\r\n";
+    let tftp = expectation(b"\0\x01f", "-p udp --dport 69 -j CT --helper tftp", 69);
+    let sip = expectation(register, "-p udp --dport 5060 -j CT --helper sip", 5060);
+    let mask = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535";
+    let rows = [
+        (
+            &tftp,
+            "300 l3proto = 2 proto=17 src=203.0.113.2 dst=10.0.1.2 sport=0 dport=5060 tftp",
+            format!(
+                "300 proto=17 src=203.0.113.2 dst=10.0.1.2 sport=0 dport=5060 {mask} \
+                 master-src=10.0.1.2 master-dst=203.0.113.2 sport=5060 dport=69 class=0 helper=tftp"
+            ),
+        ),
+        (
+            &sip,
+            "180 l3proto = 2 proto=17 src=203.0.113.2 dst=10.0.1.2 sport=0 dport=5062 \
+             PERMANENT,INACTIVE sip/signalling",
+            format!(
+                "180 proto=17 src=203.0.113.2 dst=10.0.1.2 sport=0 dport=5062 {mask} \
+                 master-src=10.0.1.2 master-dst=203.0.113.2 sport=5060 dport=5060 \
+                 PERMANENT,INACTIVE class=0 helper=sip"
+            ),
+        ),
+    ];
+    for (expectation, proc, listed) in rows {
+        assert_eq!(ProcExpectation { expectation, now: NOW }.to_string(), proc);
+        assert_eq!(ListedExpectation { expectation, now: NOW }.to_string(), listed);
+    }
+    let event = ExpectationEvent { kind: EventKind::New, at: NOW, expectation: sip };
+    let told = "[EXP_NEW] ipv4 udp 17 t=180 src=203.0.113.2 dst=10.0.1.2 sport=0 dport=5062 \
+                mask src=255.255.255.255 dst=255.255.255.255 sport=0 dport=65535 \
+                master src=10.0.1.2 dst=203.0.113.2 sport=5060 dport=5060 PERMANENT|INACTIVE helper=sip";
+    assert_eq!(CompactEvent(&Event::Expectation(event)).to_string(), told);
 }

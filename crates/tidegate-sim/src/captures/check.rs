@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tidegate_engine::event::{Event, EventKind};
+use tidegate_engine::event::{Event, EventKind, FlowEvent};
 use tidegate_engine::tuple::proto_name;
 use tidegate_gateway::replay::{Fault, Inputs, Replay, Scenario};
 
@@ -138,8 +138,8 @@ fn replay(path: &Path) -> Result<(u64, Flows), Vec<Fault>> {
     let mut replay = Replay::new(scenario, true);
     let (mut flows, mut packets) = (Flows::new(), 0);
     let mut hear = |event: Event| {
-        if event.kind == EventKind::New {
-            *flows.entry(proto_name(event.flow.orig.proto)).or_default() += 1;
+        if let Event::Flow(FlowEvent { kind: EventKind::New, ref flow, .. }) = event {
+            *flows.entry(proto_name(flow.orig.proto)).or_default() += 1;
         }
     };
     while replay.arrive(&mut hear).map_err(|fault| vec![fault])?.is_some() {

@@ -128,6 +128,11 @@ impl<'a> Session<'a> {
                 proc::write(&mut self.out, replay)?;
                 done
             }
+            Format::Expect => {
+                let done = self.drive(replay, progress, |_, _, _| {});
+                proc::write_expectations(&mut self.out, replay)?;
+                done
+            }
             Format::Stats => {
                 let done = self.drive(replay, progress, |_, _, _| {});
                 StatsReport::new(replay).write(&mut self.out, self.args.json)?;

@@ -13,6 +13,8 @@ pub(crate) fn write(
     heard: &mut Vec<Event>,
 ) -> io::Result<()> {
     for event in heard.drain(..) {
+        // `conntrack -E` is about flows; it takes another call to hear of expectations.
+        let Event::Flow(event) = event else { continue };
         let at = replay.wall_clock(event.at);
         let (seconds, micros) = (at / 1_000_000_000, at / 1000 % 1_000_000);
         writeln!(out, "[{seconds}.{micros:06}]\t{}", Announcement(&event))?;

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use tidegate_gateway::replay::Replay;
-use tidegate_gateway::text::ProcLine;
+use tidegate_gateway::text::{ProcExpectation, ProcLine};
 
 /// Writes the table as it is now.
 pub(crate) fn write(out: &mut impl Write, replay: &Replay) -> io::Result<()> {
@@ -14,4 +14,13 @@ pub(crate) fn write(out: &mut impl Write, replay: &Replay) -> io::Result<()> {
         .engine()
         .flows()
         .try_for_each(|(_, flow)| writeln!(out, "{}", ProcLine { flow: &flow, now }))
+}
+
+/// Writes the expectations, oldest first, as `/proc/net/nf_conntrack_expect` would.
+pub(crate) fn write_expectations(out: &mut impl Write, replay: &Replay) -> io::Result<()> {
+    let now = replay.now();
+    replay
+        .engine()
+        .expectations()
+        .try_for_each(|expectation| writeln!(out, "{}", ProcExpectation { expectation, now }))
 }

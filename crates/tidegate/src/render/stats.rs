@@ -1,9 +1,10 @@
-//! Counters at the end: those of `conntrack -S` under their names, then dropped
-//! and INVALID packets by reason.
+//! Counters at the end: those of `conntrack -S` under their names, those of expectations under the
+//! kernel's, then dropped and INVALID packets by reason.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
+use tidegate_engine::expect::ExpectationStats;
 use tidegate_engine::track::InvalidReason;
 use tidegate_engine::verdict::DropReason;
 use tidegate_gateway::replay::Replay;
@@ -28,7 +29,7 @@ impl StatsReport {
         Self {
             scenario: replay.name().to_owned(),
             entries: replay.engine().count(),
-            conntrack: stats.named().to_vec(),
+            conntrack: [&stats.named()[..], &expectations(replay)].concat(),
             drops: DropReason::NAMES.into_iter().zip(stats.drops).collect(),
             invalid: InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons).collect(),
         }
@@ -52,6 +53,11 @@ impl StatsReport {
         ];
         lists.concat().iter().try_for_each(|(name, value)| writeln!(out, "{name} {value}"))
     }
+}
+
+fn expectations(replay: &Replay) -> [(&'static str, u64); 3] {
+    let ExpectationStats { new, create, delete } = replay.engine().expectation_stats();
+    [("expect_new", new), ("expect_create", create), ("expect_delete", delete)]
 }
 
 fn as_map<S: serde::Serializer>(

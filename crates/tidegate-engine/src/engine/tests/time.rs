@@ -3,6 +3,7 @@
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
+use crate::event::FlowEvent;
 use crate::testkit::kept;
 
 #[test]
@@ -23,7 +24,7 @@ fn a_budget_bounds_the_work() {
     assert_eq!(engine.next_deadline(), None);
 }
 
-fn lives_long(event: &Event) -> bool {
+fn lives_long(event: &FlowEvent) -> bool {
     event.flow.deadline > at(3600)
 }
 
@@ -48,7 +49,8 @@ proptest! {
             engine.handle_timeout(due, usize::MAX, &World::new());
             wakes += 1;
         }
-        let deaths: Vec<Event> = core::iter::from_fn(|| engine.poll_event()).collect();
+        let deaths: Vec<FlowEvent> =
+            core::iter::from_fn(|| engine.poll_event()?.into_flow()).collect();
         prop_assert_eq!(deaths.len(), alive);
         prop_assert!(deaths.iter().all(|event| event.kind == EventKind::Destroy));
         // All instants of a tick are one to the table, so nobody dies a tick before his deadline.
@@ -84,7 +86,7 @@ fn times_of_life_are_kept_where_they_are_wanted() {
     let mut engine = engine(Limits { timestamp: true, ..limits() });
     receive(&mut engine, at(3), Family::V6, &udp(Host::Client, 0));
     engine.handle_timeout(at(50), 2, &World::new());
-    let ended = core::iter::from_fn(|| engine.poll_event()).last().expect("an event");
+    let ended = core::iter::from_fn(|| engine.poll_event()?.into_flow()).last().expect("an event");
     let lifetime = ended.flow.lifetime.expect("a lifetime");
     assert_eq!((lifetime.start, lifetime.stop), (Some(at(3)), Some(kept(at(33)))));
 }

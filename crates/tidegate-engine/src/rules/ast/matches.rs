@@ -27,6 +27,8 @@ pub enum Match {
     Mark(Term<MarkPattern>),
     /// `connmark`: the flow's mark.
     Connmark(Term<MarkPattern>),
+    /// `helper`: the helper of the flow that announced the packet's flow, by name; any without.
+    Helper(Term<String>),
     /// `comment`: always holds.
     Comment(String),
     /// `multiport`; the rule has `-p` tcp, udp, udplite, sctp or dccp.

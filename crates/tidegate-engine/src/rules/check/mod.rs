@@ -19,6 +19,7 @@ use super::ast::{
     RejectWith, Rule, Ruleset, Table, TableKind, Target, Term,
 };
 use super::error::{CheckError, Fault, RuleError};
+use crate::helper::Helper;
 
 /// Checks every rule; `file` names the text in errors.
 pub(super) fn check(file: &str, ruleset: &Ruleset) -> Result<(), Vec<RuleError>> {
@@ -101,6 +102,7 @@ fn check_match(setting: Setting, rule: &Rule, one: &Match) -> Result<(), Fault> 
         | Match::Conntrack(_)
         | Match::Mark(_)
         | Match::Connmark(_)
+        | Match::Helper(_)
         | Match::Comment(_)
         | Match::Iprange(_) => Ok(()),
     }
@@ -189,7 +191,7 @@ fn check_target(setting: Setting, rule: &Rule) -> Result<(), Fault> {
         Target::Netmap(_) => here(TableKind::Nat, &Hook::ALL),
         Target::Ct(ct) => {
             here(TableKind::Raw, &Hook::ALL)?;
-            check_ct(rule, ct)
+            check_ct(setting, rule, ct)
         }
         Target::Notrack => here(TableKind::Raw, &Hook::ALL),
         Target::None
@@ -227,16 +229,23 @@ fn check_ports(rule: &Rule, ports: bool) -> Result<(), Fault> {
     Err(Fault::new(rule.target.name(), CheckError::Protocol { needs }))
 }
 
-fn check_ct(rule: &Rule, ct: &CtTarget) -> Result<(), Fault> {
+fn check_ct(setting: Setting, rule: &Rule, ct: &CtTarget) -> Result<(), Fault> {
     for (option, given) in [("--helper", &ct.helper), ("--timeout", &ct.timeout)] {
         let bare = !matches!(rule.spec.protocol, Some(Term { negated: false, .. }));
         if given.is_some() && bare {
             return Err(Fault::new(option, CheckError::Protocol { needs: "-p PROTOCOL" }));
         }
     }
-    match (&ct.helper, &ct.timeout) {
-        (Some(helper), _) => Err(Fault::new(helper, CheckError::Helper)),
-        (None, Some(timeout)) => Err(Fault::new(timeout, CheckError::Timeout)),
-        (None, None) => Ok(()),
+    if let Some(timeout) = &ct.timeout {
+        return Err(Fault::new(timeout, CheckError::Timeout));
+    }
+    let proto = rule.spec.protocol.map_or(0, |term| term.value.0);
+    match &ct.helper {
+        Some(name)
+            if !Helper::of_name(name).is_some_and(|one| one.reads(setting.family, proto)) =>
+        {
+            Err(Fault::new(name, CheckError::Helper))
+        }
+        _ => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use super::super::ast::{
     ConntrackMatch, CtAddresses, CtDirection, CtPorts, CtStates, CtStatus, Fragment, PortRange,
     TcpFlagTest, TcpFlags, TcpMatch, Term,
 };
-use super::super::matches::flow::{addresses, ports, translations};
+use super::super::matches::flow::{addresses, has_helper, ports, translations};
 use super::super::matches::network::iprange;
 use super::super::matches::transport::{listed, port};
 use super::super::program::{Check, address_word};
@@ -114,6 +114,10 @@ impl Sort<'_> {
             }
             Check::State(wanted) => self.state(wanted),
             Check::Conntrack(wanted) => self.conntrack(wanted),
+            Check::Helper(wanted) if self.tracked.is_none() => wanted.holds(false).into(),
+            Check::Helper(wanted) => {
+                self.look(|seen| wanted.holds(has_helper(&wanted.value, seen.flow)))
+            }
             // Without a flow it fails, even negated. A flow's mark may change.
             Check::Connmark(_) if self.tracked.is_none() => Foresight::Fails,
             Check::Connmark(_)

@@ -1,10 +1,13 @@
 //! Matches on what connection tracking knows. Linux: `xt_conntrack`, `xt_connmark`.
 
+use alloc::vec::Vec;
+
 use super::super::ast::{
     ConntrackMatch, CtAddresses, CtDirection, CtPorts, CtStates, MarkPattern, Network, PortRange,
     SecondsRange, Term,
 };
 use crate::flow::{Flow, Status};
+use crate::helper::Helper;
 use crate::packet::CtInfo;
 use crate::time::Instant;
 use crate::tuple::Direction;
@@ -94,6 +97,16 @@ pub(in crate::rules) fn ports(wanted: &CtPorts, flow: &Flow) -> bool {
 fn expire(term: &Term<SecondsRange>, flow: &Flow, now: Instant) -> bool {
     let left = if flow.is(Status::CONFIRMED) { flow.remaining(now).as_secs() } else { 0 };
     term.holds(term.value.contains(u32::try_from(left).unwrap_or(u32::MAX)))
+}
+
+/// `-m helper`: the helper of the flow's master is one of these.
+pub(super) fn helper(wanted: &Term<Vec<Helper>>, tracking: &Tracking<'_>) -> bool {
+    wanted.holds(tracking.flow.is_some_and(|flow| has_helper(&wanted.value, flow)))
+}
+
+/// Whether the helper of a flow's master is one of these.
+pub(in crate::rules) fn has_helper(wanted: &[Helper], flow: &Flow) -> bool {
+    flow.master().and_then(|master| master.helper).is_some_and(|helper| wanted.contains(&helper))
 }
 
 /// `-m connmark`; without a flow it fails, even negated.

@@ -84,6 +84,7 @@ pub(super) fn check<F: Fib>(
         Check::Conntrack(wanted) => flow::conntrack(wanted, &tracking(ctx)).into(),
         Check::Mark(wanted) => wanted.holds(wanted.value.matches(*ctx.mark)).into(),
         Check::Connmark(wanted) => flow::connmark(wanted, &tracking(ctx)).into(),
+        Check::Helper(wanted) => flow::helper(wanted, &tracking(ctx)).into(),
         Check::Limit(bucket) => buckets[*bucket].take(ctx.now).into(),
         Check::Addrtype(wanted) => network::addrtype(wanted, ctx).into(),
         Check::Mac(wanted) => network::mac(wanted, ctx.link).into(),

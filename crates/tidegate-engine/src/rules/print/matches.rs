@@ -18,6 +18,7 @@ pub(super) fn write(f: &mut Formatter<'_>, one: &Match) -> fmt::Result {
         Match::State(states) => always(f, "--state", states, value::flags),
         Match::Conntrack(conntrack) => write_conntrack(f, conntrack),
         Match::Mark(mark) | Match::Connmark(mark) => always(f, "--mark", mark, value::mark),
+        Match::Helper(name) => always(f, "--helper", name, |f, name| value::text(f, name)),
         Match::Comment(comment) => {
             f.write_str(" --comment ")?;
             value::text(f, comment)
@@ -40,6 +41,7 @@ fn name(one: &Match) -> &'static str {
         Match::Conntrack(_) => "conntrack",
         Match::Mark(_) => "mark",
         Match::Connmark(_) => "connmark",
+        Match::Helper(_) => "helper",
         Match::Comment(_) => "comment",
         Match::Multiport(_) => "multiport",
         Match::Limit(_) => "limit",

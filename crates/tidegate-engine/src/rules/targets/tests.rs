@@ -11,7 +11,7 @@ use super::super::compile::compile;
 use super::super::eval::Template;
 use super::super::eval::scene::{Scene, builtin, forward, is, not, query, rule};
 use super::super::program::Program;
-use crate::event::EventMask;
+use crate::event::{EventMask, ExpectMask};
 use crate::flow::Status;
 use crate::packet::CtInfo;
 use crate::tuple::{Zone, ZoneScope};
@@ -111,8 +111,12 @@ fn zone_target(direction: Option<CtDirection>, id: ZoneId) -> Target {
 
 #[test]
 fn ct_makes_templates() {
-    let zone = |id, scope| Template { zone: Zone { id, scope }, events: None };
-    let events = |events| Template { events, ..Template::default() };
+    let zone = |id, scope| Template { zone: Zone { id, scope }, ..Template::default() };
+    let events = |flows, expectations| Template {
+        events: Some(flows),
+        expect_events: Some(expectations),
+        ..Template::default()
+    };
     let some = CtTarget { events: CtEvents::NEW | CtEvents::MARK, ..CtTarget::default() };
     let expectations = CtTarget { expect_events: ExpectEvents::NEW, ..CtTarget::default() };
     let rows = [
@@ -130,11 +134,16 @@ fn ct_makes_templates() {
             Some(zone(0x2345, ZoneScope::Original)),
             false,
         ),
-        ("events", ct(some), Some(events(Some(EventMask::NEW | EventMask::MARK))), false),
+        (
+            "events",
+            ct(some),
+            Some(events(EventMask::NEW | EventMask::MARK, ExpectMask::empty())),
+            false,
+        ),
         (
             "events of expectations only",
             ct(expectations),
-            Some(events(Some(EventMask::empty()))),
+            Some(events(EventMask::empty(), ExpectMask::NEW)),
             false,
         ),
         ("--notrack", ct(CtTarget { notrack: true, ..CtTarget::default() }), None, true),

@@ -18,6 +18,8 @@ use crate::rules::names;
 
 /// Bytes that a comment may have.
 const COMMENT_MAX: usize = 255;
+/// Bytes that a helper's name may have.
+const HELPER_MAX: usize = 29;
 
 /// Reads the options of a match.
 pub(super) fn build(family: Family, name: MatchName, clause: &Clause<'_>) -> Parsed<Match> {
@@ -33,6 +35,7 @@ pub(super) fn build(family: Family, name: MatchName, clause: &Clause<'_>) -> Par
         MatchName::Conntrack => Match::Conntrack(conntrack(family, clause)?),
         MatchName::Mark => Match::Mark(clause.need("--mark", value::mark_pattern)?),
         MatchName::Connmark => Match::Connmark(clause.need("--mark", value::mark_pattern)?),
+        MatchName::Helper => Match::Helper(clause.need("--helper", helper)?),
         MatchName::Comment => Match::Comment(clause.need("--comment", comment)?.value),
         MatchName::Multiport => Match::Multiport(multiport(clause)?),
         MatchName::Limit => Match::Limit(limit(clause)?),
@@ -40,6 +43,13 @@ pub(super) fn build(family: Family, name: MatchName, clause: &Clause<'_>) -> Par
         MatchName::Mac => Match::Mac(clause.need("--mac-source", value::ethernet)?),
         MatchName::Iprange => Match::Iprange(iprange(family, clause)?),
     })
+}
+
+fn helper(word: &str) -> Parsed<String> {
+    if word.len() > HELPER_MAX {
+        return Err(Fault::expected(word, Expected::Text));
+    }
+    Ok(word.to_owned())
 }
 
 fn tcp(clause: &Clause<'_>) -> Parsed<TcpMatch> {

@@ -58,7 +58,6 @@ const MATCHES: Without = Without {
         "ecn",
         "esp",
         "hashlimit",
-        "helper",
         "ipcomp",
         "ipvs",
         "l2tp",

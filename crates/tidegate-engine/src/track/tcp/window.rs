@@ -44,9 +44,17 @@ struct Edges {
 }
 
 /// Judges the segment and, where it fits, learns from it.
-pub(super) fn fit(tcp: &mut Tcp, segment: &Segment<'_>, view: &SegmentView<'_>) -> Fit {
+///
+/// `ack_offset` is what the acknowledgement must be reduced by where a helper has changed the length
+/// of what the other side sent.
+pub(super) fn fit(
+    tcp: &mut Tcp,
+    segment: &Segment<'_>,
+    view: &SegmentView<'_>,
+    ack_offset: i32,
+) -> Fit {
     let dir = segment.dir;
-    let mut edges = edges(tcp, dir, view);
+    let mut edges = edges(tcp, dir, view, ack_offset);
     if begin_side(tcp, dir, view, &edges) {
         return Fit::Accept;
     }
@@ -63,10 +71,11 @@ pub(super) fn fit(tcp: &mut Tcp, segment: &Segment<'_>, view: &SegmentView<'_>) 
     Fit::Accept
 }
 
-fn edges(tcp: &Tcp, dir: Direction, view: &SegmentView<'_>) -> Edges {
+fn edges(tcp: &Tcp, dir: Direction, view: &SegmentView<'_>, ack_offset: i32) -> Edges {
     let ack = view.tcp.ack();
     let sacks = tcp.peer(dir.opposite()).flags.contains(PeerFlags::SACK_PERM);
     let sack = if sacks { view.highest_sack() } else { ack };
+    let [ack, sack] = [ack, sack].map(|seq| SeqNum(seq.0.wrapping_sub(ack_offset.cast_unsigned())));
     Edges { seq: view.tcp.seq(), end: view.end, ack, sack, window: u32::from(view.tcp.window()) }
 }
 

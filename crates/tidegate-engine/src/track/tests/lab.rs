@@ -141,7 +141,7 @@ impl Lab {
         let flows = flows.map(|(_, flow)| (flow.orig, View::of(&flow, client))).collect();
         let count = self.engine.count();
         let stats = self.engine.stats().clone();
-        let events = core::iter::from_fn(|| self.engine.poll_event())
+        let events = core::iter::from_fn(|| self.engine.poll_event()?.into_flow())
             .map(|event| {
                 let view = View::of(&event.flow, client);
                 (event.kind, event.changes, event.flow.orig, view)

@@ -1,9 +1,10 @@
 //! A flow as a JSON object: the `ct` of the scenario format.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use tidegate_engine::flow::{Counter, Flow, Status};
+use tidegate_engine::flow::{Correction, Counter, Flow, Status};
 use tidegate_engine::time::Instant;
 use tidegate_engine::track::{ProtoState, Sctp, Tcp};
 use tidegate_engine::tuple::{Tuple, ZoneScope};
@@ -32,10 +33,10 @@ pub struct FlowRecord {
     zone_orig: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     zone_reply: Option<u16>,
-    /// Helpers are not served yet.
     helper: Option<&'static str>,
-    /// Without helpers no flow has a master.
-    master: Option<TupleRecord>,
+    master: Option<MasterRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seqadj: Option<BTreeMap<&'static str, CorrectionRecord>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acct: Option<AcctRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,8 +70,9 @@ impl FlowRecord {
             zone: zone(ZoneScope::Both).unwrap_or(0),
             zone_orig: zone(ZoneScope::Original),
             zone_reply: zone(ZoneScope::Reply),
-            helper: None,
-            master: None,
+            helper: flow.helper().map(|helper| helper.name()),
+            master: flow.master().map(|master| MasterRecord::new(&master.tuple)),
+            seqadj: flow.corrections().and_then(corrections),
             acct: flow.acct.map(AcctRecord::new),
             tstamp: flow.lifetime.map(|lifetime| LifetimeRecord {
                 start: lifetime.start.is_some(),
@@ -94,7 +96,7 @@ impl FlowRecord {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct TupleRecord {
+pub(super) struct TupleRecord {
     src: IpAddr,
     dst: IpAddr,
     #[serde(flatten)]
@@ -123,7 +125,7 @@ enum Words {
 }
 
 impl TupleRecord {
-    fn new(tuple: &Tuple) -> Self {
+    pub(super) fn new(tuple: &Tuple) -> Self {
         let words = match tuple.proto {
             proto::ICMP | proto::ICMPV6 => {
                 let (kind, code) = (tuple.icmp_type(), tuple.icmp_code());
@@ -135,6 +137,39 @@ impl TupleRecord {
         };
         Self { src: tuple.src, dst: tuple.dst, words }
     }
+}
+
+/// The original tuple of a flow's master.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct MasterRecord {
+    l4: &'static str,
+    #[serde(flatten)]
+    tuple: TupleRecord,
+}
+
+impl MasterRecord {
+    fn new(tuple: &Tuple) -> Self {
+        Self { l4: l4_name(tuple.proto), tuple: TupleRecord::new(tuple) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct CorrectionRecord {
+    pos: u32,
+    before: i32,
+    after: i32,
+}
+
+/// The directions whose sequence numbers were ever corrected.
+fn corrections(of: &[Correction; 2]) -> Option<BTreeMap<&'static str, CorrectionRecord>> {
+    let named = ["orig", "reply"].into_iter().zip(of);
+    let told: BTreeMap<_, _> = named
+        .filter(|(_, correction)| **correction != Correction::default())
+        .map(|(name, Correction { position, before, after })| {
+            (name, CorrectionRecord { pos: position.0, before: *before, after: *after })
+        })
+        .collect();
+    (!told.is_empty()).then_some(told)
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

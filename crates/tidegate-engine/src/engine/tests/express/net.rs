@@ -95,7 +95,7 @@ impl Fib for Net {
 }
 
 /// Rules by name, and whether a good share of packets must be express under them.
-pub(super) const RULES: [(&str, &str, bool); 16] = [
+pub(super) const RULES: [(&str, &str, bool); 17] = [
     ("none", "", true),
     ("established first", FIRST, true),
     (
@@ -164,6 +164,15 @@ pub(super) const RULES: [(&str, &str, bool); 16] = [
     (
         "not tracked",
         "*raw; -A PREROUTING -p udp -j CT --notrack; -A OUTPUT -p udp -j CT --notrack",
+        false,
+    ),
+    (
+        "helpers for some",
+        "*raw; -A PREROUTING -p tcp -m tcp --dport 443 -j CT --helper ftp; \
+         -A PREROUTING -p udp -m udp --dport 443 -j CT --helper sip\
+         *nat; -A POSTROUTING ! -o lan -j MASQUERADE\
+         *filter; :FORWARD ACCEPT; -A FORWARD -m helper --helper ftp -j DROP; \
+         -A FORWARD -m helper ! --helper ftp -m conntrack --ctstate ESTABLISHED -j ACCEPT",
         false,
     ),
     ("few events", "*raw; -A PREROUTING -p tcp -j CT --ctevents new,destroy", false),

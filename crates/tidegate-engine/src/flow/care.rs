@@ -1,0 +1,162 @@
+//! What few flows have: a helper, a master, corrected sequence numbers.
+//!
+//! A flow's value is copied with every packet, and most flows have nothing of this. So it lies apart
+//! and is shared between the copies; who changes it makes it his own first. The table finds it by
+//! the status bits that go with it ([`Care::STATUS`]).
+
+use alloc::sync::Arc;
+
+use tidegate_wire::SeqNum;
+
+use super::{Flow, FlowId, Status};
+use crate::event::ExpectMask;
+use crate::helper::{Helper, Memory};
+use crate::tuple::{Direction, Tuple};
+
+/// The flow whose helper announced another one. It may be gone since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Its id.
+    pub id: FlowId,
+    /// Its original tuple.
+    pub tuple: Tuple,
+    /// Its helper.
+    pub helper: Option<Helper>,
+}
+
+/// How the sequence numbers of one direction are corrected: up to a position by one number, behind
+/// it by another. Linux remembers no more than the latest position (`struct nf_ct_seqadj`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Correction {
+    /// The sequence number of the segment whose length was changed last, as its sender counts.
+    pub position: SeqNum,
+    /// What is added to numbers up to it.
+    pub before: i32,
+    /// What is added to numbers behind it.
+    pub after: i32,
+}
+
+impl Correction {
+    /// What is added to a sequence number of the sender.
+    #[must_use]
+    pub fn of(&self, seq: SeqNum) -> i32 {
+        if seq.after(self.position) { self.after } else { self.before }
+    }
+
+    /// Notes that the segment at `seq` has become longer by `growth`. Linux: `nf_ct_seqadj_set`.
+    fn add(&mut self, seq: SeqNum, growth: i32) {
+        if self.before == self.after || self.position.before(seq) {
+            self.position = seq;
+            self.before = self.after;
+            self.after = self.after.wrapping_add(growth);
+        }
+    }
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Care {
+    pub(crate) helper: Option<Helper>,
+    /// What the helper remembers of the conversation.
+    pub(crate) memory: Memory,
+    pub(crate) master: Option<Master>,
+    /// By [`Direction::index`].
+    pub(crate) corrections: [Correction; 2],
+    /// Which events of its expectations are announced.
+    pub(crate) expect_events: ExpectMask,
+}
+
+impl Care {
+    /// A flow with none of these bits has nothing of this.
+    pub(crate) const STATUS: Status =
+        Status::EXPECTED.union(Status::HELPER).union(Status::SEQ_ADJUST);
+}
+
+impl Flow {
+    /// The helper that reads its payload.
+    #[must_use]
+    pub fn helper(&self) -> Option<Helper> {
+        self.care.as_ref()?.helper
+    }
+
+    /// The flow that announced it.
+    #[must_use]
+    pub fn master(&self) -> Option<&Master> {
+        self.care.as_ref()?.master.as_ref()
+    }
+
+    /// How its sequence numbers are corrected, by [`Direction::index`], if they ever were.
+    #[must_use]
+    pub fn corrections(&self) -> Option<&[Correction; 2]> {
+        let care = self.care.as_ref()?;
+        self.is(Status::SEQ_ADJUST).then_some(&care.corrections)
+    }
+
+    /// What few flows have, to be changed.
+    pub(crate) fn care_mut(&mut self) -> &mut Care {
+        Arc::make_mut(self.care.get_or_insert_default())
+    }
+
+    /// Attaches a helper, as a rule wants it.
+    pub(crate) fn assign(&mut self, helper: Helper) {
+        self.status |= Status::HELPER;
+        self.inherit(helper);
+    }
+
+    /// Attaches the helper that goes with being expected.
+    pub(crate) fn inherit(&mut self, helper: Helper) {
+        let care = self.care_mut();
+        care.helper = Some(helper);
+        care.memory = Memory::of(helper);
+    }
+
+    /// Notes that the segment of direction `dir` at `seq` has become longer by `growth`.
+    pub(crate) fn correct(&mut self, dir: Direction, seq: SeqNum, growth: i32) {
+        if growth != 0 {
+            self.status |= Status::SEQ_ADJUST;
+            self.care_mut().corrections[dir.index()].add(seq, growth);
+        }
+    }
+
+    /// What the receiver's acknowledgement `ack` must be reduced by to be in the numbers of the
+    /// sender, whose direction is `dir`. Linux: `nf_ct_seq_offset` in `tcp_in_window`.
+    pub(crate) fn ack_offset(&self, dir: Direction, ack: SeqNum) -> i32 {
+        let last = SeqNum(ack.0.wrapping_sub(1));
+        self.corrections().map_or(0, |corrections| corrections[dir.index()].of(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_latest_position_is_remembered() {
+        let rows = [
+            ("the first", (100, 3), (100, 0, 3)),
+            ("one behind it", (200, -1), (200, 3, 2)),
+            ("an older one is not noted", (150, 9), (200, 3, 2)),
+            ("the same one isn't either", (200, 9), (200, 3, 2)),
+            ("one across the wrap", (0x8000_0050, 5), (0x8000_0050, 2, 7)),
+        ];
+        let mut correction = Correction::default();
+        for (what, (seq, growth), (position, before, after)) in rows {
+            correction.add(SeqNum(seq), growth);
+            assert_eq!(
+                correction,
+                Correction { position: SeqNum(position), before, after },
+                "{what}"
+            );
+        }
+        let offsets = [0x8000_0050, 0x8000_0051].map(|seq| correction.of(SeqNum(seq)));
+        assert_eq!(offsets, [2, 7]);
+    }
+
+    #[test]
+    fn lengths_that_cancel_out_leave_the_position_free() {
+        let mut correction = Correction::default();
+        correction.add(SeqNum(100), 0);
+        correction.add(SeqNum(50), 4);
+        assert_eq!(correction, Correction { position: SeqNum(50), before: 0, after: 4 });
+    }
+}

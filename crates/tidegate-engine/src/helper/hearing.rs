@@ -1,0 +1,155 @@
+//! What a helper is given: the packet, its flow, and the ways to announce others.
+
+use core::net::IpAddr;
+
+use tidegate_wire::SeqNum;
+
+use super::{HelperFault, Message, Outcome};
+use crate::engine::Engine;
+use crate::expect::{Announcement, Binding, Bounds, Expectation, Refusal};
+use crate::flow::{Flow, FlowId, Status};
+use crate::packet::CtInfo;
+use crate::time::Instant;
+use crate::tuple::{Direction, Tuple};
+
+/// A packet of a flow with a helper, at the last hook.
+pub(crate) struct Hearing<'e, 'm> {
+    pub(crate) engine: &'e mut Engine,
+    pub(crate) now: Instant,
+    /// The flow, and its id; that of an unborn one with its first packet.
+    pub(crate) flow: &'e mut Flow,
+    pub(crate) id: FlowId,
+    pub(crate) info: CtInfo,
+    pub(crate) dir: Direction,
+    pub(crate) message: Message<'m>,
+    /// For a packet of the host's own to a broadcast address: the mask of the network.
+    pub(crate) broadcast: Option<IpAddr>,
+}
+
+/// How many other ports are tried.
+const ATTEMPTS: u32 = 128;
+
+impl Hearing<'_, '_> {
+    /// The tuple of the packet's direction.
+    pub(super) fn own(&self) -> Tuple {
+        *self.flow.tuple(self.dir)
+    }
+
+    /// The tuple of the other direction: without NAT the inverse.
+    pub(super) fn other(&self) -> Tuple {
+        *self.flow.tuple(self.dir.opposite())
+    }
+
+    /// Whether both ends have spoken and the packet is one of theirs.
+    pub(super) fn is_established(&self) -> bool {
+        matches!(self.info, CtInfo::Established(_))
+    }
+
+    /// Whether addresses in the payload are to be rewritten.
+    pub(super) fn is_translated(&self) -> bool {
+        self.flow.status.intersects(Status::NAT)
+    }
+
+    /// What the flow announces, in a class.
+    pub(super) fn announce(&self, class: u8, announced: &Announcement) -> Expectation {
+        Expectation::new(self.id, self.flow, class, announced)
+    }
+
+    /// Enters an expectation.
+    pub(super) fn relate(&mut self, expectation: &Expectation) -> Result<(), Refusal> {
+        self.relate_sharing(expectation, false)
+    }
+
+    /// [`Hearing::relate`]; another master's like it may be good enough.
+    pub(super) fn relate_sharing(
+        &mut self,
+        expectation: &Expectation,
+        shares: bool,
+    ) -> Result<(), Refusal> {
+        let Engine { table, events, limits, log, .. } = &mut *self.engine;
+        let Some(helper) = expectation.master.helper else { return Err(Refusal::Busy) };
+        let policy = helper.policy(expectation.class);
+        let all = limits.expect_max as usize;
+        let bounds = Bounds { class: policy.most, timeout: policy.timeout, all, shares };
+        let related = table.expectations.relate(self.now, expectation.clone(), bounds, events);
+        if related == Err(Refusal::Full) {
+            log.expectations_full(self.now);
+        }
+        related
+    }
+
+    /// Enters an expectation as it is, or has the packet dropped.
+    pub(super) fn expect(&mut self, expectation: &Expectation) -> Outcome {
+        self.relate(expectation).map_err(|_| HelperFault::NotExpected)
+    }
+
+    /// Enters an expectation of a flow that is translated as its master, under the destination port
+    /// that it names or, if that is taken, another one; which. Linux: `nf_nat_exp_find_port`.
+    pub(super) fn expect_at_some_port(
+        &mut self,
+        expectation: &mut Expectation,
+        first: u16,
+    ) -> Result<u16, HelperFault> {
+        let range = u32::from(u16::MAX - first);
+        let mut port = first;
+        for left in (0..=range.min(ATTEMPTS)).rev() {
+            expectation.tuple.dport = port;
+            match self.relate(expectation) {
+                // There is no port 0 to tell of.
+                Ok(()) if port == 0 => break,
+                Ok(()) => return Ok(port),
+                Err(Refusal::Busy) if left > 0 => {
+                    port = first.wrapping_add(self.engine.rng.below(range) as u16);
+                }
+                Err(_) => break,
+            }
+        }
+        Err(HelperFault::NotExpected)
+    }
+
+    /// [`Hearing::expect_at_some_port`], of one that follows its master.
+    pub(super) fn expect_following(
+        &mut self,
+        expectation: &mut Expectation,
+        dir: Direction,
+        saved_port: u16,
+    ) -> Result<u16, HelperFault> {
+        expectation.saved.1 = saved_port;
+        expectation.dir = dir;
+        expectation.binding = Some(Binding::FollowMaster);
+        self.expect_at_some_port(expectation, expectation.tuple.dport)
+    }
+
+    /// Withdraws an expectation that was entered a moment ago.
+    pub(super) fn unexpect(&mut self, expectation: &Expectation) {
+        let Engine { table, events, .. } = &mut *self.engine;
+        let same =
+            |one: &Expectation| one.tuple == expectation.tuple && one.mask == expectation.mask;
+        table.expectations.withdraw_of(self.id, (same, 1), self.now, events);
+    }
+
+    /// Replaces bytes of the payload, and remembers how much a TCP segment has grown.
+    pub(super) fn replace(
+        &mut self,
+        range: core::ops::Range<usize>,
+        with: &[u8],
+    ) -> Result<(), HelperFault> {
+        let growth = with.len() as i32 - range.len() as i32;
+        let seq = self.message.seq();
+        self.message.replace(range, with)?;
+        if let Some(seq) = seq {
+            self.correct(seq, growth);
+        }
+        Ok(())
+    }
+
+    /// Notes that the segment at `seq` has grown.
+    pub(super) fn correct(&mut self, seq: SeqNum, growth: i32) {
+        self.flow.correct(self.dir, seq, growth);
+    }
+}
+
+/// What goes from anywhere at `src`, or from anybody, to a port.
+pub(super) fn toward(src: Option<IpAddr>, dst: IpAddr, dport: u16, proto: u8) -> Announcement {
+    Announcement { src, sport: None, dst, dport, proto }
+}
