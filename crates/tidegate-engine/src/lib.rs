@@ -34,6 +34,7 @@ mod engine;
 pub mod event;
 pub mod fib;
 pub mod flow;
+pub mod ipset;
 pub mod limits;
 pub mod log;
 pub mod nat;

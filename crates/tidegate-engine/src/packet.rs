@@ -56,6 +56,22 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Whose socket sent a packet of the host, for `-m owner`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// One of the kernel's own, without a process.
+    Kernel,
+    /// A process's.
+    Process {
+        /// Its user.
+        user: u32,
+        /// Its group.
+        group: u32,
+        /// Its supplementary groups.
+        groups: Vec<u32>,
+    },
+}
+
 /// A packet that is not in a buffer of the caller's: of the engine's own making
 /// (REJECT, ICMP errors), or put together or cut by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +217,8 @@ pub(crate) struct Transit<'p, 'b> {
     pub(crate) out_port: Option<PortId>,
     /// How it came, if it was put together from fragments.
     pub(crate) plan: Option<FragmentPlan>,
+    /// It tells every rule that it meets.
+    pub(crate) traced: bool,
 }
 
 impl<'p, 'b> Transit<'p, 'b> {
@@ -210,6 +228,6 @@ impl<'p, 'b> Transit<'p, 'b> {
         tracked: Tracked,
         plan: Option<FragmentPlan>,
     ) -> Self {
-        Self { packet, headers, tracked, template: None, out_port: None, plan }
+        Self { packet, headers, tracked, template: None, out_port: None, plan, traced: false }
     }
 }

@@ -22,7 +22,9 @@ pub(crate) mod express;
 mod fragment;
 mod glance;
 mod nat;
+mod room;
 
+pub(crate) use self::conntrack::tuple_in;
 pub(crate) use self::glance::Glance;
 
 use alloc::vec::Vec;
@@ -36,7 +38,7 @@ use tidegate_wire::{Family, Headers, dissect, proto};
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::packet::{CtInfo, Destination, Origin, Output, Packet, Tracked, Transit};
+use crate::packet::{CtInfo, Destination, Origin, Output, Owner, Packet, Tracked, Transit};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
 use crate::time::Instant;
 use crate::trace::{Observer, Step};
@@ -60,6 +62,8 @@ pub(crate) struct Walk<'e, F, O> {
     origin: Origin,
     /// The hash of its tuple in the default zone, if that is known.
     hash: Option<u32>,
+    /// Whose socket sent it, if it is the host's own and the caller says so.
+    owner: Option<&'e Owner>,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -69,7 +73,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         fib: &'e F,
         observer: &'e mut O,
     ) -> Self {
-        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hash: None }
+        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hash: None, owner: None }
     }
 
     /// A packet that came in by a port.
@@ -82,6 +86,11 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
         self.hash = Some(glance.hash);
         self.walk(packet, headers, Tracked::None, None, Self::prerouting)
+    }
+
+    /// Says whose packets walk.
+    pub(crate) fn of_owner(self, owner: &'e Owner) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 
     /// A packet of the host's own.
@@ -118,9 +127,13 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         plan: Option<FragmentPlan>,
         path: Path<Self>,
     ) -> Outcome {
+        if plan.is_none() && self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, tracked, path);
+        }
+        let len = headers.len;
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
-            Continue(verdict) => self.dispatch(&transit, verdict),
+            Continue(verdict) => self.dispatch(&transit, verdict, transit.headers.len > len),
             Break(reason) => {
                 self.keep_notes(&transit);
                 Verdict::Drop(reason)
@@ -300,15 +313,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     }
 
     fn evaluate(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Ruling {
-        let Engine { programs, table: flows, log, .. } = &mut *self.engine;
+        let Engine { programs, table: flows, log, rng, wall, .. } = &mut *self.engine;
+        let family = t.headers.family;
         let info = t.tracked.info();
         let has_entry = !matches!(t.tracked, Tracked::None);
-        let mark = t.tracked.flow().map(|flow| flow.mark);
+        let kept = t.tracked.flow().map(|flow| (flow.mark, flow.labels));
         let mut untracked = false;
         let mut context = RuleContext {
             hook,
-            bytes: &*t.packet.bytes,
-            headers: &t.headers,
+            bytes: t.packet.bytes,
+            headers: &mut t.headers,
             link: t.packet.link,
             mark: &mut t.packet.mark,
             in_port: t.packet.in_port,
@@ -321,10 +335,15 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             fib: self.fib,
             now: self.now,
             log,
+            flows,
+            rng,
+            wall: *wall,
+            owner: self.owner,
+            traced: &mut t.traced,
         };
-        let ruling = programs.run(t.headers.family, table, &mut context, self.observer);
+        let ruling = programs.run(family, table, &mut context, self.observer);
         if let Tracked::Flow(held, _) = &mut t.tracked
-            && mark != Some(held.flow.mark)
+            && kept != Some((held.flow.mark, held.flow.labels))
         {
             held.save(flows);
         }

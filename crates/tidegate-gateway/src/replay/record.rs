@@ -18,6 +18,7 @@ use serde::Serialize;
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
+use tidegate_engine::log::PacketCopy;
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::{DropReason, Onward, Stage, Verdict};
@@ -148,6 +149,8 @@ struct PacketRecord {
     others: Vec<OtherRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nflog: Vec<CopyRecord>,
 }
 
 impl PacketRecord {
@@ -177,6 +180,7 @@ impl PacketRecord {
             late_out: Vec::new(),
             others: Vec::new(),
             log: replay.log().iter().filter(|line| is_of_a_packet(line)).cloned().collect(),
+            nflog: replay.copies().iter().map(CopyRecord::new).collect(),
         }
     }
 }
@@ -199,6 +203,21 @@ fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
             };
             (verdict, reason.stage().name(), Some(reason))
         }
+    }
+}
+
+/// A packet that an NFLOG rule copied.
+#[derive(Serialize)]
+struct CopyRecord {
+    group: u16,
+    prefix: String,
+    hex: String,
+}
+
+impl CopyRecord {
+    fn new(copy: &PacketCopy) -> Self {
+        let hex = Hex(&copy.bytes).to_string();
+        Self { group: copy.group, prefix: copy.prefix.clone(), hex }
     }
 }
 
