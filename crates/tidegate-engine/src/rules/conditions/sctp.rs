@@ -216,7 +216,7 @@ fn kind(item: &str) -> Option<(u8, Flags)> {
 const EVERY: usize = 256;
 
 /// Number, name, and the letters of the flags from the highest bit on.
-const TYPES: [(u8, &str, &str); 21] = [
+const TYPES: [(u8, &str, &str); 22] = [
     (0, "DATA", "----IUBE"),
     (1, "INIT", "--------"),
     (2, "INIT_ACK", "--------"),
@@ -232,10 +232,11 @@ const TYPES: [(u8, &str, &str); 21] = [
     (12, "ECN_ECNE", "--------"),
     (13, "ECN_CWR", "--------"),
     (14, "SHUTDOWN_COMPLETE", "-------T"),
-    (64, "I_DATA", "----IUBE"),
+    (64, "I_DATA", "--------"),
     (128, "ASCONF_ACK", "--------"),
     (130, "RE_CONFIG", "--------"),
     (132, "PAD", "--------"),
     (192, "FORWARD_TSN", "--------"),
     (193, "ASCONF", "--------"),
+    (194, "I_FORWARD_TSN", "--------"),
 ];

@@ -51,7 +51,7 @@ impl Effect for Nflog {
             prefix: clause.value("--nflog-prefix", prefix)?.unwrap_or_default(),
             size: clause.value("--nflog-size", long)?,
             range: clause.value("--nflog-range", long)?,
-            threshold: clause.value("--nflog-threshold", short)?.unwrap_or(1),
+            threshold: clause.value("--nflog-threshold", short)?.unwrap_or(0),
         })
     }
 
@@ -69,7 +69,7 @@ impl Effect for Nflog {
         if let Some(range) = self.range.filter(|range| *range != 0) {
             write!(f, " --nflog-range {range}")?;
         }
-        if self.threshold != 1 {
+        if self.threshold != 0 {
             write!(f, " --nflog-threshold {}", self.threshold)?;
         }
         Ok(())

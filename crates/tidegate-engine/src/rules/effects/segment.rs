@@ -48,7 +48,15 @@ impl Segment<'_> {
         self.put(CHECKSUM, checksum);
     }
 
-    /// Replaces a byte, likewise.
+    /// Replaces a word wherever it lies. The kernel mends the checksum as if the place were even, and so makes a wrong
+    /// one of a right one if it is not.
+    pub(super) fn set_unaligned(&mut self, at: usize, old: u16, new: u16) {
+        self.put(at, new);
+        let checksum = Delta::new().word(old, new).apply(self.word(CHECKSUM));
+        self.put(CHECKSUM, checksum);
+    }
+
+    /// Replaces a byte, and mends the checksum.
     pub(super) fn set_byte(&mut self, at: usize, byte: u8) {
         let even = at & !1;
         let [high, low] = self.word(even).to_be_bytes();

@@ -119,10 +119,9 @@ fn lower(mut segment: Segment<'_>, mss: u16) -> bool {
     while at + 4 <= segment.header {
         let [kind, len, high, low] = [0, 1, 2, 3].map(|byte| segment.bytes[at + byte]);
         if (kind, len) == (OPTION, 4) {
-            if u16::from_be_bytes([high, low]) > mss {
-                let [high, low] = mss.to_be_bytes();
-                segment.set_byte(at + 2, high);
-                segment.set_byte(at + 3, low);
+            let offered = u16::from_be_bytes([high, low]);
+            if offered > mss {
+                segment.set_unaligned(at + 2, offered, mss);
             }
             return false;
         }
