@@ -19,8 +19,8 @@ use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
 use crate::fib::Fib;
 use crate::flow::{Flow, FlowId};
-use crate::limits::{Limits, Outcome as Setting, SysctlError};
 use crate::ipset::{SetError, Sets};
+use crate::limits::{Limits, Outcome as Setting, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
 use crate::path::{Glance, Walk, express};
@@ -59,7 +59,13 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let limits = Limits::default();
-        Self { limits, seed: 0, event_backlog: 65_536, start: Instant::ZERO, wall: WallClock::default() }
+        Self {
+            limits,
+            seed: 0,
+            event_backlog: 65_536,
+            start: Instant::ZERO,
+            wall: WallClock::default(),
+        }
     }
 }
 

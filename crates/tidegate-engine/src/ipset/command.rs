@@ -303,7 +303,8 @@ impl Set {
         }
         let address: Option<IpAddr> = address.parse().ok();
         let ours = |address: &IpAddr| address.is_ipv6() == (self.family == Some(Family::V6));
-        let address = address.filter(ours).ok_or_else(|| Fault::new(word, SetErrorKind::Address))?;
+        let address =
+            address.filter(ours).ok_or_else(|| Fault::new(word, SetErrorKind::Address))?;
         let width = width(address);
         let length = match length {
             None => width,

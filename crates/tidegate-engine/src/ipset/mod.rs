@@ -275,7 +275,9 @@ impl Set {
             }
             SetType::Port => {
                 let port = port(first).filter(Port::is_of_tcp_or_udp)?;
-                (self.range.0..=self.range.1).contains(&port.number).then(|| Element::port(port.number))
+                (self.range.0..=self.range.1)
+                    .contains(&port.number)
+                    .then(|| Element::port(port.number))
             }
             SetType::List => None,
         }

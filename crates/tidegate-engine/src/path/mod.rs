@@ -73,7 +73,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         fib: &'e F,
         observer: &'e mut O,
     ) -> Self {
-        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hash: None, owner: None }
+        Self {
+            engine,
+            now,
+            fib,
+            observer,
+            seen_as: None,
+            origin: Origin::Forwarded,
+            hash: None,
+            owner: None,
+        }
     }
 
     /// A packet that came in by a port.

@@ -46,7 +46,5 @@ const SYN: u8 = 0x02;
 
 fn is_syn(datagram: &[u8], headers: &Headers) -> bool {
     let segment = headers.payload(datagram);
-    headers.proto == proto::TCP
-        && segment.len() >= tcp::HEADER_LEN
-        && segment[13] & SYN != 0
+    headers.proto == proto::TCP && segment.len() >= tcp::HEADER_LEN && segment[13] & SYN != 0
 }

@@ -41,10 +41,10 @@ mod programs;
 mod targets;
 mod text;
 
-pub(crate) use eval::{NatAction, RuleContext, Ruling};
-pub(crate) use express::{Clearance, ExpressProto, ExpressRoute};
 pub(crate) use conditions::prefix_of;
 pub(crate) use effects::ROOM;
+pub(crate) use eval::{NatAction, RuleContext, Ruling};
+pub(crate) use express::{Clearance, ExpressProto, ExpressRoute};
 pub(crate) use names::service;
 pub(crate) use programs::Programs;
 

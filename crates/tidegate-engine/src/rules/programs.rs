@@ -80,9 +80,9 @@ impl Programs {
     fn settle_memory(&mut self) {
         let Self { v4, v6, memory, .. } = self;
         let both = [(Family::V4, &*v4), (Family::V6, &*v6)];
-        let shared = both.into_iter().flat_map(|(family, in_force)| {
-            in_force.extensions().map(move |one| (family, one))
-        });
+        let shared = both
+            .into_iter()
+            .flat_map(|(family, in_force)| in_force.extensions().map(move |one| (family, one)));
         shared.clone().for_each(|(family, one)| memory.provide(family, one));
         memory.retain(shared);
     }

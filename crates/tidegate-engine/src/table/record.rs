@@ -274,7 +274,8 @@ impl<K: Key> Extra<K> {
     pub(super) fn read(&self, flow: &mut Flow) {
         flow.reply = self.reply.tuple(flow.orig.proto);
         flow.mark = self.mark;
-        flow.labels = (0..4).fold(0, |all, word| all | u128::from(self.labels[word]) << (32 * word));
+        flow.labels =
+            (0..4).fold(0, |all, word| all | u128::from(self.labels[word]) << (32 * word));
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
         flow.announced = EventMask::from_bits_retain(self.announced);

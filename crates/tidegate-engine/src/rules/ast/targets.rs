@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use bitflags::bitflags;
 
-use super::{TargetExtension, AddressRange, CtDirection, Network, PortRange};
+use super::{AddressRange, CtDirection, Network, PortRange, TargetExtension};
 use crate::event::EventMask;
 
 /// What follows `-j` or `-g`.

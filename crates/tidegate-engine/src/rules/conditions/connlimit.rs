@@ -1,8 +1,9 @@
 //! `-m connlimit`: how many flows a network has. Linux: `xt_connlimit`, `nf_conncount`.
 //!
-//! A rule keeps a list of flows for each network. Before it adds a packet's flow it looks whether those of the list
-//! are still in the table, at most nine that are not at a time, so that a count may lag behind as it does in the
-//! kernel. Networks that nobody comes from any more are swept out when there are many more entries than flows.
+//! A rule keeps a list of flows for each network. Before it adds a packet's flow, or counts for one that is in the
+//! table already, it looks whether those of the list are still there, and drops a limited number that are not, so that
+//! a count may lag behind as it does in the kernel. A network that is left without flows has the packet dropped.
+//! Networks that nobody comes from any more are swept out when there are many more entries than flows.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,10 +15,7 @@ use tidegate_wire::Family;
 use super::addressed::{self, Side};
 use super::{Condition, Memory};
 use crate::fib::Fib;
-use crate::flow::Flow;
-use crate::rules::error::Fault;
-use crate::rules::ast::Rule;
-use crate::rules::check::Setting;
+use crate::flow::{Flow, Status};
 use crate::rules::eval::RuleContext;
 use crate::rules::matches::Fit;
 use crate::rules::text::clause::Clause;
@@ -53,7 +51,7 @@ struct Listed {
 }
 
 /// Entries that may be removed for one packet.
-const COLLECT_MAX: usize = 8;
+const COLLECT_MAX: usize = 64;
 /// Entries that aren't worth a sweep.
 const SWEEP_MIN: usize = 1024;
 
@@ -72,8 +70,7 @@ impl Condition for ConnLimit {
 
     fn parse(family: Family, clause: &Clause<'_>) -> Parsed<Self> {
         let given = clause.one_of(&["--connlimit-above", "--connlimit-upto"])?;
-        let given =
-            given.ok_or_else(|| clause.missing("--connlimit-above or --connlimit-upto"))?;
+        let given = given.ok_or_else(|| clause.missing("--connlimit-above or --connlimit-upto"))?;
         let most = values::number(given.value(), 0, u32::MAX)?;
         let above = (given.name() == "--connlimit-above") != given.negated;
         let width = addressed::width(family);
@@ -95,10 +92,6 @@ impl Condition for ConnLimit {
         })
     }
 
-    fn check(&self, _: Setting, _: &Rule) -> Result<(), Fault> {
-        Ok(())
-    }
-
     fn start(&self) -> Lists {
         Lists::default()
     }
@@ -110,33 +103,45 @@ impl Condition for ConnLimit {
         };
         let Some(listed) = listed else { return Fit::Unreadable };
         let network = addressed::prefix_of(self.side.of(ctx.headers), self.mask);
-        let count = lists.count((network, listed.zone.id), listed, ctx.flows, ctx.now);
-        ((count > self.most) == self.above).into()
+        let known = ctx.flow.as_deref().is_some_and(|flow| flow.is(Status::CONFIRMED));
+        let packet = Packet { network: (network, listed.zone.id), flow: listed, known };
+        match lists.count(packet, ctx.flows, ctx.now) {
+            0 => Fit::Unreadable,
+            count => ((count > self.most) == self.above).into(),
+        }
     }
 }
 
+/// What a list is told of a packet.
+struct Packet {
+    /// With the zone.
+    network: (IpAddr, u16),
+    flow: Listed,
+    /// The flow was in the table before the packet came.
+    known: bool,
+}
+
 impl Lists {
-    /// How many flows there are, with this one.
-    fn count(
-        &mut self,
-        network: (IpAddr, u16),
-        flow: Listed,
-        flows: &FlowTable,
-        now: Instant,
-    ) -> u32 {
+    /// How many flows the packet's network has, with its own.
+    fn count(&mut self, packet: Packet, flows: &FlowTable, now: Instant) -> u32 {
         if self.entries > SWEEP_MIN.max(2 * flows.len()) {
             self.sweep(flows, now);
         }
-        let list = self.lists.entry(network).or_default();
+        let is_new = !self.lists.contains_key(&packet.network);
+        let list = self.lists.entry(packet.network).or_default();
         let before = list.len();
-        add(list, flow, flows, now);
+        match (is_new, packet.known) {
+            (true, _) => list.push(packet.flow),
+            (false, true) => collect(list, flows, now),
+            (false, false) => add(list, packet.flow, flows, now),
+        }
         self.entries = self.entries + list.len() - before;
         list.len() as u32
     }
 
     fn sweep(&mut self, flows: &FlowTable, now: Instant) {
         self.lists.retain(|_, list| {
-            list.retain(|listed| listed.is_alive(flows, now) != Some(false));
+            list.retain(|listed| listed.is_alive(flows, now) == Some(true));
             !list.is_empty()
         });
         self.entries = self.lists.values().map(Vec::len).sum();
@@ -156,6 +161,16 @@ fn add(list: &mut Vec<Listed>, flow: Listed, flows: &FlowTable, now: Instant) {
         }
     }
     list.push(flow);
+}
+
+/// Removes flows that are over or gone.
+fn collect(list: &mut Vec<Listed>, flows: &FlowTable, now: Instant) {
+    let mut collected = 0;
+    list.retain(|listed| {
+        let keep = collected > COLLECT_MAX || listed.is_alive(flows, now) == Some(true);
+        collected += usize::from(!keep);
+        keep
+    });
 }
 
 impl Listed {

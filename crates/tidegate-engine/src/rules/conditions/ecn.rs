@@ -47,8 +47,7 @@ impl Condition for Ecn {
         Ok(Self {
             echo: set("--ecn-tcp-ece"),
             reduced: set("--ecn-tcp-cwr"),
-            codepoint: clause
-                .term("--ecn-ip-ect", |word| Ok(value::number(word, 0, 3)? as u8))?,
+            codepoint: clause.term("--ecn-ip-ect", |word| Ok(value::number(word, 0, 3)? as u8))?,
         })
     }
 
@@ -86,7 +85,8 @@ impl Ecn {
         }
         let header = segment.first_chunk::<{ tcp::HEADER_LEN }>();
         header.is_some_and(|header| {
-            let is = |wanted: Option<bool>, bit| wanted.is_none_or(|set| set == (header[13] & bit != 0));
+            let is =
+                |wanted: Option<bool>, bit| wanted.is_none_or(|set| set == (header[13] & bit != 0));
             is(self.echo, ECE) && is(self.reduced, CWR)
         })
     }

@@ -9,9 +9,9 @@ use alloc::string::String;
 
 use tidegate_wire::Family;
 
+use super::Kind;
 use super::hashlimit::Buckets;
 use super::recent::List;
-use super::Kind;
 use crate::ipset::Sets;
 
 /// All of it.

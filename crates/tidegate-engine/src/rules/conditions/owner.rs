@@ -87,7 +87,8 @@ impl Condition for Owner {
                 let within = |(first, last): (u32, u32), id| (first..=last).contains(&id);
                 let users = self.user.is_none_or(|term| term.holds(within(term.value, *user)));
                 let groups = self.group.is_none_or(|term| {
-                    let more = self.supplementary && groups.iter().any(|id| within(term.value, *id));
+                    let more =
+                        self.supplementary && groups.iter().any(|id| within(term.value, *id));
                     term.holds(more || within(term.value, *group))
                 });
                 (users && groups).into()

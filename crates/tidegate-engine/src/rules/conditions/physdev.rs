@@ -81,9 +81,8 @@ impl Condition for PhysDev {
 
     fn fit<F: Fib>(&self, (): &mut (), _: &mut Memory, _: &mut RuleContext<'_, F>) -> Fit {
         let asked = [self.is_in, self.is_out, self.is_bridged].contains(&Some(true));
-        let named = |term: &Option<Term<Interface>>| {
-            term.as_ref().is_some_and(|term| !term.negated)
-        };
+        let named =
+            |term: &Option<Term<Interface>>| term.as_ref().is_some_and(|term| !term.negated);
         (!asked && !named(&self.input) && !named(&self.output)).into()
     }
 }

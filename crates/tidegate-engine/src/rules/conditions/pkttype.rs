@@ -45,7 +45,8 @@ impl Addressee {
             name.eq_ignore_ascii_case(word) || short.eq_ignore_ascii_case(word)
         };
         let found = Self::NAMES.iter().find(named).map(|(kind, _, _)| *kind);
-        found.ok_or_else(|| Fault::expected(word, Expected::Form("unicast, broadcast or multicast")))
+        found
+            .ok_or_else(|| Fault::expected(word, Expected::Form("unicast, broadcast or multicast")))
     }
 
     fn name(self) -> &'static str {

@@ -79,8 +79,7 @@ impl Condition for Recent {
 
     fn parse(family: Family, clause: &Clause<'_>) -> Parsed<Self> {
         let given = clause.one_of(&["--set", "--rcheck", "--update", "--remove"])?;
-        let given =
-            given.ok_or_else(|| clause.missing("--set, --rcheck, --update or --remove"))?;
+        let given = given.ok_or_else(|| clause.missing("--set, --rcheck, --update or --remove"))?;
         let action = match given.name() {
             "--set" => Action::Set,
             "--rcheck" => Action::Check,

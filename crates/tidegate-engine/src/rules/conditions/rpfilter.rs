@@ -94,7 +94,9 @@ impl RpFilter {
         match ctx.fib.route(&RouteQuery { dst, src, in_port: None, mark }) {
             Route::Forward { port: out, .. } => self.loose || out == port,
             Route::Local { broadcast } => {
-                let here = || ctx.fib.addr_type(dst, Some(port)) == AddrType::Local;
+                // IPv6 takes an address of any port for one of this.
+                let here =
+                    || dst.is_ipv6() || ctx.fib.addr_type(dst, Some(port)) == AddrType::Local;
                 self.accept_local && !broadcast && (self.loose || here())
             }
             Route::Unreachable | Route::Blackhole => false,

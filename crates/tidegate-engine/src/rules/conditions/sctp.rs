@@ -5,10 +5,6 @@ use core::fmt::{self, Formatter, Write};
 
 use tidegate_wire::Family;
 
-use super::{Condition, Memory};
-use crate::fib::Fib;
-use crate::rules::eval::RuleContext;
-use crate::rules::matches::Fit;
 use super::super::ast::{PortRange, Protocol, Rule, Term};
 use super::super::check::{Setting, need_protocol};
 use super::super::error::{Expected, Fault};
@@ -17,6 +13,10 @@ use super::super::print;
 use super::super::text::clause::Clause;
 use super::super::text::options::{OptionSpec, term};
 use super::super::text::{Parsed, value};
+use super::{Condition, Memory};
+use crate::fib::Fib;
+use crate::rules::eval::RuleContext;
+use crate::rules::matches::Fit;
 
 /// `-m sctp`; the rule has `-p sctp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,8 @@ impl Condition for Sctp {
         }
         let packet = ctx.upper_layer();
         let Some(header) = packet.first_chunk::<12>() else { return Fit::Unreadable };
-        let [source, destination] = [0, 2].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
+        let [source, destination] =
+            [0, 2].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
         if !(port(&self.source, source) && port(&self.destination, destination)) {
             return Fit::Fails;
         }

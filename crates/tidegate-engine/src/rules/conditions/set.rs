@@ -139,8 +139,8 @@ fn compare(clause: &Clause<'_>, names: [&'static str; 3]) -> Parsed<Option<Compa
     let Some(given) = clause.one_of(&names)? else { return Ok(None) };
     let word = given.value();
     let number = word.parse();
-    let number =
-        number.map_err(|_| Fault::expected(word, Expected::Form("a number of packets or bytes")))?;
+    let number = number
+        .map_err(|_| Fault::expected(word, Expected::Form("a number of packets or bytes")))?;
     Ok(Some(match given.name() {
         name if name == names[0] && given.negated => Compare::NotEqual(number),
         name if name == names[0] => Compare::Equal(number),

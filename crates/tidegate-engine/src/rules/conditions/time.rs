@@ -9,7 +9,7 @@ use tidegate_wire::Family;
 
 use super::{Condition, Memory};
 use crate::fib::Fib;
-use crate::rules::error::{Expected, Fault, GrammarError};
+use crate::rules::error::{Expected, Fault, GrammarError, ValueError};
 use crate::rules::eval::RuleContext;
 use crate::rules::matches::Fit;
 use crate::rules::text::clause::Clause;
@@ -75,6 +75,9 @@ impl Condition for Time {
             contiguous: clause.flag("--contiguous"),
             local: clause.flag("--kerneltz"),
         };
+        if time.weekdays == 0 || time.monthdays == 0 {
+            return Err(Fault::new("time", ValueError::NeverMatches));
+        }
         clause.one_of(&["--kerneltz", "--utc"])?;
         if time.contiguous && time.hours.0 < time.hours.1 {
             let needs = "--timestart behind --timestop";

@@ -48,9 +48,9 @@ impl Effect for Classify {
 
 fn class(word: &str) -> Parsed<Classify> {
     let number = |word: &str| u16::from_str_radix(word, 16).ok();
-    let class = word.split_once(':').and_then(|(major, minor)| {
-        Some(Classify { major: number(major)?, minor: number(minor)? })
-    });
+    let class = word
+        .split_once(':')
+        .and_then(|(major, minor)| Some(Classify { major: number(major)?, minor: number(minor)? }));
     class.ok_or_else(|| Fault::expected(word, Expected::Form("a class, MAJOR:MINOR")))
 }
 

@@ -93,5 +93,10 @@ macro_rules! change_hops {
     };
 }
 
-change_hops!(Ttl, "TTL", TTL, &[value(&["--ttl-set"]), value(&["--ttl-dec"]), value(&["--ttl-inc"])]);
+change_hops!(
+    Ttl,
+    "TTL",
+    TTL,
+    &[value(&["--ttl-set"]), value(&["--ttl-dec"]), value(&["--ttl-inc"])]
+);
 change_hops!(Hl, "HL", HL, &[value(&["--hl-set"]), value(&["--hl-dec"]), value(&["--hl-inc"])]);

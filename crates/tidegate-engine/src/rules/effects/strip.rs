@@ -22,14 +22,8 @@ use crate::rules::text::{Parsed, value as values};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::rules) struct Strip(BTreeSet<u8>);
 
-const NAMES: [(&str, u8); 6] = [
-    ("mss", 2),
-    ("wscale", 3),
-    ("sack-permitted", 4),
-    ("sack", 5),
-    ("timestamp", 8),
-    ("md5", 19),
-];
+const NAMES: [(&str, u8); 6] =
+    [("mss", 2), ("wscale", 3), ("sack-permitted", 4), ("sack", 5), ("timestamp", 8), ("md5", 19)];
 
 impl Effect for Strip {
     const OPTIONS: &'static [OptionSpec] = &[value(&["--strip-options"])];

@@ -5,13 +5,13 @@
 
 use core::fmt::{self, Formatter};
 
+use tidegate_wire::Family;
 use tidegate_wire::checksum::Delta;
 use tidegate_wire::packet::tcp::HEADER_LEN;
 use tidegate_wire::packet::{Ipv4, Ipv6};
-use tidegate_wire::Family;
 
-use super::segment::{CHECKSUM, Look, Segment, look};
 use super::Effect;
+use super::segment::{CHECKSUM, Look, Segment, look};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::rules::ast::{Hook, Match, Protocol, Rule, TcpFlags};
 use crate::rules::check::{Setting, need_protocol};

@@ -4,13 +4,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::super::conditions::Memory;
 use super::super::ast::{
     AddressRange, Chain, Counters, DnatTarget, Hook, IcmpReject, MarkTarget, MasqueradeTarget,
     Match, NatFlags, Network, Policy, PortRange, RedirectTarget, RejectWith, Rule, SnatTarget,
     Table, TableKind, Target, TcpMatch, Term, UdpMatch,
 };
 use super::super::compile::compile;
+use super::super::conditions::Memory;
 use super::super::program::Program;
 use super::scene::{
     CLIENT, SERVER, Scene, builtin, forward, is, protocol, query, rule, tcp, user, v4, v4_addr,

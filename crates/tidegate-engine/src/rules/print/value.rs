@@ -108,7 +108,10 @@ pub(in crate::rules) fn icmp(f: &mut Formatter<'_>, pattern: &IcmpPattern) -> fm
     }
 }
 
-pub(in crate::rules) fn ethernet(f: &mut Formatter<'_>, [a, b, c, d, e, g]: &[u8; 6]) -> fmt::Result {
+pub(in crate::rules) fn ethernet(
+    f: &mut Formatter<'_>,
+    [a, b, c, d, e, g]: &[u8; 6],
+) -> fmt::Result {
     write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
 }
 
@@ -118,7 +121,10 @@ pub(in crate::rules) fn flags<F: Flags + Copy>(f: &mut Formatter<'_>, set: &F) -
 }
 
 /// The same in lower case.
-pub(in crate::rules) fn lower_flags<F: Flags + Copy>(f: &mut Formatter<'_>, set: &F) -> fmt::Result {
+pub(in crate::rules) fn lower_flags<F: Flags + Copy>(
+    f: &mut Formatter<'_>,
+    set: &F,
+) -> fmt::Result {
     list(f, set, |f, name| name.chars().try_for_each(|c| f.write_char(c.to_ascii_lowercase())))
 }
 

@@ -11,8 +11,8 @@ use super::options::MatchName;
 use super::{Parsed, value};
 use crate::rules::ast::{
     AddressTypes, AddrtypeMatch, ConntrackMatch, CtAddresses, CtDirection, CtPorts, CtStates,
-    CtStatus, IcmpPattern, IprangeMatch, LimitIface, LimitMatch, Match, MatchExtension, Multiport, PortRange,
-    PortSide, SecondsRange, TcpFlagTest, TcpFlags, TcpMatch, Term, UdpMatch,
+    CtStatus, IcmpPattern, IprangeMatch, LimitIface, LimitMatch, Match, MatchExtension, Multiport,
+    PortRange, PortSide, SecondsRange, TcpFlagTest, TcpFlags, TcpMatch, Term, UdpMatch,
 };
 use crate::rules::error::{Expected, Fault, ValueError};
 use crate::rules::names;

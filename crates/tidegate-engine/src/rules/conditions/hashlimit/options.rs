@@ -74,8 +74,8 @@ pub(super) fn parse(family: Family, clause: &Clause<'_>) -> Parsed<HashLimit> {
 fn rate(clause: &Clause<'_>, word: &str) -> Parsed<(Rate, u32)> {
     let burst = clause.find("--hashlimit-burst").map(|given| given.value());
     let interval = clause.flag("--hashlimit-rate-match").then_some(1);
-    let seconds = clause
-        .value("--hashlimit-rate-interval", |word| values::number(word, 1, u32::MAX))?;
+    let seconds =
+        clause.value("--hashlimit-rate-interval", |word| values::number(word, 1, u32::MAX))?;
     let interval = match (interval, seconds) {
         (None, Some(_)) => return Err(clause.missing("--hashlimit-rate-match")),
         (interval, seconds) => interval.map(|second| seconds.unwrap_or(second)),

@@ -32,9 +32,7 @@ pub(super) fn parse(family: Family, clause: &Clause<'_>) -> Parsed<Hmark> {
         Family::V6 => 128,
     };
     let long = |option| clause.value(option, |word| values::number(word, 0, u32::MAX));
-    let short = |option| {
-        clause.value(option, |word| Ok(values::number(word, 0, 65_535)? as u16))
-    };
+    let short = |option| clause.value(option, |word| Ok(values::number(word, 0, 65_535)? as u16));
     let prefix = |option| clause.value(option, |word| values::number(word, 0, width));
     let mut hmark = Hmark {
         family,
@@ -83,7 +81,8 @@ impl Hmark {
         let ports = self.ports;
         let masks = ports.source_mask.is_some() || ports.destination_mask.is_some();
         if ports.index_mask.is_some() && masks {
-            let conflict = GrammarError::Conflict { with: "--hmark-sport-mask, --hmark-dport-mask" };
+            let conflict =
+                GrammarError::Conflict { with: "--hmark-sport-mask, --hmark-dport-mask" };
             return Err(Fault::new("--hmark-spi-mask", conflict));
         }
         if ports.index.is_some() && (ports.source.is_some() || ports.destination.is_some()) {
@@ -101,15 +100,14 @@ pub(super) fn write(hmark: &Hmark, f: &mut Formatter<'_>) -> fmt::Result {
     for (option, length) in prefixes {
         write_some(f, option, length, |f, length| write!(f, "{length}"))?;
     }
-    let shorts = [
-        ("--hmark-sport-mask", ports.source_mask),
-        ("--hmark-dport-mask", ports.destination_mask),
-    ];
+    let shorts =
+        [("--hmark-sport-mask", ports.source_mask), ("--hmark-dport-mask", ports.destination_mask)];
     for (option, number) in shorts {
         write_some(f, option, number, |f, number| write!(f, "{number:#06x}"))?;
     }
     write_some(f, "--hmark-spi-mask", ports.index_mask, |f, mask| write!(f, "{mask:#010x}"))?;
-    for (option, number) in [("--hmark-sport", ports.source), ("--hmark-dport", ports.destination)] {
+    for (option, number) in [("--hmark-sport", ports.source), ("--hmark-dport", ports.destination)]
+    {
         write_some(f, option, number, |f, number| write!(f, "{number:#06x}"))?;
     }
     write_some(f, "--hmark-spi", ports.index, |f, index| write!(f, "{index:#010x}"))?;
