@@ -122,7 +122,7 @@ fn hexadecimal(word: &str) -> Option<Vec<u8>> {
             bytes.push(u8::from_str_radix(pair, 16).ok()?);
         }
     }
-    (word.matches('|').count() % 2 == 0).then_some(bytes)
+    word.matches('|').count().is_multiple_of(2).then_some(bytes)
 }
 
 /// As text if all of it can be printed.

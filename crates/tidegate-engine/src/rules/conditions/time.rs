@@ -212,7 +212,7 @@ fn weekdays(word: &str) -> Parsed<u8> {
     let number = |item: &str| {
         let name = item.get(..2)?;
         let named = |day: &&str| day[..2].eq_ignore_ascii_case(name);
-        WEEKDAYS.iter().position(|day| named(&day)).map(|at| at as u32 + 1)
+        WEEKDAYS.iter().position(named).map(|at| at as u32 + 1)
     };
     let mut days = 0;
     for item in word.split(',') {

@@ -215,7 +215,7 @@ fn write_rate(f: &mut Formatter<'_>, rate: &Rate) -> Result<u64, fmt::Error> {
 
 /// In the largest unit of which it is a multiple.
 fn write_bytes(f: &mut Formatter<'_>, bytes: u64) -> fmt::Result {
-    let whole = AMOUNTS.into_iter().find(|(_, factor)| bytes % factor == 0);
+    let whole = AMOUNTS.into_iter().find(|(_, factor)| bytes.is_multiple_of(*factor));
     let (name, factor) = whole.unwrap_or(("b", 1));
     write!(f, "{}{name}", bytes / factor)
 }
