@@ -369,9 +369,12 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
         let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
         self.hash = None;
+        // A kernel's errors leave by a socket of its own, REJECT's resets by none.
+        let is_error = matches!(headers.proto, proto::ICMP | proto::ICMPV6);
+        let owner = core::mem::replace(&mut self.owner, is_error.then_some(&Owner::Kernel));
         let mut packet = Packet::local(&mut bytes);
         let outcome = self.walk(&mut packet, headers, tracked, None, Self::output);
-        (self.seen_as, self.origin) = (seen_as, of);
+        (self.seen_as, self.origin, self.owner) = (seen_as, of, owner);
         if let Verdict::Forward { port, next_hop } = outcome.verdict {
             let destination = Destination::Port { port, next_hop };
             self.engine.outputs.push_back(Output { bytes, destination, origin });

@@ -17,7 +17,7 @@ use std::vec;
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::log::PacketCopy;
-use tidegate_engine::packet::{self, Destination, Packet};
+use tidegate_engine::packet::{self, Destination, Owner, Packet};
 use tidegate_engine::time::{Instant, WallClock};
 use tidegate_engine::trace::Trace;
 use tidegate_engine::verdict::Verdict;
@@ -311,7 +311,8 @@ impl Replay {
     fn send_local(&mut self, answer: Option<Vec<u8>>) {
         let Some(mut bytes) = answer else { return };
         let mut packet = Packet::local(&mut bytes);
-        let outcome = self.engine.send_local(self.clock.now, &mut packet, &self.world);
+        let (now, owner) = (self.clock.now, &Owner::Kernel);
+        let outcome = self.engine.send_owned(now, &mut packet, owner, &self.world);
         if let Verdict::Forward { port, .. } = outcome.verdict {
             self.outbox.send(port, Origin::Local, &bytes);
         }
