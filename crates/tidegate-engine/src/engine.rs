@@ -11,6 +11,8 @@
 //! 4. *Getters*.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
 use tidegate_wire::Family;
 
 use crate::defrag::Defrag;
@@ -18,15 +20,16 @@ use crate::event::{Event, EventMask, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};
 use crate::fib::Fib;
 use crate::flow::{Flow, FlowId};
+use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, SysctlError};
-use crate::log::{LogLine, LogQueue};
-use crate::packet::{CtInfo, Output, Packet};
+use crate::log::{LogLine, LogQueue, PacketCopy};
+use crate::packet::{CtInfo, Output, Owner, Packet};
 use crate::path::{Glance, Walk, express};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
 use crate::table::FlowTable;
-use crate::time::Instant;
+use crate::time::{Instant, WallClock};
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::Verdict;
@@ -50,12 +53,20 @@ pub struct Settings {
     pub event_backlog: usize,
     /// The clock's reading at start.
     pub start: Instant,
+    /// What the clock on the wall says.
+    pub wall: WallClock,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let limits = Limits::default();
-        Self { limits, seed: 0, event_backlog: 65_536, start: Instant::ZERO }
+        Self {
+            limits,
+            seed: 0,
+            event_backlog: 65_536,
+            start: Instant::ZERO,
+            wall: WallClock::default(),
+        }
     }
 }
 
@@ -83,6 +94,7 @@ pub struct Engine {
     pub(crate) log: LogQueue,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) rng: Rng,
+    pub(crate) wall: WallClock,
 }
 
 impl Engine {
@@ -100,6 +112,7 @@ impl Engine {
             log: LogQueue::default(),
             outputs: VecDeque::new(),
             rng,
+            wall: settings.wall,
         }
     }
 
@@ -207,6 +220,18 @@ impl Engine {
         self.settle(outcome)
     }
 
+    /// [`Engine::send_local`], saying whose socket sent the packet.
+    pub fn send_owned(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        owner: &Owner,
+        fib: &impl Fib,
+    ) -> Outcome {
+        let outcome = Walk::new(self, now, fib, &mut ()).of_owner(owner).send(packet);
+        self.settle(outcome)
+    }
+
     fn settle(&mut self, outcome: Outcome) -> Outcome {
         if let Verdict::Drop(reason) = outcome.verdict {
             self.stats.drops[reason.index()] += 1;
@@ -239,9 +264,34 @@ impl Engine {
     /// `rules` does not name stay as they are.
     pub fn replace_rules(&mut self, rules: &crate::rules::Ruleset) {
         self.programs.replace(rules);
+        // Once switched on it stays, as in the kernel.
+        self.limits.acct |= rules.counts_flows();
         if self.programs.epoch() == 0 {
             self.table.forget_vetting();
         }
+    }
+
+    /// Does what the lines of `ipset save` or `ipset restore` say; see [`Sets::restore`].
+    ///
+    /// # Errors
+    /// The lines that could not be done.
+    pub fn restore_sets(
+        &mut self,
+        now: Instant,
+        file: &str,
+        text: &str,
+    ) -> Result<(), Vec<SetError>> {
+        self.programs.sets_mut().restore(now, file, text)
+    }
+
+    /// Takes over sets that were made before the engine.
+    pub fn adopt_sets(&mut self, sets: Sets) {
+        *self.programs.sets_mut() = sets;
+    }
+
+    /// Corrects what the clock on the wall says, for `-m time`.
+    pub fn set_wall_clock(&mut self, wall: WallClock) {
+        self.wall = wall;
     }
 
     /// Sets a limit by its sysctl name. Flows in the table feel it with their
@@ -301,6 +351,17 @@ impl Engine {
     /// The next line of the log: LOG targets, and the table-full warning.
     pub fn poll_log(&mut self) -> Option<LogLine> {
         self.log.pop()
+    }
+
+    /// The next packet that an NFLOG rule copied.
+    pub fn poll_copy(&mut self) -> Option<PacketCopy> {
+        self.log.pop_copy()
+    }
+
+    /// The sets that rules name.
+    #[must_use]
+    pub fn sets(&self) -> &Sets {
+        self.programs.sets()
     }
 
     /// When [`Engine::handle_timeout`] is due; never later than the first

@@ -114,6 +114,8 @@ pub struct Flow {
     pub zone: Zone,
     /// The connection mark.
     pub mark: u32,
+    /// Its labels, a bit for each (`-m connlabel`).
+    pub labels: u128,
     /// What the protocol's tracker remembers.
     pub proto: ProtoState,
     /// Accounting; only flows created while it is enabled carry it.

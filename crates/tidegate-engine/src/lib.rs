@@ -36,6 +36,7 @@ pub mod expect;
 pub mod fib;
 pub mod flow;
 pub mod helper;
+pub mod ipset;
 pub mod limits;
 pub mod log;
 pub mod nat;

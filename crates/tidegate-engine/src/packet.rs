@@ -56,6 +56,22 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Whose socket sent a packet of the host, for `-m owner`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// One of the kernel's own, without a process.
+    Kernel,
+    /// A process's.
+    Process {
+        /// Its user.
+        user: u32,
+        /// Its group.
+        group: u32,
+        /// Its supplementary groups.
+        groups: Vec<u32>,
+    },
+}
+
 /// A packet that is not in a buffer of the caller's: of the engine's own making
 /// (REJECT, ICMP errors), or put together or cut by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +219,8 @@ pub(crate) struct Transit<'p, 'b> {
     pub(crate) plan: Option<FragmentPlan>,
     /// The datagram, if it has outgrown the caller's buffer.
     pub(crate) outgrown: Option<Vec<u8>>,
+    /// It tells every rule that it meets.
+    pub(crate) traced: bool,
 }
 
 impl<'p, 'b> Transit<'p, 'b> {
@@ -212,8 +230,8 @@ impl<'p, 'b> Transit<'p, 'b> {
         tracked: Tracked,
         plan: Option<FragmentPlan>,
     ) -> Self {
-        let (template, out_port, outgrown) = (None, None, None);
-        Self { packet, headers, tracked, template, out_port, plan, outgrown }
+        let (template, out_port, outgrown, traced) = (None, None, None, false);
+        Self { packet, headers, tracked, template, out_port, plan, outgrown, traced }
     }
 
     /// The datagram as it is now.

@@ -456,6 +456,7 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         deadline: Instant::ZERO,
         zone: Zone::default(),
         mark: 0,
+        labels: 0,
         proto: ProtoState::None,
         acct: None,
         lifetime: None,

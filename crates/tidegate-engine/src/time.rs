@@ -45,6 +45,24 @@ impl Instant {
     }
 }
 
+/// How the engine's time is told by the clock on the wall. Only `-m time` asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallClock {
+    /// What to add to an [`Instant`] for nanoseconds since 1970 (UTC).
+    pub offset: u64,
+    /// What to add to UTC for local time, in minutes (`--kerneltz`).
+    pub zone: i32,
+}
+
+impl WallClock {
+    /// Seconds since 1970 at an instant, in UTC or local time.
+    #[must_use]
+    pub const fn seconds(self, now: Instant, local: bool) -> i64 {
+        let utc = (self.offset.saturating_add(now.0) / 1_000_000_000) as i64;
+        if local { utc + 60 * self.zone as i64 } else { utc }
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 

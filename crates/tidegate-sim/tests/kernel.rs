@@ -11,17 +11,7 @@ use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{Options, compare};
 
 /// Scenarios that are refused, and by which word of their rules.
-const REFUSED: [(&str, &str); 9] = [
-    ("connlimit", "match `connlimit'"),
-    ("ip6-matches", "match `hl'"),
-    ("limit", "match `hashlimit'"),
-    ("log", "target `NFLOG'"),
-    ("match-misc", "match `ttl'"),
-    ("match-tcp", "match `tcpmss'"),
-    ("recent", "match `recent'"),
-    ("target-ttl-tos", "target `TTL'"),
-    ("tcpmss", "target `TCPMSS'"),
-];
+const REFUSED: [(&str, &str); 0] = [];
 
 fn replay(scenario: &Scenario) -> Result<Vec<Value>, Vec<Fault>> {
     let input = Input::from_files(&scenario.name, scenario.files.clone())?;

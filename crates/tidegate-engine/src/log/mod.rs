@@ -12,8 +12,11 @@ mod transport;
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use crate::fib::PortId;
+use crate::rules::Hook;
 use crate::time::Instant;
 
 pub(crate) use self::line::Sighting;
@@ -41,10 +44,30 @@ pub enum LogTopic {
     Table,
 }
 
-/// Lines waiting to be fetched, oldest first.
+/// A packet that an NFLOG rule copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketCopy {
+    /// Whom the rule tells.
+    pub group: u16,
+    /// The rule's words.
+    pub prefix: String,
+    /// Where the packet was.
+    pub hook: Hook,
+    /// The port it came in by, where the hook knows one.
+    pub in_port: Option<PortId>,
+    /// The port it will leave by, where the hook knows one.
+    pub out_port: Option<PortId>,
+    /// Its mark.
+    pub mark: u32,
+    /// The datagram, or as much of it as the rule wants.
+    pub bytes: Vec<u8>,
+}
+
+/// Lines and packets waiting to be fetched, oldest first.
 #[derive(Debug, Default)]
 pub struct LogQueue {
     lines: VecDeque<LogLine>,
+    copies: VecDeque<PacketCopy>,
     lost: u64,
     complaints: RateLimit,
 }
@@ -58,7 +81,12 @@ impl LogQueue {
         self.lines.pop_front()
     }
 
-    /// How many lines found the queue full.
+    /// The oldest copy of a packet.
+    pub fn pop_copy(&mut self) -> Option<PacketCopy> {
+        self.copies.pop_front()
+    }
+
+    /// How many lines and copies found the queue full.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost
@@ -68,6 +96,15 @@ impl LogQueue {
     pub fn push(&mut self, line: LogLine) {
         if self.lines.len() < Self::LIMIT {
             self.lines.push_back(line);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// Queues a copy; as many may wait as lines.
+    pub fn push_copy(&mut self, copy: PacketCopy) {
+        if self.copies.len() < Self::LIMIT {
+            self.copies.push_back(copy);
         } else {
             self.lost += 1;
         }

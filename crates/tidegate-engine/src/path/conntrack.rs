@@ -294,6 +294,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             status: Status::empty(),
             deadline: self.now,
             zone,
+            labels: 0,
             mark: 0,
             proto: ProtoState::None,
             acct: limits.acct.then(Default::default),
@@ -432,6 +433,11 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
 /// The tuple of a quoted datagram, which may be cut off anywhere.
 fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
     tuple_of(quote, &dissect_quoted(family, quote)?).ok()
+}
+
+/// The tuple of a datagram, if it has one.
+pub(crate) fn tuple_in(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
+    tuple_of(datagram, headers).ok()
 }
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.

@@ -61,8 +61,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         exceeds_mtu(t.packet.bytes, &t.headers, t.plan.as_ref(), mtu)
     }
 
-    /// Puts what must leave in other pieces than it is in into the output queue.
-    pub(super) fn dispatch(&mut self, t: &mut Transit<'_, '_>, verdict: Verdict) -> Verdict {
+    /// Puts what must leave in other pieces than it is in, or has `grown`, into the output queue.
+    pub(super) fn dispatch(
+        &mut self,
+        t: &mut Transit<'_, '_>,
+        verdict: Verdict,
+        grown: bool,
+    ) -> Verdict {
         match verdict {
             Verdict::Forward { port, .. } if self.has_outgrown(t, port) => {
                 let mtu = self.fib.port(port).mtu;
@@ -70,14 +75,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 Verdict::Drop(DropReason::Helper(HelperFault::TooBig))
             }
             Verdict::Forward { port, next_hop } => {
-                let Some(pieces) = self.pieces(t, port) else { return verdict };
+                let whole = || grown.then(|| alloc::vec![t.packet.bytes[..t.headers.len].to_vec()]);
+                let Some(pieces) = self.pieces(t, port).or_else(whole) else { return verdict };
                 let destination = Destination::Port { port, next_hop };
                 let origin = self.origin;
                 let outputs = pieces.into_iter().map(|bytes| Output { bytes, destination, origin });
                 self.engine.outputs.extend(outputs);
                 Verdict::Queued(Onward::Forward)
             }
-            Verdict::Local if t.plan.is_some() || t.outgrown.is_some() => {
+            Verdict::Local if grown || t.plan.is_some() || t.outgrown.is_some() => {
                 let bytes = t.bytes()[..t.headers.len].to_vec();
                 let (destination, origin) = (Destination::Host, self.origin);
                 self.engine.outputs.push_back(Output { bytes, destination, origin });

@@ -25,7 +25,9 @@ mod glance;
 mod helper;
 mod layout;
 mod nat;
+mod room;
 
+pub(crate) use self::conntrack::tuple_in;
 pub(crate) use self::glance::Glance;
 
 use alloc::vec::Vec;
@@ -39,7 +41,7 @@ use tidegate_wire::{Family, Headers, dissect, proto};
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::packet::{CtInfo, Destination, Origin, Output, Packet, Tracked, Transit};
+use crate::packet::{CtInfo, Destination, Origin, Output, Owner, Packet, Tracked, Transit};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
 use crate::table::Hint;
 use crate::time::Instant;
@@ -64,6 +66,8 @@ pub(crate) struct Walk<'e, F, O> {
     origin: Origin,
     /// What is known of its flow already.
     hint: Option<Hint>,
+    /// Whose socket sent it, if it is the host's own and the caller says so.
+    owner: Option<&'e Owner>,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -73,7 +77,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         fib: &'e F,
         observer: &'e mut O,
     ) -> Self {
-        Self { engine, now, fib, observer, seen_as: None, origin: Origin::Forwarded, hint: None }
+        Self {
+            engine,
+            now,
+            fib,
+            observer,
+            seen_as: None,
+            origin: Origin::Forwarded,
+            hint: None,
+            owner: None,
+        }
     }
 
     /// A packet that came in by a port.
@@ -86,6 +99,11 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
         self.hint = Some(glance.hint());
         self.walk(packet, headers, Tracked::None, None, Self::prerouting)
+    }
+
+    /// Says whose packets walk.
+    pub(crate) fn of_owner(self, owner: &'e Owner) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 
     /// A packet of the host's own.
@@ -122,9 +140,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         plan: Option<FragmentPlan>,
         path: Path<Self>,
     ) -> Outcome {
+        if plan.is_none() && self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, tracked, path);
+        }
+        let len = headers.len;
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
-            Continue(verdict) => self.dispatch(&mut transit, verdict),
+            Continue(verdict) => {
+                let grown = transit.headers.len > len;
+                self.dispatch(&mut transit, verdict, grown)
+            }
             Break(reason) => {
                 self.keep_notes(&transit);
                 Verdict::Drop(reason)
@@ -304,15 +329,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     }
 
     fn evaluate(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Ruling {
-        let Engine { programs, table: flows, log, .. } = &mut *self.engine;
+        let Engine { programs, table: flows, log, rng, wall, .. } = &mut *self.engine;
+        let family = t.headers.family;
         let info = t.tracked.info();
         let has_entry = !matches!(t.tracked, Tracked::None);
-        let mark = t.tracked.flow().map(|flow| flow.mark);
+        let kept = t.tracked.flow().map(|flow| (flow.mark, flow.labels));
         let mut untracked = false;
         let mut context = RuleContext {
             hook,
-            bytes: &*t.packet.bytes,
-            headers: &t.headers,
+            bytes: t.packet.bytes,
+            headers: &mut t.headers,
             link: t.packet.link,
             mark: &mut t.packet.mark,
             in_port: t.packet.in_port,
@@ -325,10 +351,15 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             fib: self.fib,
             now: self.now,
             log,
+            flows,
+            rng,
+            wall: *wall,
+            owner: self.owner,
+            traced: &mut t.traced,
         };
-        let ruling = programs.run(t.headers.family, table, &mut context, self.observer);
+        let ruling = programs.run(family, table, &mut context, self.observer);
         if let Tracked::Flow(held, _) = &mut t.tracked
-            && mark != Some(held.flow.mark)
+            && kept != Some((held.flow.mark, held.flow.labels))
         {
             held.save(flows);
         }
@@ -345,9 +376,12 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
         let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
         self.hint = None;
+        // A kernel's errors leave by a socket of its own, REJECT's resets by none.
+        let is_error = matches!(headers.proto, proto::ICMP | proto::ICMPV6);
+        let owner = core::mem::replace(&mut self.owner, is_error.then_some(&Owner::Kernel));
         let mut packet = Packet::local(&mut bytes);
         let outcome = self.walk(&mut packet, headers, tracked, None, Self::output);
-        (self.seen_as, self.origin) = (seen_as, of);
+        (self.seen_as, self.origin, self.owner) = (seen_as, of, owner);
         if let Verdict::Forward { port, next_hop } = outcome.verdict {
             let destination = Destination::Port { port, next_hop };
             self.engine.outputs.push_back(Output { bytes, destination, origin });

@@ -53,6 +53,8 @@ fn blank(table: &Table) -> Program {
         checks: Vec::new(),
         counters: Vec::new(),
         buckets: Vec::new(),
+        extensions: Vec::new(),
+        lengthens: false,
         // A chain that is being gone through is never jumped to again.
         returns: Vec::with_capacity(users),
     }
@@ -78,6 +80,7 @@ impl Compiler<'_> {
     fn rule(&mut self, chain: usize, rule: &Rule) {
         let checks = self.checks(rule);
         let action = self.action(&rule.target);
+        self.program.lengthens |= matches!(&action, Action::Effect(effect) if effect.lengthens());
         self.entry(Entry { chain, line: rule.line, checks, action }, rule.counters);
     }
 
@@ -113,6 +116,11 @@ impl Compiler<'_> {
             Match::Addrtype(types) => Check::Addrtype(*types),
             Match::Mac(source) => Check::Mac(*source),
             Match::Iprange(ranges) => Check::Iprange(Box::new(*ranges)),
+            Match::Extension(one) => {
+                self.program.extensions.push(one.0.live());
+                let at = self.program.extensions.len() - 1;
+                Check::Extension { at, is_pure: one.0.is_pure() }
+            }
         })
     }
 
@@ -144,6 +152,7 @@ impl Compiler<'_> {
                 translate(NatAction::Redirect(port_range(target.ports, target.flags)))
             }
             Target::Netmap(network) => translate(NatAction::Netmap(*network)),
+            Target::Extension(one) => Action::Effect(Box::new(one.0.clone())),
         }
     }
 

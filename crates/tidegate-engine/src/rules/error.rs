@@ -166,10 +166,14 @@ pub enum GrammarError {
     UnknownMatch,
     /// A match that the engine doesn't have.
     UnsupportedMatch,
+    /// A match that belongs to another subsystem of the kernel, and that the engine won't have.
+    ForeignMatch,
     /// Neither a target of this family nor a chain.
     UnknownTarget,
     /// A target that the engine doesn't have.
     UnsupportedTarget,
+    /// A target that belongs to another subsystem of the kernel, and that the engine won't have.
+    ForeignTarget,
     /// `-g` to something else than a chain.
     NotAChain,
     /// A jump to a built-in chain.
@@ -192,8 +196,14 @@ impl GrammarError {
             Self::Missing { option } => write!(f, "`{word}' needs {option}"),
             Self::UnknownMatch => write!(f, "unknown match `{word}'"),
             Self::UnsupportedMatch => write!(f, "match `{word}' is not supported"),
+            Self::ForeignMatch => {
+                write!(f, "match `{word}' is of another subsystem of the kernel and not planned")
+            }
             Self::UnknownTarget => write!(f, "unknown target or chain `{word}'"),
             Self::UnsupportedTarget => write!(f, "target `{word}' is not supported"),
+            Self::ForeignTarget => {
+                write!(f, "target `{word}' is of another subsystem of the kernel and not planned")
+            }
             Self::NotAChain => write!(f, "goto `{word}': not a chain"),
             Self::BuiltinChain => write!(f, "jump to built-in chain `{word}'"),
             Self::OtherFamily => write!(f, "option `{word}' is not of this address family"),
@@ -294,6 +304,15 @@ pub enum Expected {
     LogLevel,
     /// Some text.
     Text,
+    /// One of two words.
+    OneOf {
+        /// The first.
+        this: &'static str,
+        /// The second.
+        that: &'static str,
+    },
+    /// Something of this description.
+    Form(&'static str),
 }
 
 impl fmt::Display for Expected {
@@ -321,6 +340,8 @@ impl fmt::Display for Expected {
             Self::RejectType => "a known reject type of this family",
             Self::LogLevel => "a log level",
             Self::Text => "a text of at least one character",
+            Self::OneOf { this, that } => return write!(f, "`{this}' or `{that}'"),
+            Self::Form(form) => form,
         })
     }
 }
@@ -336,6 +357,11 @@ pub enum CheckError {
     Table {
         /// Where it belongs.
         only: TableKind,
+    },
+    /// A match in a table where it may not be.
+    Tables {
+        /// Where it belongs.
+        only: &'static str,
     },
     /// A target, match or option that can be reached from a hook where it may not be.
     Hook {
@@ -366,6 +392,7 @@ impl CheckError {
             ),
             Self::Loop => write!(f, "jump to `{word}' makes a loop"),
             Self::Table { only } => write!(f, "`{word}' is only valid in the {only} table"),
+            Self::Tables { only } => write!(f, "`{word}' is only valid in the tables {only}"),
             Self::Hook { hook } => write!(f, "`{word}' is not valid where {hook} leads"),
             Self::Protocol { needs } => write!(f, "`{word}' needs {needs}"),
             Self::Helper => {

@@ -11,8 +11,9 @@ use core::fmt;
 
 use tidegate_wire::Headers;
 
-use super::ast::{Counters, Hook, Network, Policy, RejectWith};
-use super::matches::{Fit, Words, check};
+use super::ast::{Counters, Hook, LogOptions, LogTarget, Network, Policy, RejectWith};
+use super::conditions::Memory;
+use super::matches::{Fit, Remembered, Words, check};
 use super::names;
 use super::program::{Action, Program};
 use crate::event::{EventMask, ExpectMask};
@@ -21,19 +22,22 @@ use crate::flow::Flow;
 use crate::helper::Helper;
 use crate::log::LogQueue;
 use crate::nat::{Manip, NatRange};
-use crate::packet::{CtInfo, LinkHeader};
-use crate::time::Instant;
+use crate::packet::{CtInfo, LinkHeader, Owner};
+use crate::path::tuple_in;
+use crate::rand::Rng;
+use crate::table::FlowTable;
+use crate::time::{Instant, WallClock};
 use crate::trace::Observer;
-use crate::tuple::Zone;
+use crate::tuple::{Tuple, Zone};
 
 /// What the path hands to a table's chain at a hook.
 pub(crate) struct RuleContext<'a, F: Fib> {
     /// Where the packet is.
     pub(crate) hook: Hook,
     /// The datagram, from the IP header on; link padding may follow it.
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: &'a mut [u8],
     /// What is in it.
-    pub(crate) headers: &'a Headers,
+    pub(crate) headers: &'a mut Headers,
     /// The link header it came with.
     pub(crate) link: Option<LinkHeader>,
     /// The packet mark.
@@ -57,8 +61,18 @@ pub(crate) struct RuleContext<'a, F: Fib> {
     pub(crate) fib: &'a F,
     /// The time.
     pub(crate) now: Instant,
-    /// Where LOG writes.
+    /// Where LOG and NFLOG write.
     pub(crate) log: &'a mut LogQueue,
+    /// The flows of the table.
+    pub(crate) flows: &'a FlowTable,
+    /// For rules that draw lots.
+    pub(crate) rng: &'a mut Rng,
+    /// What the clock on the wall says.
+    pub(crate) wall: WallClock,
+    /// Whose socket sent it, if it is the host's own and the caller knows.
+    pub(crate) owner: Option<&'a Owner>,
+    /// TRACE's word to tell every rule that it meets.
+    pub(crate) traced: &'a mut bool,
 }
 
 impl<F: Fib> RuleContext<'_, F> {
@@ -70,6 +84,21 @@ impl<F: Fib> RuleContext<'_, F> {
     /// The name of the port it will leave by; empty if there is none.
     pub(super) fn out_name(&self) -> &str {
         self.out_port.map_or("", |port| &self.fib.port(port).name)
+    }
+
+    /// The datagram without what pads it.
+    pub(super) fn datagram(&self) -> &[u8] {
+        &self.bytes[..self.headers.len.min(self.bytes.len())]
+    }
+
+    /// The upper layer with its header; empty if there is none.
+    pub(super) fn upper_layer(&self) -> &[u8] {
+        self.headers.payload(&*self.bytes)
+    }
+
+    /// Its tuple, whether it has a flow or not.
+    pub(super) fn tuple(&self) -> Option<Tuple> {
+        tuple_in(&*self.bytes, self.headers)
     }
 }
 
@@ -115,6 +144,7 @@ pub(crate) enum NatAction {
 /// Takes the packet through the table's chain at its hook. `Accept` if there is none.
 pub(super) fn run<F: Fib>(
     program: &mut Program,
+    memory: &mut Memory,
     ctx: &mut RuleContext<'_, F>,
     observer: &mut impl Observer,
 ) -> Ruling {
@@ -124,7 +154,7 @@ pub(super) fn run<F: Fib>(
     let mut zone_by_mark = false;
     program.returns.clear();
     let ruling = loop {
-        match meet(program, at, &words, ctx) {
+        match meet(program, at, (&words, &mut *memory), ctx) {
             Fit::Holds => {}
             Fit::Fails => {
                 at += 1;
@@ -132,14 +162,22 @@ pub(super) fn run<F: Fib>(
             }
             Fit::Unreadable => break Ruling::Drop,
         }
+        if *ctx.traced {
+            trace(program, at, ctx);
+        }
+        let mut ended = None;
         match &program.entries[at].action {
             Action::Track(template) => zone_by_mark |= template.attach(ctx),
             Action::Change(change) => change.apply(ctx),
+            Action::Effect(effect) => ended = effect.apply(memory, ctx),
             _ => {}
         }
         observer.note(|| program.step(at, *ctx.mark));
+        if let Some(ruling) = ended {
+            break ruling;
+        }
         at = match program.entries[at].action {
-            Action::Count | Action::Track(_) | Action::Change(_) => at + 1,
+            Action::Count | Action::Track(_) | Action::Change(_) | Action::Effect(_) => at + 1,
             Action::Jump(chain) => {
                 program.returns.push(at + 1);
                 program.chains[chain].entries.start
@@ -158,16 +196,32 @@ pub(super) fn run<F: Fib>(
 }
 
 /// Whether an entry's checks hold; if they do, the entry has counted the packet.
-fn meet<F: Fib>(program: &mut Program, at: usize, words: &Words, ctx: &RuleContext<'_, F>) -> Fit {
-    let Program { entries, checks, counters, buckets, .. } = program;
+fn meet<F: Fib>(
+    program: &mut Program,
+    at: usize,
+    (words, memory): (&Words, &mut Memory),
+    ctx: &mut RuleContext<'_, F>,
+) -> Fit {
+    let Program { entries, checks, counters, buckets, extensions, .. } = program;
+    let mut remembered = Remembered { buckets, extensions, memory };
     for condition in &checks[entries[at].checks.clone()] {
-        let fit = check(condition, words, buckets, ctx);
+        let fit = check(condition, words, &mut remembered, ctx);
         if fit != Fit::Holds {
             return fit;
         }
     }
     count(&mut counters[at], ctx.headers.len);
     Fit::Holds
+}
+
+/// Tells a rule that a traced packet meets, in the kernel's words.
+fn trace<F: Fib>(program: &Program, at: usize, ctx: &mut RuleContext<'_, F>) {
+    let target = LogTarget {
+        level: LogTarget::DEFAULT_LEVEL,
+        prefix: program.place(at),
+        options: LogOptions::TCP_SEQUENCE | LogOptions::TCP_OPTIONS | LogOptions::IP_OPTIONS,
+    };
+    super::targets::log(&target, ctx);
 }
 
 /// Adds a packet.
@@ -221,6 +275,7 @@ impl fmt::Display for NatAction {
     }
 }
 
+mod header;
 #[cfg(test)]
 pub(super) mod scene;
 #[cfg(test)]

@@ -259,7 +259,8 @@ impl Way {
                 Action::End(Some(Policy::Drop))
                 | Action::Rule(_)
                 | Action::Track(_)
-                | Action::Change(_) => return None,
+                | Action::Change(_)
+                | Action::Effect(_) => return None,
             };
         }
     }

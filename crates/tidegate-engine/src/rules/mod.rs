@@ -28,6 +28,8 @@ use tidegate_wire::Family;
 pub mod ast;
 mod check;
 mod compile;
+mod conditions;
+mod effects;
 mod error;
 mod eval;
 mod express;
@@ -39,8 +41,11 @@ mod programs;
 mod targets;
 mod text;
 
+pub(crate) use conditions::prefix_of;
+pub(crate) use effects::ROOM;
 pub(crate) use eval::{NatAction, RuleContext, Ruling};
 pub(crate) use express::{Clearance, ExpressProto, ExpressRoute};
+pub(crate) use names::service;
 pub(crate) use programs::Programs;
 
 pub use ast::{Hook, RejectWith, Ruleset, TableKind};

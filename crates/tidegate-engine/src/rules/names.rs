@@ -17,7 +17,7 @@ pub(super) fn protocol_name(protocol: Protocol) -> Option<&'static str> {
 }
 
 /// The port of a service.
-pub(super) fn service(name: &str) -> Option<u16> {
+pub(crate) fn service(name: &str) -> Option<u16> {
     SERVICES.iter().find(|(known, _)| *known == name).map(|(_, port)| *port)
 }
 

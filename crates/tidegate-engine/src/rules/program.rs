@@ -19,6 +19,8 @@ use super::ast::{
     Interface, IprangeMatch, LogTarget, MarkPattern, MarkTarget, Multiport, Network, Policy,
     Protocol, TableKind, TcpMatch, Term, UdpMatch,
 };
+use super::conditions::Live;
+use super::effects;
 use super::eval::Ruling;
 use super::matches::Bucket;
 use super::targets::CtTemplate;
@@ -41,6 +43,10 @@ pub(super) struct Program {
     pub(super) counters: Vec<Counters>,
     /// The state of all limits.
     pub(super) buckets: Vec<Bucket>,
+    /// The matches beyond the usual ones, with what they remember.
+    pub(super) extensions: Vec<Live>,
+    /// Whether a rule may make a TCP SYN longer.
+    pub(super) lengthens: bool,
     /// Where the chains that a packet is in will go on; empty between packets.
     pub(super) returns: Vec<usize>,
 }
@@ -68,6 +74,19 @@ impl Program {
         Step::Rule { table, chain, number, line: entry.line, action: self.action(entry, mark) }
     }
 
+    /// How the kernel's trace names an entry.
+    pub(super) fn place(&self, at: usize) -> String {
+        let entry = &self.entries[at];
+        let Section { name, entries } = &self.chains[entry.chain];
+        let number = at - entries.start + 1;
+        let kind = match entry.action {
+            Action::End(Some(_)) => "policy",
+            Action::End(None) => "return",
+            _ => "rule",
+        };
+        alloc::format!("TRACE: {}:{name}:{kind}:{number} ", self.kind)
+    }
+
     fn action(&self, entry: &Entry, mark: u32) -> String {
         match &entry.action {
             Action::Count => "counted".into(),
@@ -78,6 +97,7 @@ impl Program {
             Action::Rule(ruling) => alloc::format!("{ruling}"),
             Action::Track(template) => alloc::format!("{template}"),
             Action::Change(change) => change.describe(mark),
+            Action::Effect(effect) => effect.describe(),
         }
     }
 }
@@ -135,6 +155,8 @@ pub(super) enum Action {
     Track(CtTemplate),
     /// Change or tell something and go on.
     Change(Change),
+    /// Any other target.
+    Effect(Box<effects::Kind>),
 }
 
 /// What a target does to a packet or its flow, or tells about them.
@@ -189,6 +211,13 @@ pub(super) enum Check {
     Mac(Term<[u8; 6]>),
     /// `-m iprange`
     Iprange(Box<IprangeMatch>),
+    /// Any other.
+    Extension {
+        /// An index into the extensions.
+        at: usize,
+        /// Whether leaving it out leaves no trace.
+        is_pure: bool,
+    },
 }
 
 /// Addresses or interface names, as words, that agree with a value in the bits of a mask.

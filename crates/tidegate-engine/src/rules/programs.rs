@@ -11,14 +11,16 @@ use alloc::string::String;
 
 use tidegate_wire::Family;
 
-use super::ast::{Counters, Ruleset, Table, TableKind};
+use super::ast::{Counters, Match, Ruleset, Table, TableKind};
 use super::compile::compile;
+use super::conditions::{Kind, Memory};
 use super::eval::{self, RuleContext, Ruling};
 use super::express::{Clearance, ExpressProto, ExpressRoute, Ways};
 use super::print;
 use super::program::Program;
 use crate::fib::Fib;
 use crate::flow::Flow;
+use crate::ipset::Sets;
 use crate::trace::Observer;
 use crate::tuple::Direction;
 
@@ -27,6 +29,7 @@ use crate::tuple::Direction;
 pub(crate) struct Programs {
     v4: InForce,
     v6: InForce,
+    memory: Memory,
     epoch: u16,
 }
 
@@ -35,6 +38,20 @@ pub(crate) struct Programs {
 struct InForce {
     tables: Tables,
     ways: Ways,
+    /// Whether a rule may make a TCP SYN longer.
+    lengthens: bool,
+}
+
+impl InForce {
+    /// The less frequent matches of all rules.
+    fn extensions(&self) -> impl Iterator<Item = &Kind> + Clone {
+        let rules = self.tables.iter().flatten().flat_map(|loaded| &loaded.source.chains);
+        let matches = rules.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches);
+        matches.filter_map(|one| match one {
+            Match::Extension(extension) => Some(&extension.0),
+            _ => None,
+        })
+    }
 }
 
 /// By [`TableKind`], `None` where not loaded.
@@ -48,13 +65,42 @@ struct Loaded {
 impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
     pub(crate) fn replace(&mut self, rules: &Ruleset) {
-        let InForce { tables, ways } = self.in_force_mut(rules.family);
+        let InForce { tables, ways, lengthens } = self.in_force_mut(rules.family);
         for table in &rules.tables {
             let loaded = Loaded { source: table.clone(), program: compile(table) };
             tables[table.kind as usize] = Some(Box::new(loaded));
         }
         *ways = Ways::prove(|kind| program(tables, kind));
+        *lengthens = tables.iter().flatten().any(|loaded| loaded.program.lengthens);
         self.epoch = (self.epoch + 1) % EPOCHS;
+        self.settle_memory();
+    }
+
+    /// Makes what the rules share, and forgets what none of them names any more.
+    fn settle_memory(&mut self) {
+        let Self { v4, v6, memory, .. } = self;
+        let both = [(Family::V4, &*v4), (Family::V6, &*v6)];
+        let shared = both
+            .into_iter()
+            .flat_map(|(family, in_force)| in_force.extensions().map(move |one| (family, one)));
+        shared.clone().for_each(|(family, one)| memory.provide(family, one));
+        memory.retain(shared);
+    }
+
+    /// The sets that rules name.
+    pub(crate) fn sets(&self) -> &Sets {
+        &self.memory.sets
+    }
+
+    /// The same, to change them.
+    pub(crate) fn sets_mut(&mut self) -> &mut Sets {
+        &mut self.memory.sets
+    }
+
+    /// Whether a rule may make a TCP SYN longer.
+    #[inline]
+    pub(crate) fn lengthens(&self, family: Family) -> bool {
+        self.in_force(family).lengthens
     }
 
     /// Changes with every replacement of rules, whichever family's. It has 10 bits and begins again: whoever keeps what
@@ -93,7 +139,7 @@ impl Programs {
         route: ExpressRoute,
         flow: &Flow,
     ) -> bool {
-        let InForce { tables, ways } = self.in_force(family);
+        let InForce { tables, ways, .. } = self.in_force(family);
         ways.vet(|kind| program(tables, kind), proto, dir, route, flow)
     }
 
@@ -107,7 +153,7 @@ impl Programs {
         route: ExpressRoute,
         bytes: usize,
     ) {
-        let InForce { tables, ways } = self.in_force_mut(family);
+        let InForce { tables, ways, .. } = self.in_force_mut(family);
         for met in ways.met(proto, dir, route) {
             if let Some(loaded) = &mut tables[met.table as usize] {
                 eval::count(&mut loaded.program.counters[met.entry], bytes);
@@ -123,8 +169,13 @@ impl Programs {
         ctx: &mut RuleContext<'_, F>,
         observer: &mut O,
     ) -> Ruling {
-        match &mut self.in_force_mut(family).tables[table as usize] {
-            Some(loaded) => eval::run(&mut loaded.program, ctx, observer),
+        let Self { v4, v6, memory, .. } = self;
+        let in_force = match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        };
+        match &mut in_force.tables[table as usize] {
+            Some(loaded) => eval::run(&mut loaded.program, memory, ctx, observer),
             None => Ruling::Accept,
         }
     }

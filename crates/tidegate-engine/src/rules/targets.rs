@@ -122,7 +122,8 @@ impl Change {
     }
 }
 
-fn log<F: Fib>(target: &LogTarget, ctx: &mut RuleContext<'_, F>) {
+/// LOG.
+pub(super) fn log<F: Fib>(target: &LogTarget, ctx: &mut RuleContext<'_, F>) {
     let len = ctx.headers.len.min(ctx.bytes.len());
     let line = Sighting {
         datagram: &ctx.bytes[..len],

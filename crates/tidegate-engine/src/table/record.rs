@@ -103,6 +103,7 @@ impl<K: Key> Record<K> {
             deadline: self.deadline(),
             zone: Zone::default(),
             mark: 0,
+            labels: 0,
             proto: ProtoState::unpack(&self.cells),
             acct: None,
             lifetime: None,
@@ -231,6 +232,7 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
 fn needs_extra(flow: &Flow) -> bool {
     flow.is(Status::SRC_NAT_DONE)
         || flow.mark != 0
+        || flow.labels != 0
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
@@ -260,6 +262,7 @@ pub(crate) struct Extra<K> {
     pending: u16,
     scope: u8,
     is_masqueraded: bool,
+    labels: [u32; 4],
 }
 
 impl<K: Key> Extra<K> {
@@ -267,6 +270,7 @@ impl<K: Key> Extra<K> {
     pub(super) fn write(&mut self, flow: &Flow) {
         self.reply = K::of(&flow.reply);
         self.mark = flow.mark;
+        self.labels = core::array::from_fn(|word| (flow.labels >> (32 * word)) as u32);
         self.zone = flow.zone.id;
         self.scope = flow.zone.scope as u8;
         self.is_masqueraded = flow.masquerade_port.is_some();
@@ -278,6 +282,8 @@ impl<K: Key> Extra<K> {
     pub(super) fn read(&self, flow: &mut Flow) {
         flow.reply = self.reply.tuple(flow.orig.proto);
         flow.mark = self.mark;
+        flow.labels =
+            (0..4).fold(0, |all, word| all | u128::from(self.labels[word]) << (32 * word));
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
         flow.announced = EventMask::from_bits_retain(self.announced);

@@ -210,6 +210,7 @@ fn blank(family: Family, proto: u8) -> Flow {
         deadline: Instant::ZERO,
         zone: Zone::default(),
         mark: 0,
+        labels: 0,
         proto: ProtoState::None,
         acct: Some(Default::default()),
         lifetime: None,

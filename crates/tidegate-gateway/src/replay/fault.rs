@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use tidegate_engine::ipset::SetError;
 use tidegate_engine::limits;
 use tidegate_engine::rules::RuleError;
 use tidegate_wire::pcap::CaptureError;
@@ -35,6 +36,10 @@ pub enum Cause {
     Rule(Box<RuleError>),
     /// A line of a settings file that is refused or, as a warning, has no effect.
     Sysctl(Box<limits::Finding>),
+    /// A line about sets that can't be done.
+    Set(Box<SetError>),
+    /// A rule names a set that isn't there.
+    UnknownSet(String),
     /// An action's setting that is unknown or has a wrong value.
     Setting(Box<limits::SysctlError>),
     /// A line of `topology.conf` that is not `mtu PORT BYTES`.
@@ -73,6 +78,12 @@ impl Fault {
         Self { file: finding.file.clone(), line, cause: Cause::Sysctl(Box::new(finding)) }
     }
 
+    /// A line about sets.
+    pub(super) fn set(error: SetError) -> Self {
+        let line = Some(error.line);
+        Self { file: error.file.clone(), line, cause: Cause::Set(Box::new(error)) }
+    }
+
     /// A fault of one line.
     #[must_use]
     pub fn at(file: impl Into<String>, line: usize, cause: Cause) -> Self {
@@ -83,7 +94,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Findings of the engine name their file and line themselves.
-        if !matches!(self.cause, Cause::Rule(_) | Cause::Sysctl(_)) {
+        if !matches!(self.cause, Cause::Rule(_) | Cause::Sysctl(_) | Cause::Set(_)) {
             write!(f, "{}:", self.file)?;
             if let Some(line) = self.line {
                 write!(f, "{line}:")?;
@@ -103,6 +114,8 @@ impl fmt::Display for Cause {
             Self::NoPackets => f.write_str("no packets.pcap here, nor in any directory below"),
             Self::Rule(error) => write!(f, "{error}"),
             Self::Sysctl(finding) => write!(f, "{finding}"),
+            Self::Set(error) => write!(f, "{error}"),
+            Self::UnknownSet(name) => write!(f, "there is no set `{name}'"),
             Self::Setting(error) => write!(f, "{error}"),
             Self::Topology(line) => write!(f, "expected `mtu PORT BYTES`, found `{line}`"),
             Self::Json(error) => write!(f, "{error}"),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
-use tidegate_engine::log::LogTopic;
+use tidegate_engine::log::{LogTopic, PacketCopy};
 use tidegate_engine::packet::CtInfo;
 use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::{DropReason, Onward, Stage, Verdict};
@@ -155,6 +155,8 @@ struct PacketRecord {
     log: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     why: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nflog: Vec<CopyRecord>,
 }
 
 impl PacketRecord {
@@ -186,6 +188,7 @@ impl PacketRecord {
             expects: expects(replay),
             log: lines(replay, LogTopic::Rule).map(str::to_owned).collect(),
             why: lines(replay, LogTopic::Invalid).map(reason_of).collect(),
+            nflog: replay.copies().iter().map(CopyRecord::new).collect(),
         }
     }
 }
@@ -214,6 +217,21 @@ fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
 fn expects(replay: &Replay) -> Vec<ExpectationRecord> {
     let record = |expectation| ExpectationRecord::new(expectation, replay.now());
     replay.engine().expectations().map(record).collect()
+}
+
+/// A packet that an NFLOG rule copied.
+#[derive(Serialize)]
+struct CopyRecord {
+    group: u16,
+    prefix: String,
+    hex: String,
+}
+
+impl CopyRecord {
+    fn new(copy: &PacketCopy) -> Self {
+        let hex = Hex(&copy.bytes).to_string();
+        Self { group: copy.group, prefix: copy.prefix.clone(), hex }
+    }
 }
 
 #[derive(Serialize)]

@@ -16,9 +16,9 @@ use std::vec;
 
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
-use tidegate_engine::log::LogLine;
-use tidegate_engine::packet::{self, Destination, Packet};
-use tidegate_engine::time::Instant;
+use tidegate_engine::log::{LogLine, PacketCopy};
+use tidegate_engine::packet::{self, Destination, Owner, Packet};
+use tidegate_engine::time::{Instant, WallClock};
 use tidegate_engine::trace::Trace;
 use tidegate_engine::verdict::Verdict;
 use tidegate_engine::{Engine, Outcome, Settings};
@@ -88,6 +88,7 @@ pub struct Replay {
     families: Vec<Family>,
     outbox: Outbox,
     log: Vec<LogLine>,
+    copies: Vec<PacketCopy>,
 }
 
 impl Replay {
@@ -96,7 +97,10 @@ impl Replay {
     pub fn new(scenario: Scenario, wants_events: bool) -> Self {
         let event_backlog = if wants_events { EVENT_BACKLOG } else { 0 };
         let limits = scenario.limits;
-        let mut engine = Engine::new(Settings { limits, seed: SEED, event_backlog, start: START });
+        let wall = WallClock::default();
+        let settings = Settings { limits, seed: SEED, event_backlog, start: START, wall };
+        let mut engine = Engine::new(settings);
+        engine.adopt_sets(scenario.sets);
         for (_, rules) in &scenario.rules {
             engine.replace_rules(rules);
         }
@@ -117,6 +121,7 @@ impl Replay {
             families: scenario.rules.iter().map(|(family, _)| *family).collect(),
             outbox: Outbox::default(),
             log: Vec::new(),
+            copies: Vec::new(),
         }
     }
 
@@ -134,6 +139,10 @@ impl Replay {
             Err(error) => return Err(Fault::of(&self.capture_file, Cause::Capture(error))),
         };
         let at = self.clock.frame_at(time);
+        if self.arrived == 0 {
+            let offset = time.saturating_sub(START.nanos());
+            self.engine.set_wall_clock(WallClock { offset, zone: 0 });
+        }
         let index = self.arrived;
         self.arrived += 1;
         self.expire(hear);
@@ -252,6 +261,12 @@ impl Replay {
         &self.log
     }
 
+    /// Packets that NFLOG rules copied because of the packet that passed last.
+    #[must_use]
+    pub fn copies(&self) -> &[PacketCopy] {
+        &self.copies
+    }
+
     fn go(
         &mut self,
         hear: &mut impl FnMut(Event),
@@ -259,6 +274,7 @@ impl Replay {
     ) -> Passed {
         self.outbox.clear();
         self.log.clear();
+        self.copies.clear();
         if !self.packets.current().is_ip() {
             return Passed { outcome: None, is_answered: false };
         }
@@ -295,7 +311,8 @@ impl Replay {
     fn send_local(&mut self, answer: Option<Vec<u8>>) {
         let Some(mut bytes) = answer else { return };
         let mut packet = Packet::local(&mut bytes);
-        let outcome = self.engine.send_local(self.clock.now, &mut packet, &self.world);
+        let (now, owner) = (self.clock.now, &Owner::Kernel);
+        let outcome = self.engine.send_owned(now, &mut packet, owner, &self.world);
         if let Verdict::Forward { port, .. } = outcome.verdict {
             self.outbox.send(port, Origin::Local, &bytes);
         }
@@ -333,6 +350,7 @@ impl Replay {
         while let Some(line) = self.engine.poll_log() {
             self.log.push(line);
         }
+        self.copies.extend(core::iter::from_fn(|| self.engine.poll_copy()));
     }
 
     fn expire(&mut self, hear: &mut impl FnMut(Event)) {

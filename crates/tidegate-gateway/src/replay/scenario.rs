@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use tidegate_engine::ipset::Sets;
 use tidegate_engine::limits::{self, Limits};
 use tidegate_engine::rules::{self, Ruleset};
 use tidegate_wire::Family;
@@ -20,6 +21,7 @@ use super::control::{Action, Control};
 use super::fault::{Cause, Fault};
 use super::operator::LaterRules;
 use super::patch::Patches;
+use super::run::START;
 use super::topology::{Passage, Router, World};
 
 /// The frames of a scenario.
@@ -27,6 +29,7 @@ pub const PACKETS: &str = "packets.pcap";
 const RULES_V4: &str = "rules.v4";
 const RULES_V6: &str = "rules.v6";
 const SYSCTL: &str = "sysctl.conf";
+const SETS: &str = "ipset.save";
 const TOPOLOGY: &str = "topology.conf";
 const CONTROL: &str = "control.jsonl";
 const PATCH: &str = "patch.json";
@@ -40,6 +43,8 @@ pub struct Inputs {
     pub rules6: Option<PathBuf>,
     /// Settings, in sysctl.conf format.
     pub sysctl: Option<PathBuf>,
+    /// Sets, as `ipset save` writes them.
+    pub sets: Option<PathBuf>,
 }
 
 /// Everything that a [`Replay`](super::Replay) needs.
@@ -53,6 +58,7 @@ pub struct Scenario {
     /// Lines of its files that have no effect.
     pub warnings: Vec<Fault>,
     pub(super) world: World,
+    pub(super) sets: Sets,
     pub(super) rules: Vec<(Family, Ruleset)>,
     /// Rules that actions load later, by family number and file.
     pub(super) later_rules: LaterRules,
@@ -162,8 +168,12 @@ impl Files {
 
     /// Puts the user's files in the place of the scenario's.
     fn replace(&mut self, inputs: &Inputs) -> Result<(), Vec<Fault>> {
-        let given =
-            [(RULES_V4, &inputs.rules4), (RULES_V6, &inputs.rules6), (SYSCTL, &inputs.sysctl)];
+        let given = [
+            (RULES_V4, &inputs.rules4),
+            (RULES_V6, &inputs.rules6),
+            (SYSCTL, &inputs.sysctl),
+            (SETS, &inputs.sets),
+        ];
         for (name, path) in given {
             let Some(path) = path else { continue };
             let label = path.display().to_string();
@@ -185,6 +195,7 @@ impl Files {
 struct Parts {
     limits: Limits,
     world: World,
+    sets: Sets,
     rules: Vec<(Family, Ruleset)>,
     later_rules: LaterRules,
     controls: Vec<Control>,
@@ -200,7 +211,8 @@ type Loader = fn(&mut Parts, &Files) -> Result<(), Fault>;
 impl Parts {
     fn load(limits: Limits, files: &Files) -> Result<Self, Vec<Fault>> {
         let mut parts = Self::new(limits);
-        let loaders: [Loader; 5] = [
+        let loaders: [Loader; 6] = [
+            Self::load_sets,
             Self::load_rules,
             Self::load_sysctl,
             Self::load_topology,
@@ -219,6 +231,7 @@ impl Parts {
         Self {
             limits,
             world: World::Router(Router::default()),
+            sets: Sets::default(),
             rules: Vec::new(),
             later_rules: LaterRules::new(),
             controls: Vec::new(),
@@ -227,6 +240,16 @@ impl Parts {
             warnings: Vec::new(),
             faults: Vec::new(),
         }
+    }
+
+    /// Sets come first: rules may only name those that are there.
+    fn load_sets(&mut self, files: &Files) -> Result<(), Fault> {
+        if let Some((label, text)) = files.text(SETS)?
+            && let Err(errors) = self.sets.restore(START, label, text)
+        {
+            self.faults.extend(errors.into_iter().map(Fault::set));
+        }
+        Ok(())
     }
 
     fn load_rules(&mut self, files: &Files) -> Result<(), Fault> {
@@ -241,7 +264,15 @@ impl Parts {
 
     fn parse_rules(&mut self, family: Family, label: &str, text: &str) -> Option<Ruleset> {
         match rules::parse(family, label, text) {
-            Ok(rules) => Some(rules),
+            Ok(rules) => {
+                for (line, name) in rules.sets() {
+                    if !self.sets.has(name) {
+                        let cause = Cause::UnknownSet(name.to_owned());
+                        self.faults.push(Fault::at(label, line as usize, cause));
+                    }
+                }
+                Some(rules)
+            }
             Err(errors) => {
                 self.faults.extend(errors.into_iter().map(Fault::rule));
                 None
@@ -313,6 +344,7 @@ impl Parts {
             limits: self.limits,
             warnings: self.warnings,
             world: self.world,
+            sets: self.sets,
             rules: self.rules,
             later_rules: self.later_rules,
             controls: self.controls,

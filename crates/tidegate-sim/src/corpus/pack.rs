@@ -81,13 +81,14 @@ fn drop_packet_texts(record: &mut Value) {
     }
 }
 
-const KEPT_FILES: [&str; 9] = [
+const KEPT_FILES: [&str; 10] = [
     "about.txt",
     "control.jsonl",
     "expected.final.json",
     "expected.jsonl",
     "packets.pcap",
     "patch.json",
+    "ipset.save",
     "sysctl.conf",
     "topology.conf",
     "vary.json",

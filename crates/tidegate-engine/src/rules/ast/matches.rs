@@ -1,12 +1,13 @@
 //! The matches: conditions of a rule beyond its [`Spec`](super::Spec), one variant for each `-m NAME`.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use bitflags::bitflags;
 
-use super::{Network, Protocol, Term};
+use super::{MatchExtension, Network, Protocol, Term};
 
 /// One `-m NAME` with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Match {
     Mac(Term<[u8; 6]>),
     /// `iprange`; at least one condition.
     Iprange(IprangeMatch),
+    /// Any other, by its name.
+    Extension(Box<MatchExtension>),
 }
 
 /// Ports from `first` to `last`, both included. `first > last` holds no port.

@@ -9,6 +9,8 @@
 mod matches;
 mod targets;
 
+pub use super::conditions::MatchExtension;
+pub use super::effects::TargetExtension;
 pub use matches::{
     AddressRange, AddressTypes, AddrtypeMatch, ConntrackMatch, CtAddresses, CtDirection, CtPorts,
     CtStates, CtStatus, IcmpPattern, IprangeMatch, LimitIface, LimitMatch, MarkPattern, Match,
@@ -34,6 +36,35 @@ pub struct Ruleset {
     pub family: Family,
     /// At most one of each kind.
     pub tables: Vec<Table>,
+}
+
+impl Ruleset {
+    /// All rules, in the order of the text.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules)
+    }
+
+    /// Whether a rule asks how much flows have carried (`-m connbytes`), and so wants them counted.
+    pub fn counts_flows(&self) -> bool {
+        let mut matches = self.rules().flat_map(|rule| &rule.matches);
+        matches.any(|one| matches!(one, Match::Extension(one) if one.name() == "connbytes"))
+    }
+
+    /// The sets that rules name, each with the line.
+    pub fn sets(&self) -> Vec<(u32, &str)> {
+        let mut named = Vec::new();
+        for rule in self.rules() {
+            let matches = rule.matches.iter().filter_map(|one| match one {
+                Match::Extension(one) => one.set_name(),
+                _ => None,
+            });
+            named.extend(matches.map(|name| (rule.line, name)));
+            if let Target::Extension(target) = &rule.target {
+                named.extend(target.set_names().into_iter().map(|name| (rule.line, name)));
+            }
+        }
+        named
+    }
 }
 
 /// One table. A table that isn't in the ruleset has no hooks at all.

@@ -1,10 +1,11 @@
 //! The targets: what a rule does with a packet that it matches.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use bitflags::bitflags;
 
-use super::{AddressRange, CtDirection, Network, PortRange};
+use super::{AddressRange, CtDirection, Network, PortRange, TargetExtension};
 use crate::event::EventMask;
 
 /// What follows `-j` or `-g`.
@@ -45,6 +46,8 @@ pub enum Target {
     Ct(CtTarget),
     /// Exempt the packet from tracking and go on; `raw` only.
     Notrack,
+    /// Any other, by its name.
+    Extension(Box<TargetExtension>),
 }
 
 impl Target {
@@ -67,6 +70,7 @@ impl Target {
             Self::Connmark(_) => "CONNMARK",
             Self::Ct(_) => "CT",
             Self::Notrack => "NOTRACK",
+            Self::Extension(one) => one.name(),
         }
     }
 }

@@ -50,16 +50,16 @@ fn check_table(file: &str, family: Family, table: &Table, errors: &mut Vec<RuleE
 
 /// Where a rule stands.
 #[derive(Clone, Copy)]
-struct Setting {
-    family: Family,
-    table: TableKind,
+pub(super) struct Setting {
+    pub(super) family: Family,
+    pub(super) table: TableKind,
     /// The hooks that lead to it.
     hooks: HookSet,
 }
 
 impl Setting {
     /// `word` must not be reached from hooks other than these.
-    fn only_from(self, word: &str, allowed: &[Hook]) -> Result<(), Fault> {
+    pub(super) fn only_from(self, word: &str, allowed: &[Hook]) -> Result<(), Fault> {
         let other = Hook::ALL
             .into_iter()
             .find(|hook| self.hooks.contains((*hook).into()) && !allowed.contains(hook));
@@ -105,10 +105,11 @@ fn check_match(setting: Setting, rule: &Rule, one: &Match) -> Result<(), Fault> 
         | Match::Helper(_)
         | Match::Comment(_)
         | Match::Iprange(_) => Ok(()),
+        Match::Extension(one) => one.0.check(setting, rule),
     }
 }
 
-fn need_protocol(
+pub(super) fn need_protocol(
     rule: &Rule,
     fitting: &[Protocol],
     word: &str,
@@ -194,6 +195,7 @@ fn check_target(setting: Setting, rule: &Rule) -> Result<(), Fault> {
             check_ct(setting, rule, ct)
         }
         Target::Notrack => here(TableKind::Raw, &Hook::ALL),
+        Target::Extension(one) => one.0.check(setting, rule),
         Target::None
         | Target::Jump(_)
         | Target::Goto(_)

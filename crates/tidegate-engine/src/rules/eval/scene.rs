@@ -13,15 +13,19 @@ use super::super::ast::{
     Chain, Counters, Hook, Match, Policy, Protocol, Rule, Spec, Table, TableKind, Target, Term,
 };
 use super::super::compile::compile;
+use super::super::conditions::Memory;
 use super::super::matches::Fit;
 use super::super::program::Program;
 use super::{RuleContext, Ruling, Template, run};
 use crate::fib::{AddrType, Fib, Port, PortId, Route, RouteQuery};
 use crate::flow::{Flow, Status};
+use crate::limits::Limits;
 use crate::log::LogQueue;
 use crate::packet::{CtInfo, LinkHeader};
+use crate::rand::Rng;
+use crate::table::FlowTable;
 use crate::testkit;
-use crate::time::Instant;
+use crate::time::{Instant, WallClock};
 use crate::tuple::{Direction, Tuple};
 
 /// A packet that came in by `lan0` and leaves by `wan0`.
@@ -40,6 +44,9 @@ pub(in crate::rules) struct Scene {
     pub(in crate::rules) world: World,
     pub(in crate::rules) now: Instant,
     pub(in crate::rules) log: LogQueue,
+    pub(in crate::rules) flows: FlowTable,
+    pub(in crate::rules) rng: Rng,
+    pub(in crate::rules) traced: bool,
 }
 
 impl Scene {
@@ -61,6 +68,9 @@ impl Scene {
             world: World::default(),
             now: Instant::ZERO,
             log: LogQueue::default(),
+            flows: FlowTable::new(&Limits::default(), &mut Rng::new(1), Instant::ZERO),
+            rng: Rng::new(2),
+            traced: false,
         }
     }
 
@@ -87,8 +97,8 @@ impl Scene {
     pub(in crate::rules) fn context(&mut self, hook: Hook) -> RuleContext<'_, World> {
         RuleContext {
             hook,
-            bytes: &self.bytes,
-            headers: &self.headers,
+            bytes: &mut self.bytes,
+            headers: &mut self.headers,
             link: self.link,
             mark: &mut self.mark,
             in_port: self.in_port,
@@ -101,11 +111,16 @@ impl Scene {
             fib: &self.world,
             now: self.now,
             log: &mut self.log,
+            flows: &self.flows,
+            rng: &mut self.rng,
+            wall: WallClock::default(),
+            owner: None,
+            traced: &mut self.traced,
         }
     }
 
     pub(in crate::rules) fn run(&mut self, program: &mut Program, hook: Hook) -> Ruling {
-        run(program, &mut self.context(hook), &mut ())
+        run(program, &mut Memory::default(), &mut self.context(hook), &mut ())
     }
 
     /// What one rule without target makes of it at FORWARD.

@@ -10,6 +10,7 @@ use super::super::ast::{
     Table, TableKind, Target, TcpMatch, Term, UdpMatch,
 };
 use super::super::compile::compile;
+use super::super::conditions::Memory;
 use super::super::program::Program;
 use super::scene::{
     CLIENT, SERVER, Scene, builtin, forward, is, protocol, query, rule, tcp, user, v4, v4_addr,
@@ -63,7 +64,7 @@ fn chains() -> Table {
 /// The way of a packet as `CHAIN:NUMBER`, `CHAIN:policy` and `CHAIN:return`.
 fn way(program: &mut Program, scene: &mut Scene, hook: Hook) -> (Ruling, String) {
     let mut trace = Trace::default();
-    let ruling = run(program, &mut scene.context(hook), &mut trace);
+    let ruling = run(program, &mut Memory::default(), &mut scene.context(hook), &mut trace);
     let steps = trace.steps.iter().map(|step| match step {
         Step::Rule { chain, number, .. } => alloc::format!("{chain}:{number}"),
         Step::ChainEnd { chain, policy: "RETURN", .. } => alloc::format!("{chain}:return"),
@@ -244,7 +245,8 @@ fn a_trace_says_what_each_rule_did() {
         ];
         let mut program = compile(&Table { kind: TableKind::Filter, chains });
         let mut trace = Trace::default();
-        run(&mut program, &mut query(1, 2).context(Hook::Forward), &mut trace);
+        let mut scene = query(1, 2);
+        run(&mut program, &mut Memory::default(), &mut scene.context(Hook::Forward), &mut trace);
         let first = Step::Rule {
             table: TableKind::Filter,
             chain: "FORWARD".to_string(),

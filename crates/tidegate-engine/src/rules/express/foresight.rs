@@ -86,11 +86,11 @@ impl Sort<'_> {
         all
     }
 
-    /// Whether a check, if it is asked and doesn't fail as foreseen, leaves its mark: it pays from a bucket, looks for
+    /// Whether a check, if it is asked and doesn't fail as foreseen, leaves its mark: it pays from a bucket or keeps count, looks for
     /// options that may be cut off, or for a TCP header in a UDP datagram that is too short for it.
     fn is_binding(&self, check: &Check) -> bool {
         match check {
-            Check::Limit(_) => true,
+            Check::Limit(_) | Check::Extension { is_pure: false, .. } => true,
             Check::Tcp(wanted) => wanted.option.is_some() || self.proto != proto::TCP,
             _ => false,
         }
@@ -128,7 +128,8 @@ impl Sort<'_> {
             | Check::Icmp6(_)
             | Check::Mark(_)
             | Check::Addrtype(_)
-            | Check::Mac(_) => Foresight::Open,
+            | Check::Mac(_)
+            | Check::Extension { .. } => Foresight::Open,
         }
     }
 

@@ -12,6 +12,7 @@ pub(super) mod transport;
 use tidegate_wire::{Family, Headers, proto};
 
 use super::ast::{Fragment, Protocol, Term};
+use super::conditions::{Live, Memory};
 use super::eval::RuleContext;
 use super::program::{Check, address_word, name_word};
 use crate::fib::Fib;
@@ -59,12 +60,20 @@ impl Words {
     }
 }
 
-/// Whether a condition holds. A limit's bucket is among `buckets`.
+/// What checks remember from packet to packet.
+pub(super) struct Remembered<'p> {
+    pub(super) buckets: &'p mut [Bucket],
+    pub(super) extensions: &'p mut [Live],
+    /// What rules share.
+    pub(super) memory: &'p mut Memory,
+}
+
+/// Whether a condition holds.
 pub(super) fn check<F: Fib>(
     check: &Check,
     words: &Words,
-    buckets: &mut [Bucket],
-    ctx: &RuleContext<'_, F>,
+    remembered: &mut Remembered<'_>,
+    ctx: &mut RuleContext<'_, F>,
 ) -> Fit {
     match check {
         Check::Source(source) => source.holds(words.source).into(),
@@ -73,22 +82,23 @@ pub(super) fn check<F: Fib>(
         Check::OutInterface(interface) => interface.holds(words.out_name).into(),
         Check::Protocol(wanted) => protocol(wanted, ctx.headers),
         Check::Fragment(wanted) => fragment(*wanted, ctx.headers).into(),
-        Check::Tcp(wanted) => transport::tcp(wanted, Transport::of(ctx.headers, ctx.bytes)),
-        Check::Udp(wanted) => transport::udp(wanted, Transport::of(ctx.headers, ctx.bytes)),
-        Check::Icmp(wanted) => transport::icmp(wanted, Transport::of(ctx.headers, ctx.bytes)),
-        Check::Icmp6(wanted) => transport::icmp6(wanted, Transport::of(ctx.headers, ctx.bytes)),
+        Check::Tcp(wanted) => transport::tcp(wanted, Transport::of(ctx.headers, &*ctx.bytes)),
+        Check::Udp(wanted) => transport::udp(wanted, Transport::of(ctx.headers, &*ctx.bytes)),
+        Check::Icmp(wanted) => transport::icmp(wanted, Transport::of(ctx.headers, &*ctx.bytes)),
+        Check::Icmp6(wanted) => transport::icmp6(wanted, Transport::of(ctx.headers, &*ctx.bytes)),
         Check::Multiport(wanted) => {
-            transport::multiport(wanted, Transport::of(ctx.headers, ctx.bytes))
+            transport::multiport(wanted, Transport::of(ctx.headers, &*ctx.bytes))
         }
         Check::State(wanted) => flow::state(wanted, &tracking(ctx)).into(),
         Check::Conntrack(wanted) => flow::conntrack(wanted, &tracking(ctx)).into(),
         Check::Mark(wanted) => wanted.holds(wanted.value.matches(*ctx.mark)).into(),
         Check::Connmark(wanted) => flow::connmark(wanted, &tracking(ctx)).into(),
         Check::Helper(wanted) => flow::helper(wanted, &tracking(ctx)).into(),
-        Check::Limit(bucket) => buckets[*bucket].take(ctx.now).into(),
+        Check::Limit(bucket) => remembered.buckets[*bucket].take(ctx.now).into(),
         Check::Addrtype(wanted) => network::addrtype(wanted, ctx).into(),
         Check::Mac(wanted) => network::mac(wanted, ctx.link).into(),
         Check::Iprange(wanted) => network::iprange(wanted, ctx.headers.src, ctx.headers.dst).into(),
+        Check::Extension { at, .. } => remembered.extensions[*at].fit(remembered.memory, ctx),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn write(f: &mut Formatter<'_>, one: &Match) -> fmt::Result {
         Match::Addrtype(addrtype) => write_addrtype(f, addrtype),
         Match::Mac(mac) => always(f, "--mac-source", mac, value::ethernet),
         Match::Iprange(iprange) => write_iprange(f, iprange),
+        Match::Extension(one) => one.0.write(f),
     }
 }
 
@@ -48,6 +49,7 @@ fn name(one: &Match) -> &'static str {
         Match::Addrtype(_) => "addrtype",
         Match::Mac(_) => "mac",
         Match::Iprange(_) => "iprange",
+        Match::Extension(one) => one.name(),
     }
 }
 

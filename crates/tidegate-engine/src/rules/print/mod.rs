@@ -6,7 +6,7 @@
 
 mod matches;
 mod targets;
-mod value;
+pub(in crate::rules) mod value;
 
 use alloc::format;
 use alloc::string::String;
@@ -87,7 +87,7 @@ fn write_spec(f: &mut Formatter<'_>, spec: &Spec) -> fmt::Result {
 }
 
 /// An option that may be absent.
-fn term<T>(
+pub(in crate::rules) fn term<T>(
     f: &mut Formatter<'_>,
     option: &str,
     term: &Option<Term<T>>,
@@ -97,7 +97,7 @@ fn term<T>(
 }
 
 /// ` [!] OPTION VALUE`
-fn always<T>(
+pub(in crate::rules) fn always<T>(
     f: &mut Formatter<'_>,
     option: &str,
     term: &Term<T>,

@@ -31,6 +31,7 @@ pub(super) fn write_options(f: &mut Formatter<'_>, target: &Target) -> fmt::Resu
         Target::Mark(mark) => write!(f, " --set-xmark {:#x}/{:#x}", mark.value, mark.mask),
         Target::Connmark(connmark) => write_connmark(f, connmark),
         Target::Ct(ct) => write_ct(f, ct),
+        Target::Extension(one) => one.0.write(f),
     }
 }
 

@@ -11,34 +11,34 @@ use crate::rules::ast::Term;
 use crate::rules::error::{Fault, GrammarError};
 
 /// An option as it was given.
-pub(super) struct Given<'w> {
-    pub(super) spec: &'static OptionSpec,
+pub(in crate::rules) struct Given<'w> {
+    pub(in crate::rules) spec: &'static OptionSpec,
     /// The option as written.
-    pub(super) word: &'w str,
-    pub(super) negated: bool,
+    pub(in crate::rules) word: &'w str,
+    pub(in crate::rules) negated: bool,
     /// As many words as the option takes.
-    pub(super) values: &'w [String],
+    pub(in crate::rules) values: &'w [String],
 }
 
 impl<'w> Given<'w> {
     /// The option's first name.
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::rules) fn name(&self) -> &'static str {
         self.spec.name()
     }
 
     /// Its only value, or the empty word.
-    pub(super) fn value(&self) -> &'w str {
+    pub(in crate::rules) fn value(&self) -> &'w str {
         self.values.first().map_or("", String::as_str)
     }
 
     /// A value with the option's `!`.
-    pub(super) fn term<T>(&self, value: T) -> Term<T> {
+    pub(in crate::rules) fn term<T>(&self, value: T) -> Term<T> {
         Term { negated: self.negated, value }
     }
 }
 
 /// A match, a target or the general part, with what it was given.
-pub(super) struct Clause<'w> {
+pub(in crate::rules) struct Clause<'w> {
     name: &'w str,
     options: &'static [OptionSpec],
     /// In the order of the text.
@@ -46,18 +46,21 @@ pub(super) struct Clause<'w> {
 }
 
 impl<'w> Clause<'w> {
-    pub(super) fn new(name: &'w str, options: &'static [OptionSpec]) -> Self {
+    pub(in crate::rules) fn new(name: &'w str, options: &'static [OptionSpec]) -> Self {
         Self { name, options, given: Vec::new() }
     }
 
     /// The option of this name, if the clause has one.
-    pub(super) fn knows(&self, word: &str) -> Option<&'static OptionSpec> {
+    pub(in crate::rules) fn knows(&self, word: &str) -> Option<&'static OptionSpec> {
         self.options.iter().find(|spec| spec.names.contains(&word))
     }
 
     /// Adds an option; each at most once.
-    pub(super) fn give(&mut self, given: Given<'w>) -> Parsed<()> {
-        if self.flag(given.name()) {
+    pub(in crate::rules) fn give(&mut self, given: Given<'w>) -> Parsed<()> {
+        // `--next` of the policy match begins another element, with options of its own.
+        let next = self.given.iter().rposition(|given| given.name() == "--next");
+        let since = next.map_or(0, |at| at + 1);
+        if self.given[since..].iter().any(|known| known.name() == given.name()) {
             return Err(Fault::new(given.word, GrammarError::Repeated));
         }
         self.given.push(given);
@@ -65,22 +68,22 @@ impl<'w> Clause<'w> {
     }
 
     /// All options in the order of the text.
-    pub(super) fn given(&self) -> &[Given<'w>] {
+    pub(in crate::rules) fn given(&self) -> &[Given<'w>] {
         &self.given
     }
 
     /// The option of this first name.
-    pub(super) fn find(&self, name: &str) -> Option<&Given<'w>> {
+    pub(in crate::rules) fn find(&self, name: &str) -> Option<&Given<'w>> {
         self.given.iter().find(|given| given.name() == name)
     }
 
     /// Whether a flag was given.
-    pub(super) fn flag(&self, name: &str) -> bool {
+    pub(in crate::rules) fn flag(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
     /// The value of an option, read by `read`.
-    pub(super) fn value<T>(
+    pub(in crate::rules) fn value<T>(
         &self,
         name: &str,
         read: impl FnOnce(&str) -> Parsed<T>,
@@ -89,7 +92,7 @@ impl<'w> Clause<'w> {
     }
 
     /// The value of an option with its `!`.
-    pub(super) fn term<T>(
+    pub(in crate::rules) fn term<T>(
         &self,
         name: &str,
         read: impl FnOnce(&str) -> Parsed<T>,
@@ -98,7 +101,7 @@ impl<'w> Clause<'w> {
     }
 
     /// The same for an option that must be there.
-    pub(super) fn need<T>(
+    pub(in crate::rules) fn need<T>(
         &self,
         name: &'static str,
         read: impl FnOnce(&str) -> Parsed<T>,
@@ -107,12 +110,12 @@ impl<'w> Clause<'w> {
     }
 
     /// The clause lacks one of its options, or any of several.
-    pub(super) fn missing(&self, option: &'static str) -> Fault {
+    pub(in crate::rules) fn missing(&self, option: &'static str) -> Fault {
         Fault::new(self.name, GrammarError::Missing { option })
     }
 
     /// The only one of these options that was given.
-    pub(super) fn one_of(&self, names: &[&str]) -> Parsed<Option<&Given<'w>>> {
+    pub(in crate::rules) fn one_of(&self, names: &[&str]) -> Parsed<Option<&Given<'w>>> {
         let mut given = self.given.iter().filter(|given| names.contains(&given.name()));
         let first = given.next();
         match (first, given.next()) {

@@ -1,6 +1,7 @@
 //! A match's clause to its value.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use tidegate_wire::Family;
@@ -10,8 +11,8 @@ use super::options::MatchName;
 use super::{Parsed, value};
 use crate::rules::ast::{
     AddressTypes, AddrtypeMatch, ConntrackMatch, CtAddresses, CtDirection, CtPorts, CtStates,
-    CtStatus, IcmpPattern, IprangeMatch, LimitIface, LimitMatch, Match, Multiport, PortRange,
-    PortSide, SecondsRange, TcpFlagTest, TcpFlags, TcpMatch, Term, UdpMatch,
+    CtStatus, IcmpPattern, IprangeMatch, LimitIface, LimitMatch, Match, MatchExtension, Multiport,
+    PortRange, PortSide, SecondsRange, TcpFlagTest, TcpFlags, TcpMatch, Term, UdpMatch,
 };
 use crate::rules::error::{Expected, Fault, ValueError};
 use crate::rules::names;
@@ -42,6 +43,9 @@ pub(super) fn build(family: Family, name: MatchName, clause: &Clause<'_>) -> Par
         MatchName::Addrtype => Match::Addrtype(addrtype(clause)?),
         MatchName::Mac => Match::Mac(clause.need("--mac-source", value::ethernet)?),
         MatchName::Iprange => Match::Iprange(iprange(family, clause)?),
+        MatchName::Extension(name) => {
+            Match::Extension(Box::new(MatchExtension(name.parse(family, clause)?)))
+        }
     })
 }
 

@@ -13,13 +13,13 @@
 //!
 //! What a kernel would say to the result is not asked here.
 
-mod clause;
+pub(in crate::rules) mod clause;
 mod lex;
 mod matches;
-mod options;
+pub(in crate::rules) mod options;
 mod rule;
 mod targets;
-mod value;
+pub(in crate::rules) mod value;
 mod without;
 
 use alloc::borrow::ToOwned;
@@ -32,7 +32,7 @@ use super::ast::{Chain, Counters, Hook, Policy, Ruleset, Table, TableKind};
 use super::error::{CheckError, Fault, FileError, RuleError};
 
 /// A value, or the word at fault.
-type Parsed<T> = Result<T, Fault>;
+pub(in crate::rules) type Parsed<T> = Result<T, Fault>;
 
 /// Bytes that a chain's name may have in the kernel.
 const CHAIN_NAME_MAX: usize = 28;

@@ -7,40 +7,42 @@ use tidegate_wire::Family;
 
 use super::without;
 use crate::rules::ast::Protocol;
+use crate::rules::conditions;
+use crate::rules::effects;
 use crate::rules::error::GrammarError;
 
 /// One option.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct OptionSpec {
-    pub(super) names: &'static [&'static str],
-    pub(super) negatable: bool,
+pub(in crate::rules) struct OptionSpec {
+    pub(in crate::rules) names: &'static [&'static str],
+    pub(in crate::rules) negatable: bool,
     /// How many words follow it.
-    pub(super) values: usize,
+    pub(in crate::rules) values: usize,
 }
 
 impl OptionSpec {
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::rules) fn name(&self) -> &'static str {
         self.names[0]
     }
 }
 
 /// An option without value.
-const fn flag(names: &'static [&'static str]) -> OptionSpec {
+pub(in crate::rules) const fn flag(names: &'static [&'static str]) -> OptionSpec {
     OptionSpec { names, negatable: false, values: 0 }
 }
 
 /// An option with a value.
-const fn value(names: &'static [&'static str]) -> OptionSpec {
+pub(in crate::rules) const fn value(names: &'static [&'static str]) -> OptionSpec {
     OptionSpec { names, negatable: false, values: 1 }
 }
 
 /// An option with a value that may have `!` before it.
-const fn term(names: &'static [&'static str]) -> OptionSpec {
+pub(in crate::rules) const fn term(names: &'static [&'static str]) -> OptionSpec {
     OptionSpec { names, negatable: true, values: 1 }
 }
 
 /// The options that every rule can have, but for those that begin a match or target.
-pub(super) const GENERAL: &[OptionSpec] = &[
+pub(in crate::rules) const GENERAL: &[OptionSpec] = &[
     term(&["-s", "--source", "--src"]),
     term(&["-d", "--destination", "--dst"]),
     term(&["-i", "--in-interface"]),
@@ -52,7 +54,7 @@ pub(super) const GENERAL: &[OptionSpec] = &[
 
 /// The matches that the engine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MatchName {
+pub(in crate::rules) enum MatchName {
     Tcp,
     Udp,
     Icmp,
@@ -68,11 +70,12 @@ pub(super) enum MatchName {
     Addrtype,
     Mac,
     Iprange,
+    Extension(conditions::Name),
 }
 
 impl MatchName {
     /// The match of this name in the family.
-    pub(super) fn find(family: Family, name: &str) -> Result<Self, GrammarError> {
+    pub(in crate::rules) fn find(family: Family, name: &str) -> Result<Self, GrammarError> {
         Ok(match (name, family) {
             ("tcp", _) => Self::Tcp,
             ("udp", _) => Self::Udp,
@@ -89,23 +92,32 @@ impl MatchName {
             ("addrtype", _) => Self::Addrtype,
             ("mac", _) => Self::Mac,
             ("iprange", _) => Self::Iprange,
-            _ if without::is_match(family, name) => return Err(GrammarError::UnsupportedMatch),
-            _ => return Err(GrammarError::UnknownMatch),
+            _ => return Self::find_extension(family, name),
         })
     }
 
+    fn find_extension(family: Family, name: &str) -> Result<Self, GrammarError> {
+        match conditions::Name::find(family, name) {
+            Some(name) => Ok(Self::Extension(name)),
+            None => Err(without::no_match(family, name)),
+        }
+    }
+
     /// The match that `-p` brings along when an option of it follows.
-    pub(super) fn implied(family: Family, protocol: Protocol) -> Option<Self> {
+    pub(in crate::rules) fn implied(family: Family, protocol: Protocol) -> Option<Self> {
         match (protocol, family) {
             (Protocol::TCP, _) => Some(Self::Tcp),
             (Protocol::UDP, _) => Some(Self::Udp),
             (Protocol::ICMP, Family::V4) => Some(Self::Icmp),
             (Protocol::ICMPV6, Family::V6) => Some(Self::Icmp6),
-            _ => None,
+            (Protocol(number), _) => {
+                let (_, word) = IMPLIED.into_iter().find(|(known, _)| *known == number)?;
+                conditions::Name::find(family, word).map(Self::Extension)
+            }
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::rules) fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
@@ -122,10 +134,11 @@ impl MatchName {
             Self::Addrtype => "addrtype",
             Self::Mac => "mac",
             Self::Iprange => "iprange",
+            Self::Extension(name) => name.word(),
         }
     }
 
-    pub(super) fn options(self) -> &'static [OptionSpec] {
+    pub(in crate::rules) fn options(self) -> &'static [OptionSpec] {
         match self {
             Self::Tcp => TCP,
             Self::Udp => PORTS,
@@ -141,9 +154,13 @@ impl MatchName {
             Self::Addrtype => ADDRTYPE,
             Self::Mac => const { &[term(&["--mac-source"])] },
             Self::Iprange => const { &[term(&["--src-range"]), term(&["--dst-range"])] },
+            Self::Extension(name) => name.options(),
         }
     }
 }
+
+/// Protocols whose matches `-p` brings along, beside those above: ESP, AH and SCTP.
+const IMPLIED: [(u8, &str); 3] = [(50, "esp"), (51, "ah"), (132, "sctp")];
 
 const PORTS: &[OptionSpec] =
     &[term(&["--sport", "--source-port"]), term(&["--dport", "--destination-port"])];
@@ -187,7 +204,7 @@ const ADDRTYPE: &[OptionSpec] = &[
 
 /// The targets with options that the engine has, and those without that are not verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TargetName {
+pub(in crate::rules) enum TargetName {
     Reject,
     Log,
     Snat,
@@ -199,11 +216,12 @@ pub(super) enum TargetName {
     Connmark,
     Ct,
     Notrack,
+    Extension(effects::Name),
 }
 
 impl TargetName {
     /// The target of this name in the family.
-    pub(super) fn find(family: Family, name: &str) -> Result<Self, GrammarError> {
+    pub(in crate::rules) fn find(family: Family, name: &str) -> Result<Self, GrammarError> {
         Ok(match name {
             "REJECT" => Self::Reject,
             "LOG" => Self::Log,
@@ -216,12 +234,14 @@ impl TargetName {
             "CONNMARK" => Self::Connmark,
             "CT" => Self::Ct,
             "NOTRACK" => Self::Notrack,
-            _ if without::is_target(family, name) => return Err(GrammarError::UnsupportedTarget),
-            _ => return Err(GrammarError::UnknownTarget),
+            _ => match effects::Name::find(family, name) {
+                Some(name) => Self::Extension(name),
+                None => return Err(without::no_target(family, name)),
+            },
         })
     }
 
-    pub(super) fn options(self) -> &'static [OptionSpec] {
+    pub(in crate::rules) fn options(self) -> &'static [OptionSpec] {
         match self {
             Self::Reject => const { &[value(&["--reject-with"])] },
             Self::Log => LOG,
@@ -234,6 +254,7 @@ impl TargetName {
             Self::Connmark => MARKING,
             Self::Ct => CT,
             Self::Notrack => &[],
+            Self::Extension(name) => name.options(),
         }
     }
 }

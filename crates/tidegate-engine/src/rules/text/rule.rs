@@ -1,6 +1,6 @@
 //! One rule's words, sorted into clauses, and the rules they make.
 //!
-//! An option belongs to the clause that knows it: the general part, the target, else the match that was named last. If
+//! An option belongs to the clause that knows it: the target, the match that was named last, else the general part. If
 //! nobody knows it, the match of the rule's `-p` is added on the way (`-p tcp --dport 80`), as iptables does.
 //!
 //! Several addresses in `-s` or `-d` make several rules, so that one line may become many.
@@ -182,9 +182,11 @@ impl<'t, 'w> Draft<'t, 'w> {
             Destination::None | Destination::Plain(_) => None,
         };
         let matches = self.matches.iter_mut().rev().map(|(_, clause)| clause);
-        core::iter::once(&mut self.general)
-            .chain(target)
+        // The policy match has a `--proto` of its own, which else is short for `--protocol`.
+        target
+            .into_iter()
             .chain(matches)
+            .chain(core::iter::once(&mut self.general))
             .find_map(|clause| clause.knows(word).map(|spec| (clause, spec)))
     }
 

@@ -1,6 +1,7 @@
 //! A target's clause to its value.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use tidegate_wire::Family;
@@ -12,7 +13,7 @@ use crate::rules::ast::{
     AddressRange, ConnmarkOperation, ConnmarkTarget, CtDirection, CtEvents, CtTarget, CtZone,
     DnatTarget, ExpectEvents, IcmpReject, Icmpv6Reject, LogOptions, LogTarget, MarkTarget,
     MasqueradeTarget, NatFlags, PortRange, RedirectTarget, RejectWith, Shift, SnatTarget, Target,
-    ZoneId,
+    TargetExtension, ZoneId,
 };
 use crate::rules::error::{Expected, Fault, ValueError};
 use crate::rules::names;
@@ -42,6 +43,9 @@ pub(super) fn build(family: Family, name: TargetName, clause: &Clause<'_>) -> Pa
         TargetName::Connmark => Target::Connmark(connmark(clause)?),
         TargetName::Ct => Target::Ct(ct(clause)?),
         TargetName::Notrack => Target::Notrack,
+        TargetName::Extension(name) => {
+            Target::Extension(Box::new(TargetExtension(name.parse(family, clause)?)))
+        }
     })
 }
 

@@ -20,7 +20,7 @@ use crate::rules::names;
 const INTERFACE_NAME_MAX: usize = 15;
 
 /// A number from `min` to `max`.
-pub(super) fn number(word: &str, min: u32, max: u32) -> Parsed<u32> {
+pub(in crate::rules) fn number(word: &str, min: u32, max: u32) -> Parsed<u32> {
     digits(word)
         .filter(|number| (min..=max).contains(number))
         .ok_or_else(|| Fault::expected(word, Expected::Number { min, max }))
@@ -36,24 +36,30 @@ fn digits(word: &str) -> Option<u32> {
     if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
 }
 
+/// A decimal number, without sign, up to `max`.
+pub(in crate::rules) fn decimal(word: &str, max: u32) -> Option<u32> {
+    let digits = !word.is_empty() && word.bytes().all(|c| c.is_ascii_digit());
+    word.parse().ok().filter(|number| digits && *number <= max)
+}
+
 /// A number below 256.
-pub(super) fn byte(word: &str) -> Option<u8> {
+pub(in crate::rules) fn byte(word: &str) -> Option<u8> {
     digits(word).and_then(|number| u8::try_from(number).ok())
 }
 
 /// A mark or mask of marks.
-pub(super) fn mark(word: &str) -> Parsed<u32> {
+pub(in crate::rules) fn mark(word: &str) -> Parsed<u32> {
     number(word, 0, u32::MAX)
 }
 
 /// `VALUE[/MASK]`
-pub(super) fn mark_pattern(word: &str) -> Parsed<MarkPattern> {
+pub(in crate::rules) fn mark_pattern(word: &str) -> Parsed<MarkPattern> {
     let (value, mask) = masked_mark(word)?;
     Ok(MarkPattern { value, mask })
 }
 
 /// `VALUE[/MASK]`, the mask being all bits if it is absent.
-pub(super) fn masked_mark(word: &str) -> Parsed<(u32, u32)> {
+pub(in crate::rules) fn masked_mark(word: &str) -> Parsed<(u32, u32)> {
     match word.split_once('/') {
         Some((value, mask_word)) => Ok((mark(value)?, mark(mask_word)?)),
         None => Ok((mark(word)?, u32::MAX)),
@@ -61,7 +67,7 @@ pub(super) fn masked_mark(word: &str) -> Parsed<(u32, u32)> {
 }
 
 /// A list of names of a set's members, in any case.
-pub(super) fn flags<F: Flags>(word: &str, expected: Expected) -> Parsed<F> {
+pub(in crate::rules) fn flags<F: Flags>(word: &str, expected: Expected) -> Parsed<F> {
     let mut set = F::empty();
     for name in word.split(',') {
         let one = F::from_name(&name.to_ascii_uppercase());
@@ -71,7 +77,7 @@ pub(super) fn flags<F: Flags>(word: &str, expected: Expected) -> Parsed<F> {
 }
 
 /// A list of TCP flags, ALL or NONE.
-pub(super) fn tcp_flags(word: &str) -> Parsed<TcpFlags> {
+pub(in crate::rules) fn tcp_flags(word: &str) -> Parsed<TcpFlags> {
     let mut set = TcpFlags::empty();
     for name in word.split(',') {
         set |= match name.to_ascii_uppercase().as_str() {
@@ -85,7 +91,7 @@ pub(super) fn tcp_flags(word: &str) -> Parsed<TcpFlags> {
 }
 
 /// A protocol by name or number; 0 stands for every protocol.
-pub(super) fn protocol(word: &str) -> Parsed<Protocol> {
+pub(in crate::rules) fn protocol(word: &str) -> Parsed<Protocol> {
     names::protocol(&word.to_ascii_lowercase())
         .or_else(|| byte(word))
         .map(Protocol)
@@ -93,7 +99,7 @@ pub(super) fn protocol(word: &str) -> Parsed<Protocol> {
 }
 
 /// A port by number or service.
-pub(super) fn port(word: &str) -> Parsed<u16> {
+pub(in crate::rules) fn port(word: &str) -> Parsed<u16> {
     digits(word)
         .and_then(|number| u16::try_from(number).ok())
         .or_else(|| names::service(word))
@@ -101,7 +107,7 @@ pub(super) fn port(word: &str) -> Parsed<u16> {
 }
 
 /// `PORT`, `FIRST:LAST`, `:LAST` or `FIRST:`, in this order or not.
-pub(super) fn any_port_range(word: &str) -> Parsed<PortRange> {
+pub(in crate::rules) fn any_port_range(word: &str) -> Parsed<PortRange> {
     let Some((first, last)) = word.split_once(':') else {
         let port = port(word)?;
         return Ok(PortRange { first: port, last: port });
@@ -113,12 +119,12 @@ pub(super) fn any_port_range(word: &str) -> Parsed<PortRange> {
 }
 
 /// The same in order.
-pub(super) fn port_range(word: &str) -> Parsed<PortRange> {
+pub(in crate::rules) fn port_range(word: &str) -> Parsed<PortRange> {
     in_order(word, any_port_range(word)?)
 }
 
 /// `PORT` or `FIRST-LAST`, as translations write it.
-pub(super) fn nat_ports(word: &str) -> Parsed<PortRange> {
+pub(in crate::rules) fn nat_ports(word: &str) -> Parsed<PortRange> {
     let (first, last) = word.split_once('-').unwrap_or((word, word));
     in_order(word, PortRange { first: port(first)?, last: port(last)? })
 }
@@ -128,7 +134,7 @@ fn in_order(word: &str, range: PortRange) -> Parsed<PortRange> {
 }
 
 /// At most 15 ports and `FIRST:LAST` ranges of at least two ports, which count twice.
-pub(super) fn port_list(word: &str) -> Parsed<Vec<PortRange>> {
+pub(in crate::rules) fn port_list(word: &str) -> Parsed<Vec<PortRange>> {
     let mut ports = Vec::new();
     let mut slots = 0;
     for item in word.split(',') {
@@ -144,7 +150,7 @@ pub(super) fn port_list(word: &str) -> Parsed<Vec<PortRange>> {
 }
 
 /// An interface's name, or its beginning and `+`.
-pub(super) fn interface(word: &str) -> Parsed<Interface> {
+pub(in crate::rules) fn interface(word: &str) -> Parsed<Interface> {
     if word.len() > INTERFACE_NAME_MAX {
         return Err(Fault::new(word, ValueError::TooLong { max: INTERFACE_NAME_MAX }));
     }
@@ -159,7 +165,7 @@ pub(super) fn interface(word: &str) -> Parsed<Interface> {
 }
 
 /// An address of the family.
-pub(super) fn address(family: Family, word: &str) -> Parsed<IpAddr> {
+pub(in crate::rules) fn address(family: Family, word: &str) -> Parsed<IpAddr> {
     let address = match family {
         Family::V4 => word.parse().map(IpAddr::V4).ok(),
         Family::V6 => word.parse().map(IpAddr::V6).ok(),
@@ -168,7 +174,7 @@ pub(super) fn address(family: Family, word: &str) -> Parsed<IpAddr> {
 }
 
 /// The same, where IPv4 addresses may lack their last bytes (`10.1` for 10.1.0.0).
-pub(super) fn short_address(family: Family, word: &str) -> Parsed<IpAddr> {
+pub(in crate::rules) fn short_address(family: Family, word: &str) -> Parsed<IpAddr> {
     match family {
         Family::V4 => short_ipv4(word).map(IpAddr::V4).ok_or_else(|| not_an_address(word)),
         Family::V6 => address(family, word),
@@ -193,7 +199,7 @@ fn not_an_address(word: &str) -> Fault {
 }
 
 /// `ADDRESS[/MASK]` of `-s` and `-d`, without bits outside the mask.
-pub(super) fn network(family: Family, word: &str) -> Parsed<Network> {
+pub(in crate::rules) fn network(family: Family, word: &str) -> Parsed<Network> {
     let (address, mask) = word.split_once('/').map_or((word, None), |(a, m)| (a, Some(m)));
     let address = short_address(family, address)?;
     Ok(Network { address, mask: optional_mask(family, mask)? }.masked())
@@ -201,7 +207,7 @@ pub(super) fn network(family: Family, word: &str) -> Parsed<Network> {
 
 /// `ADDRESS[/MASK]` of the conntrack match and NETMAP, with all bits. iptables takes a mask with holes for a host's;
 /// here it is refused.
-pub(super) fn full_network(family: Family, word: &str) -> Parsed<Network> {
+pub(in crate::rules) fn full_network(family: Family, word: &str) -> Parsed<Network> {
     let (word, mask) = word.split_once('/').map_or((word, None), |(a, m)| (a, Some(m)));
     let network = Network { address: address(family, word)?, mask: optional_mask(family, mask)? };
     match (network.prefix_len(), mask) {
@@ -238,7 +244,7 @@ fn prefix_mask(family: Family, length: u32) -> IpAddr {
 }
 
 /// `ADDRESS` or `FIRST-LAST`, in this order or not; `read` reads one address.
-pub(super) fn address_range(
+pub(in crate::rules) fn address_range(
     family: Family,
     word: &str,
     read: fn(Family, &str) -> Parsed<IpAddr>,
@@ -252,7 +258,7 @@ pub(super) fn address_range(
 }
 
 /// Six hexadecimal bytes with colons.
-pub(super) fn ethernet(word: &str) -> Parsed<[u8; 6]> {
+pub(in crate::rules) fn ethernet(word: &str) -> Parsed<[u8; 6]> {
     let byte = |part: &str| {
         let fine = matches!(part.len(), 1 | 2) && part.bytes().all(|c| c.is_ascii_hexdigit());
         if fine { u8::from_str_radix(part, 16).ok() } else { None }
@@ -264,7 +270,7 @@ pub(super) fn ethernet(word: &str) -> Parsed<[u8; 6]> {
 }
 
 /// `COUNT[/UNIT]` as the time between two packets, see [`LimitMatch::interval`]. A unit may be cut short.
-pub(super) fn rate(word: &str) -> Parsed<u32> {
+pub(in crate::rules) fn rate(word: &str) -> Parsed<u32> {
     const UNITS: [(&str, u32); 4] =
         [("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)];
     let (count, unit) = word.split_once('/').unwrap_or((word, "second"));

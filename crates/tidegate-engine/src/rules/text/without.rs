@@ -4,15 +4,28 @@
 use tidegate_wire::Family;
 
 use crate::rules::ast::Protocol;
+use crate::rules::error::GrammarError;
 
-/// Whether iptables has a match of this name in the family.
-pub(super) fn is_match(family: Family, name: &str) -> bool {
-    MATCHES.of(family, name)
+/// Why there is no match of this name.
+pub(super) fn no_match(family: Family, name: &str) -> GrammarError {
+    if FOREIGN_MATCHES.of(family, name) {
+        GrammarError::ForeignMatch
+    } else if MATCHES.of(family, name) {
+        GrammarError::UnsupportedMatch
+    } else {
+        GrammarError::UnknownMatch
+    }
 }
 
-/// Whether iptables has a target of this name in the family.
-pub(super) fn is_target(family: Family, name: &str) -> bool {
-    TARGETS.of(family, name)
+/// Why there is no target of this name.
+pub(super) fn no_target(family: Family, name: &str) -> GrammarError {
+    if FOREIGN_TARGETS.of(family, name) {
+        GrammarError::ForeignTarget
+    } else if TARGETS.of(family, name) {
+        GrammarError::UnsupportedTarget
+    } else {
+        GrammarError::UnknownTarget
+    }
 }
 
 /// Whether it is an option of the iptables command, one that has no place in a saved rule.
@@ -22,8 +35,8 @@ pub(super) fn is_command_option(word: &str) -> bool {
 
 /// Whether `-p` with the protocol brings along the options of a match that the engine doesn't have.
 pub(super) fn is_implied(protocol: Protocol) -> bool {
-    const DCCP_ESP_AH_IPCOMP_SCTP_MH_UDPLITE: [u8; 7] = [33, 50, 51, 108, 132, 135, 136];
-    DCCP_ESP_AH_IPCOMP_SCTP_MH_UDPLITE.contains(&protocol.0)
+    const DCCP_IPCOMP_MH: [u8; 3] = [33, 108, 135];
+    DCCP_IPCOMP_MH.contains(&protocol.0)
 }
 
 struct Without {
@@ -42,77 +55,27 @@ impl Without {
     }
 }
 
-const MATCHES: Without = Without {
+/// What may come yet.
+const MATCHES: Without = Without { both: &[], v4: &[], v6: &[] };
+
+/// What may come yet.
+const TARGETS: Without = Without { both: &["SYNPROXY"], v4: &[], v6: &[] };
+
+/// Matches about what only a kernel has: its sockets, control groups, processors, routing realms and offload.
+const FOREIGN_MATCHES: Without = Without {
     both: &[
-        "ah",
-        "bpf",
-        "cgroup",
-        "cluster",
-        "connbytes",
-        "connlabel",
-        "connlimit",
-        "cpu",
-        "dccp",
-        "devgroup",
-        "dscp",
-        "ecn",
-        "esp",
-        "hashlimit",
-        "ipcomp",
-        "ipvs",
-        "l2tp",
-        "length",
-        "nfacct",
-        "osf",
-        "owner",
-        "physdev",
-        "pkttype",
-        "policy",
-        "quota",
-        "rateest",
-        "recent",
-        "rpfilter",
-        "sctp",
-        "set",
-        "socket",
-        "statistic",
-        "string",
-        "tcpmss",
-        "time",
-        "tos",
-        "u32",
-        "udplite",
+        "bpf", "cgroup", "cluster", "cpu", "dccp", "devgroup", "ipcomp", "ipvs", "l2tp", "nfacct",
+        "osf", "rateest", "socket",
     ],
-    v4: &["realm", "ttl"],
-    v6: &["dst", "eui64", "frag", "hbh", "hl", "ipv6header", "mh", "rt", "srh"],
+    v4: &["realm"],
+    v6: &["eui64", "mh", "srh"],
 };
 
-const TARGETS: Without = Without {
-    both: &[
-        "AUDIT",
-        "CHECKSUM",
-        "CLASSIFY",
-        "CONNSECMARK",
-        "DSCP",
-        "HMARK",
-        "IDLETIMER",
-        "LED",
-        "NFLOG",
-        "NFQUEUE",
-        "QUEUE",
-        "RATEEST",
-        "SECMARK",
-        "SET",
-        "SYNPROXY",
-        "TCPMSS",
-        "TCPOPTSTRIP",
-        "TEE",
-        "TOS",
-        "TPROXY",
-        "TRACE",
-    ],
-    v4: &["CLUSTERIP", "ECN", "TTL", "ULOG"],
-    v6: &["DNPT", "HL", "SNPT"],
+/// Targets that work on such things.
+const FOREIGN_TARGETS: Without = Without {
+    both: &["AUDIT", "CONNSECMARK", "IDLETIMER", "LED", "QUEUE", "RATEEST", "SECMARK", "TEE"],
+    v4: &["CLUSTERIP", "ULOG"],
+    v6: &[],
 };
 
 const COMMAND_OPTIONS: &[&str] = &[

@@ -10,6 +10,7 @@ use tidegate_engine::track::{ProtoState, Sctp, Tcp};
 use tidegate_engine::tuple::{Tuple, ZoneScope};
 use tidegate_wire::proto;
 
+use super::Hex;
 use crate::text::l4_name;
 
 /// A flow at an instant.
@@ -28,6 +29,8 @@ pub struct FlowRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     sctp: Option<SctpRecord>,
     mark: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<String>,
     zone: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     zone_orig: Option<u16>,
@@ -67,6 +70,7 @@ impl FlowRecord {
                 _ => None,
             },
             mark: flow.mark,
+            labels: (flow.labels != 0).then(|| Hex(&flow.labels.to_le_bytes()).to_string()),
             zone: zone(ZoneScope::Both).unwrap_or(0),
             zone_orig: zone(ZoneScope::Original),
             zone_reply: zone(ZoneScope::Reply),

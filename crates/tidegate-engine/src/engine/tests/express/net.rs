@@ -95,7 +95,7 @@ impl Fib for Net {
 }
 
 /// Rules by name, and whether a good share of packets must be express under them.
-pub(super) const RULES: [(&str, &str, bool); 17] = [
+pub(super) const RULES: [(&str, &str, bool); 20] = [
     ("none", "", true),
     ("established first", FIRST, true),
     (
@@ -173,6 +173,31 @@ pub(super) const RULES: [(&str, &str, bool); 17] = [
          *nat; -A POSTROUTING ! -o lan -j MASQUERADE\
          *filter; :FORWARD ACCEPT; -A FORWARD -m helper --helper ftp -j DROP; \
          -A FORWARD -m helper ! --helper ftp -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+        false,
+    ),
+    (
+        "rules that keep count",
+        "*filter; :FORWARD DROP; -A FORWARD -m recent --name r --set; \
+         -A FORWARD -p tcp -m connlimit --connlimit-above 3 --connlimit-mask 0 -j DROP; \
+         -A FORWARD -p udp -m quota --quota 900 -j ACCEPT; \
+         -A FORWARD -m statistic --mode nth --every 4 --packet 1 -j DROP; \
+         -A FORWARD -m connlabel --label 9 --set; \
+         -A FORWARD -m connbytes --connbytes 9 --connbytes-mode packets --connbytes-dir both -j DROP; \
+         -A FORWARD -m recent --name r --update --seconds 3 --hitcount 2 -j ACCEPT",
+        false,
+    ),
+    (
+        "rules that keep count of what is new",
+        "*filter; :FORWARD DROP; -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; \
+         -A FORWARD -m hashlimit --hashlimit-above 1/sec --hashlimit-mode srcip --hashlimit-name h -j DROP; \
+         -A FORWARD -m connlimit --connlimit-above 4 -j DROP; \
+         -A FORWARD -m conntrack --ctstate NEW -m recent --set -j ACCEPT",
+        true,
+    ),
+    (
+        "targets that change headers",
+        "*mangle; -A PREROUTING -p udp -j TOS --set-tos 0x10; -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN \
+         -j TCPMSS --set-mss 500; -A POSTROUTING -p tcp -j DSCP --set-dscp 3",
         false,
     ),
     ("few events", "*raw; -A PREROUTING -p tcp -j CT --ctevents new,destroy", false),

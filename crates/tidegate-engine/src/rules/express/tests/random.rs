@@ -257,8 +257,20 @@ fn mixed() -> Words {
         "-m limit --limit 1/hour --limit-burst 2",
         "-m mark --mark 1",
         "-m addrtype --dst-type LOCAL",
+        "-m recent --name a --set",
+        "-m recent --name a --update --seconds 9 --hitcount 3",
+        "-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 2 --hashlimit-mode srcip --hashlimit-name h",
+        "-m connlimit --connlimit-above 1",
+        "-m quota --quota 200",
+        "-m statistic --mode nth --every 3 --packet 0",
+        "-m statistic --mode random --probability 0.5",
+        "-m connbytes --connbytes 2 --connbytes-mode packets --connbytes-dir both",
+        "-m connlabel --label 3 --set",
+        "-m length --length :60",
+        "-m tos --tos 0x10",
+        "-m string --string abc --algo bm",
     ]);
-    words.targets.extend(["-j LOG", "-j CONNMARK --set-mark 9"]);
+    words.targets.extend(["-j LOG", "-j CONNMARK --set-mark 9", "-j NFLOG", "-j NFQUEUE"]);
     words
 }
 

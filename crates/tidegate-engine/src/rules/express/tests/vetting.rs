@@ -201,6 +201,62 @@ fn limits() {
     check_rows(&rows);
 }
 
+/// Matches that keep count, and some that don't.
+#[test]
+fn the_less_frequent_matches() {
+    let rows = [
+        ("a list", "*filter; -A FORWARD -m recent --name a --set", ""),
+        (
+            "a list of new ones",
+            "*filter; -A FORWARD -m state --state NEW -m recent --name a --set",
+            ALL,
+        ),
+        (
+            "a list before their state",
+            "*filter; -A FORWARD -m recent --set -m state --state NEW",
+            "",
+        ),
+        (
+            "a bucket behind a port",
+            "*filter; -A FORWARD -p tcp -m tcp --dport 22 -m hashlimit --hashlimit-upto 1/s --hashlimit-name h -j DROP",
+            "https ssh-reply dns tftp",
+        ),
+        ("flows of a network", "*filter; -A FORWARD -m connlimit --connlimit-above 9 -j DROP", ""),
+        ("what is left", "*filter; -A FORWARD -m quota --quota 9999 -m state --state NEW", ""),
+        (
+            "every third",
+            "*filter; -A FORWARD -m statistic --mode nth --every 3 --packet 0 -p ICMP",
+            ALL,
+        ),
+        (
+            "every third before a state",
+            "*filter; -A FORWARD -m statistic --mode nth --every 3 --packet 0 -m state --state NEW",
+            "",
+        ),
+        ("labels", "*filter; -A FORWARD -m connlabel --label 3 --set -m state --state NEW", ""),
+        (
+            "what was carried",
+            "*filter; -A FORWARD -m connbytes --connbytes 9 --connbytes-mode bytes --connbytes-dir both -j DROP",
+            "",
+        ),
+        ("a set", "*filter; -A FORWARD -m set --match-set s src -m state --state NEW", ""),
+        (
+            "a length before a state",
+            "*filter; -A FORWARD -m length --length 9 -m state --state NEW",
+            ALL,
+        ),
+        ("a length", "*filter; -A FORWARD -m length --length 9", ""),
+        ("a hint to a queue", "*filter; -A FORWARD -m state --state NEW -j NFQUEUE", ALL),
+        ("a queue for all", "*filter; -A FORWARD -j NFQUEUE --queue-bypass", ""),
+        (
+            "a class",
+            "*mangle; -A FORWARD -m state --state ESTABLISHED -j CLASSIFY --set-class 1:1",
+            "",
+        ),
+    ];
+    check_rows(&rows);
+}
+
 #[test]
 fn what_conntrack_knows() {
     let rows = [

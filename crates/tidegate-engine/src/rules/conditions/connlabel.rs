@@ -1,0 +1,56 @@
+//! `-m connlabel`: a flow's labels, of which it has 128. Linux: `xt_connlabel`.
+//!
+//! Labels are numbers here; iptables knows names as well, from a file of the machine.
+
+use core::fmt::{self, Formatter};
+
+use tidegate_wire::Family;
+
+use super::{Condition, Memory};
+use crate::event::EventMask;
+use crate::fib::Fib;
+use crate::rules::ast::Term;
+use crate::rules::eval::RuleContext;
+use crate::rules::matches::Fit;
+use crate::rules::print::always;
+use crate::rules::text::clause::Clause;
+use crate::rules::text::options::{OptionSpec, flag, term};
+use crate::rules::text::{Parsed, value};
+
+/// `-m connlabel`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::rules) struct ConnLabel {
+    label: Term<u8>,
+    /// A flow without it gets it.
+    set: bool,
+}
+
+impl Condition for ConnLabel {
+    type State = ();
+
+    const OPTIONS: &'static [OptionSpec] = &[term(&["--label"]), flag(&["--set"])];
+
+    const PURE: bool = false;
+
+    fn parse(_: Family, clause: &Clause<'_>) -> Parsed<Self> {
+        let label = clause.need("--label", |word| Ok(value::number(word, 0, 127)? as u8))?;
+        Ok(Self { label, set: clause.flag("--set") })
+    }
+
+    fn write(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        always(f, "--label", &self.label, |f, label| write!(f, "\"{label}\""))?;
+        f.write_str(if self.set { " --set" } else { "" })
+    }
+
+    fn start(&self) {}
+
+    fn fit<F: Fib>(&self, (): &mut (), _: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Fit {
+        let Some(flow) = ctx.flow.as_deref_mut() else { return self.label.holds(false).into() };
+        let bit = 1_u128 << self.label.value;
+        if flow.labels & bit == 0 && self.set {
+            flow.labels |= bit;
+            flow.note(EventMask::LABEL);
+        }
+        self.label.holds(flow.labels & bit != 0).into()
+    }
+}

@@ -1,0 +1,200 @@
+//! The less frequent targets, one file for each or for a few alike: how it is read and printed, where it may stand,
+//! and what it does.
+//!
+//! As with [`conditions`](super::conditions), the list below is the only place that knows them all. An effect changes
+//! the packet or tells of it, and most let it go on.
+
+mod classify;
+mod congestion;
+mod hmark;
+mod hops;
+mod nflog;
+mod nfqueue;
+mod npt;
+mod segment;
+mod set;
+mod strip;
+mod tcpmss;
+mod tos;
+mod tproxy;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use tidegate_wire::Family;
+
+use super::ast::{Hook, Rule, TableKind};
+use super::check::Setting;
+use super::conditions::{Families, Memory};
+use super::error::{CheckError, Fault};
+use super::eval::{RuleContext, Ruling};
+use super::text::Parsed;
+use super::text::clause::Clause;
+use super::text::options::OptionSpec;
+use crate::fib::Fib;
+
+pub(crate) use self::tcpmss::ROOM;
+
+/// A target, from its words to what it does.
+pub(super) trait Effect: Sized {
+    /// The options that it has.
+    const OPTIONS: &'static [OptionSpec];
+
+    /// Reads its options.
+    fn parse(family: Family, clause: &Clause<'_>) -> Parsed<Self>;
+
+    /// Writes them as iptables-save does, each with a blank before it.
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// Whether it may stand there.
+    fn check(&self, setting: Setting, rule: &Rule) -> Result<(), Fault>;
+
+    /// Does it. `Some` ends the table.
+    fn apply<F: Fib>(&self, memory: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Option<Ruling>;
+
+    /// The sets that it names.
+    fn sets(&self) -> impl Iterator<Item = &str> {
+        core::iter::empty()
+    }
+
+    /// Whether it may make a TCP SYN longer.
+    const LENGTHENS: bool = false;
+}
+
+/// A less frequent target with its options, known by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetExtension(pub(in crate::rules) Kind);
+
+impl TargetExtension {
+    /// The word after `-j`.
+    pub fn name(&self) -> &'static str {
+        self.0.name().word()
+    }
+
+    /// The sets that it names.
+    pub(super) fn set_names(&self) -> Vec<&str> {
+        self.0.sets()
+    }
+}
+
+/// It may only be in the mangle table.
+fn only_mangle(setting: Setting, word: &str) -> Result<(), Fault> {
+    match setting.table {
+        TableKind::Mangle => Ok(()),
+        _ => Err(Fault::new(word, CheckError::Table { only: TableKind::Mangle })),
+    }
+}
+
+/// Where a packet's destination may still be changed.
+const ARRIVALS: [Hook; 2] = [Hook::Prerouting, Hook::Output];
+
+macro_rules! effects {
+    ($($variant:ident($type:ty): $word:literal in $families:ident,)*) => {
+        /// The name of a target.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Name { $($variant),* }
+
+        impl Name {
+            const ALL: &'static [(Self, &'static str, Families)] =
+                &[$((Self::$variant, $word, Families::$families)),*];
+
+            /// The target of this name that a family has.
+            pub(super) fn find(family: Family, word: &str) -> Option<Self> {
+                let known = |(_, name, families): &&(Self, &str, Families)| {
+                    *name == word && families.have(family)
+                };
+                Self::ALL.iter().find(known).map(|(name, _, _)| *name)
+            }
+
+            /// The word.
+            pub(super) fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            /// Its options.
+            pub(super) fn options(self) -> &'static [OptionSpec] {
+                match self { $(Self::$variant => <$type as Effect>::OPTIONS),* }
+            }
+
+            /// Reads them.
+            pub(super) fn parse(self, family: Family, clause: &Clause<'_>) -> Parsed<Kind> {
+                Ok(match self { $(Self::$variant => Kind::$variant(Effect::parse(family, clause)?)),* })
+            }
+        }
+
+        /// What a target does.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub(in crate::rules) enum Kind { $($variant($type)),* }
+
+        impl Kind {
+            pub(super) fn name(&self) -> Name {
+                match self { $(Self::$variant(_) => Name::$variant),* }
+            }
+
+            /// See [`Effect::write`].
+            pub(super) fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Self::$variant(one) => one.write(f)),* }
+            }
+
+            /// See [`Effect::check`].
+            pub(super) fn check(&self, setting: Setting, rule: &Rule) -> Result<(), Fault> {
+                match self { $(Self::$variant(one) => one.check(setting, rule)),* }
+            }
+
+            /// See [`Effect::apply`].
+            pub(super) fn apply<F: Fib>(
+                &self,
+                memory: &mut Memory,
+                ctx: &mut RuleContext<'_, F>,
+            ) -> Option<Ruling> {
+                match self { $(Self::$variant(one) => one.apply(memory, ctx)),* }
+            }
+
+            /// See [`Effect::sets`].
+            pub(super) fn sets(&self) -> Vec<&str> {
+                match self { $(Self::$variant(one) => one.sets().collect()),* }
+            }
+
+            /// See [`Effect::LENGTHENS`].
+            pub(super) fn lengthens(&self) -> bool {
+                match self { $(Self::$variant(_) => <$type as Effect>::LENGTHENS),* }
+            }
+        }
+    };
+}
+
+effects! {
+    Checksum(classify::Checksum): "CHECKSUM" in Both,
+    Classify(classify::Classify): "CLASSIFY" in Both,
+    Dnpt(npt::Npt<false>): "DNPT" in V6,
+    Dscp(tos::Dscp): "DSCP" in Both,
+    Ecn(congestion::Ecn): "ECN" in V4,
+    Hl(hops::Hl): "HL" in V6,
+    Hmark(hmark::Hmark): "HMARK" in Both,
+    Nflog(nflog::Nflog): "NFLOG" in Both,
+    Nfqueue(nfqueue::Nfqueue): "NFQUEUE" in Both,
+    Set(set::ChangeSet): "SET" in Both,
+    Snpt(npt::Npt<true>): "SNPT" in V6,
+    Tcpmss(tcpmss::TcpMss): "TCPMSS" in Both,
+    Tcpoptstrip(strip::Strip): "TCPOPTSTRIP" in Both,
+    Tos(tos::Tos): "TOS" in Both,
+    Tproxy(tproxy::Tproxy): "TPROXY" in Both,
+    Trace(classify::Trace): "TRACE" in Both,
+    Ttl(hops::Ttl): "TTL" in V4,
+}
+
+impl fmt::Display for Kind {
+    /// The name and the options.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name().word())?;
+        self.write(f)
+    }
+}
+
+impl Kind {
+    /// What `explain` says of it.
+    pub(super) fn describe(&self) -> String {
+        alloc::format!("{self}")
+    }
+}
