@@ -58,7 +58,7 @@ fn campaign(args: CampaignArgs) -> Result<ExitCode, Box<dyn Error>> {
     if report.scenarios == 0 {
         return Err("not one scenario was done".into());
     }
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn compare(

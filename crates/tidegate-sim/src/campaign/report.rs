@@ -56,6 +56,14 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Whether the engine did what the kernel did.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.scenarios > 0 && self.findings.iter().all(|finding| !finding.is_steady)
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (class, count) in &self.classes {
@@ -83,7 +91,8 @@ impl fmt::Display for Report {
 pub struct Finding {
     /// The seed of the experiment.
     pub seed: u64,
-    /// Whether it came again when the same packets were sent again.
+    /// Whether it came again when the same packets were sent twice more. What doesn't come again
+    /// hung on when they were sent.
     pub is_steady: bool,
     /// What differed first in the whole experiment.
     pub original: Option<Difference>,

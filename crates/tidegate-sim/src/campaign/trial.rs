@@ -80,16 +80,31 @@ fn licences(records: &[Value]) -> Value {
         ["raw", "prerouting", "input", "forward", "postrouting"].contains(&stage)
     };
     let unseen = records.iter().filter(is_unseen);
-    let skips: Vec<Value> =
+    let mut skips: Vec<Value> =
         unseen.map(|record| json!({"index": record["index"], "field": "mark"})).collect();
     let mut licences = json!({});
     if !ports.is_empty() {
         licences["nat_ports"] = ports.into();
+        // Nobody looks for ports in pieces.
+        let cut = records.iter().filter(|record| {
+            let outputs = record["out"].as_array();
+            outputs.is_some_and(|out| out.iter().any(|o| is_fragment(&o["hex"])))
+        });
+        skips.extend(cut.map(|record| json!({"index": record["index"], "field": "out"})));
     }
     if !skips.is_empty() {
         licences["skip"] = skips.into();
     }
     licences
+}
+
+/// Whether a datagram in hexadecimal digits is a fragment.
+fn is_fragment(hex: &Value) -> bool {
+    let hex = hex.as_str().unwrap_or_default();
+    match hex.get(..1) {
+        Some("4") => hex.get(12..16).is_some_and(|flags| !["0000", "4000"].contains(&flags)),
+        _ => hex.get(12..14) == Some("2c"),
+    }
 }
 
 /// The addresses of an entry whose ports are not those of the other direction.

@@ -30,9 +30,8 @@ fn is_doubled(words: &[String], text: &str) -> bool {
 /// A row: makes the words of one match, if it may stand there.
 type Match = fn(&Place, &mut Dice) -> Option<String>;
 
-const MATCHES: [Match; 10] = [
-    state, conntrack, conntrack, mark, connmark, limit, address_type, mac, range, comment,
-];
+const MATCHES: [Match; 10] =
+    [state, conntrack, conntrack, mark, connmark, limit, address_type, mac, range, comment];
 
 /// Protocols whose ports or types can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +107,11 @@ fn hosts(is_v6: bool) -> &'static Hosts {
 
 fn address(place: &Place, dice: &mut Dice) -> String {
     let hosts = hosts(place.is_v6);
-    let nets = if place.is_v6 { ["fd00:1::/64", "2001:db8::/32"] } else { ["10.0.1.0/24", "203.0.113.0/24"] };
+    let nets = if place.is_v6 {
+        ["fd00:1::/64", "2001:db8::/32"]
+    } else {
+        ["10.0.1.0/24", "203.0.113.0/24"]
+    };
     let what = match dice.between(0..=3) {
         0 => *dice.pick(&hosts.lan),
         1 => *dice.pick(&hosts.wan),
@@ -140,7 +143,9 @@ fn conntrack(place: &Place, dice: &mut Dice) -> Option<String> {
     let not = maybe_not(dice);
     let hosts = hosts(place.is_v6);
     let words = match dice.between(0..=9) {
-        0..=3 => format!("--ctstate {}", dice.pick(&[STATES[0], STATES[1], "SNAT", "DNAT", "NEW,SNAT"])),
+        0..=3 => {
+            format!("--ctstate {}", dice.pick(&[STATES[0], STATES[1], "SNAT", "DNAT", "NEW,SNAT"]))
+        }
         4 => format!("--ctstatus {}", dice.pick(&["NONE", "SEEN_REPLY", "ASSURED", "CONFIRMED"])),
         5 => return Some(format!("-m conntrack --ctdir {}", dice.pick(&["ORIGINAL", "REPLY"]))),
         6 => format!("--ctproto {}", dice.pick(&[6, 17, 132])),
@@ -151,15 +156,8 @@ fn conntrack(place: &Place, dice: &mut Dice) -> Option<String> {
     Some(format!("-m conntrack{not}{words}"))
 }
 
-const STATES: [&str; 7] = [
-    "NEW",
-    "RELATED,ESTABLISHED",
-    "INVALID",
-    "ESTABLISHED",
-    "RELATED",
-    "UNTRACKED",
-    "INVALID,NEW",
-];
+const STATES: [&str; 7] =
+    ["NEW", "RELATED,ESTABLISHED", "INVALID", "ESTABLISHED", "RELATED", "UNTRACKED", "INVALID,NEW"];
 
 fn mark(_: &Place, dice: &mut Dice) -> Option<String> {
     Some(format!("-m mark{}--mark {}", maybe_not(dice), dice.pick(&MARKS)))
@@ -190,7 +188,11 @@ fn mac(place: &Place, dice: &mut Dice) -> Option<String> {
 
 fn range(place: &Place, dice: &mut Dice) -> Option<String> {
     let range = if place.is_v6 { "fd00:1::2-fd00:1::3" } else { "10.0.1.2-10.0.1.3" };
-    Some(format!("-m iprange{}--{} {range}", maybe_not(dice), dice.pick(&["src-range", "dst-range"])))
+    Some(format!(
+        "-m iprange{}--{} {range}",
+        maybe_not(dice),
+        dice.pick(&["src-range", "dst-range"])
+    ))
 }
 
 fn comment(_: &Place, _: &mut Dice) -> Option<String> {

@@ -15,20 +15,22 @@ use super::experiment::{Action, Experiment};
 use super::traffic::Incident;
 
 /// An experiment of a seed, but for its packets, and what happens while they are sent.
-pub(super) fn experiment(seed: u64, packets: usize, dice: &mut Dice) -> (Experiment, Vec<Incident>) {
+pub(super) fn experiment(
+    seed: u64,
+    packets: usize,
+    dice: &mut Dice,
+) -> (Experiment, Vec<Incident>) {
     let is_slow = dice.chance(12);
     let rules = [dice.chance(85), dice.chance(60)];
-    let rules = [false, true].map(|is_v6| {
-        rules[usize::from(is_v6)].then(|| rules::ruleset(is_v6, dice))
-    });
-    let mtus = if dice.chance(15) { vec![("out0", *dice.pick(&[1280, 1300, 1400]))] } else { vec![] };
+    let rules =
+        [false, true].map(|is_v6| rules[usize::from(is_v6)].then(|| rules::ruleset(is_v6, dice)));
+    let mtus =
+        if dice.chance(15) { vec![("out0", *dice.pick(&[1280, 1300, 1400]))] } else { vec![] };
     let settings = settings::settings(is_slow, dice);
     let mut incidents = Vec::new();
     if is_slow {
-        let mut before = 0;
-        for number in 1..=dice.between(1..=2) {
-            before += packets / 3;
-            incidents.push(Incident::Silence { before, until: STEP * number });
+        for (number, until) in (1..=dice.between(1..=2) as usize).zip(SILENCES) {
+            incidents.push(Incident::Silence { before: packets / 3 * number, until });
         }
     }
     for _ in 0..if dice.chance(20) { dice.between(1..=3) } else { 0 } {
@@ -47,6 +49,6 @@ fn action(dice: &mut Dice) -> Action {
     Action::Set { key, value }
 }
 
-/// Silence ends at multiples of this, far from all times at which something can expire that was
-/// touched after another silence: see `settings::SHORT`.
-const STEP: Duration = Duration::from_millis(1500);
+/// When silences end: half a second from all times at which something can expire that was touched
+/// at the beginning or after another silence (`settings::SHORT`, and the defaults of SCTP).
+const SILENCES: [Duration; 2] = [Duration::from_millis(1500), Duration::from_millis(4000)];

@@ -26,8 +26,7 @@ type Target = fn(&Place, Option<Proto>, &mut Dice) -> Option<String>;
 
 const RAW: [(u32, Target); 6] =
     [(2, notrack), (6, ct_zone), (3, ct_events), (3, mark), (1, drop), (2, accept)];
-const MANGLE: [(u32, Target); 5] =
-    [(6, mark), (8, connmark), (1, drop), (2, accept), (1, return_)];
+const MANGLE: [(u32, Target); 5] = [(6, mark), (8, connmark), (1, drop), (2, accept), (1, return_)];
 const FILTER: [(u32, Target); 5] = [(6, accept), (2, drop), (4, reject), (1, return_), (2, mark)];
 const SOURCE_NAT: [(u32, Target); 5] =
     [(6, masquerade), (5, snat), (2, netmap), (1, accept), (1, return_)];
@@ -71,7 +70,10 @@ fn reject(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<String
 }
 
 fn mark(_: &Place, _: Option<Proto>, dice: &mut Dice) -> Option<String> {
-    Some(format!("MARK --set-xmark {}", dice.pick(&["0x1/0xffffffff", "0x6/0xf", "0x1/0x0", "0x0/0x2"])))
+    Some(format!(
+        "MARK --set-xmark {}",
+        dice.pick(&["0x1/0xffffffff", "0x6/0xf", "0x1/0x0", "0x0/0x2"])
+    ))
 }
 
 fn connmark(_: &Place, _: Option<Proto>, dice: &mut Dice) -> Option<String> {
@@ -96,8 +98,12 @@ fn ct_zone(_: &Place, _: Option<Proto>, dice: &mut Dice) -> Option<String> {
 }
 
 fn ct_events(_: &Place, _: Option<Proto>, dice: &mut Dice) -> Option<String> {
-    Some(format!("CT --ctevents {}", dice.pick(&["new", "new,destroy", "assured,destroy,mark"])))
+    Some(format!("CT --ctevents {}", dice.pick(&EVENTS)))
 }
+
+/// Beginning and end always: who watches the table would have to walk all of it otherwise.
+const EVENTS: [&str; 4] =
+    ["new,destroy", "new,destroy,assured", "new,destroy,mark,reply", "new,destroy,protoinfo"];
 
 fn masquerade(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<String> {
     if place.chain != "POSTROUTING" {
@@ -114,7 +120,11 @@ fn masquerade(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<St
 fn snat(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<String> {
     let has_ports = proto.is_some_and(Proto::has_ports);
     let to = match (place.is_v6, place.chain.as_str()) {
-        (_, "INPUT") => *dice.pick(if place.is_v6 { &["fd00:1::3", "2001:db8:1::77"] } else { &["10.0.1.3", "203.0.113.77"] }),
+        (_, "INPUT") => *dice.pick(if place.is_v6 {
+            &["fd00:1::3", "2001:db8:1::77"]
+        } else {
+            &["10.0.1.3", "203.0.113.77"]
+        }),
         (true, _) => *dice.pick(&["2001:db8:1::1", "2001:db8:1::50"]),
         (false, _) => *dice.pick(&["203.0.113.1", "203.0.113.50", "203.0.113.50-203.0.113.53"]),
     };

@@ -46,9 +46,9 @@ impl fmt::Display for KernelError {
             ),
             Self::Tool { tool, output } => write!(f, "{tool}: {output}"),
             Self::System { what, error } => write!(f, "{what}: {error}"),
-            Self::TooOld => {
-                f.write_str("this kernel's traces don't name conntrack entries: it takes Linux 6.18")
-            }
+            Self::TooOld => f.write_str(
+                "this kernel's traces don't name conntrack entries: it takes Linux 6.18",
+            ),
         }
     }
 }

@@ -52,7 +52,10 @@ pub(crate) struct Recorded {
 ///
 /// # Errors
 /// See [`KernelError`]. What the kernel does with a packet is never an error.
-pub(crate) fn record(experiment: &Experiment, source: &mut dyn Source) -> Result<Recorded, KernelError> {
+pub(crate) fn record(
+    experiment: &Experiment,
+    source: &mut dyn Source,
+) -> Result<Recorded, KernelError> {
     let mut recorder = Recorder::new(experiment)?;
     let mut left = Vec::new();
     while let Some(step) = source.next(recorder.now(), &left) {
@@ -198,9 +201,7 @@ impl<'a> Recorder<'a> {
     fn is_unconfirmed(&self, passage: &Passage, before: &Entries) -> bool {
         let is_new = passage.state == Some("NEW") && passage.direction == Some("ORIGINAL");
         let is_nowhere = |id| {
-            !self.entries.contains_key(&id)
-                && !before.contains_key(&id)
-                && !self.watch.has_died(id)
+            !self.entries.contains_key(&id) && !before.contains_key(&id) && !self.watch.has_died(id)
         };
         passage.verdict == "local" && is_new && passage.entry.is_some_and(is_nowhere)
     }

@@ -45,7 +45,11 @@ pub(super) enum Upper {
     /// The number of bytes that the checksum covers, and the payload.
     UdpLite(u16, Vec<u8>),
     /// Type of ICMP, then of ICMPv6; the identifier is the talk's port.
-    Echo { kinds: (u8, u8), seq: u16, payload: Vec<u8> },
+    Echo {
+        kinds: (u8, u8),
+        seq: u16,
+        payload: Vec<u8>,
+    },
     /// Verification tag and chunks.
     Sctp(u32, Vec<u8>),
     /// Anything else, whole.
@@ -84,9 +88,7 @@ impl Upper {
                 let head = [kind, 0, 0, 0];
                 [&head[..], &id.to_be_bytes(), &seq.to_be_bytes(), payload].concat()
             }
-            Self::Sctp(tag, chunks) => {
-                [&ports[..], &tag.to_be_bytes(), &[0; 4], chunks].concat()
-            }
+            Self::Sctp(tag, chunks) => [&ports[..], &tag.to_be_bytes(), &[0; 4], chunks].concat(),
             Self::Other(_, bytes) => bytes.clone(),
         }
     }

@@ -196,9 +196,8 @@ impl Traffic {
 
     /// Quotes of ports that NAT has changed follow them.
     fn follow(&self, past: &Past, out: usize) -> Vec<Patch> {
-        let ends = |datagram: &[u8]| {
-            talk::endpoints(datagram).filter(|(src, _)| src.addr.is_ipv4())
-        };
+        let ends =
+            |datagram: &[u8]| talk::endpoints(datagram).filter(|(src, _)| src.addr.is_ipv4());
         let output = &past.left[out].datagram;
         let (Some(before), Some(after)) = (ends(&past.packet.datagram), ends(output)) else {
             return Vec::new();

@@ -26,9 +26,18 @@ pub(super) fn segment(segment: &mut Segment, dice: &mut Dice) {
 }
 
 /// How far sequence numbers may be off.
-const LEAPS: [u32; 10] =
-    [1, 1u32.wrapping_neg(), 1000, 1000u32.wrapping_neg(), 66_000, 66_000u32.wrapping_neg(),
-     70_000, 100_000_000, 1 << 31, 0x7fff_ffff];
+const LEAPS: [u32; 10] = [
+    1,
+    1u32.wrapping_neg(),
+    1000,
+    1000u32.wrapping_neg(),
+    66_000,
+    66_000u32.wrapping_neg(),
+    70_000,
+    100_000_000,
+    1 << 31,
+    0x7fff_ffff,
+];
 
 /// Damages a datagram.
 pub(super) fn damage(datagram: &mut Vec<u8>, dice: &mut Dice) {
@@ -130,7 +139,8 @@ fn extend(datagram: &mut Vec<u8>, dice: &mut Dice) {
     } else {
         let header = *dice.pick(&[0, 60, 43]);
         let next = std::mem::replace(&mut datagram[6], header);
-        let body: [u8; 7] = if header == 43 { [0, 0, 0, 0, 0, 0, 0] } else { [0, 1, 4, 0, 0, 0, 0] };
+        let body: [u8; 7] =
+            if header == 43 { [0, 0, 0, 0, 0, 0, 0] } else { [0, 1, 4, 0, 0, 0, 0] };
         datagram.splice(40..40, [&[next][..], &body].concat());
     }
     let len = datagram.len();

@@ -43,8 +43,16 @@ impl Places {
             _ => own,
         };
         let endpoint = |addr: &str, port| Endpoint { addr: parse(addr), port };
-        let client = endpoint(*dice.pick(&clients[..]), port);
+        let client: &str = dice.pick::<&str>(clients);
+        let client = endpoint(client, port);
         Self { client, server: endpoint(server, *dice.pick(&SERVICES)), side }
+    }
+}
+
+impl Places {
+    /// Whether the server is the router itself.
+    pub(super) fn is_with_the_router(&self) -> bool {
+        [V4.router, V6.router].as_flattened().iter().any(|own| parse(own) == self.server.addr)
     }
 }
 

@@ -30,7 +30,10 @@ impl Association {
         if dice.chance(10) {
             self.say_with_tag(Role::Client, 0, chunk(INIT, 0, &client));
         }
-        self.say(Role::Server, chunk(INIT_ACK, 0, &[server, vec![0, 7, 0, 8, 1, 2, 3, 4]].concat()));
+        self.say(
+            Role::Server,
+            chunk(INIT_ACK, 0, &[server, vec![0, 7, 0, 8, 1, 2, 3, 4]].concat()),
+        );
         self.say(Role::Client, chunk(COOKIE_ECHO, 0, b"cook"));
         self.say(Role::Server, chunk(COOKIE_ACK, 0, b""));
     }

@@ -52,12 +52,17 @@ pub(super) struct Packet {
 impl Talk {
     /// The `number`th conversation of an experiment.
     pub(super) fn new(number: u32, dice: &mut Dice) -> Self {
-        let kind = dice.weigh(&KINDS);
+        let mut kind = dice.weigh(&KINDS);
         // Nobody can follow a port that was drawn for these.
         let shares_ports = matches!(kind, Kind::Tcp | Kind::Udp | Kind::Echo);
+        let places = Places::new(number, shares_ports, dice);
+        if kind == Kind::Query && places.is_with_the_router() {
+            // It would tell the time of day.
+            kind = Kind::Echo;
+        }
         Self {
             lines: script(kind, dice).into(),
-            places: Places::new(number, shares_ports, dice),
+            places,
             seen: None,
             ttl: if dice.chance(95) { 64 } else { dice.between(1..=3) as u8 },
             tos: if dice.chance(80) { 0 } else { dice.u8() },
