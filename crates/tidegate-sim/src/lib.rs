@@ -5,6 +5,7 @@
 //! in real traffic that nobody of this project wrote. [`example`] makes the capture that the README
 //! begins with. Nothing shipped depends on this crate.
 
+pub mod campaign;
 pub mod captures;
 pub mod corpus;
 pub mod example;

@@ -1,7 +1,10 @@
-//! The tool around the corpus: compares replays, packs scenarios, fetches captures.
+//! The tool around the oracle: the campaign against the kernel, replays compared, scenarios
+//! packed, captures fetched.
 //!
 //! Exit status: 0 for success and equal replays, 1 for unequal ones, 2 for anything that could not
 //! be done.
+
+mod flags;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,64 +12,69 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Parser;
 use serde_json::Value;
 
+use tidegate_sim::campaign::{self, Plan};
 use tidegate_sim::captures;
 use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{self, Options, Summary};
 
-const USAGE: &str = "\
-usage: tidegate-sim compare EXPECTED_DIR ACTUAL.jsonl [--strict] [--all]
-           compares a replay with the recordings in a scenario directory or a tree of them;
-           prints the first difference of each scenario (--all: all of them)
-       tidegate-sim pack DIR OUT.tar.gz
-           packs the scenarios under DIR the way the built-in corpus is
-       tidegate-sim unpack DIR
-           writes the scenarios of the built-in corpus into DIR
-       tidegate-sim example DIR
-           writes the example capture, its rules and its settings into DIR
-       tidegate-sim traffic OUT.pcap PACKETS FLOWS
-           writes a large capture for measuring
-       tidegate-sim fetch-captures DIR
-           fetches real captures from source packages of the distribution
-       tidegate-sim check-captures DIR
-           replays all captures under DIR; compares the flows of some with tshark";
+use crate::flags::{CampaignArgs, Cli, Command};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (flags, words): (Vec<&str>, Vec<&str>) =
-        arguments.iter().map(String::as_str).partition(|argument| argument.starts_with("--"));
-    let done = match (words.as_slice(), flags.as_slice()) {
-        (["compare", expected, actual], flags)
-            if flags.iter().all(|f| COMPARE_FLAGS.contains(f)) =>
-        {
-            compare(expected, actual, flags)
+    let done = match Cli::parse().command {
+        Command::Campaign(args) => campaign(args),
+        Command::Compare { expected, actual, strict, all } => {
+            compare(&expected, &actual, strict, all)
         }
-        (["pack", dir, out], []) => pack(dir, out),
-        (["unpack", dir], []) => unpack(dir),
-        (["traffic", out, packets, flows], []) => traffic(out, packets, flows),
-        (["example", dir], []) => example(dir),
-        (["check-captures", dir], []) => check_captures(dir),
-        (["fetch-captures", dir], []) => fetch_captures(dir),
-        _ => Err(USAGE.into()),
+        Command::Pack { dir, out } => pack(&dir, &out),
+        Command::Unpack { dir } => unpack(&dir),
+        Command::Example { dir } => example(&dir),
+        Command::Traffic { out, packets, flows } => traffic(&out, packets, flows),
+        Command::FetchCaptures { dir } => fetch_captures(&dir),
+        Command::CheckCaptures { dir } => check_captures(&dir),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        eprintln!("tidegate-sim: {error}");
         ExitCode::from(2)
     })
 }
 
-const COMPARE_FLAGS: [&str; 2] = ["--strict", "--all"];
+fn campaign(args: CampaignArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let seeds = args.seeds.0;
+    let named: Vec<String> = seeds.iter().map(|range| format!("{range:?}")).collect();
+    println!("seeds {}, {} packets each", named.join(", "), args.packets);
+    let plan = Plan {
+        seeds,
+        packets: args.packets,
+        limit: args.limit,
+        save: args.save,
+        jobs: args.jobs,
+        shrinks: !args.no_shrink,
+    };
+    let report = campaign::run(&plan, &|finding| println!("{finding}"))?;
+    println!("{report}");
+    if report.scenarios == 0 {
+        return Err("not one scenario was done".into());
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
 
-fn compare(expected: &str, actual: &str, flags: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
-    let options = Options { strict: flags.contains(&"--strict") };
+fn compare(
+    expected: &str,
+    actual: &str,
+    strict: bool,
+    shows_all: bool,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let options = Options { strict };
     let scenarios = Scenario::load_dir(expected)?;
     let actual = read_records(actual)?;
     let mut summary = Summary::default();
     for scenario in &scenarios {
         let records = records_of(scenario, &actual, scenarios.len() == 1);
         let comparison = oracle::compare(scenario, records, options);
-        let shown = if flags.contains(&"--all") { usize::MAX } else { 1 };
+        let shown = if shows_all { usize::MAX } else { 1 };
         for difference in comparison.differences.iter().take(shown) {
             println!("{}: {difference}", scenario.name);
         }
@@ -129,22 +137,22 @@ fn example(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn traffic(out: &str, packets: &str, flows: &str) -> Result<ExitCode, Box<dyn Error>> {
+fn traffic(out: &str, packets: u64, flows: u32) -> Result<ExitCode, Box<dyn Error>> {
     let failed = |error| format!("{out}: {error}");
     let file = fs::File::create(out).map_err(failed)?;
     let sink = std::io::BufWriter::new(file);
-    tidegate_sim::traffic::write(sink, packets.parse()?, flows.parse()?).map_err(failed)?;
+    tidegate_sim::traffic::write(sink, packets, flows).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_captures(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
-    let report = captures::check(Path::new(dir))?;
+fn check_captures(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let report = captures::check(dir)?;
     print!("{report}");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn fetch_captures(dir: &str) -> Result<ExitCode, Box<dyn Error>> {
-    let captures = captures::fetch(Path::new(dir))?;
+fn fetch_captures(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let captures = captures::fetch(dir)?;
     for capture in &captures {
         println!("{:>10} {}", capture.bytes, capture.path.display());
     }

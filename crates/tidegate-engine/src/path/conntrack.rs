@@ -8,6 +8,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use tidegate_wire::dissect::dissect_quoted;
 use tidegate_wire::{Family, Headers, proto};
 
+use super::fragment::pull_verified;
 use super::{Passage, Walk};
 use crate::event::EventMask;
 use crate::fib::Fib;
@@ -39,6 +40,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return Continue(());
         }
         let verify_checksum = hook == Hook::Prerouting && self.engine.limits.checksum;
+        if let Some(plan) = t.plan.as_mut().filter(|_| verify_checksum) {
+            pull_verified(plan, &t.headers);
+        }
         match self.classify(t, verify_checksum) {
             IcmpClass::Untracked => t.tracked = Tracked::Untracked,
             IcmpClass::Invalid(reason) => self.refuse_icmp(t, reason, Doubt::Invalid(reason)),
@@ -323,8 +327,18 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             && self.engine.table.has(held.id)
         {
             self.engine.events.announce(self.now, held.id, &mut held.flow);
+            self.forget_notes(held.id);
         }
         Continue(())
+    }
+
+    /// What a dropped packet had left for the flow's next one has been announced now.
+    fn forget_notes(&mut self, id: FlowId) {
+        let table = &mut self.engine.table;
+        if let Some(mut flow) = table.load(id).filter(|flow| !flow.pending.is_empty()) {
+            flow.pending = EventMask::empty();
+            table.save(id, &flow);
+        }
     }
 
     /// Linux merges two drafts of one UDP conversation that raced on two CPUs.

@@ -3,7 +3,7 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use tidegate_wire::packet::{icmp, icmpv6, tcp};
+use tidegate_wire::packet::{icmp, icmpv6, sctp, tcp};
 use tidegate_wire::{Family, Headers, dissect, dissect_quoted, proto};
 
 use super::answer::Complaint;
@@ -135,6 +135,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         packet.in_port = place.port.map(PortId);
         let mut t = Transit::new(&mut packet, headers, Tracked::None, None);
         self.complain(&mut t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
+    }
+}
+
+/// Linux pulls SCTP's header into one piece to verify its checksum (`sctp_error`).
+pub(super) fn pull_verified(plan: &mut FragmentPlan, headers: &Headers) {
+    if let Some(l4) = headers.l4.filter(|_| headers.proto == proto::SCTP) {
+        plan.make_contiguous(l4 + sctp::HEADER_LEN);
     }
 }
 

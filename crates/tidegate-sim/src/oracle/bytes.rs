@@ -177,6 +177,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

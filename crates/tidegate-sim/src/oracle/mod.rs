@@ -15,6 +15,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub(crate) use self::bytes::hex;
 use self::compare::Comparator;
 use self::vary::Vary;
 use crate::corpus::{self, CorpusError, Scenario};

@@ -6,7 +6,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use tidegate_engine::fib::{AddrType, Fib};
 use tidegate_wire::packet::{Icmpv6, Ipv6, icmpv6, ipv6};
-use tidegate_wire::{Family, proto};
+use tidegate_wire::{Family, Fragment, proto};
 
 use super::{Answer, Question};
 
@@ -25,6 +25,8 @@ const SEGMENT_ROUTING: u8 = 4;
 const ON_LINK_HOP_LIMIT: u8 = 255;
 /// Router and Solicited (RFC 4861 section 4.4).
 const ROUTER_SOLICITED: u32 = 0xc000_0000;
+/// Where the IPv6 header tells its payload's length.
+const PAYLOAD_LENGTH_FIELD: usize = 4;
 /// Where the IPv6 header names what follows it.
 const NEXT_HEADER_FIELD: usize = 6;
 
@@ -34,8 +36,11 @@ pub(super) fn extensions(question: &Question<'_>) -> ControlFlow<Option<Answer>>
     if question.headers.family == Family::V4 {
         return Continue(());
     }
-    if question.headers.fragment.is_some_and(|fragment| fragment.more) {
-        return Break(problem(question, INCOMPLETE_HEADER_CHAIN, 0));
+    if let Some(fragment) = question.headers.fragment {
+        fragment_end(question, &fragment)?;
+        if fragment.more {
+            return Break(problem(question, INCOMPLETE_HEADER_CHAIN, 0));
+        }
     }
     let Some(header) = Ipv6::new(question.datagram) else { return Break(None) };
     for extension in header.extensions() {
@@ -49,6 +54,38 @@ pub(super) fn extensions(question: &Question<'_>) -> ControlFlow<Option<Answer>>
         }
     }
     Continue(())
+}
+
+/// Where a fragment ends: within the largest datagram, and at a multiple of 8 if more follow (RFC
+/// 8200 section 4.5). Linux: `ip6_frag_queue`.
+fn fragment_end(question: &Question<'_>, fragment: &Fragment) -> ControlFlow<Option<Answer>> {
+    let is_whole = question.headers.l4.is_none() || has_upper_header(question);
+    let found = Ipv6::new(question.datagram).and_then(|header| {
+        let mut extensions = header.extensions();
+        extensions.find(|extension| extension.kind == proto::IPV6_FRAGMENT)
+    });
+    let Some(at) = found.map(|extension| extension.at).filter(|_| is_whole) else {
+        return Continue(());
+    };
+    let data = question.datagram.len().saturating_sub(at + ipv6::FRAGMENT_HEADER_LEN);
+    let end = usize::from(fragment.offset) + data;
+    if end > usize::from(u16::MAX) {
+        return Break(problem(question, ERRONEOUS_FIELD, at + 2));
+    }
+    if fragment.more && !end.is_multiple_of(8) {
+        return Break(problem(question, ERRONEOUS_FIELD, PAYLOAD_LENGTH_FIELD));
+    }
+    if fragment.is_first() { Continue(()) } else { Break(None) }
+}
+
+/// Whether a first fragment has all of the upper layer's header. Linux: `ipv6frag_thdr_truncated`.
+fn has_upper_header(question: &Question<'_>) -> bool {
+    let len = match question.headers.proto {
+        proto::TCP => 20,
+        proto::UDP | proto::ICMPV6 => 8,
+        _ => 1,
+    };
+    question.payload.len() >= len
 }
 
 /// A routing header: passed by at its end, refused on the way.

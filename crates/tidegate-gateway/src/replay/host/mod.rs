@@ -90,13 +90,18 @@ impl<'a> Question<'a> {
         in_port: PortId,
         world: &'a World,
     ) -> Option<Self> {
-        // Of IPv6 a first fragment gets here, if it lacks headers that it should have.
-        let in_v4 = headers.family == Family::V4;
-        if headers.fragment.is_some_and(|fragment| in_v4 || !fragment.is_first()) {
+        // Of IPv6 a first fragment gets here, if it lacks headers that it should have, and any that
+        // ends where none may end.
+        if headers.fragment.is_some() && headers.family == Family::V4 {
             return None;
         }
         let datagram = datagram.get(..headers.len)?;
-        let payload = datagram.get(headers.l4?..)?;
+        let is_later = headers.fragment.is_some_and(|fragment| !fragment.is_first());
+        let payload = match headers.l4 {
+            Some(l4) => datagram.get(l4..)?,
+            None if is_later => &[],
+            None => return None,
+        };
         let to_host_alone = world.addr_type(headers.dst, None) == AddrType::Local;
         let own = match to_host_alone {
             true => headers.dst,

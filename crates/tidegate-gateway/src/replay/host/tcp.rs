@@ -6,6 +6,12 @@ use tidegate_wire::{SeqNum, proto};
 
 use super::{Answer, Question};
 
+// Kinds of options (RFC 9293 section 3.1, RFC 2385).
+const END_OF_OPTIONS: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const MD5_SIGNATURE: u8 = 19;
+const MD5_SIGNATURE_LEN: usize = 18;
+
 /// The ECN bits of a traffic class, which a reset does not copy.
 const ECN: u8 = 0x03;
 
@@ -17,7 +23,9 @@ pub(super) fn reset(question: &Question<'_>) -> Option<Answer> {
     if !header_is_whole || segment.flags().contains(TcpFlags::RST) {
         return None;
     }
-    if !question.to_host_alone || !question.sum_is_right(question.payload) {
+    let options = &question.payload[tcp::HEADER_LEN..segment.header_len()];
+    if !question.to_host_alone || !question.sum_is_right(question.payload) || !may_be_reset(options)
+    {
         return None;
     }
     let mut payload = vec![0; tcp::HEADER_LEN];
@@ -26,6 +34,25 @@ pub(super) fn reset(question: &Question<'_>) -> Option<Answer> {
     let answer = question.answer(proto::TCP, payload);
     let traffic_class = question.traffic_class() & !ECN;
     Some(Answer { traffic_class, dont_fragment: true, ..answer })
+}
+
+/// Whether the options are well-formed and have no signature, for which nobody here has a key. The
+/// search ends where there is no room for one. Linux: `tcp_do_parse_auth_options`.
+fn may_be_reset(mut options: &[u8]) -> bool {
+    while options.len() >= MD5_SIGNATURE_LEN {
+        let len = match options[..2] {
+            [END_OF_OPTIONS, _] => return true,
+            [NO_OPERATION, _] => 1,
+            [MD5_SIGNATURE, _] => return false,
+            [_, len] if len >= 2 => usize::from(len),
+            _ => return false,
+        };
+        match options.get(len..) {
+            Some(rest) => options = rest,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// A reset takes its sequence number from the segment's acknowledgement; where

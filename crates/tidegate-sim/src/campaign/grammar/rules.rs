@@ -1,0 +1,107 @@
+//! Tables and chains, and the rules in them.
+
+use super::matches::{PROTOS, Proto, matches};
+use super::targets::target;
+use crate::campaign::dice::Dice;
+use crate::campaign::experiment::{Ruleset, Table};
+
+/// Where a rule stands.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) table: &'static str,
+    pub(super) chain: String,
+    pub(super) is_v6: bool,
+}
+
+impl Place {
+    pub(super) fn has_input(&self) -> bool {
+        matches!(self.chain.as_str(), "PREROUTING" | "INPUT" | "FORWARD")
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        matches!(self.chain.as_str(), "FORWARD" | "OUTPUT" | "POSTROUTING")
+    }
+
+    pub(super) fn has_link_header(&self) -> bool {
+        self.has_input()
+    }
+
+    pub(super) fn is_source_nat(&self) -> bool {
+        matches!(self.chain.as_str(), "INPUT" | "POSTROUTING")
+    }
+}
+
+/// The rules of a family.
+pub(super) fn ruleset(is_v6: bool, dice: &mut Dice) -> Ruleset {
+    let mut tables = Vec::new();
+    for (percent, name, chains) in TABLES {
+        if dice.chance(percent) {
+            tables.push(table(name, chains, is_v6, dice));
+        }
+    }
+    Ruleset { tables }
+}
+
+fn table(name: &'static str, chains: &[&str], is_v6: bool, dice: &mut Dice) -> Table {
+    let mut table = Table { name, ..Table::default() };
+    for chain in chains {
+        let may_refuse = name == "filter" && dice.chance(15);
+        let policy = if may_refuse { "DROP" } else { "ACCEPT" };
+        table.chains.push(((*chain).to_owned(), policy));
+    }
+    // In the nat table a chain of the user's could be reached from both kinds of hooks.
+    let has_own = name != "nat" && dice.chance(30);
+    if has_own {
+        table.chains.push((OWN.to_owned(), "-"));
+        let place = Place { table: name, chain: OWN.to_owned(), is_v6 };
+        for _ in 0..dice.between(1..=3) {
+            table.rules.push(rule(&place, dice));
+        }
+    }
+    for _ in 0..dice.between(1..=6) {
+        let chain = (*dice.pick(chains)).to_owned();
+        let place = Place { table: name, chain, is_v6 };
+        let may_jump = has_own && (name, place.chain.as_str()) != ("raw", "OUTPUT");
+        if may_jump && dice.chance(25) {
+            let words = matches(&place, None, dice);
+            let jump = *dice.pick(&["-j", "-j", "-g"]);
+            table.rules.push(spaced(&["-A", &place.chain, &words, jump, OWN]));
+        } else {
+            table.rules.push(rule(&place, dice));
+        }
+    }
+    if name == "filter" && dice.chance(30) {
+        let usual = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+        table.rules.insert(0, usual.to_owned());
+    }
+    table
+}
+
+fn rule(place: &Place, dice: &mut Dice) -> String {
+    // The engine's host does not tie its errors to flows before raw OUTPUT as the kernel does
+    // (docs/deliberate-differences.md), so rules there are about TCP, which has none.
+    let is_raw_output = place.table == "raw" && place.chain == "OUTPUT";
+    let proto = match is_raw_output {
+        true => Some(Proto::Tcp),
+        false => dice.chance(60).then(|| dice.weigh(&PROTOS)),
+    };
+    let words = matches(place, proto, dice);
+    let target = target(place, proto, dice);
+    spaced(&["-A", &place.chain, &words, "-j", &target])
+}
+
+fn spaced(words: &[&str]) -> String {
+    let said: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+    said.join(" ")
+}
+
+/// The name of a chain of the user's.
+const OWN: &str = "own";
+
+/// How often each table is there, its name and its chains.
+const TABLES: [(u32, &str, &[&str]); 4] = [
+    (25, "raw", &["PREROUTING", "OUTPUT"]),
+    (35, "mangle", &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]),
+    (50, "nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
+    (60, "filter", &["INPUT", "FORWARD", "OUTPUT"]),
+];

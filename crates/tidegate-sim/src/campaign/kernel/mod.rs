@@ -1,0 +1,72 @@
+//! Asks the running kernel what it makes of an experiment.
+//!
+//! ```text
+//! Experiment --> router (namespaces, rules, settings) --> packets one by one
+//!                  |  trace: which hooks it saw, as what      \
+//!                  |  events: what happened to entries          > record of each packet
+//!                  |  ports: what left                         /
+//! ```
+//!
+//! The records are those of the scenario format, so the judge of the corpus can compare them with
+//! a replay. Nothing here knows what the engine would say.
+
+mod entry;
+mod error;
+mod netlink;
+mod passage;
+mod port;
+mod record;
+mod router;
+mod tool;
+mod trace;
+mod watch;
+
+pub use self::error::KernelError;
+pub(super) use self::record::{Output, Recorded, Source, record};
+
+use std::fs;
+
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
+use nix::unistd::{Pid, getegid, geteuid};
+
+/// Makes sure that namespaces may be made: whoever isn't root enters a user namespace where he is.
+/// To be called while the program has a single thread.
+///
+/// # Errors
+/// The machine forbids it.
+pub(super) fn enter_user_namespace() -> Result<(), KernelError> {
+    let (user, group) = (geteuid(), getegid());
+    if user.is_root() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(KernelError::Forbidden)?;
+    let maps = [
+        ("/proc/self/setgroups", "deny".to_owned()),
+        ("/proc/self/uid_map", format!("0 {user} 1")),
+        ("/proc/self/gid_map", format!("0 {group} 1")),
+    ];
+    maps.iter().try_for_each(|(path, text)| fs::write(path, text).map_err(KernelError::at(path)))
+}
+
+/// Keeps the calling thread, and so what it causes in the kernel, on one processor: there the
+/// order of things is certain.
+///
+/// # Errors
+/// The system refuses.
+pub(super) fn stay_on_processor(number: usize) -> Result<(), KernelError> {
+    let at = || KernelError::at("the thread's processor");
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).map_err(at())?;
+    let usable: Vec<usize> =
+        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+    let mut one = CpuSet::new();
+    one.set(usable[number % usable.len().max(1)]).map_err(at())?;
+    sched_setaffinity(this, &one).map_err(at())
+}
+
+/// The kernel's release, such as `6.18.2`.
+#[must_use]
+pub(super) fn release() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    text.trim().to_owned()
+}

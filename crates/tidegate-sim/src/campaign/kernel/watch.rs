@@ -1,0 +1,121 @@
+//! The table, watched from outside: which entries there are, and what is told of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use serde_json::Value;
+
+use super::entry::{Entry, event_text};
+use super::netlink::{Message, Netlink};
+
+/// All entries by the kernel's names of them.
+pub(super) type Entries = BTreeMap<u64, Entry>;
+
+/// Keeps a list of the entries that were announced, to ask for each of them: to dump the table
+/// would walk all the buckets of the machine.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Requests for the entries that are announced and not yet dead.
+    live: BTreeMap<u64, Vec<u8>>,
+    /// Entries that died since the last [`Watch::forget_the_dead`].
+    died: BTreeSet<u64>,
+    /// Whether there may be entries that nobody announced.
+    is_partial: bool,
+}
+
+impl Watch {
+    /// A watch; `is_partial` if rules may keep events back.
+    pub(super) fn new(is_partial: bool) -> Self {
+        Self { is_partial, ..Self::default() }
+    }
+
+    /// The events since the last look, as the format has them.
+    pub(super) fn events(&mut self, netlink: &mut Netlink) -> io::Result<Vec<String>> {
+        let mut events = Vec::new();
+        for message in netlink.heard()? {
+            events.extend(self.event(message));
+        }
+        Ok(events)
+    }
+
+    fn event(&mut self, message: Message) -> Option<String> {
+        let name = match message.kind {
+            NEW if message.flags & CREATED != 0 => "NEW",
+            NEW => "UPDATE",
+            DELETE => "DESTROY",
+            _ => return None,
+        };
+        let entry = Entry::new(message.body);
+        let id = entry.id()?;
+        if name == "DESTROY" {
+            self.live.remove(&id);
+            self.died.insert(id);
+        } else {
+            self.live.insert(id, entry.request());
+        }
+        Some(event_text(name, &entry.value()))
+    }
+
+    /// All entries. Expired ones are evicted by that, as they would be by any other look.
+    pub(super) fn entries(&self, netlink: &mut Netlink) -> io::Result<Entries> {
+        if self.is_partial {
+            return all_entries(netlink);
+        }
+        let found = netlink.find_all(GET, self.live.values())?;
+        Ok(by_id(found))
+    }
+
+    pub(super) fn forget_the_dead(&mut self) {
+        self.died.clear();
+    }
+
+    pub(super) fn has_died(&self, id: u64) -> bool {
+        self.died.contains(&id)
+    }
+}
+
+/// All entries of the namespace, announced or not.
+pub(super) fn all_entries(netlink: &mut Netlink) -> io::Result<Entries> {
+    Ok(by_id(netlink.dump(GET)?))
+}
+
+/// Deletes all entries.
+pub(super) fn flush(netlink: &mut Netlink) -> io::Result<()> {
+    netlink.command(DELETE, super::netlink::generic(0))
+}
+
+/// The counters of `conntrack -S`, summed over the processors.
+pub(super) fn statistics(netlink: &mut Netlink) -> io::Result<Value> {
+    let mut sums = BTreeMap::from(STATISTICS.map(|(_, name)| (name, 0u64)));
+    for message in netlink.dump(STATISTICS_BY_CPU)? {
+        let attributes = super::netlink::Attributes::of_body(&message.body);
+        for (kind, name) in STATISTICS {
+            *sums.entry(name).or_default() += attributes.number(kind).unwrap_or_default();
+        }
+    }
+    Ok(sums.into_iter().map(|(name, sum)| (name.to_owned(), Value::from(sum))).collect())
+}
+
+fn by_id(messages: Vec<Message>) -> Entries {
+    let entries = messages.into_iter().map(|message| Entry::new(message.body));
+    entries.filter_map(|entry| Some((entry.id()?, entry))).collect()
+}
+
+// `enum cntl_msg_types` of linux/netfilter/nfnetlink_conntrack.h.
+const NEW: u16 = 1 << 8;
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+const STATISTICS_BY_CPU: u16 = 1 << 8 | 4;
+/// `NLM_F_CREATE | NLM_F_EXCL`
+const CREATED: u16 = 0x600;
+
+/// `enum ctattr_stats_cpu`, those that are alike on one and many processors.
+const STATISTICS: [(u16, &str); 7] = [
+    (2, "found"),
+    (4, "invalid"),
+    (8, "insert"),
+    (9, "insert_failed"),
+    (10, "drop"),
+    (11, "early_drop"),
+    (12, "error"),
+];

@@ -1,0 +1,152 @@
+//! One experiment, done by the kernel and by the engine, and judged.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+use tidegate_gateway::replay::{Fault, Recorder, Replay, Scenario as Input};
+
+use super::experiment::{Experiment, files};
+use super::kernel::{KernelError, Recorded, Source, record};
+use crate::corpus::Scenario;
+use crate::oracle::{Difference, Options, compare};
+
+/// What came of an experiment.
+#[derive(Debug, Clone)]
+pub(super) struct Trial {
+    /// What was done, and what the kernel made of it.
+    pub(super) recorded: Recorded,
+    /// The same as a scenario of the corpus.
+    pub(super) scenario: Scenario,
+    /// Where the engine decided otherwise.
+    pub(super) differences: Vec<Difference>,
+}
+
+impl Trial {
+    /// Asks the kernel, then the engine, then the judge.
+    ///
+    /// # Errors
+    /// The kernel gave no answer.
+    pub(super) fn run(
+        experiment: &Experiment,
+        source: &mut dyn Source,
+    ) -> Result<Self, KernelError> {
+        let recorded = record(experiment, source)?;
+        let scenario = scenario(experiment, &recorded);
+        let differences = match replay(&scenario) {
+            Ok(records) => compare(&scenario, &records, Options { strict: true }).differences,
+            Err(refusal) => vec![refusal],
+        };
+        Ok(Self { recorded, scenario, differences })
+    }
+
+    /// What kind of thing differs first: the field of the record, without what is in it.
+    pub(super) fn kind(&self) -> Option<&str> {
+        let field = self.differences.first()?.field.as_str();
+        Some(&field[..field.find(['.', '[']).unwrap_or(field.len())])
+    }
+}
+
+fn scenario(experiment: &Experiment, recorded: &Recorded) -> Scenario {
+    let mut scenario = Scenario::new(&experiment.name);
+    scenario.files = files(experiment, &recorded.steps, &recorded.times);
+    let lines: String = recorded.records.iter().map(|record| format!("{record}\n")).collect();
+    scenario.files.insert("expected.jsonl".to_owned(), lines.into_bytes());
+    let end = format!("{:#}\n", recorded.end);
+    scenario.files.insert("expected.final.json".to_owned(), end.into_bytes());
+    let licences = licences(&recorded.records);
+    if licences != json!({}) {
+        scenario.files.insert("vary.json".to_owned(), licences.to_string().into_bytes());
+    }
+    scenario
+}
+
+/// What may differ. Where the kernel drew a port, a replay may draw another: at every address that
+/// stands for another one with a port that isn't the one's. And nobody sees the mark with which a
+/// packet is dropped between two probes.
+fn licences(records: &[Value]) -> Value {
+    let mut addresses: Vec<&str> = Vec::new();
+    for record in records {
+        let others = record["others"].as_array().into_iter().flatten().map(|other| &other["ct"]);
+        for entry in others.chain([&record["ct"]]) {
+            addresses.extend(drawn(entry));
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    let ports: Vec<Value> =
+        addresses.iter().map(|addr| json!({"addr": addr, "min": 1, "max": 65535})).collect();
+    let is_unseen = |record: &&Value| {
+        let stage = record["stage"].as_str().unwrap_or_default();
+        ["raw", "prerouting", "input", "forward", "postrouting"].contains(&stage)
+    };
+    let unseen = records.iter().filter(is_unseen);
+    let mut skips: Vec<Value> =
+        unseen.map(|record| json!({"index": record["index"], "field": "mark"})).collect();
+    let mut licences = json!({});
+    if !ports.is_empty() {
+        licences["nat_ports"] = ports.into();
+        // Nobody looks for ports in pieces.
+        let cut = records.iter().filter(|record| {
+            let outputs = record["out"].as_array();
+            outputs.is_some_and(|out| out.iter().any(|o| is_fragment(&o["hex"])))
+        });
+        skips.extend(cut.map(|record| json!({"index": record["index"], "field": "out"})));
+    }
+    if !skips.is_empty() {
+        licences["skip"] = skips.into();
+    }
+    licences
+}
+
+/// Whether a datagram in hexadecimal digits is a fragment.
+fn is_fragment(hex: &Value) -> bool {
+    let hex = hex.as_str().unwrap_or_default();
+    match hex.get(..1) {
+        Some("4") => hex.get(12..16).is_some_and(|flags| !["0000", "4000"].contains(&flags)),
+        _ => hex.get(12..14) == Some("2c"),
+    }
+}
+
+/// The addresses of an entry whose ports are not those of the other direction.
+fn drawn(entry: &Value) -> Vec<&str> {
+    let has = |name: &str| entry["status"].as_array().is_some_and(|s| s.iter().any(|s| s == name));
+    let (orig, reply) = (&entry["orig"], &entry["reply"]);
+    let mut addresses = Vec::new();
+    let is_moved = orig["sport"] != reply["dport"] || orig["id"] != reply["id"];
+    if has("SRC_NAT") && is_moved {
+        addresses.extend(reply["dst"].as_str());
+    }
+    let chosen = reply["sport"].as_u64();
+    let is_drawn = chosen.is_some_and(|port| (8001..=8010).contains(&port));
+    if has("DST_NAT") && orig["dport"] != reply["sport"] && is_drawn {
+        addresses.extend(reply["src"].as_str());
+    }
+    addresses
+}
+
+fn replay(scenario: &Scenario) -> Result<Vec<Value>, Difference> {
+    let refused = |faults: &[Fault]| {
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        difference("refused", said.join("; "))
+    };
+    let input = Input::from_files(&scenario.name, scenario.files.clone())
+        .map_err(|faults| refused(&faults))?;
+    let mut record = Vec::new();
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let mut replay = Replay::new(input, true);
+        Recorder::new(&mut record).run(&mut replay, |_| Ok(()))
+    }));
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(stop)) => return Err(difference("stopped", format!("{stop:?}"))),
+        Err(_) => return Err(difference("panic", "a panic".to_owned())),
+    }
+    let text = String::from_utf8_lossy(&record);
+    let values = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+    values.map_err(|error| difference("record", error.to_string()))
+}
+
+fn difference(field: &str, got: String) -> Difference {
+    let expected = "a replay".to_owned();
+    Difference { index: None, field: field.to_owned(), expected, got }
+}
