@@ -146,10 +146,7 @@ impl Expectation {
             dir: Direction::Original,
             assigns: None,
             binding: None,
-            announced: master
-                .care
-                .as_ref()
-                .map_or_else(ExpectMask::empty, |care| care.expect_events),
+            announced: ExpectMask::all(),
         }
     }
 

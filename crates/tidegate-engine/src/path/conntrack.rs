@@ -11,7 +11,7 @@ use tidegate_wire::{Family, Headers, proto};
 use super::{Passage, Walk};
 use crate::event::EventMask;
 use crate::fib::Fib;
-use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Care, Draft, Flow, FlowId, Lifetime, Status};
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::ConfirmError;
@@ -70,6 +70,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             now: self.now,
             limits: &self.engine.limits,
             verify_checksum,
+            corrections: None,
         }
     }
 
@@ -161,6 +162,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         t.tracked = Tracked::Flow(Held { id, flow }, info);
         let Tracked::Flow(held, _) = &mut t.tracked else { return true };
         let before = O::WATCHES.then(|| held.flow.clone());
+        let is_corrected = held.flow.is(Status::SEQ_ADJUST);
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -168,6 +170,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             now: self.now,
             limits: &engine.limits,
             verify_checksum,
+            corrections: is_corrected.then(|| engine.table.corrections(id)).flatten(),
         };
         let judgement = judge(&mut held.flow, &segment);
         let remark = match judgement {
@@ -257,7 +260,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             acct: limits.acct.then(Default::default),
             lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
-            care: None,
+            helper: None,
+            master_helper: None,
             pending: EventMask::empty(),
             announced: wanted.unwrap_or(all),
         }
@@ -266,7 +270,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// The last hook: a helper reads the packet, a draft enters the table, and what
     /// has been noted on the flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
-        if t.tracked.flow().is_some_and(|flow| flow.care.is_some()) {
+        if t.tracked.flow().is_some_and(|flow| flow.status.intersects(Care::STATUS)) {
             self.assist(t)?;
         }
         match core::mem::take(&mut t.tracked) {
@@ -355,12 +359,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 }
 
 /// What the beginning of a flow is to those who listen.
+#[inline]
 fn birth_of(flow: &Flow) -> EventMask {
-    if flow.care.is_none() {
-        return EventMask::NEW;
-    }
-    let birth = if flow.master().is_some() { EventMask::RELATED } else { EventMask::NEW };
-    if flow.helper().is_some() { birth | EventMask::HELPER } else { birth }
+    let birth = if flow.is(Status::EXPECTED) { EventMask::RELATED } else { EventMask::NEW };
+    if flow.helper.is_some() { birth | EventMask::HELPER } else { birth }
 }
 
 /// The zone that a CT rule chose, or the default one.

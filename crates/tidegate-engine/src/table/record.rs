@@ -13,6 +13,7 @@ use super::key::Key;
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Flow, Status};
+use crate::helper::Helper;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
 use crate::tuple::{Direction, Zone, ZoneScope};
@@ -107,7 +108,8 @@ impl<K: Key> Record<K> {
             acct: None,
             lifetime: None,
             masquerade_port: None,
-            care: None,
+            helper: None,
+            master_helper: None,
             pending: EventMask::empty(),
             announced: if self.is_silent() { EventMask::empty() } else { EventMask::all() },
         }
@@ -234,7 +236,8 @@ fn needs_extra(flow: &Flow) -> bool {
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
-        || flow.helper().is_some()
+        || flow.helper.is_some()
+        || flow.master_helper.is_some()
         || !(flow.announced.is_all() || flow.announced.is_empty())
 }
 
@@ -260,6 +263,8 @@ pub(crate) struct Extra<K> {
     pending: u16,
     scope: u8,
     is_masqueraded: bool,
+    helper: Option<Helper>,
+    master_helper: Option<Helper>,
 }
 
 impl<K: Key> Extra<K> {
@@ -269,10 +274,11 @@ impl<K: Key> Extra<K> {
         self.mark = flow.mark;
         self.zone = flow.zone.id;
         self.scope = flow.zone.scope as u8;
+        (self.helper, self.master_helper) = (flow.helper, flow.master_helper);
         self.is_masqueraded = flow.masquerade_port.is_some();
         self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
         self.announced = flow.announced.bits();
-        self.pending = flow.pending.bits() | flag(flow.helper().is_some(), IS_HEARD);
+        self.pending = flow.pending.bits() | flag(flow.helper.is_some(), IS_HEARD);
     }
 
     pub(super) fn read(&self, flow: &mut Flow) {
@@ -280,6 +286,7 @@ impl<K: Key> Extra<K> {
         flow.mark = self.mark;
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
+        (flow.helper, flow.master_helper) = (self.helper, self.master_helper);
         flow.announced = EventMask::from_bits_retain(self.announced);
         flow.pending = EventMask::from_bits_truncate(self.pending);
     }
