@@ -10,6 +10,7 @@ use tidegate_wire::{Family, Headers, proto};
 
 use super::{Passage, Walk};
 use crate::event::EventMask;
+use crate::expect::KeyMap;
 use crate::fib::Fib;
 use crate::flow::{Care, Draft, Flow, FlowId, Lifetime, Status};
 use crate::packet::{CtInfo, Held, Tracked, Transit};
@@ -80,11 +81,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let message = t.headers.payload(t.packet.bytes);
         let tuple = message
             .get(quote..)
-            .and_then(|quote| quoted_tuple(t.headers.family, quote))
-            .and_then(|mut tuple| {
-                self.add_sender_key(&mut tuple);
-                tuple.invert()
-            });
+            .and_then(|quote| quoted_tuple(t.headers.family, quote, self.keys()))
+            .and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
@@ -111,14 +109,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
-        let mut tuple = match tuple_of(t.packet.bytes, &t.headers) {
+        let tuple = match tuple_of(t.packet.bytes, &t.headers, self.keys()) {
             Ok(tuple) => tuple,
             Err(reason) => {
                 self.refuse(None, None, reason);
                 return Continue(());
             }
         };
-        self.add_sender_key(&mut tuple);
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
@@ -132,6 +129,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             }
         }
         Continue(())
+    }
+
+    fn keys(&self) -> &KeyMap {
+        &self.engine.table.expectations.keys
     }
 
     /// Looks a tuple up, whose hash in the default zone may be known; a flow that has expired is put
@@ -389,12 +390,13 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
 }
 
 /// The tuple of a quoted datagram, which may be cut off anywhere.
-fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
-    tuple_of(quote, &dissect_quoted(family, quote)?).ok()
+fn quoted_tuple(family: Family, quote: &[u8], keys: &KeyMap) -> Option<Tuple> {
+    tuple_of(quote, &dissect_quoted(family, quote)?, keys).ok()
 }
 
-/// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.
-fn tuple_of(datagram: &[u8], headers: &Headers) -> Result<Tuple, InvalidReason> {
+/// The tuple of a datagram: four bytes suffice for ports, eight for ICMP. The sender's key of a GRE
+/// packet is looked up.
+fn tuple_of(datagram: &[u8], headers: &Headers, keys: &KeyMap) -> Result<Tuple, InvalidReason> {
     headers.l4.ok_or(InvalidReason::NoUpperLayer)?;
     let payload = headers.payload(datagram);
     let word = |at: usize| match payload.get(at..at + 2) {
@@ -403,7 +405,8 @@ fn tuple_of(datagram: &[u8], headers: &Headers) -> Result<Tuple, InvalidReason> 
     };
     let (sport, dport) = match headers.proto {
         proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => (word(0)?, word(2)?),
-        proto::GRE => gre::keys(payload)?,
+        proto::GRE => gre::receiver_key(payload)?
+            .map_or((0, 0), |key| (keys.sender((headers.src, headers.dst, key)), key)),
         proto::ICMP | proto::ICMPV6 => {
             word(6)?;
             (word(4)?, word(0)?)

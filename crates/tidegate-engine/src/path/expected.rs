@@ -2,8 +2,6 @@
 //!
 //! Linux: `init_conntrack`, and what the helpers call `expectfn`.
 
-use tidegate_wire::proto;
-
 use super::Walk;
 use crate::event::ExpectMask;
 use crate::expect::{Binding, Expectation};
@@ -14,7 +12,7 @@ use crate::nat::bind::Binder;
 use crate::nat::{Manip, NatRange};
 use crate::packet::Transit;
 use crate::trace::Observer;
-use crate::tuple::{Direction, Tuple};
+use crate::tuple::Direction;
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// A flow that was expected gets a master, and whatever goes with it. Any other gets the helper
@@ -63,14 +61,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let engine = &mut *self.engine;
         if !engine.table.expectations.is_empty() {
             engine.table.expectations.orphan(FlowId::UNBORN, self.now, &mut engine.events);
-        }
-    }
-
-    /// Adds the sender's key to a GRE packet's tuple; only the control connection told it.
-    #[inline]
-    pub(super) fn add_sender_key(&self, tuple: &mut Tuple) {
-        if tuple.proto == proto::GRE && tuple.dport != 0 {
-            tuple.sport = self.engine.table.expectations.keys.sender(tuple);
         }
     }
 
