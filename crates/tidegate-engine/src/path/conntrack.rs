@@ -12,7 +12,7 @@ use super::{Passage, Walk};
 use crate::event::EventMask;
 use crate::expect::KeyMap;
 use crate::fib::Fib;
-use crate::flow::{Care, Draft, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::ConfirmError;
@@ -271,7 +271,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// The last hook: a helper reads the packet, a draft enters the table, and what
     /// has been noted on the flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
-        if t.tracked.flow().is_some_and(|flow| flow.status.intersects(Care::STATUS)) {
+        if self.engine.table.has_cares() {
             self.assist(t)?;
         }
         match core::mem::take(&mut t.tracked) {

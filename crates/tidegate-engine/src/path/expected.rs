@@ -59,6 +59,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// Forgets what the packet's flow announced, which will not be: the packet is dropped.
     pub(super) fn forget_unborn(&mut self) {
         let engine = &mut *self.engine;
+        engine.table.forget_unborn();
         if !engine.table.expectations.is_empty() {
             engine.table.expectations.orphan(FlowId::UNBORN, self.now, &mut engine.events);
         }

@@ -8,7 +8,7 @@ use core::ops::ControlFlow::{Break, Continue};
 
 use super::{Passage, Walk};
 use crate::fib::{AddrType, Fib};
-use crate::flow::{FlowId, Status};
+use crate::flow::{Care, FlowId, Status};
 use crate::helper::{Hearing, Helper, Message};
 use crate::nat::seqadj;
 use crate::packet::{CtInfo, Origin, Tracked, Transit};
@@ -17,8 +17,8 @@ use crate::tuple::Direction;
 use crate::verdict::DropReason;
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
-    /// Has the helper of a flow read the packet, and corrects the numbers of one whose were corrected
-    /// before.
+    /// Has the helper of the packet's flow, if it has one, read the packet, and corrects its numbers if
+    /// those of the flow were corrected before.
     #[inline(never)]
     pub(super) fn assist(&mut self, t: &mut Transit<'_, '_>) -> Passage {
         let info = t.tracked.info();
@@ -28,6 +28,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return Continue(());
         }
         let Some(flow) = t.tracked.flow() else { return Continue(()) };
+        if !flow.status.intersects(Care::STATUS) {
+            return Continue(());
+        }
         let (is_corrected, helper) = (flow.is(Status::SEQ_ADJUST), flow.helper());
         if let Some(helper) = helper {
             self.hear(t, helper, dir)?;

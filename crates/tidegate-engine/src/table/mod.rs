@@ -258,6 +258,16 @@ impl FlowTable {
         }
     }
 
+    /// Forgets what the flow would have had that is not in the table yet, and will not be.
+    pub(crate) fn forget_unborn(&mut self) {
+        self.slab.forget_care(FlowId::UNBORN.slot);
+    }
+
+    /// Whether there is any such flow.
+    pub(crate) fn has_cares(&self) -> bool {
+        self.slab.has_cares()
+    }
+
     /// How the sequence numbers of a flow of the table are corrected, if they ever were.
     pub(crate) fn corrections(&self, id: FlowId) -> Option<&[Correction; 2]> {
         self.slab.corrections(id.slot)

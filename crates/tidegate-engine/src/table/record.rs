@@ -229,15 +229,15 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
 }
 
 /// Whether a flow has anything that its record does not hold, besides a reply tuple. A flow whose
-/// source translation is decided has, as it is listed with the others of its source.
+/// source translation is decided has, as it is listed with the others of its source, and so has one
+/// with a helper or a master.
 fn needs_extra(flow: &Flow) -> bool {
-    flow.is(Status::SRC_NAT_DONE)
+    const HAVE: Status = Status::SRC_NAT_DONE.union(Status::EXPECTED).union(Status::HELPER);
+    flow.status.intersects(HAVE)
         || flow.mark != 0
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
-        || flow.helper.is_some()
-        || flow.master_helper.is_some()
         || !(flow.announced.is_all() || flow.announced.is_empty())
 }
 

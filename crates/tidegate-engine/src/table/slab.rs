@@ -106,9 +106,7 @@ impl Slab {
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        if self.status(slot).intersects(Care::STATUS) {
-            self.cares.remove(&slot);
-        }
+        self.forget_care(slot);
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
     }
 
@@ -138,6 +136,17 @@ impl Slab {
     /// What few flows have, of the flow in a slot, or of the one that is not in the table yet.
     pub(super) fn care(&self, slot: u32) -> Care {
         self.cares.get(&slot).copied().unwrap_or_default()
+    }
+
+    pub(super) fn forget_care(&mut self, slot: u32) {
+        if self.has_cares() {
+            self.cares.remove(&slot);
+        }
+    }
+
+    /// Whether any flow has something of this.
+    pub(super) fn has_cares(&self) -> bool {
+        !self.cares.is_empty()
     }
 
     /// See [`Care::corrections`].
