@@ -19,7 +19,7 @@ use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};
 use crate::fib::Fib;
-use crate::flow::{Flow, FlowId};
+use crate::flow::{Correction, Flow, FlowId, Master};
 use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
@@ -382,6 +382,18 @@ impl Engine {
     #[must_use]
     pub fn flow(&self, id: FlowId) -> Option<Flow> {
         self.table.load(id)
+    }
+
+    /// The flow that announced this one, if it was announced. It may be gone since.
+    #[must_use]
+    pub fn master_of(&self, id: FlowId) -> Option<Master> {
+        self.table.care(id).master
+    }
+
+    /// How the sequence numbers of a flow are corrected, by [`Direction::index`].
+    #[must_use]
+    pub fn corrections_of(&self, id: FlowId) -> [Correction; 2] {
+        self.table.care(id).corrections
     }
 
     /// The flow that has this tuple, and which of its directions it is.

@@ -8,18 +8,18 @@
 
 mod care;
 
-use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
 use bitflags::bitflags;
 
 use crate::event::EventMask;
+use crate::helper::Helper;
 use crate::time::Instant;
 use crate::track::ProtoState;
 use crate::tuple::{Direction, Tuple, Zone, proto_name};
 
-pub(crate) use self::care::Care;
+pub(crate) use self::care::{Care, ack_offset};
 pub use self::care::{Correction, Master};
 
 /// Names a flow in its table. A stale id (its slot was given to another flow)
@@ -124,8 +124,10 @@ pub struct Flow {
     pub lifetime: Option<Lifetime>,
     /// The interface a masqueraded flow left by.
     pub masquerade_port: Option<crate::fib::PortId>,
-    /// What few flows have.
-    pub(crate) care: Option<Arc<Care>>,
+    /// The helper that reads its payload.
+    pub(crate) helper: Option<Helper>,
+    /// The helper of the flow that announced it.
+    pub(crate) master_helper: Option<Helper>,
     /// Changes not yet announced; see [`crate::event`].
     pub(crate) pending: EventMask,
     /// Which changes are announced (`CT --ctevents`), together with all others of the same packet.
@@ -146,6 +148,18 @@ impl Flow {
     #[must_use]
     pub fn is(&self, bits: Status) -> bool {
         self.status.contains(bits)
+    }
+
+    /// The helper that reads its payload.
+    #[must_use]
+    pub fn helper(&self) -> Option<Helper> {
+        self.helper
+    }
+
+    /// The helper of the flow that announced it, if it was announced.
+    #[must_use]
+    pub fn master_helper(&self) -> Option<Helper> {
+        self.master_helper
     }
 
     /// What is left of its life; zero when expired.

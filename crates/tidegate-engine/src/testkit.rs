@@ -461,7 +461,8 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         acct: None,
         lifetime: None,
         masquerade_port: None,
-        care: None,
+        helper: None,
+        master_helper: None,
         pending: EventMask::empty(),
         announced: EventMask::all(),
     }

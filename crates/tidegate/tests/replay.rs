@@ -134,7 +134,7 @@ fn expect_shows_what_helpers_expect() {
     let bench = Bench::new();
     bench.write("tftp.pcapng", capture(&[tftp_request()]));
     let rules = "*raw\n-A PREROUTING -p udp --dport 69 -j CT --helper tftp\nCOMMIT\n";
-    bench.write("rules.v4", rules.as_bytes());
+    bench.write("rules.v4", rules);
     let run = |format| ["tftp.pcapng", "--rules4", "rules.v4", "--format", format];
     let line = format!(
         "300 l3proto = 2 proto=17 src={} dst={} sport=0 dport=4000 tftp\n",

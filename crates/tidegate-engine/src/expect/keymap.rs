@@ -19,12 +19,12 @@ pub(crate) struct KeyMap {
 }
 
 /// Addresses and receiver's key.
-type Receiver = (core::net::IpAddr, core::net::IpAddr, u16);
+pub(crate) type Receiver = (core::net::IpAddr, core::net::IpAddr, u16);
 
 impl KeyMap {
-    /// The sender's key of a packet; 0 where none is known.
-    pub(crate) fn sender(&self, packet: &Tuple) -> u16 {
-        self.receivers.get(&receiver(packet)).copied().unwrap_or(0)
+    /// The sender's key of a packet by its addresses and the receiver's key; 0 where none is known.
+    pub(crate) fn sender(&self, packet: Receiver) -> u16 {
+        self.receivers.get(&packet).copied().unwrap_or(0)
     }
 
     /// Learns the key of one direction of a call. False: the control connection has another one.
@@ -73,15 +73,18 @@ mod tests {
             proto: proto::GRE,
         };
         let mut keys = KeyMap::default();
-        assert_eq!(keys.sender(&tuple(0, 7)), 0, "nothing known");
+        assert_eq!(keys.sender(receiver(&tuple(0, 7))), 0, "nothing known");
         assert!(keys.learn(one, Direction::Original, &tuple(5, 7)));
         assert!(keys.learn(one, Direction::Original, &tuple(5, 7)), "told again");
         assert!(!keys.learn(one, Direction::Original, &tuple(5, 8)), "one call at a time");
         assert!(keys.learn(other, Direction::Original, &tuple(6, 7)));
-        assert_eq!(keys.sender(&tuple(0, 7)), 5, "the first counts");
+        assert_eq!(keys.sender(receiver(&tuple(0, 7))), 5, "the first counts");
         keys.forget(one);
-        assert_eq!((keys.sender(&tuple(0, 7)), keys.sender(&tuple(0, 8))), (6, 0));
+        assert_eq!(
+            (keys.sender(receiver(&tuple(0, 7))), keys.sender(receiver(&tuple(0, 8)))),
+            (6, 0)
+        );
         keys.forget(other);
-        assert_eq!(keys.sender(&tuple(0, 7)), 0);
+        assert_eq!(keys.sender(receiver(&tuple(0, 7))), 0);
     }
 }

@@ -1,11 +1,11 @@
 //! Expectations: flows that a helper has announced.
 //!
 //! Life-cycle: a helper reads in a flow's payload (its *master*) that another flow is about to begin,
-//! and relates it ([`Expectations::relate`]). The first packet of that flow finds the expectation
-//! ([`Expectations::take`]) and uses it up, unless it is a permanent one. Until then it may expire, be
+//! and relates it (`Expectations::relate`). The first packet of that flow finds the expectation
+//! (`Expectations::take`) and uses it up, unless it is a permanent one. Until then it may expire, be
 //! evicted by newer ones of its class, be withdrawn, or end with its master. An expectation that a
-//! flow's very first packet brings about belongs to [`FlowId::UNBORN`] until that flow is confirmed
-//! ([`Expectations::adopt`]); it cannot be found before.
+//! flow's very first packet brings about belongs to `FlowId::UNBORN` until that flow is confirmed
+//! (`Expectations::adopt`); it cannot be found before.
 //!
 //! This module knows no helper's protocol and no table of flows. Linux: `nf_conntrack_expect.c`.
 
@@ -146,10 +146,7 @@ impl Expectation {
             dir: Direction::Original,
             assigns: None,
             binding: None,
-            announced: master
-                .care
-                .as_ref()
-                .map_or_else(ExpectMask::empty, |care| care.expect_events),
+            announced: ExpectMask::all(),
         }
     }
 

@@ -21,10 +21,8 @@ fn at(seconds: u64) -> Instant {
 
 /// The control connection, whose expectations' events are all told.
 fn master(family: Family) -> Flow {
-    let mut flow = flow(tcp(Host::Client, TcpFlags::ACK, 0, 0).tuple(family));
-    flow.assign(Helper::Ftp);
-    flow.care_mut().expect_events = ExpectMask::all();
-    flow
+    let flow = flow(tcp(Host::Client, TcpFlags::ACK, 0, 0).tuple(family));
+    Flow { helper: Some(Helper::Ftp), ..flow }
 }
 
 /// From the server, at any port, to a port of the client.

@@ -1,10 +1,8 @@
 //! What few flows have: a helper, a master, corrected sequence numbers.
 //!
-//! A flow's value is copied with every packet, and most flows have nothing of this. So it lies apart
-//! and is shared between the copies; who changes it makes it his own first. The table finds it by
-//! the status bits that go with it ([`Care::STATUS`]).
-
-use alloc::sync::Arc;
+//! A flow's value is copied with every packet, and most flows have nothing of this. So it lies apart,
+//! in the table, which knows by a flow's status whether there is any ([`Care::STATUS`]). What rules
+//! and listeners ask for, the names of the helpers, is with the flow.
 
 use tidegate_wire::SeqNum;
 
@@ -54,9 +52,8 @@ impl Correction {
 }
 
 /// See the module's documentation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Care {
-    pub(crate) helper: Option<Helper>,
     /// What the helper remembers of the conversation.
     pub(crate) memory: Memory,
     pub(crate) master: Option<Master>,
@@ -70,60 +67,21 @@ impl Care {
     /// A flow with none of these bits has nothing of this.
     pub(crate) const STATUS: Status =
         Status::EXPECTED.union(Status::HELPER).union(Status::SEQ_ADJUST);
-}
 
-impl Flow {
-    /// The helper that reads its payload.
-    #[must_use]
-    pub fn helper(&self) -> Option<Helper> {
-        self.care.as_ref()?.helper
-    }
-
-    /// The flow that announced it.
-    #[must_use]
-    pub fn master(&self) -> Option<&Master> {
-        self.care.as_ref()?.master.as_ref()
-    }
-
-    /// How its sequence numbers are corrected, by [`Direction::index`], if they ever were.
-    #[must_use]
-    pub fn corrections(&self) -> Option<&[Correction; 2]> {
-        let care = self.care.as_ref()?;
-        self.is(Status::SEQ_ADJUST).then_some(&care.corrections)
-    }
-
-    /// What few flows have, to be changed.
-    pub(crate) fn care_mut(&mut self) -> &mut Care {
-        Arc::make_mut(self.care.get_or_insert_default())
-    }
-
-    /// Attaches a helper, as a rule wants it.
-    pub(crate) fn assign(&mut self, helper: Helper) {
-        self.status |= Status::HELPER;
-        self.inherit(helper);
-    }
-
-    /// Attaches the helper that goes with being expected.
-    pub(crate) fn inherit(&mut self, helper: Helper) {
-        let care = self.care_mut();
-        care.helper = Some(helper);
-        care.memory = Memory::of(helper);
-    }
-
-    /// Notes that the segment of direction `dir` at `seq` has become longer by `growth`.
-    pub(crate) fn correct(&mut self, dir: Direction, seq: SeqNum, growth: i32) {
+    /// Notes that the segment of `flow`, in direction `dir`, at `seq` has become longer by `growth`.
+    pub(crate) fn correct(&mut self, flow: &mut Flow, dir: Direction, seq: SeqNum, growth: i32) {
         if growth != 0 {
-            self.status |= Status::SEQ_ADJUST;
-            self.care_mut().corrections[dir.index()].add(seq, growth);
+            flow.status |= Status::SEQ_ADJUST;
+            self.corrections[dir.index()].add(seq, growth);
         }
     }
+}
 
-    /// What the receiver's acknowledgement `ack` must be reduced by to be in the numbers of the
-    /// sender, whose direction is `dir`. Linux: `nf_ct_seq_offset` in `tcp_in_window`.
-    pub(crate) fn ack_offset(&self, dir: Direction, ack: SeqNum) -> i32 {
-        let last = SeqNum(ack.0.wrapping_sub(1));
-        self.corrections().map_or(0, |corrections| corrections[dir.index()].of(last))
-    }
+/// What an acknowledgement of a segment must be reduced by to be in the numbers of the sender of what
+/// it acknowledges, whose direction is `dir`. Linux: `nf_ct_seq_offset` in `tcp_in_window`.
+pub(crate) fn ack_offset(corrections: &[Correction; 2], dir: Direction, ack: SeqNum) -> i32 {
+    let last = SeqNum(ack.0.wrapping_sub(1));
+    corrections[dir.index()].of(last)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
     };
     if outcome != Err(HelperFault::Malformed)
         && let Some(next) = next
-        && let Memory::Ftp(lines) = &mut hearing.flow.care_mut().memory
+        && let Memory::Ftp(lines) = &mut hearing.care.memory
     {
         lines.note(hearing.dir, next);
     }
@@ -75,8 +75,7 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
 }
 
 fn is_line(hearing: &Hearing<'_, '_>, seq: SeqNum) -> bool {
-    let memory = hearing.flow.care.as_ref().map(|care| care.memory);
-    matches!(memory, Some(Memory::Ftp(lines)) if lines.knows(hearing.dir, seq))
+    matches!(&hearing.care.memory, Memory::Ftp(lines) if lines.knows(hearing.dir, seq))
 }
 
 fn command(hearing: &mut Hearing<'_, '_>) -> Outcome {

@@ -7,7 +7,7 @@ use tidegate_wire::SeqNum;
 use super::{HelperFault, Message, Outcome};
 use crate::engine::Engine;
 use crate::expect::{Announcement, Binding, Bounds, Expectation, Refusal};
-use crate::flow::{Flow, FlowId, Status};
+use crate::flow::{Care, Flow, FlowId, Status};
 use crate::packet::CtInfo;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple};
@@ -19,6 +19,8 @@ pub(crate) struct Hearing<'e, 'm> {
     /// The flow, and its id; that of an unborn one with its first packet.
     pub(crate) flow: &'e mut Flow,
     pub(crate) id: FlowId,
+    /// What is remembered of it.
+    pub(crate) care: Care,
     pub(crate) info: CtInfo,
     pub(crate) dir: Direction,
     pub(crate) message: Message<'m>,
@@ -52,7 +54,8 @@ impl Hearing<'_, '_> {
 
     /// What the flow announces, in a class.
     pub(super) fn announce(&self, class: u8, announced: &Announcement) -> Expectation {
-        Expectation::new(self.id, self.flow, class, announced)
+        let expectation = Expectation::new(self.id, self.flow, class, announced);
+        Expectation { announced: self.care.expect_events, ..expectation }
     }
 
     /// Enters an expectation.
@@ -145,7 +148,7 @@ impl Hearing<'_, '_> {
 
     /// Notes that the segment at `seq` has grown.
     pub(super) fn correct(&mut self, seq: SeqNum, growth: i32) {
-        self.flow.correct(self.dir, seq, growth);
+        self.care.correct(self.flow, self.dir, seq, growth);
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! A helper is attached by rule only (`CT --helper`). It runs at the last hook, before the flow is
 //! confirmed, so a packet that rules drop announces nothing. Each protocol is one file and one
-//! function, from a [`Hearing`] to go on or a [`HelperFault`], for which the packet is dropped; what
-//! it remembers is a variant of [`Memory`]. Helpers know neither hooks nor rules.
+//! function, from a `Hearing` to go on or a [`HelperFault`], for which the packet is dropped; what
+//! it remembers is a variant of `Memory`. Helpers know neither hooks nor rules.
 //!
 //! The parsers are as strict and as lax as those of Linux 6.18 (`nf_conntrack_ftp.c` and its like).
 

@@ -121,14 +121,14 @@ impl Control {
 }
 
 fn call(hearing: &mut Hearing<'_, '_>) -> Call {
-    match hearing.flow.care_mut().memory {
+    match hearing.care.memory {
         Memory::Pptp(call) => call,
         _ => Call::default(),
     }
 }
 
 fn remember(hearing: &mut Hearing<'_, '_>, call: Call) {
-    hearing.flow.care_mut().memory = Memory::Pptp(call);
+    hearing.care.memory = Memory::Pptp(call);
 }
 
 /// A message of the client. `None` if it doesn't fit in: then it passes as it is.

@@ -36,8 +36,7 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
         }
         _ => None,
     };
-    let is_awaited =
-        matches!(hearing.flow.care_mut().memory, Memory::Sane(Request { is_start: true }));
+    let is_awaited = matches!(hearing.care.memory, Memory::Sane(Request { is_start: true }));
     if is_awaited {
         remember(hearing, false);
     }
@@ -48,5 +47,5 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
 }
 
 fn remember(hearing: &mut Hearing<'_, '_>, is_start: bool) {
-    hearing.flow.care_mut().memory = Memory::Sane(Request { is_start });
+    hearing.care.memory = Memory::Sane(Request { is_start });
 }

@@ -118,7 +118,7 @@ impl LogQueue {
 
     /// Complains, within reason, that there are too many expectations.
     pub(crate) fn expectations_full(&mut self, now: Instant) {
-        self.complain(now, || "nf_conntrack: nf_conntrack: expectation table full".to_string());
+        self.complain(now, || "nf_conntrack: expectation table full".to_string());
     }
 
     /// Complains, within reason, of an IRC client that offers what isn't its own.

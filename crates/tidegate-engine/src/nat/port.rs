@@ -25,7 +25,7 @@ pub(super) fn choose(
     range: &NatRange,
     manip: Manip,
 ) {
-    let call = gre_key(tuple, manip).filter(|_| flow.master().is_some());
+    let call = gre_key(tuple, manip).filter(|_| flow.is(Status::EXPECTED));
     let Some(current) = key(tuple, manip).or(call) else { return };
     let Some((first, count)) = candidates(tuple, current, range, manip) else { return };
     let mut offset = match range.base_port {

@@ -11,6 +11,7 @@ use tidegate_wire::{Family, Headers, proto};
 use super::fragment::pull_verified;
 use super::{Passage, Walk};
 use crate::event::EventMask;
+use crate::expect::KeyMap;
 use crate::fib::Fib;
 use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
 use crate::log::Sighting;
@@ -75,6 +76,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             now: self.now,
             limits: &self.engine.limits,
             verify_checksum,
+            corrections: None,
         }
     }
 
@@ -84,11 +86,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let message = t.headers.payload(t.packet.bytes);
         let tuple = message
             .get(quote..)
-            .and_then(|quote| quoted_tuple(t.headers.family, quote))
-            .and_then(|mut tuple| {
-                self.add_sender_key(&mut tuple);
-                tuple.invert()
-            });
+            .and_then(|quote| quoted_tuple(t.headers.family, quote, self.keys()))
+            .and_then(|tuple| tuple.invert());
         let zone = zone_of(t);
         let found = tuple.and_then(|tuple| self.find(&tuple, zone, None));
         let Some((id, dir)) = found else {
@@ -147,14 +146,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
-        let mut tuple = match tuple_of(t.packet.bytes, &t.headers) {
+        let tuple = match tuple_of(t.packet.bytes, &t.headers, self.keys()) {
             Ok(tuple) => tuple,
             Err(reason) => {
                 self.refuse(t, None, None, reason);
                 return Continue(());
             }
         };
-        self.add_sender_key(&mut tuple);
         let zone = zone_of(t);
         // A closed connection may be begun again: then look a second time.
         for _ in 0..2 {
@@ -168,6 +166,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             }
         }
         Continue(())
+    }
+
+    fn keys(&self) -> &KeyMap {
+        &self.engine.table.expectations.keys
     }
 
     /// Looks a tuple up; a flow that has expired is put away on the way.
@@ -199,6 +201,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let Tracked::Flow(held, info) = &mut t.tracked else { return true };
         *info = info_of(&held.flow, dir);
         let before = O::WATCHES.then(|| held.flow.clone());
+        let is_corrected = held.flow.is(Status::SEQ_ADJUST);
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -206,6 +209,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             now: self.now,
             limits: &engine.limits,
             verify_checksum,
+            corrections: is_corrected.then(|| engine.table.corrections(id)).flatten(),
         };
         let judgement = judge(&mut held.flow, &segment);
         let remark = match judgement {
@@ -304,7 +308,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             acct: limits.acct.then(Default::default),
             lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
-            care: None,
+            helper: None,
+            master_helper: None,
             pending: EventMask::empty(),
             announced: wanted.unwrap_or(all),
         }
@@ -313,7 +318,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// The last hook: a helper reads the packet, a draft enters the table, and what
     /// has been noted on the flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
-        if t.tracked.flow().is_some_and(|flow| flow.care.is_some()) {
+        if self.engine.table.has_cares() {
             self.assist(t)?;
         }
         if let Tracked::Draft(_, info) = t.tracked
@@ -413,12 +418,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 }
 
 /// What the beginning of a flow is to those who listen.
+#[inline]
 fn birth_of(flow: &Flow) -> EventMask {
-    if flow.care.is_none() {
-        return EventMask::NEW;
-    }
-    let birth = if flow.master().is_some() { EventMask::RELATED } else { EventMask::NEW };
-    if flow.helper().is_some() { birth | EventMask::HELPER } else { birth }
+    let birth = if flow.is(Status::EXPECTED) { EventMask::RELATED } else { EventMask::NEW };
+    if flow.helper.is_some() { birth | EventMask::HELPER } else { birth }
 }
 
 /// The zone that a CT rule chose, or the default one.
@@ -445,17 +448,18 @@ fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
 }
 
 /// The tuple of a quoted datagram, which may be cut off anywhere.
-fn quoted_tuple(family: Family, quote: &[u8]) -> Option<Tuple> {
-    tuple_of(quote, &dissect_quoted(family, quote)?).ok()
+fn quoted_tuple(family: Family, quote: &[u8], keys: &KeyMap) -> Option<Tuple> {
+    tuple_of(quote, &dissect_quoted(family, quote)?, keys).ok()
 }
 
-/// The tuple of a datagram, if it has one.
+/// The tuple of a datagram, if it has one; of PPTP's GRE without the sender's key.
 pub(crate) fn tuple_in(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
-    tuple_of(datagram, headers).ok()
+    tuple_of(datagram, headers, &KeyMap::default()).ok()
 }
 
-/// The tuple of a datagram: four bytes suffice for ports, eight for ICMP.
-fn tuple_of(datagram: &[u8], headers: &Headers) -> Result<Tuple, InvalidReason> {
+/// The tuple of a datagram: four bytes suffice for ports, eight for ICMP. The sender's key of a GRE
+/// packet is looked up.
+fn tuple_of(datagram: &[u8], headers: &Headers, keys: &KeyMap) -> Result<Tuple, InvalidReason> {
     headers.l4.ok_or(InvalidReason::NoUpperLayer)?;
     let payload = headers.payload(datagram);
     let word = |at: usize| match payload.get(at..at + 2) {
@@ -464,7 +468,8 @@ fn tuple_of(datagram: &[u8], headers: &Headers) -> Result<Tuple, InvalidReason> 
     };
     let (sport, dport) = match headers.proto {
         proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP => (word(0)?, word(2)?),
-        proto::GRE => gre::keys(payload)?,
+        proto::GRE => gre::receiver_key(payload)?
+            .map_or((0, 0), |key| (keys.sender((headers.src, headers.dst, key)), key)),
         proto::ICMP | proto::ICMPV6 => {
             word(6)?;
             (word(4)?, word(0)?)

@@ -2,10 +2,6 @@
 //!
 //! Linux: `init_conntrack`, and what the helpers call `expectfn`.
 
-use alloc::sync::Arc;
-
-use tidegate_wire::proto;
-
 use super::Walk;
 use crate::event::ExpectMask;
 use crate::expect::{Binding, Expectation};
@@ -16,7 +12,7 @@ use crate::nat::bind::Binder;
 use crate::nat::{Manip, NatRange};
 use crate::packet::Transit;
 use crate::trace::Observer;
-use crate::tuple::{Direction, Tuple};
+use crate::tuple::Direction;
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// A flow that was expected gets a master, and whatever goes with it. Any other gets the helper
@@ -28,19 +24,29 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
     }
 
+    #[inline(never)]
     fn look_for_expectation(&mut self, t: &Transit<'_, '_>, flow: &mut Flow) {
         let engine = &mut *self.engine;
         let tuple = (&flow.orig, flow.zone);
+        let mut care = Care::default();
         match engine.table.expectations.take(self.now, tuple, &mut engine.events) {
-            Some(expectation) => self.follow(&expectation, flow),
+            Some(expectation) => {
+                care.master = Some(expectation.master);
+                self.follow(&expectation, flow);
+            }
             None => {
                 if let Some(helper) = t.template.and_then(|template| template.helper) {
-                    flow.assign(helper);
+                    flow.status |= Status::HELPER;
+                    flow.helper = Some(helper);
                 }
             }
         }
-        if flow.helper().is_some() {
-            flow.care_mut().expect_events = self.announced_expectations(t);
+        if let Some(helper) = flow.helper {
+            care.memory = Memory::of(helper);
+            care.expect_events = self.announced_expectations(t);
+        }
+        if flow.status.intersects(Care::STATUS) {
+            self.engine.table.set_care(FlowId::UNBORN, care);
         }
     }
 
@@ -53,26 +59,16 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// Forgets what the packet's flow announced, which will not be: the packet is dropped.
     pub(super) fn forget_unborn(&mut self) {
         let engine = &mut *self.engine;
+        engine.table.forget_unborn();
         if !engine.table.expectations.is_empty() {
             engine.table.expectations.orphan(FlowId::UNBORN, self.now, &mut engine.events);
-        }
-    }
-
-    /// Adds the sender's key to a GRE packet's tuple; only the control connection told it.
-    #[inline]
-    pub(super) fn add_sender_key(&self, tuple: &mut Tuple) {
-        if tuple.proto == proto::GRE && tuple.dport != 0 {
-            tuple.sport = self.engine.table.expectations.keys.sender(tuple);
         }
     }
 
     fn follow(&mut self, expectation: &Expectation, flow: &mut Flow) {
         let master = self.engine.table.load(expectation.master.id);
         flow.status |= Status::EXPECTED;
-        flow.care = Some(Arc::new(Care { master: Some(expectation.master), ..Care::default() }));
-        if let Some(helper) = expectation.assigns {
-            flow.inherit(helper);
-        }
+        (flow.helper, flow.master_helper) = (expectation.assigns, expectation.master.helper);
         let Some(master) = master else { return };
         flow.mark = master.mark;
         match expectation.binding {
@@ -122,11 +118,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// `pptp_nat_expected`.
     fn bind_call(&mut self, expectation: &Expectation, master: &Flow, flow: &mut Flow) {
         let is_translated = master.status.intersects(Status::NAT);
-        let call = master.care.as_ref().map(|care| care.memory);
-        let counterpart = match call {
-            Some(Memory::Pptp(call)) if is_translated => {
-                Some(call.counterpart(master, expectation.dir))
-            }
+        let counterpart = match self.engine.table.care(expectation.master.id).memory {
+            Memory::Pptp(call) if is_translated => Some(call.counterpart(master, expectation.dir)),
             _ => expectation.tuple.invert(),
         };
         let engine = &mut *self.engine;

@@ -69,9 +69,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         grown: bool,
     ) -> Verdict {
         match verdict {
-            Verdict::Forward { port, .. } if self.has_outgrown(t, port) => {
-                let mtu = self.fib.port(port).mtu;
-                self.answer_too_big(t, mtu);
+            Verdict::Forward { port, .. } if t.outgrown.is_some() && self.must_stay(t, port) => {
+                self.answer_too_big(t, self.fib.port(port).mtu);
                 Verdict::Drop(DropReason::Helper(HelperFault::TooBig))
             }
             Verdict::Forward { port, next_hop } => {
@@ -93,11 +92,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
     }
 
-    /// Whether a helper has made more of the packet than the port takes, though it must not be cut.
-    fn has_outgrown(&self, t: &Transit<'_, '_>, port: PortId) -> bool {
-        t.outgrown.is_some()
-            && t.plan.is_none()
-            && exceeds_mtu(t.bytes(), &t.headers, None, self.fib.port(port).mtu)
+    /// Whether a packet that has grown is more than the port takes, and must not be cut.
+    #[inline(never)]
+    fn must_stay(&self, t: &Transit<'_, '_>, port: PortId) -> bool {
+        let mtu = self.fib.port(port).mtu;
+        t.plan.is_none() && exceeds_mtu(t.bytes(), &t.headers, None, mtu)
     }
 
     /// The fragments to send; `None`: the packet goes as it is. Linux is silent

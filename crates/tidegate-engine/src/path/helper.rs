@@ -8,7 +8,7 @@ use core::ops::ControlFlow::{Break, Continue};
 
 use super::{Passage, Walk};
 use crate::fib::{AddrType, Fib};
-use crate::flow::{FlowId, Status};
+use crate::flow::{Care, FlowId, Status};
 use crate::helper::{Hearing, Helper, Message};
 use crate::nat::seqadj;
 use crate::packet::{CtInfo, Origin, Tracked, Transit};
@@ -17,8 +17,9 @@ use crate::tuple::Direction;
 use crate::verdict::DropReason;
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
-    /// Has the helper of a flow read the packet, and corrects the numbers of one whose were corrected
-    /// before.
+    /// Has the helper of the packet's flow, if it has one, read the packet, and corrects its numbers if
+    /// those of the flow were corrected before.
+    #[inline(never)]
     pub(super) fn assist(&mut self, t: &mut Transit<'_, '_>) -> Passage {
         let info = t.tracked.info();
         let Some(dir) = info.direction() else { return Continue(()) };
@@ -27,6 +28,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return Continue(());
         }
         let Some(flow) = t.tracked.flow() else { return Continue(()) };
+        if !flow.status.intersects(Care::STATUS) {
+            return Continue(());
+        }
         let (is_corrected, helper) = (flow.is(Status::SEQ_ADJUST), flow.helper());
         if let Some(helper) = helper {
             self.hear(t, helper, dir)?;
@@ -45,13 +49,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let message = Message::new(t.packet.bytes, t.headers, flow.orig.proto);
         let Some(message) = message else { return Continue(()) };
         let (engine, now) = (&mut *self.engine, self.now);
-        let mut hearing = Hearing { engine, now, flow, id, info, dir, message, broadcast };
+        let care = engine.table.care(id);
+        let mut hearing = Hearing { engine, now, flow, id, care, info, dir, message, broadcast };
         let outcome = helper.hear(&mut hearing);
-        let is_linear = hearing.message.is_linear();
+        let (is_linear, care) = (hearing.message.is_linear(), hearing.care);
         (t.headers, t.outgrown) = hearing.message.finish();
         if let Some(plan) = t.plan.as_mut().filter(|_| is_linear) {
             plan.make_contiguous(t.headers.len);
         }
+        self.engine.table.set_care(id, care);
         if let Tracked::Flow(held, _) = &mut t.tracked {
             held.save(&mut self.engine.table);
         }
@@ -70,8 +76,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn correct(&mut self, t: &mut Transit<'_, '_>, dir: Direction) -> Passage {
-        let corrections = t.tracked.flow().and_then(|flow| flow.corrections().copied());
-        let Some(corrections) = corrections else { return Continue(()) };
+        let Tracked::Flow(held, _) = &t.tracked else { return Continue(()) };
+        let corrections = self.engine.table.care(held.id).corrections;
         let [sender, other] = [dir, dir.opposite()].map(|dir| corrections[dir.index()]);
         let range = t.headers.l4.unwrap_or(t.headers.len)..t.headers.len;
         let bytes = t.outgrown.as_deref_mut().unwrap_or(t.packet.bytes);

@@ -6,20 +6,19 @@ use tidegate_wire::proto;
 
 use super::FlowTable;
 use crate::event::EventQueue;
-use crate::flow::{Flow, FlowId};
+use crate::flow::{Care, Flow, FlowId};
 use crate::time::Instant;
 use crate::tuple::Tuple;
 
 impl FlowTable {
     /// Puts away what a flow leaves behind that has just left the table itself.
+    #[inline(never)]
     pub(super) fn bereave(
         &mut self,
-        id: FlowId,
-        flow: &Flow,
+        (id, flow, care): (FlowId, &Flow, &Care),
         now: Instant,
         events: &mut EventQueue,
     ) {
-        let Some(care) = &flow.care else { return };
         for tuple in care.memory.siblings(flow).into_iter().flatten() {
             self.end_sibling(&tuple, flow, now, events);
         }

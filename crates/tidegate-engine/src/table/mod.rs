@@ -40,7 +40,7 @@ use self::sources::Sources;
 use self::wheel::{Timers, Wheel};
 use crate::event::EventQueue;
 use crate::expect::Expectations;
-use crate::flow::{Draft, Flow, FlowId, Status};
+use crate::flow::{Care, Correction, Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
 use crate::rand::Rng;
 use crate::time::Instant;
@@ -264,6 +264,38 @@ impl FlowTable {
         self.slab.read(id.slot)
     }
 
+    /// What few flows have, of this one or of the one that is not in the table yet.
+    #[must_use]
+    pub(crate) fn care(&self, id: FlowId) -> Care {
+        if id == FlowId::UNBORN || self.slab.has(id) {
+            self.slab.care(id.slot)
+        } else {
+            Care::default()
+        }
+    }
+
+    /// Forgets what the flow would have had that is not in the table yet, and will not be.
+    pub(crate) fn forget_unborn(&mut self) {
+        self.slab.forget_care(FlowId::UNBORN.slot);
+    }
+
+    /// Whether there is any such flow.
+    pub(crate) fn has_cares(&self) -> bool {
+        self.slab.has_cares()
+    }
+
+    /// How the sequence numbers of a flow of the table are corrected, if they ever were.
+    pub(crate) fn corrections(&self, id: FlowId) -> Option<&[Correction; 2]> {
+        self.slab.corrections(id.slot)
+    }
+
+    /// Keeps what few flows have. => the flow's status says so, or will when it is in the table
+    pub(crate) fn set_care(&mut self, id: FlowId, care: Care) {
+        if id == FlowId::UNBORN || self.slab.has(id) {
+            self.slab.set_care(id.slot, care);
+        }
+    }
+
     /// Whether there still is a flow of that id.
     #[must_use]
     pub(crate) fn has(&self, id: FlowId) -> bool {
@@ -410,6 +442,7 @@ impl FlowTable {
             lifetime.stop = Some(flow.deadline.min(now));
         }
         events.destroyed(now, id, &flow);
+        let care = flow.status.intersects(Care::STATUS).then(|| self.slab.care(id.slot));
         self.unfile(id.slot, &flow.orig, flow.zone.id_in(Direction::Original));
         if record::is_mapped(&flow) {
             self.unfile(id.slot, &flow.reply, flow.zone.id_in(Direction::Reply));
@@ -418,8 +451,8 @@ impl FlowTable {
         self.slab.remove(id.slot);
         self.len -= 1;
         self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
-        if flow.care.is_some() {
-            self.bereave(id, &flow, now, events);
+        if let Some(care) = care {
+            self.bereave((id, &flow, &care), now, events);
         }
     }
 

@@ -13,6 +13,7 @@ use super::key::Key;
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Flow, Status};
+use crate::helper::Helper;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
 use crate::tuple::{Direction, Zone, ZoneScope};
@@ -108,7 +109,8 @@ impl<K: Key> Record<K> {
             acct: None,
             lifetime: None,
             masquerade_port: None,
-            care: None,
+            helper: None,
+            master_helper: None,
             pending: EventMask::empty(),
             announced: if self.is_silent() { EventMask::empty() } else { EventMask::all() },
         }
@@ -228,15 +230,16 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
 }
 
 /// Whether a flow has anything that its record does not hold, besides a reply tuple. A flow whose
-/// source translation is decided has, as it is listed with the others of its source.
+/// source translation is decided has, as it is listed with the others of its source, and so has one
+/// with a helper or a master.
 fn needs_extra(flow: &Flow) -> bool {
-    flow.is(Status::SRC_NAT_DONE)
+    const HAVE: Status = Status::SRC_NAT_DONE.union(Status::EXPECTED).union(Status::HELPER);
+    flow.status.intersects(HAVE)
         || flow.mark != 0
         || flow.labels != 0
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
-        || flow.helper().is_some()
         || !(flow.announced.is_all() || flow.announced.is_empty())
 }
 
@@ -262,6 +265,8 @@ pub(crate) struct Extra<K> {
     pending: u16,
     scope: u8,
     is_masqueraded: bool,
+    helper: Option<Helper>,
+    master_helper: Option<Helper>,
     labels: [u32; 4],
 }
 
@@ -273,10 +278,11 @@ impl<K: Key> Extra<K> {
         self.labels = core::array::from_fn(|word| (flow.labels >> (32 * word)) as u32);
         self.zone = flow.zone.id;
         self.scope = flow.zone.scope as u8;
+        (self.helper, self.master_helper) = (flow.helper, flow.master_helper);
         self.is_masqueraded = flow.masquerade_port.is_some();
         self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
         self.announced = flow.announced.bits();
-        self.pending = flow.pending.bits() | flag(flow.helper().is_some(), IS_HEARD);
+        self.pending = flow.pending.bits() | flag(flow.helper.is_some(), IS_HEARD);
     }
 
     pub(super) fn read(&self, flow: &mut Flow) {
@@ -286,6 +292,7 @@ impl<K: Key> Extra<K> {
             (0..4).fold(0, |all, word| all | u128::from(self.labels[word]) << (32 * word));
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
+        (flow.helper, flow.master_helper) = (self.helper, self.master_helper);
         flow.announced = EventMask::from_bits_retain(self.announced);
         flow.pending = EventMask::from_bits_truncate(self.pending);
     }

@@ -6,7 +6,6 @@
 //! for all slots.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidegate_wire::Family;
@@ -16,7 +15,7 @@ use super::key::{Key, Key4, Key6};
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
-use crate::flow::{Care, Counter, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Care, Correction, Counter, Flow, FlowId, Lifetime, Status};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -63,7 +62,7 @@ pub(crate) struct Slab {
     pub(super) v6: Shelf<Key6>,
     generation: u32,
     /// What few flows have, by slot.
-    cares: BTreeMap<u32, Arc<Care>>,
+    cares: BTreeMap<u32, Care>,
 }
 
 /// Runs the same code for the family of a slot.
@@ -99,14 +98,15 @@ impl Slab {
             Family::V4 => self.v4.insert(flow, generation),
             Family::V6 => self.v6.insert(flow, generation) | V6,
         };
-        self.keep_care(slot, flow);
+        if flow.status.intersects(Care::STATUS) {
+            let care = self.cares.remove(&NIL);
+            self.set_care(slot, care.unwrap_or_default());
+        }
         FlowId { slot, generation }
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        if self.status(slot).intersects(Care::STATUS) {
-            self.cares.remove(&slot);
-        }
+        self.forget_care(slot);
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
     }
 
@@ -130,24 +130,37 @@ impl Slab {
 
     /// The flow of a slot that has one.
     pub(super) fn read(&self, slot: u32) -> Flow {
-        let mut flow = on_shelf!(self, slot, |shelf, at| shelf.read(at));
-        if flow.status.intersects(Care::STATUS) {
-            flow.care = self.cares.get(&slot).cloned();
+        on_shelf!(self, slot, |shelf, at| shelf.read(at))
+    }
+
+    /// What few flows have, of the flow in a slot, or of the one that is not in the table yet.
+    pub(super) fn care(&self, slot: u32) -> Care {
+        self.cares.get(&slot).copied().unwrap_or_default()
+    }
+
+    pub(super) fn forget_care(&mut self, slot: u32) {
+        if self.has_cares() {
+            self.cares.remove(&slot);
         }
-        flow
+    }
+
+    /// Whether any flow has something of this.
+    pub(super) fn has_cares(&self) -> bool {
+        !self.cares.is_empty()
+    }
+
+    /// See [`Care::corrections`].
+    pub(super) fn corrections(&self, slot: u32) -> Option<&[Correction; 2]> {
+        self.cares.get(&slot).map(|care| &care.corrections)
+    }
+
+    pub(super) fn set_care(&mut self, slot: u32, care: Care) {
+        self.cares.insert(slot, care);
     }
 
     /// Writes a flow to the slot that it has, but for its tuples and zone, which never change.
     pub(super) fn update(&mut self, slot: u32, flow: &Flow) {
         on_shelf!(mut self, slot, |shelf, at| shelf.update(at, flow));
-        self.keep_care(slot, flow);
-    }
-
-    #[inline]
-    fn keep_care(&mut self, slot: u32, flow: &Flow) {
-        if let Some(care) = &flow.care {
-            self.cares.insert(slot, care.clone());
-        }
     }
 
     /// The id of the flow in a slot that has one.

@@ -2,8 +2,8 @@
 //!
 //! The key of version 0 does not count: all tunnels between two hosts are one
 //! flow. A call is known by the id that its receiver gave it; the sender's, which
-//! only the PPTP control connection tells, is 0 here, so the two directions of
-//! a call are two flows. Linux: `nf_conntrack_proto_gre.c`.
+//! only the PPTP control connection tells, is 0 unless its helper has heard it
+//! (`expect::KeyMap`). Linux: `nf_conntrack_proto_gre.c`.
 
 use core::time::Duration;
 
@@ -22,12 +22,12 @@ pub struct Gre {
     pub stream_timeout: Duration,
 }
 
-/// The tuple's two words: the sender's and the receiver's key.
-pub(crate) fn keys(payload: &[u8]) -> Result<(u16, u16), InvalidReason> {
+/// The receiver's key, which is all that a packet of a call tells; `None` for what is no call.
+pub(crate) fn receiver_key(payload: &[u8]) -> Result<Option<u16>, InvalidReason> {
     let call = Header::new(payload).and_then(|gre| Some((gre.call_id()?, gre.protocol())));
     match call {
-        None => Ok((0, 0)),
-        Some((id, PPP)) => Ok((0, id)),
+        None => Ok(None),
+        Some((id, PPP)) => Ok(Some(id)),
         Some(_) => Err(InvalidReason::GreProtocol),
     }
 }

@@ -28,7 +28,7 @@ use tidegate_wire::checksum::Sum;
 use tidegate_wire::{Headers, proto};
 
 use crate::event::EventMask;
-use crate::flow::{Flow, Status};
+use crate::flow::{Correction, Flow, Status};
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::tuple::Direction;
@@ -91,6 +91,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) limits: &'a Limits,
     /// Checksums are verified at PREROUTING only: what the host sends is right.
     pub(crate) verify_checksum: bool,
+    /// How the sequence numbers of both directions are corrected, if they ever were.
+    pub(crate) corrections: Option<&'a [Correction; 2]>,
 }
 
 impl<'a> Segment<'a> {

@@ -175,6 +175,7 @@ impl Trial {
             now: self.now,
             limits: &self.limits,
             verify_checksum: self.limits.checksum,
+            corrections: None,
         };
         (judge(&mut self.flow, &segment), bytes.len())
     }
@@ -215,7 +216,8 @@ fn blank(family: Family, proto: u8) -> Flow {
         acct: Some(Default::default()),
         lifetime: None,
         masquerade_port: None,
-        care: None,
+        helper: None,
+        master_helper: None,
         pending: EventMask::empty(),
         announced: EventMask::all(),
     }

@@ -165,7 +165,8 @@ impl PacketRecord {
         let outcome = passed.outcome;
         let info = outcome.and_then(|outcome| outcome.conntrack);
         let (verdict, stage, reason) = ending(passed);
-        let flow = outcome.and_then(|outcome| replay.engine().flow(outcome.flow?));
+        let id = outcome.and_then(|outcome| outcome.flow);
+        let flow = id.and_then(|id| Some((id, replay.engine().flow(id)?)));
         Self {
             scenario: replay.name().to_owned(),
             index: arrival.index,
@@ -179,7 +180,7 @@ impl PacketRecord {
             reason: reason.map(|reason| reason.to_string()),
             out: out(replay),
             mark: outcome.map_or(0, |outcome| outcome.mark),
-            ct: flow.map(|flow| FlowRecord::new(&flow, replay.now())),
+            ct: flow.map(|(id, flow)| FlowRecord::of(replay.engine(), id, &flow, replay.now())),
             count: replay.engine().count(),
             events: Vec::new(),
             late: Vec::new(),
@@ -264,8 +265,8 @@ struct OtherRecord {
 type Snapshot = BTreeMap<FlowId, FlowRecord>;
 
 fn snapshot(replay: &Replay) -> Snapshot {
-    let record = |flow| FlowRecord::new(&flow, replay.now());
-    replay.engine().flows().map(|(id, flow)| (id, record(flow))).collect()
+    let record = |id, flow| FlowRecord::of(replay.engine(), id, &flow, replay.now());
+    replay.engine().flows().map(|(id, flow)| (id, record(id, flow))).collect()
 }
 
 /// Flows that a packet touched besides its own.

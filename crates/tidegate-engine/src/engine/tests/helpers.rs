@@ -344,7 +344,7 @@ fn a_flood_of_announcements_is_bounded() {
     }
     assert_eq!((engine.expectations().count(), refused, engine.count()), (20, 980, 20));
     let line = engine.poll_log().expect("a complaint");
-    assert!(line.text.contains("expectation table full"), "{}", line.text);
+    assert_eq!(line.text, "nf_conntrack: expectation table full");
     assert!(engine.next_deadline() <= Some(at(301)));
     engine.handle_timeout(at(301), usize::MAX, &World::new());
     assert_eq!(engine.expectations().count(), 0);
@@ -416,4 +416,16 @@ fn whoever_hears_a_broadcast_may_answer() {
         assert_eq!(found, is_related, "{who}");
     }
     assert_eq!(engine.expectation_stats().new, 2);
+}
+
+#[test]
+fn a_forged_offer_is_complained_about_and_announces_nothing() {
+    let mut conversation = Conversation::begin(Helper::Irc, Family::V4, proto::TCP, false);
+    let offer = b"PRIVMSG al :\x01DCC SEND f 167772419 4000 9\x01\n";
+    let sent = conversation.say(CLIENT, offer);
+    check(&conversation, &sent, "forged");
+    assert_eq!(conversation.expected(), 0);
+    let line = conversation.engine.poll_log().expect("a complaint");
+    let told = "nf_conntrack_irc: Forged DCC command from 10.0.1.2: 10.0.1.3:4000";
+    assert_eq!(line.text, told);
 }

@@ -237,14 +237,14 @@ impl Sip<'_, '_, '_> {
     }
 
     fn dialog(&self) -> Dialog {
-        match self.hearing.flow.care.as_ref().map(|care| care.memory) {
-            Some(Memory::Sip(dialog)) => dialog,
+        match self.hearing.care.memory {
+            Memory::Sip(dialog) => dialog,
             _ => Dialog::default(),
         }
     }
 
     fn dialog_mut(&mut self, change: impl FnOnce(&mut Dialog)) {
-        if let Memory::Sip(dialog) = &mut self.hearing.flow.care_mut().memory {
+        if let Memory::Sip(dialog) = &mut self.hearing.care.memory {
             change(dialog);
         }
     }

@@ -106,7 +106,7 @@ pub(super) fn helper(wanted: &Term<Vec<Helper>>, tracking: &Tracking<'_>) -> boo
 
 /// Whether the helper of a flow's master is one of these.
 pub(in crate::rules) fn has_helper(wanted: &[Helper], flow: &Flow) -> bool {
-    flow.master().and_then(|master| master.helper).is_some_and(|helper| wanted.contains(&helper))
+    flow.master_helper.is_some_and(|helper| wanted.contains(&helper))
 }
 
 /// `-m connmark`; without a flow it fails, even negated.

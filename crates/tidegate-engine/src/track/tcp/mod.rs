@@ -71,8 +71,7 @@ fn advance(
     let next = match tcp.examine(flow.status, segment, view) {
         Next::Decided(judgement) => return judgement,
         Next::Within(next) => next,
-        Next::Check(next) => match window::fit(tcp, segment, view, ack_offset(flow, segment, view))
-        {
+        Next::Check(next) => match window::fit(tcp, segment, view) {
             Fit::Accept => next,
             Fit::Ignore(reason) => return Judgement::Ignore(reason),
             Fit::Invalid(reason) => {
@@ -84,10 +83,6 @@ fn advance(
         },
     };
     enter(tcp, flow, segment, view, next)
-}
-
-fn ack_offset(flow: &Flow, segment: &Segment<'_>, view: &SegmentView<'_>) -> i32 {
-    flow.ack_offset(segment.dir.opposite(), view.tcp.ack())
 }
 
 /// A change of state that a segment proposes.

@@ -20,6 +20,7 @@ use tidegate_wire::packet::tcp::TcpFlags;
 
 use super::segment::{SegmentKind, SegmentView};
 use super::state::{Last, Peer, PeerFlags, Tcp, TcpState};
+use crate::flow::ack_offset;
 use crate::track::{IgnoreReason, InvalidReason, Segment};
 use crate::tuple::Direction;
 
@@ -44,17 +45,14 @@ struct Edges {
 }
 
 /// Judges the segment and, where it fits, learns from it.
-///
-/// `ack_offset` is what the acknowledgement must be reduced by where a helper has changed the length
-/// of what the other side sent.
-pub(super) fn fit(
-    tcp: &mut Tcp,
-    segment: &Segment<'_>,
-    view: &SegmentView<'_>,
-    ack_offset: i32,
-) -> Fit {
+pub(super) fn fit(tcp: &mut Tcp, segment: &Segment<'_>, view: &SegmentView<'_>) -> Fit {
     let dir = segment.dir;
-    let mut edges = edges(tcp, dir, view, ack_offset);
+    let mut edges = edges(tcp, dir, view);
+    if let Some(corrections) = segment.corrections {
+        let offset = ack_offset(corrections, dir.opposite(), edges.ack);
+        let offset = offset.wrapping_neg().cast_unsigned();
+        (edges.ack, edges.sack) = (edges.ack + offset, edges.sack + offset);
+    }
     if begin_side(tcp, dir, view, &edges) {
         return Fit::Accept;
     }
@@ -71,11 +69,10 @@ pub(super) fn fit(
     Fit::Accept
 }
 
-fn edges(tcp: &Tcp, dir: Direction, view: &SegmentView<'_>, ack_offset: i32) -> Edges {
+fn edges(tcp: &Tcp, dir: Direction, view: &SegmentView<'_>) -> Edges {
     let ack = view.tcp.ack();
     let sacks = tcp.peer(dir.opposite()).flags.contains(PeerFlags::SACK_PERM);
     let sack = if sacks { view.highest_sack() } else { ack };
-    let [ack, sack] = [ack, sack].map(|seq| SeqNum(seq.0.wrapping_sub(ack_offset.cast_unsigned())));
     Edges { seq: view.tcp.seq(), end: view.end, ack, sack, window: u32::from(view.tcp.window()) }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use tidegate_engine::flow::{Correction, Counter, Flow, Status};
+use tidegate_engine::Engine;
+use tidegate_engine::flow::{Correction, Counter, Flow, FlowId, Status};
 use tidegate_engine::time::Instant;
 use tidegate_engine::track::{ProtoState, Sctp, Tcp};
 use tidegate_engine::tuple::{Tuple, ZoneScope};
@@ -47,9 +48,8 @@ pub struct FlowRecord {
 }
 
 impl FlowRecord {
-    /// The record of `flow` as it is at `now`.
-    #[must_use]
-    pub fn new(flow: &Flow, now: Instant) -> Self {
+    /// The record of `flow` as it is at `now`, without what the engine keeps apart from it.
+    fn new(flow: &Flow, now: Instant) -> Self {
         let shown = |scope| flow.zone.scope == scope && flow.zone.id != 0;
         let zone = |scope| shown(scope).then_some(flow.zone.id);
         Self {
@@ -75,13 +75,23 @@ impl FlowRecord {
             zone_orig: zone(ZoneScope::Original),
             zone_reply: zone(ZoneScope::Reply),
             helper: flow.helper().map(|helper| helper.name()),
-            master: flow.master().map(|master| MasterRecord::new(&master.tuple)),
-            seqadj: flow.corrections().and_then(corrections),
+            master: None,
+            seqadj: None,
             acct: flow.acct.map(AcctRecord::new),
             tstamp: flow.lifetime.map(|lifetime| LifetimeRecord {
                 start: lifetime.start.is_some(),
                 stop: lifetime.stop.is_some(),
             }),
+        }
+    }
+
+    /// The record of `flow`, which is `engine`'s of that id, as it is at `now`.
+    #[must_use]
+    pub fn of(engine: &Engine, id: FlowId, flow: &Flow, now: Instant) -> Self {
+        Self {
+            master: engine.master_of(id).map(|master| MasterRecord::new(&master.tuple)),
+            seqadj: corrections(&engine.corrections_of(id)),
+            ..Self::new(flow, now)
         }
     }
 

@@ -110,6 +110,7 @@ fn compare(tcp_state: Tcp, near: &Near, family: Family) -> Result<bool, TestCase
         now,
         limits: &limits,
         verify_checksum: true,
+        corrections: None,
     };
     let plain = plain(&segment);
     let mut cells = tcp_state.pack();

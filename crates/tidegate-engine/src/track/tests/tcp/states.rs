@@ -245,8 +245,15 @@ fn becomes(dir: Direction, segment: &str, state: TcpState) -> &'static str {
     let headers = dissect(&bytes).expect("a whole datagram");
     let limits = Limits::default();
     let (datagram, now) = (&bytes[..], Instant::ZERO);
-    let segment =
-        Segment { datagram, headers: &headers, dir, now, limits: &limits, verify_checksum: true };
+    let segment = Segment {
+        datagram,
+        headers: &headers,
+        dir,
+        now,
+        limits: &limits,
+        verify_checksum: true,
+        corrections: None,
+    };
     let mut flow = flow_in(state);
     match judge(&mut flow, &segment) {
         Judgement::Accept => match &flow.proto {
