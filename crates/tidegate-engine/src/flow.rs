@@ -12,6 +12,7 @@ use core::time::Duration;
 use bitflags::bitflags;
 
 use crate::event::EventMask;
+use crate::limits::PolicyId;
 use crate::time::Instant;
 use crate::track::ProtoState;
 use crate::tuple::{Direction, Tuple, Zone, proto_name};
@@ -107,6 +108,8 @@ pub struct Flow {
     pub mark: u32,
     /// Its labels, a bit for each (`-m connlabel`).
     pub labels: u128,
+    /// The timeouts that it has instead of the settings' (`CT --timeout`).
+    pub policy: Option<PolicyId>,
     /// What the protocol's tracker remembers.
     pub proto: ProtoState,
     /// Accounting; only flows created while it is enabled carry it.

@@ -157,12 +157,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         t.tracked = Tracked::Flow(Held { id, flow }, info);
         let Tracked::Flow(held, _) = &mut t.tracked else { return true };
         let before = O::WATCHES.then(|| held.flow.clone());
+        let own = engine.policies.limits(held.flow.policy, &engine.limits);
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
             dir,
             now: self.now,
-            limits: &engine.limits,
+            limits: own.as_ref().unwrap_or(&engine.limits),
             verify_checksum,
         };
         let judgement = judge(&mut held.flow, &segment);
@@ -209,7 +210,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         self.make_room(tuple, zone)?;
         let mut flow = self.blank_flow(t, *tuple, reply, zone);
-        let judgement = judge(&mut flow, &self.segment(t, Direction::Original, verify_checksum));
+        let own = self.engine.policies.limits(flow.policy, &self.engine.limits);
+        let mut segment = self.segment(t, Direction::Original, verify_checksum);
+        if let Some(own) = &own {
+            segment.limits = own;
+        }
+        let judgement = judge(&mut flow, &segment);
         match judgement {
             Judgement::Invalid(reason) => self.refuse(Some(*tuple), None, reason),
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
@@ -247,6 +253,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             deadline: self.now,
             zone,
             labels: 0,
+            policy: t.template.and_then(|template| template.policy),
             mark: 0,
             proto: ProtoState::None,
             acct: limits.acct.then(Default::default),

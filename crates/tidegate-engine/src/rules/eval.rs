@@ -19,6 +19,7 @@ use super::program::{Action, Program};
 use crate::event::EventMask;
 use crate::fib::{Fib, PortId};
 use crate::flow::Flow;
+use crate::limits::PolicyId;
 use crate::log::LogQueue;
 use crate::nat::{Manip, NatRange};
 use crate::packet::{CtInfo, LinkHeader, Owner};
@@ -108,6 +109,8 @@ pub struct Template {
     pub zone: Zone,
     /// The events that may be announced; `None` for all.
     pub events: Option<EventMask>,
+    /// The timeouts to use; `None` for those of the settings.
+    pub policy: Option<PolicyId>,
 }
 
 /// What a table makes of a packet.

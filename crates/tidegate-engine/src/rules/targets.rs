@@ -14,6 +14,7 @@ use super::program::Change;
 use crate::event::EventMask;
 use crate::fib::Fib;
 use crate::flow::Flow;
+use crate::limits::{Policies, PolicyId};
 use crate::log::Sighting;
 use crate::packet::CtInfo;
 use crate::tuple::{Zone, ZoneScope};
@@ -31,12 +32,14 @@ pub(super) enum CtTemplate {
         by_mark: bool,
         /// The events to announce.
         events: Option<EventMask>,
+        /// The timeouts to use.
+        policy: Option<PolicyId>,
     },
 }
 
 impl CtTemplate {
-    /// What a CT target says of zone and events.
-    pub(super) fn new(ct: &CtTarget) -> Self {
+    /// What a CT target says of zone, events and timeouts. A policy that isn't there is none.
+    pub(super) fn new(ct: &CtTarget, policies: &Policies) -> Self {
         if ct.notrack {
             return Self::Notrack;
         }
@@ -45,6 +48,7 @@ impl CtTemplate {
             zone: ct.zone.map(zone).unwrap_or_default(),
             by_mark: ct.zone.is_some_and(|zone| zone.id == ZoneId::Mark),
             // With --expevents alone the mask of flow events is empty: none is announced.
+            policy: ct.timeout.as_deref().and_then(|name| policies.find(name)),
             events: chosen.then(|| EventMask::from_bits_truncate(ct.events.bits())),
         }
     }
@@ -62,8 +66,8 @@ impl CtTemplate {
                 ctx.info = CtInfo::Untracked;
                 false
             }
-            Self::Track { zone, by_mark, events } => {
-                *ctx.template = Some(Template { zone, events });
+            Self::Track { zone, by_mark, events, policy } => {
+                *ctx.template = Some(Template { zone, events, policy });
                 ctx.info = CtInfo::New;
                 by_mark
             }

@@ -13,6 +13,7 @@ use super::key::Key;
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Flow, Status};
+use crate::limits::PolicyId;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
 use crate::tuple::{Direction, Zone, ZoneScope};
@@ -104,6 +105,7 @@ impl<K: Key> Record<K> {
             zone: Zone::default(),
             mark: 0,
             labels: 0,
+            policy: None,
             proto: ProtoState::unpack(&self.cells),
             acct: None,
             lifetime: None,
@@ -232,6 +234,7 @@ fn needs_extra(flow: &Flow) -> bool {
     flow.is(Status::SRC_NAT_DONE)
         || flow.mark != 0
         || flow.labels != 0
+        || flow.policy.is_some()
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
@@ -250,8 +253,10 @@ pub(crate) struct Extra<K> {
     mark: u32,
     zone: u16,
     masquerade_port: u16,
-    announced: u16,
     pending: u16,
+    /// One more than a policy's number; 0 is none.
+    policy: u16,
+    announced: u16,
     scope: u8,
     is_masqueraded: bool,
     labels: [u32; 4],
@@ -269,6 +274,7 @@ impl<K: Key> Extra<K> {
         self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
         self.announced = flow.announced.bits();
         self.pending = flow.pending.bits();
+        self.policy = flow.policy.map_or(0, |policy| policy.0 + 1);
     }
 
     pub(super) fn read(&self, flow: &mut Flow) {
@@ -280,6 +286,7 @@ impl<K: Key> Extra<K> {
         flow.masquerade_port = self.masquerade_port();
         flow.announced = EventMask::from_bits_retain(self.announced);
         flow.pending = EventMask::from_bits_retain(self.pending);
+        flow.policy = self.policy.checked_sub(1).map(PolicyId);
     }
 
     #[inline(always)]
@@ -287,10 +294,10 @@ impl<K: Key> Extra<K> {
         self.is_masqueraded.then_some(PortId(self.masquerade_port))
     }
 
-    /// Whether nothing is left to be announced.
+    /// Whether nothing is left to be announced, and the flow's timeouts are everybody's.
     #[inline(always)]
     pub(crate) fn is_settled(&self) -> bool {
-        self.pending == 0
+        (self.pending, self.policy) == (0, 0)
     }
 
     pub(super) fn zone(&self) -> Zone {

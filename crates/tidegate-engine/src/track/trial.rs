@@ -211,6 +211,7 @@ fn blank(family: Family, proto: u8) -> Flow {
         zone: Zone::default(),
         mark: 0,
         labels: 0,
+        policy: None,
         proto: ProtoState::None,
         acct: Some(Default::default()),
         lifetime: None,

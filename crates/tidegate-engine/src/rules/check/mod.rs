@@ -236,9 +236,8 @@ fn check_ct(rule: &Rule, ct: &CtTarget) -> Result<(), Fault> {
             return Err(Fault::new(option, CheckError::Protocol { needs: "-p PROTOCOL" }));
         }
     }
-    match (&ct.helper, &ct.timeout) {
-        (Some(helper), _) => Err(Fault::new(helper, CheckError::Helper)),
-        (None, Some(timeout)) => Err(Fault::new(timeout, CheckError::Timeout)),
-        (None, None) => Ok(()),
+    match &ct.helper {
+        Some(helper) => Err(Fault::new(helper, CheckError::Helper)),
+        None => Ok(()),
     }
 }
