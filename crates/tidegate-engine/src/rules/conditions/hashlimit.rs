@@ -112,7 +112,7 @@ impl Condition for HashLimit {
         let Some(key) = table.config.key(ctx) else { return Fit::Unreadable };
         table.collect(ctx.now);
         let Some(bucket) = table.bucket(key, ctx.now) else { return Fit::Unreadable };
-        let below = bucket.take(&self.rate, ctx.headers.len, ctx.now);
+        let below = bucket.take(&self.rate, ctx.headers.len);
         (below != self.above).into()
     }
 }

@@ -257,3 +257,27 @@ fn a_trace_says_what_each_rule_did() {
         assert_eq!(trace.steps[0], first);
     }
 }
+
+/// A traced packet leaves a line for each rule and policy, in the kernel's words.
+#[test]
+fn a_traced_packet_tells_every_rule_that_it_meets() {
+    let text = "*raw\n-A PREROUTING -p udp --dport 2 -j TRACE\n-A PREROUTING -p udp\nCOMMIT\n\
+        *filter\n:u -\n-A FORWARD -j u\n-A FORWARD -p tcp\n-A FORWARD -p udp\n-A u -p tcp\nCOMMIT\n";
+    let rules = crate::rules::parse(tidegate_wire::Family::V4, "row", text).unwrap();
+    let mut scene = query(1, 2);
+    for (table, hook) in [(0, Hook::Prerouting), (1, Hook::Forward)] {
+        scene.run(&mut compile(&rules.tables[table], &Default::default()), hook);
+    }
+    let lines = core::iter::from_fn(|| scene.log.pop());
+    let places: Vec<String> =
+        lines.map(|line| line.text.split(" IN=").next().unwrap_or_default().to_string()).collect();
+    let expected = [
+        "TRACE: raw:PREROUTING:rule:2",
+        "TRACE: raw:PREROUTING:policy:3",
+        "TRACE: filter:FORWARD:rule:1",
+        "TRACE: filter:u:return:2",
+        "TRACE: filter:FORWARD:rule:3",
+        "TRACE: filter:FORWARD:policy:4",
+    ];
+    assert_eq!(places, expected);
+}
