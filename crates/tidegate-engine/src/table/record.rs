@@ -4,7 +4,7 @@
 //! writes: tuple, status, deadline, the tracker's cells, and the links of the timer's list. A
 //! multiple of 16 bytes, it lies in two neighbouring cache lines, wherever it begins. What few flows
 //! have is an [`Extra`], apart from it: another reply tuple than the inverse, a mark, a zone.
-//! Counters and the time of birth have pages of their own, for they come with a switch.
+//! Counters, the time of birth and labels have pages of their own, for they come with a switch or a rule.
 //!
 //! [`Flow`] is the same in the form that the rest of the engine works with; `FlowTable::load` and
 //! `save` go between the two.
@@ -233,7 +233,6 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
 fn needs_extra(flow: &Flow) -> bool {
     flow.is(Status::SRC_NAT_DONE)
         || flow.mark != 0
-        || flow.labels != 0
         || flow.policy.is_some()
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
@@ -259,7 +258,6 @@ pub(crate) struct Extra<K> {
     announced: u16,
     scope: u8,
     is_masqueraded: bool,
-    labels: [u32; 4],
 }
 
 impl<K: Key> Extra<K> {
@@ -267,7 +265,6 @@ impl<K: Key> Extra<K> {
     pub(super) fn write(&mut self, flow: &Flow) {
         self.reply = K::of(&flow.reply);
         self.mark = flow.mark;
-        self.labels = core::array::from_fn(|word| (flow.labels >> (32 * word)) as u32);
         self.zone = flow.zone.id;
         self.scope = flow.zone.scope as u8;
         self.is_masqueraded = flow.masquerade_port.is_some();
@@ -280,8 +277,6 @@ impl<K: Key> Extra<K> {
     pub(super) fn read(&self, flow: &mut Flow) {
         flow.reply = self.reply.tuple(flow.orig.proto);
         flow.mark = self.mark;
-        flow.labels =
-            (0..4).fold(0, |all, word| all | u128::from(self.labels[word]) << (32 * word));
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
         flow.announced = EventMask::from_bits_retain(self.announced);

@@ -9,6 +9,7 @@ use super::*;
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Counter, Lifetime};
+use crate::limits::PolicyId;
 use crate::track::{Cells, ProtoState};
 
 /// No more than that, so that no chain gets too long.
@@ -103,6 +104,8 @@ impl Extra {
     /// Writes what a packet may change.
     fn write(self, flow: &mut Flow) {
         flow.mark = self.mark;
+        flow.labels = u128::from(self.mark) << 96 | u128::from(self.mark & 1);
+        flow.policy = (self.mark % 5 == 1).then_some(PolicyId(self.mark as u16 >> 1));
         flow.masquerade_port = self.masquerade_port;
         flow.pending = self.pending;
         flow.announced = self.announced;
