@@ -3,6 +3,7 @@
 mod commands;
 mod express;
 mod malformed;
+mod means;
 mod overload;
 mod replay;
 mod time;
