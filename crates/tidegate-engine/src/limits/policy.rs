@@ -151,8 +151,8 @@ impl Policies {
     }
 
     /// The limits that hold for a flow with a policy.
-    pub(crate) fn limits(&self, id: Option<PolicyId>, limits: &Limits) -> Option<Limits> {
-        let policy = self.policies.get(usize::from(id?.0))?;
+    pub(crate) fn limits(&self, id: PolicyId, limits: &Limits) -> Option<Limits> {
+        let policy = self.policies.get(usize::from(id.0))?;
         Some(Limits { timeouts: policy.timeouts, ..*limits })
     }
 }

@@ -9,9 +9,10 @@ use tidegate_wire::dissect::dissect_quoted;
 use tidegate_wire::{Family, Headers, proto};
 
 use super::{Passage, Walk};
+use crate::engine::Engine;
 use crate::event::EventMask;
 use crate::fib::Fib;
-use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Draft, Flow, FlowId, Labels, Lifetime, Status};
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::ConfirmError;
@@ -157,7 +158,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         t.tracked = Tracked::Flow(Held { id, flow }, info);
         let Tracked::Flow(held, _) = &mut t.tracked else { return true };
         let before = O::WATCHES.then(|| held.flow.clone());
-        let own = engine.policies.limits(held.flow.policy, &engine.limits);
+        let policies = &engine.policies;
+        let own = held.flow.policy.and_then(|id| policies.limits(id, &engine.limits));
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
@@ -210,7 +212,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         self.make_room(tuple, zone)?;
         let mut flow = self.blank_flow(t, *tuple, reply, zone);
-        let own = self.engine.policies.limits(flow.policy, &self.engine.limits);
+        let Engine { policies, limits, .. } = &*self.engine;
+        let own = flow.policy.and_then(|id| policies.limits(id, limits));
         let mut segment = self.segment(t, Direction::Original, verify_checksum);
         if let Some(own) = &own {
             segment.limits = own;
@@ -252,7 +255,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             status: Status::empty(),
             deadline: self.now,
             zone,
-            labels: 0,
+            labels: Labels::NONE,
             policy: t.template.and_then(|template| template.policy),
             mark: 0,
             proto: ProtoState::None,

@@ -94,6 +94,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     pub(crate) fn receive_glanced(&mut self, packet: &mut Packet<'_>, glance: &Glance) -> Outcome {
         let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
         self.hash = Some(glance.hash);
+        if self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, Self::prerouting);
+        }
         self.walk(packet, headers, Tracked::None, None, Self::prerouting)
     }
 
@@ -125,6 +128,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         if is_fragment && let Break(outcome) = self.admit(packet, &headers, entry, path) {
             return outcome;
         }
+        if self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, path);
+        }
         self.walk(packet, headers, Tracked::None, None, path)
     }
 
@@ -136,9 +142,6 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         plan: Option<FragmentPlan>,
         path: Path<Self>,
     ) -> Outcome {
-        if plan.is_none() && self.may_grow(packet, &headers) {
-            return self.walk_with_room(packet, headers, tracked, path);
-        }
         let len = headers.len;
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {

@@ -12,7 +12,7 @@
 use super::key::Key;
 use crate::event::EventMask;
 use crate::fib::PortId;
-use crate::flow::{Flow, Status};
+use crate::flow::{Flow, Labels, Status};
 use crate::limits::PolicyId;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
@@ -104,7 +104,7 @@ impl<K: Key> Record<K> {
             deadline: self.deadline(),
             zone: Zone::default(),
             mark: 0,
-            labels: 0,
+            labels: Labels::NONE,
             policy: None,
             proto: ProtoState::unpack(&self.cells),
             acct: None,

@@ -14,7 +14,7 @@ use super::key::{Key, Key4, Key6};
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
-use crate::flow::{Counter, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Counter, Flow, FlowId, Labels, Lifetime, Status};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -40,7 +40,7 @@ pub(crate) struct Shelf<K> {
     /// When they were confirmed: nanoseconds plus one, or 0.
     births: Pages<u64>,
     /// There are none until a rule sets one.
-    labels: Pages<u128>,
+    labels: Pages<Labels>,
     /// What is known of each segment of the records.
     houses: Vec<House>,
     /// A bit for each house that has a vacant slot.
@@ -359,7 +359,7 @@ impl<K: Key> Shelf<K> {
         if let Some(counters) = flow.acct {
             *self.counters.place(at) = counters;
         }
-        if flow.labels != 0 || self.labels.peek(at).is_some() {
+        if flow.labels != Labels::NONE || self.labels.peek(at).is_some() {
             *self.labels.place(at) = flow.labels;
         }
     }

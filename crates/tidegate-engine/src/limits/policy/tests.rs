@@ -17,13 +17,12 @@ fn a_policy_says_what_its_line_says_and_leaves_the_rest() {
         "# one\nadd timeout t inet tcp established 100 close 7\nnfct add timeout u inet6 udp replied 9",
     );
     let limits = Limits::default();
-    let own = policies.limits(policies.find("t"), &limits).unwrap();
+    let own = policies.limits(policies.find("t").unwrap(), &limits).unwrap();
     assert_eq!(own.timeouts.tcp.established, Timeout(100));
     assert_eq!(own.timeouts.tcp.close, Timeout(7));
     assert_eq!(own.timeouts.tcp.syn_sent, limits.timeouts.tcp.syn_sent);
-    let own = policies.limits(policies.find("u"), &limits).unwrap();
+    let own = policies.limits(policies.find("u").unwrap(), &limits).unwrap();
     assert_eq!((own.timeouts.udp_stream, own.timeouts.udp), (Timeout(9), limits.timeouts.udp));
-    assert_eq!(policies.limits(None, &limits), None);
 }
 
 #[test]
