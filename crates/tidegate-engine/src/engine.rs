@@ -21,7 +21,7 @@ use crate::expect::{Expectation, ExpectationStats};
 use crate::fib::Fib;
 use crate::flow::{Correction, Flow, FlowId, Master};
 use crate::ipset::{SetError, Sets};
-use crate::limits::{Limits, Outcome as Setting, SysctlError};
+use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
 use crate::path::{Glance, Walk, express};
@@ -95,6 +95,7 @@ pub struct Engine {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) rng: Rng,
     pub(crate) wall: WallClock,
+    pub(crate) policies: Policies,
 }
 
 impl Engine {
@@ -113,6 +114,7 @@ impl Engine {
             outputs: VecDeque::new(),
             rng,
             wall: settings.wall,
+            policies: Policies::default(),
         }
     }
 
@@ -263,7 +265,7 @@ impl Engine {
     /// Replaces the rules of one family, as `iptables-restore` does: tables that
     /// `rules` does not name stay as they are.
     pub fn replace_rules(&mut self, rules: &crate::rules::Ruleset) {
-        self.programs.replace(rules);
+        self.programs.replace(rules, &self.policies);
         // Once switched on it stays, as in the kernel.
         self.limits.acct |= rules.counts_flows();
         if self.programs.epoch() == 0 {
@@ -287,6 +289,12 @@ impl Engine {
     /// Takes over sets that were made before the engine.
     pub fn adopt_sets(&mut self, sets: Sets) {
         *self.programs.sets_mut() = sets;
+    }
+
+    /// Takes over the timeout policies that `CT --timeout` of rules loaded from now on may name. Flows keep the
+    /// number of theirs: add to the policies that there were, don't replace them.
+    pub fn adopt_policies(&mut self, policies: Policies) {
+        self.policies = policies;
     }
 
     /// Corrects what the clock on the wall says, for `-m time`.

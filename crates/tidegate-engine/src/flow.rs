@@ -15,6 +15,7 @@ use bitflags::bitflags;
 
 use crate::event::EventMask;
 use crate::helper::Helper;
+use crate::limits::PolicyId;
 use crate::time::Instant;
 use crate::track::ProtoState;
 use crate::tuple::{Direction, Tuple, Zone, proto_name};
@@ -79,6 +80,32 @@ bitflags! {
     }
 }
 
+/// The labels of a flow, numbered from 0 to 127.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels([u64; 2]);
+
+impl Labels {
+    /// None.
+    pub const NONE: Self = Self([0; 2]);
+
+    /// Whether the label is set.
+    #[must_use]
+    pub fn has(&self, label: u8) -> bool {
+        self.0[usize::from(label / 64 % 2)] & 1 << (label % 64) != 0
+    }
+
+    /// Sets it.
+    pub fn set(&mut self, label: u8) {
+        self.0[usize::from(label / 64 % 2)] |= 1 << (label % 64);
+    }
+
+    /// All as one number, label 0 in the lowest bit.
+    #[must_use]
+    pub fn bits(&self) -> u128 {
+        u128::from(self.0[1]) << 64 | u128::from(self.0[0])
+    }
+}
+
 /// Packets and bytes of one direction; bytes are whole L3 datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
@@ -115,7 +142,9 @@ pub struct Flow {
     /// The connection mark.
     pub mark: u32,
     /// Its labels, a bit for each (`-m connlabel`).
-    pub labels: u128,
+    pub labels: Labels,
+    /// The timeouts that it has instead of the settings' (`CT --timeout`).
+    pub policy: Option<PolicyId>,
     /// What the protocol's tracker remembers.
     pub proto: ProtoState,
     /// Accounting; only flows created while it is enabled carry it.

@@ -20,7 +20,7 @@ use tidegate_wire::{Family, SeqNum, proto};
 
 use crate::event::EventMask;
 use crate::fib::{AddrType, Fib, Port, PortId, Route, RouteQuery};
-use crate::flow::{Flow, Status};
+use crate::flow::{Flow, Labels, Status};
 use crate::time::Instant;
 use crate::track::ProtoState;
 use crate::tuple::{Tuple, Zone};
@@ -456,7 +456,8 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         deadline: Instant::ZERO,
         zone: Zone::default(),
         mark: 0,
-        labels: 0,
+        labels: Labels::NONE,
+        policy: None,
         proto: ProtoState::None,
         acct: None,
         lifetime: None,

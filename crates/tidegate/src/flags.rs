@@ -42,6 +42,10 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     ipset: Option<PathBuf>,
 
+    /// Timeout policies, as lines for nfct: `add timeout NAME inet tcp established 100`
+    #[arg(long, value_name = "FILE")]
+    timeouts: Option<PathBuf>,
+
     /// What to show [default: summary for a capture, jsonl for scenarios]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -71,6 +75,7 @@ impl ReplayArgs {
             rules6: self.rules6.clone(),
             sysctl: self.sysctl.clone(),
             sets: self.ipset.clone(),
+            timeouts: self.timeouts.clone(),
         }
     }
 }
@@ -95,8 +100,8 @@ const REPLAY_NOTES: &str = "\
 In a plain capture every packet comes in by port in0 and leaves by out0, nothing is addressed to the
 router itself, a TTL or hop limit below 2 is raised to 2, and checksums that the sender left to its
 network card are completed: what counts is conntrack and the rules. A scenario directory holds
-packets.pcap and, as needed, rules.v4, rules.v6, sysctl.conf, ipset.save, topology.conf,
-control.jsonl and patch.json.
+packets.pcap and, as needed, rules.v4, rules.v6, sysctl.conf, ipset.save, timeouts.nfct,
+topology.conf, control.jsonl and patch.json.
 
 Exit status: 0 all is well, 1 a file is at fault (what comes before the fault in a capture is shown
 all the same), 2 the command line is.";

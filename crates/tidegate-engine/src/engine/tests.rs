@@ -4,6 +4,7 @@ mod commands;
 mod express;
 mod helpers;
 mod malformed;
+mod means;
 mod overload;
 mod replay;
 mod time;

@@ -301,3 +301,6 @@ impl Set {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

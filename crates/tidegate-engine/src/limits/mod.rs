@@ -13,11 +13,13 @@
 //! later (expectations, the log of invalid packets).
 
 mod names;
+mod policy;
 mod sysctl;
 
 use alloc::string::String;
 use core::time::Duration;
 
+pub use self::policy::{Policies, PolicyError, PolicyErrorKind, PolicyId};
 pub use self::sysctl::{Cause, Finding, Outcome, Report, SysctlError, parse_file};
 
 /// All settings, as one network namespace of Linux has them; the default is that of a machine with

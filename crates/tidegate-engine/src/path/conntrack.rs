@@ -10,10 +10,11 @@ use tidegate_wire::{Family, Headers, proto};
 
 use super::fragment::pull_verified;
 use super::{Passage, Walk};
+use crate::engine::Engine;
 use crate::event::EventMask;
 use crate::expect::KeyMap;
 use crate::fib::Fib;
-use crate::flow::{Draft, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Draft, Flow, FlowId, Labels, Lifetime, Status};
 use crate::log::Sighting;
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
@@ -202,12 +203,14 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         *info = info_of(&held.flow, dir);
         let before = O::WATCHES.then(|| held.flow.clone());
         let is_corrected = held.flow.is(Status::SEQ_ADJUST);
+        let policies = &engine.policies;
+        let own = held.flow.policy.and_then(|id| policies.limits(id, &engine.limits));
         let segment = Segment {
             datagram: &*t.packet.bytes,
             headers: &t.headers,
             dir,
             now: self.now,
-            limits: &engine.limits,
+            limits: own.as_ref().unwrap_or(&engine.limits),
             verify_checksum,
             corrections: is_corrected.then(|| engine.table.corrections(id)).flatten(),
         };
@@ -262,7 +265,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         self.make_room(tuple, zone)?;
         let mut flow = self.blank_flow(t, *tuple, reply, zone);
         self.meet_expectation(t, &mut flow);
-        let judgement = judge(&mut flow, &self.segment(t, Direction::Original, verify_checksum));
+        let Engine { policies, limits, .. } = &*self.engine;
+        let own = flow.policy.and_then(|id| policies.limits(id, limits));
+        let mut segment = self.segment(t, Direction::Original, verify_checksum);
+        if let Some(own) = &own {
+            segment.limits = own;
+        }
+        let judgement = judge(&mut flow, &segment);
         match judgement {
             Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
                 self.refuse(t, Some(*tuple), None, reason);
@@ -302,7 +311,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             status: Status::empty(),
             deadline: self.now,
             zone,
-            labels: 0,
+            labels: Labels::NONE,
+            policy: t.template.and_then(|template| template.policy),
             mark: 0,
             proto: ProtoState::None,
             acct: limits.acct.then(Default::default),

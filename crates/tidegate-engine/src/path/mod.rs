@@ -98,6 +98,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     pub(crate) fn receive_glanced(&mut self, packet: &mut Packet<'_>, glance: &Glance) -> Outcome {
         let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
         self.hint = Some(glance.hint());
+        if self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, Self::prerouting);
+        }
         self.walk(packet, headers, Tracked::None, None, Self::prerouting)
     }
 
@@ -129,6 +132,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         if is_fragment && let Break(outcome) = self.admit(packet, &headers, entry, path) {
             return outcome;
         }
+        if self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, path);
+        }
         self.walk(packet, headers, Tracked::None, None, path)
     }
 
@@ -140,9 +146,6 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         plan: Option<FragmentPlan>,
         path: Path<Self>,
     ) -> Outcome {
-        if plan.is_none() && self.may_grow(packet, &headers) {
-            return self.walk_with_room(packet, headers, tracked, path);
-        }
         let len = headers.len;
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {

@@ -16,6 +16,7 @@ use crate::trace::Observer;
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// Whether the packet may need room that its buffer hasn't got.
+    #[inline(always)]
     pub(super) fn may_grow(&self, packet: &Packet<'_>, headers: &Headers) -> bool {
         self.engine.programs.lengthens(headers.family)
             && packet.bytes.len() < headers.len + ROOM
@@ -23,11 +24,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     /// The whole walk, with room.
+    #[cold]
+    #[inline(never)]
     pub(super) fn walk_with_room(
         &mut self,
         packet: &mut Packet<'_>,
         headers: Headers,
-        tracked: Tracked,
         path: Path<Self>,
     ) -> Outcome {
         let len = headers.len.min(packet.bytes.len());
@@ -35,7 +37,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         bytes.resize(len + ROOM, 0);
         let (in_port, link, mark) = (packet.in_port, packet.link, packet.mark);
         let mut roomy = Packet { bytes: &mut bytes, in_port, link, mark };
-        let outcome = self.walk(&mut roomy, headers, tracked, None, path);
+        let outcome = self.walk(&mut roomy, headers, Tracked::None, None, path);
         packet.mark = roomy.mark;
         packet.bytes[..len].copy_from_slice(&bytes[..len]);
         outcome

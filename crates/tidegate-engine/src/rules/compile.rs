@@ -22,11 +22,12 @@ use super::matches::Bucket;
 use super::program::{Action, Change, Check, Entry, Masked, Program, Section};
 use super::targets::CtTemplate;
 use crate::helper::Helper;
+use crate::limits::Policies;
 use crate::nat::{Manip, NatRange};
 
 /// Compiles one table; counters start from the rules' own.
-pub(super) fn compile(table: &Table) -> Program {
-    let mut compiler = Compiler { names: names(table), program: blank(table) };
+pub(super) fn compile(table: &Table, policies: &Policies) -> Program {
+    let mut compiler = Compiler { names: names(table), policies, program: blank(table) };
     for (index, chain) in table.chains.iter().enumerate() {
         compiler.chain(index, chain);
     }
@@ -62,6 +63,7 @@ fn blank(table: &Table) -> Program {
 
 struct Compiler<'a> {
     names: BTreeMap<&'a str, usize>,
+    policies: &'a Policies,
     program: Program,
 }
 
@@ -141,7 +143,7 @@ impl Compiler<'_> {
             Target::Log(log) => Action::Change(Change::Log(Box::new(log.clone()))),
             Target::Mark(mark) => Action::Change(Change::Mark(*mark)),
             Target::Connmark(mark) => Action::Change(Change::Connmark(*mark)),
-            Target::Ct(ct) => Action::Track(CtTemplate::new(ct)),
+            Target::Ct(ct) => Action::Track(CtTemplate::new(ct, self.policies)),
             Target::Notrack => Action::Track(CtTemplate::Notrack),
             Target::Snat(snat) => translate(NatAction::Range(Manip::Src, snat_range(snat))),
             Target::Dnat(dnat) => translate(NatAction::Range(Manip::Dst, dnat_range(dnat))),

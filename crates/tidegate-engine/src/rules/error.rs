@@ -375,8 +375,6 @@ pub enum CheckError {
     },
     /// `CT --helper`
     Helper,
-    /// `CT --timeout`
-    Timeout,
     /// A rate and burst whose product the kernel can't hold.
     LimitOverflow,
     /// An address type that the kernel doesn't know in IPv6.
@@ -397,9 +395,6 @@ impl CheckError {
             Self::Protocol { needs } => write!(f, "`{word}' needs {needs}"),
             Self::Helper => {
                 write!(f, "no connection-tracking helper `{word}' for this family and protocol")
-            }
-            Self::Timeout => {
-                write!(f, "connection-tracking timeout policies are not supported yet (`{word}')")
             }
             Self::LimitOverflow => write!(f, "`{word}': burst times interval is too large"),
             Self::AddressType => write!(f, "address type `{word}' does not exist in IPv6"),

@@ -20,6 +20,7 @@ use crate::event::{EventMask, ExpectMask};
 use crate::fib::{Fib, PortId};
 use crate::flow::Flow;
 use crate::helper::Helper;
+use crate::limits::PolicyId;
 use crate::log::LogQueue;
 use crate::nat::{Manip, NatRange};
 use crate::packet::{CtInfo, LinkHeader, Owner};
@@ -113,6 +114,8 @@ pub struct Template {
     pub expect_events: Option<ExpectMask>,
     /// The helper that is to read it.
     pub helper: Option<Helper>,
+    /// The timeouts to use; `None` for those of the settings.
+    pub policy: Option<PolicyId>,
 }
 
 /// What a table makes of a packet.

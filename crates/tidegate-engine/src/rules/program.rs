@@ -79,10 +79,18 @@ impl Program {
         let entry = &self.entries[at];
         let Section { name, entries } = &self.chains[entry.chain];
         let number = at - entries.start + 1;
-        let kind = match entry.action {
-            Action::End(Some(_)) => "policy",
-            Action::End(None) => "return",
-            _ => "rule",
+        let is_verdict = matches!(
+            entry.action,
+            Action::End(_) | Action::Return | Action::Rule(Ruling::Accept | Ruling::Drop)
+        );
+        // A verdict without a condition looks like a chain's end, and is told as one.
+        let kind = match (
+            is_verdict && entry.checks.is_empty(),
+            self.bases.contains(&Some(entry.chain)),
+        ) {
+            (true, true) => "policy",
+            (true, false) => "return",
+            (false, _) => "rule",
         };
         alloc::format!("TRACE: {}:{name}:{kind}:{number} ", self.kind)
     }

@@ -21,6 +21,7 @@ use super::program::Program;
 use crate::fib::Fib;
 use crate::flow::Flow;
 use crate::ipset::Sets;
+use crate::limits::Policies;
 use crate::trace::Observer;
 use crate::tuple::Direction;
 
@@ -64,10 +65,10 @@ struct Loaded {
 
 impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
-    pub(crate) fn replace(&mut self, rules: &Ruleset) {
+    pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
         let InForce { tables, ways, lengthens } = self.in_force_mut(rules.family);
         for table in &rules.tables {
-            let loaded = Loaded { source: table.clone(), program: compile(table) };
+            let loaded = Loaded { source: table.clone(), program: compile(table, policies) };
             tables[table.kind as usize] = Some(Box::new(loaded));
         }
         *ways = Ways::prove(|kind| program(tables, kind));

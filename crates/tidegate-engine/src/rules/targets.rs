@@ -15,6 +15,7 @@ use crate::event::{EventMask, ExpectMask};
 use crate::fib::Fib;
 use crate::flow::Flow;
 use crate::helper::Helper;
+use crate::limits::{Policies, PolicyId};
 use crate::log::Sighting;
 use crate::packet::CtInfo;
 use crate::tuple::{Zone, ZoneScope};
@@ -34,12 +35,14 @@ pub(super) enum CtTemplate {
         events: Option<(EventMask, ExpectMask)>,
         /// The helper to attach.
         helper: Option<Helper>,
+        /// The timeouts to use.
+        policy: Option<PolicyId>,
     },
 }
 
 impl CtTemplate {
-    /// What a CT target says of zone, events and helper.
-    pub(super) fn new(ct: &CtTarget) -> Self {
+    /// What a CT target says of zone, events, helper and timeouts. A policy that isn't there is none.
+    pub(super) fn new(ct: &CtTarget, policies: &Policies) -> Self {
         if ct.notrack {
             return Self::Notrack;
         }
@@ -53,6 +56,7 @@ impl CtTemplate {
                 (flows, ExpectMask::from_bits_truncate(ct.expect_events.bits()))
             }),
             helper: ct.helper.as_ref().and_then(|name| Helper::of_name(name)),
+            policy: ct.timeout.as_deref().and_then(|name| policies.find(name)),
         }
     }
 
@@ -69,9 +73,9 @@ impl CtTemplate {
                 ctx.info = CtInfo::Untracked;
                 false
             }
-            Self::Track { zone, by_mark, events, helper } => {
+            Self::Track { zone, by_mark, events, helper, policy } => {
                 let (events, expect_events) = events.unzip();
-                *ctx.template = Some(Template { zone, events, expect_events, helper });
+                *ctx.template = Some(Template { zone, events, expect_events, helper, policy });
                 ctx.info = CtInfo::New;
                 by_mark
             }

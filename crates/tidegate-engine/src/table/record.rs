@@ -4,7 +4,7 @@
 //! writes: tuple, status, deadline, the tracker's cells, and the links of the timer's list. A
 //! multiple of 16 bytes, it lies in two neighbouring cache lines, wherever it begins. What few flows
 //! have is an [`Extra`], apart from it: another reply tuple than the inverse, a mark, a zone.
-//! Counters and the time of birth have pages of their own, for they come with a switch.
+//! Counters, the time of birth and labels have pages of their own, for they come with a switch or a rule.
 //!
 //! [`Flow`] is the same in the form that the rest of the engine works with; `FlowTable::load` and
 //! `save` go between the two.
@@ -12,8 +12,9 @@
 use super::key::Key;
 use crate::event::EventMask;
 use crate::fib::PortId;
-use crate::flow::{Flow, Status};
+use crate::flow::{Flow, Labels, Status};
 use crate::helper::Helper;
+use crate::limits::PolicyId;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
 use crate::tuple::{Direction, Zone, ZoneScope};
@@ -104,7 +105,8 @@ impl<K: Key> Record<K> {
             deadline: self.deadline(),
             zone: Zone::default(),
             mark: 0,
-            labels: 0,
+            labels: Labels::NONE,
+            policy: None,
             proto: ProtoState::unpack(&self.cells),
             acct: None,
             lifetime: None,
@@ -236,7 +238,7 @@ fn needs_extra(flow: &Flow) -> bool {
     const HAVE: Status = Status::SRC_NAT_DONE.union(Status::EXPECTED).union(Status::HELPER);
     flow.status.intersects(HAVE)
         || flow.mark != 0
-        || flow.labels != 0
+        || flow.policy.is_some()
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
         || !flow.pending.is_empty()
@@ -260,14 +262,15 @@ pub(crate) struct Extra<K> {
     mark: u32,
     zone: u16,
     masquerade_port: u16,
-    announced: u16,
     /// What is still to be announced, and [`IS_HEARD`].
     pending: u16,
+    /// One more than a policy's number; 0 is none.
+    policy: u16,
+    announced: u16,
     scope: u8,
     is_masqueraded: bool,
     helper: Option<Helper>,
     master_helper: Option<Helper>,
-    labels: [u32; 4],
 }
 
 impl<K: Key> Extra<K> {
@@ -275,7 +278,6 @@ impl<K: Key> Extra<K> {
     pub(super) fn write(&mut self, flow: &Flow) {
         self.reply = K::of(&flow.reply);
         self.mark = flow.mark;
-        self.labels = core::array::from_fn(|word| (flow.labels >> (32 * word)) as u32);
         self.zone = flow.zone.id;
         self.scope = flow.zone.scope as u8;
         (self.helper, self.master_helper) = (flow.helper, flow.master_helper);
@@ -283,18 +285,18 @@ impl<K: Key> Extra<K> {
         self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
         self.announced = flow.announced.bits();
         self.pending = flow.pending.bits() | flag(flow.helper.is_some(), IS_HEARD);
+        self.policy = flow.policy.map_or(0, |policy| policy.0 + 1);
     }
 
     pub(super) fn read(&self, flow: &mut Flow) {
         flow.reply = self.reply.tuple(flow.orig.proto);
         flow.mark = self.mark;
-        flow.labels =
-            (0..4).fold(0, |all, word| all | u128::from(self.labels[word]) << (32 * word));
         flow.zone = self.zone();
         flow.masquerade_port = self.masquerade_port();
         (flow.helper, flow.master_helper) = (self.helper, self.master_helper);
         flow.announced = EventMask::from_bits_retain(self.announced);
         flow.pending = EventMask::from_bits_truncate(self.pending);
+        flow.policy = self.policy.checked_sub(1).map(PolicyId);
     }
 
     #[inline(always)]
@@ -302,10 +304,10 @@ impl<K: Key> Extra<K> {
         self.is_masqueraded.then_some(PortId(self.masquerade_port))
     }
 
-    /// Whether nothing is left to be announced, and no helper reads the flow.
+    /// Whether nothing is left to be announced, no helper reads the flow, and its timeouts are everybody's.
     #[inline(always)]
     pub(crate) fn is_settled(&self) -> bool {
-        self.pending == 0
+        (self.pending, self.policy) == (0, 0)
     }
 
     pub(super) fn zone(&self) -> Zone {

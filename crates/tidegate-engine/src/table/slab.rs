@@ -15,7 +15,7 @@ use super::key::{Key, Key4, Key6};
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
-use crate::flow::{Care, Correction, Counter, Flow, FlowId, Lifetime, Status};
+use crate::flow::{Care, Correction, Counter, Flow, FlowId, Labels, Lifetime, Status};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -40,6 +40,8 @@ pub(crate) struct Shelf<K> {
     pub(super) counters: Pages<[Counter; 2]>,
     /// When they were confirmed: nanoseconds plus one, or 0.
     births: Pages<u64>,
+    /// There are none until a rule sets one.
+    labels: Pages<Labels>,
     /// What is known of each segment of the records.
     houses: Vec<House>,
     /// A bit for each house that has a vacant slot.
@@ -266,6 +268,7 @@ impl<K> Default for Shelf<K> {
             extras: Pages::default(),
             counters: Pages::default(),
             births: Pages::default(),
+            labels: Pages::default(),
             houses: Vec::new(),
             open: Vec::new(),
         }
@@ -363,6 +366,7 @@ impl<K: Key> Shelf<K> {
         if record.has_counters() {
             flow.acct = Some(self.counters.get(at));
         }
+        flow.labels = self.labels.get(at);
         let birth = self.births.peek(at).and_then(|birth| birth.checked_sub(1));
         flow.lifetime =
             birth.map(|birth| Lifetime { start: Some(Instant::from_nanos(birth)), stop: None });
@@ -387,6 +391,9 @@ impl<K: Key> Shelf<K> {
         }
         if let Some(counters) = flow.acct {
             *self.counters.place(at) = counters;
+        }
+        if flow.labels != Labels::NONE || self.labels.peek(at).is_some() {
+            *self.labels.place(at) = flow.labels;
         }
     }
 

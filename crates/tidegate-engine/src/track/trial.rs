@@ -21,7 +21,7 @@ use tidegate_wire::{Family, Headers};
 
 use super::{InvalidReason, Judgement, ProtoState, Segment, judge};
 use crate::event::EventMask;
-use crate::flow::{Counter, Flow, Status};
+use crate::flow::{Counter, Flow, Labels, Status};
 use crate::limits::Limits;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
@@ -211,7 +211,8 @@ fn blank(family: Family, proto: u8) -> Flow {
         deadline: Instant::ZERO,
         zone: Zone::default(),
         mark: 0,
-        labels: 0,
+        labels: Labels::NONE,
+        policy: None,
         proto: ProtoState::None,
         acct: Some(Default::default()),
         lifetime: None,

@@ -40,6 +40,10 @@ pub enum Cause {
     Set(Box<SetError>),
     /// A rule names a set that isn't there.
     UnknownSet(String),
+    /// A timeout policy that is not understood.
+    Policy(Box<limits::PolicyError>),
+    /// A rule names a timeout policy that isn't there, or is for another family or protocol.
+    UnknownPolicy(String),
     /// An action's setting that is unknown or has a wrong value.
     Setting(Box<limits::SysctlError>),
     /// A line of `topology.conf` that is not `mtu PORT BYTES`.
@@ -84,6 +88,12 @@ impl Fault {
         Self { file: error.file.clone(), line, cause: Cause::Set(Box::new(error)) }
     }
 
+    /// A line about a timeout policy.
+    pub(super) fn policy(error: limits::PolicyError) -> Self {
+        let line = Some(error.line);
+        Self { file: error.file.clone(), line, cause: Cause::Policy(Box::new(error)) }
+    }
+
     /// A fault of one line.
     #[must_use]
     pub fn at(file: impl Into<String>, line: usize, cause: Cause) -> Self {
@@ -94,7 +104,10 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Findings of the engine name their file and line themselves.
-        if !matches!(self.cause, Cause::Rule(_) | Cause::Sysctl(_) | Cause::Set(_)) {
+        if !matches!(
+            self.cause,
+            Cause::Rule(_) | Cause::Sysctl(_) | Cause::Set(_) | Cause::Policy(_)
+        ) {
             write!(f, "{}:", self.file)?;
             if let Some(line) = self.line {
                 write!(f, "{line}:")?;
@@ -116,6 +129,10 @@ impl fmt::Display for Cause {
             Self::Sysctl(finding) => write!(f, "{finding}"),
             Self::Set(error) => write!(f, "{error}"),
             Self::UnknownSet(name) => write!(f, "there is no set `{name}'"),
+            Self::Policy(error) => write!(f, "{error}"),
+            Self::UnknownPolicy(name) => {
+                write!(f, "there is no timeout policy `{name}' for this family and protocol")
+            }
             Self::Setting(error) => write!(f, "{error}"),
             Self::Topology(line) => write!(f, "expected `mtu PORT BYTES`, found `{line}`"),
             Self::Json(error) => write!(f, "{error}"),

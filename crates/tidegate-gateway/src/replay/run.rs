@@ -101,6 +101,7 @@ impl Replay {
         let settings = Settings { limits, seed: SEED, event_backlog, start: START, wall };
         let mut engine = Engine::new(settings);
         engine.adopt_sets(scenario.sets);
+        engine.adopt_policies(scenario.policies);
         for (_, rules) in &scenario.rules {
             engine.replace_rules(rules);
         }

@@ -12,7 +12,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use tidegate_engine::ipset::Sets;
-use tidegate_engine::limits::{self, Limits};
+use tidegate_engine::limits::{self, Limits, Policies};
 use tidegate_engine::rules::{self, Ruleset};
 use tidegate_wire::Family;
 use tidegate_wire::pcap::Capture;
@@ -30,6 +30,7 @@ const RULES_V4: &str = "rules.v4";
 const RULES_V6: &str = "rules.v6";
 const SYSCTL: &str = "sysctl.conf";
 const SETS: &str = "ipset.save";
+const TIMEOUTS: &str = "timeouts.nfct";
 const TOPOLOGY: &str = "topology.conf";
 const CONTROL: &str = "control.jsonl";
 const PATCH: &str = "patch.json";
@@ -45,6 +46,8 @@ pub struct Inputs {
     pub sysctl: Option<PathBuf>,
     /// Sets, as `ipset save` writes them.
     pub sets: Option<PathBuf>,
+    /// Timeout policies, as nfct takes them.
+    pub timeouts: Option<PathBuf>,
 }
 
 /// Everything that a [`Replay`](super::Replay) needs.
@@ -59,6 +62,7 @@ pub struct Scenario {
     pub warnings: Vec<Fault>,
     pub(super) world: World,
     pub(super) sets: Sets,
+    pub(super) policies: Policies,
     pub(super) rules: Vec<(Family, Ruleset)>,
     /// Rules that actions load later, by family number and file.
     pub(super) later_rules: LaterRules,
@@ -173,6 +177,7 @@ impl Files {
             (RULES_V6, &inputs.rules6),
             (SYSCTL, &inputs.sysctl),
             (SETS, &inputs.sets),
+            (TIMEOUTS, &inputs.timeouts),
         ];
         for (name, path) in given {
             let Some(path) = path else { continue };
@@ -196,6 +201,7 @@ struct Parts {
     limits: Limits,
     world: World,
     sets: Sets,
+    policies: Policies,
     rules: Vec<(Family, Ruleset)>,
     later_rules: LaterRules,
     controls: Vec<Control>,
@@ -211,8 +217,9 @@ type Loader = fn(&mut Parts, &Files) -> Result<(), Fault>;
 impl Parts {
     fn load(limits: Limits, files: &Files) -> Result<Self, Vec<Fault>> {
         let mut parts = Self::new(limits);
-        let loaders: [Loader; 6] = [
+        let loaders: [Loader; 7] = [
             Self::load_sets,
+            Self::load_policies,
             Self::load_rules,
             Self::load_sysctl,
             Self::load_topology,
@@ -232,6 +239,7 @@ impl Parts {
             limits,
             world: World::Router(Router::default()),
             sets: Sets::default(),
+            policies: Policies::default(),
             rules: Vec::new(),
             later_rules: LaterRules::new(),
             controls: Vec::new(),
@@ -252,6 +260,16 @@ impl Parts {
         Ok(())
     }
 
+    /// They take the default settings for what they don't say.
+    fn load_policies(&mut self, files: &Files) -> Result<(), Fault> {
+        if let Some((label, text)) = files.text(TIMEOUTS)?
+            && let Err(errors) = self.policies.add(&Limits::default(), label, text)
+        {
+            self.faults.extend(errors.into_iter().map(Fault::policy));
+        }
+        Ok(())
+    }
+
     fn load_rules(&mut self, files: &Files) -> Result<(), Fault> {
         for (family, name) in [(Family::V4, RULES_V4), (Family::V6, RULES_V6)] {
             if let Some((label, text)) = files.text(name)? {
@@ -265,17 +283,27 @@ impl Parts {
     fn parse_rules(&mut self, family: Family, label: &str, text: &str) -> Option<Ruleset> {
         match rules::parse(family, label, text) {
             Ok(rules) => {
-                for (line, name) in rules.sets() {
-                    if !self.sets.has(name) {
-                        let cause = Cause::UnknownSet(name.to_owned());
-                        self.faults.push(Fault::at(label, line as usize, cause));
-                    }
-                }
+                self.check_names(label, &rules);
                 Some(rules)
             }
             Err(errors) => {
                 self.faults.extend(errors.into_iter().map(Fault::rule));
                 None
+            }
+        }
+    }
+
+    /// A kernel refuses rules that name what isn't there.
+    fn check_names(&mut self, label: &str, rules: &Ruleset) {
+        for (line, name) in rules.sets().into_iter().filter(|(_, name)| !self.sets.has(name)) {
+            let cause = Cause::UnknownSet(name.to_owned());
+            self.faults.push(Fault::at(label, line as usize, cause));
+        }
+        for (line, name, protocol) in rules.timeout_policies() {
+            let found = self.policies.find(name);
+            if !found.is_some_and(|id| self.policies.fits(id, rules.family, protocol.0)) {
+                let cause = Cause::UnknownPolicy(name.to_owned());
+                self.faults.push(Fault::at(label, line as usize, cause));
             }
         }
     }
@@ -345,6 +373,7 @@ impl Parts {
             warnings: self.warnings,
             world: self.world,
             sets: self.sets,
+            policies: self.policies,
             rules: self.rules,
             later_rules: self.later_rules,
             controls: self.controls,

@@ -81,7 +81,7 @@ fn drop_packet_texts(record: &mut Value) {
     }
 }
 
-const KEPT_FILES: [&str; 10] = [
+const KEPT_FILES: [&str; 11] = [
     "about.txt",
     "control.jsonl",
     "expected.final.json",
@@ -90,6 +90,7 @@ const KEPT_FILES: [&str; 10] = [
     "patch.json",
     "ipset.save",
     "sysctl.conf",
+    "timeouts.nfct",
     "topology.conf",
     "vary.json",
 ];

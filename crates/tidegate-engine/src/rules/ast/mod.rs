@@ -50,6 +50,14 @@ impl Ruleset {
         matches.any(|one| matches!(one, Match::Extension(one) if one.name() == "connbytes"))
     }
 
+    /// The timeout policies that rules name, each with the line and the rule's protocol.
+    pub fn timeout_policies(&self) -> impl Iterator<Item = (u32, &str, Protocol)> {
+        self.rules().filter_map(|rule| match &rule.target {
+            Target::Ct(ct) => Some((rule.line, ct.timeout.as_deref()?, rule.spec.protocol?.value)),
+            _ => None,
+        })
+    }
+
     /// The sets that rules name, each with the line.
     pub fn sets(&self) -> Vec<(u32, &str)> {
         let mut named = Vec::new();

@@ -238,9 +238,6 @@ fn check_ct(setting: Setting, rule: &Rule, ct: &CtTarget) -> Result<(), Fault> {
             return Err(Fault::new(option, CheckError::Protocol { needs: "-p PROTOCOL" }));
         }
     }
-    if let Some(timeout) = &ct.timeout {
-        return Err(Fault::new(timeout, CheckError::Timeout));
-    }
     let proto = rule.spec.protocol.map_or(0, |term| term.value.0);
     match &ct.helper {
         Some(name)

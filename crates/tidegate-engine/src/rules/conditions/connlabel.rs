@@ -46,11 +46,11 @@ impl Condition for ConnLabel {
 
     fn fit<F: Fib>(&self, (): &mut (), _: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Fit {
         let Some(flow) = ctx.flow.as_deref_mut() else { return self.label.holds(false).into() };
-        let bit = 1_u128 << self.label.value;
-        if flow.labels & bit == 0 && self.set {
-            flow.labels |= bit;
+        let label = self.label.value;
+        if self.set && !flow.labels.has(label) {
+            flow.labels.set(label);
             flow.note(EventMask::LABEL);
         }
-        self.label.holds(flow.labels & bit != 0).into()
+        self.label.holds(flow.labels.has(label)).into()
     }
 }

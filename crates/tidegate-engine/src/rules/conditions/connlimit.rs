@@ -3,7 +3,7 @@
 //! A rule keeps a list of flows for each network. Before it adds a packet's flow, or counts for one that is in the
 //! table already, it looks whether those of the list are still there, and drops a limited number that are not, so that
 //! a count may lag behind as it does in the kernel. A network that is left without flows has the packet dropped.
-//! Networks that nobody comes from any more are swept out when there are many more entries than flows.
+//! Networks that nobody comes from any more are swept out when the entries have doubled.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -42,6 +42,8 @@ pub(in crate::rules) struct ConnLimit {
 pub(in crate::rules) struct Lists {
     lists: BTreeMap<(IpAddr, u16), Vec<Listed>>,
     entries: usize,
+    /// Entries that the last sweep left.
+    swept: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ struct Listed {
 const COLLECT_MAX: usize = 64;
 /// Entries that aren't worth a sweep.
 const SWEEP_MIN: usize = 1024;
+/// Entries of a rule; beyond them packets are dropped, as in the kernel without memory.
+const ENTRIES_MAX: usize = 1 << 20;
 
 impl Condition for ConnLimit {
     type State = Lists;
@@ -124,8 +128,11 @@ struct Packet {
 impl Lists {
     /// How many flows the packet's network has, with its own.
     fn count(&mut self, packet: Packet, flows: &FlowTable, now: Instant) -> u32 {
-        if self.entries > SWEEP_MIN.max(2 * flows.len()) {
+        if self.entries > SWEEP_MIN.max(2 * self.swept) {
             self.sweep(flows, now);
+        }
+        if self.entries >= ENTRIES_MAX {
+            return 0;
         }
         let is_new = !self.lists.contains_key(&packet.network);
         let list = self.lists.entry(packet.network).or_default();
@@ -145,6 +152,7 @@ impl Lists {
             !list.is_empty()
         });
         self.entries = self.lists.values().map(Vec::len).sum();
+        self.swept = self.entries;
     }
 }
 

@@ -111,8 +111,11 @@ impl Condition for HashLimit {
         let Some(table) = memory.hashlimit_mut(name) else { return Fit::Unreadable };
         let Some(key) = table.config.key(ctx) else { return Fit::Unreadable };
         table.collect(ctx.now);
+        // The price is the table's, what is paid for the rule's.
+        let Rate { by_bytes, interval, .. } = self.rate;
+        let rate = Rate { by_bytes, interval, ..table.config.rate };
         let Some(bucket) = table.bucket(key, ctx.now) else { return Fit::Unreadable };
-        let below = bucket.take(&self.rate, ctx.headers.len, ctx.now);
+        let below = bucket.take(&rate, ctx.headers.len);
         (below != self.above).into()
     }
 }

@@ -236,3 +236,6 @@ fn write_date(f: &mut Formatter<'_>, seconds: u32) -> fmt::Result {
     write!(f, "{year:04}-{month:02}-{day:02}T")?;
     write_hour(f, seconds % DAY)
 }
+
+#[cfg(test)]
+mod tests;

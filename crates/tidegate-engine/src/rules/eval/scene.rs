@@ -301,5 +301,5 @@ pub(in crate::rules) fn user(name: &str, rules: Vec<Rule>) -> Chain {
 /// A filter table whose FORWARD chain accepts what these rules leave.
 pub(in crate::rules) fn forward(rules: Vec<Rule>) -> Program {
     let chains = vec![builtin(Hook::Forward, Policy::Accept, rules)];
-    compile(&Table { kind: TableKind::Filter, chains })
+    compile(&Table { kind: TableKind::Filter, chains }, &Default::default())
 }

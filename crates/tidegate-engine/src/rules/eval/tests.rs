@@ -107,7 +107,7 @@ fn ways_through_chains() {
             "FORWARD:1 a:return FORWARD:2 FORWARD:5",
         ),
     ];
-    let mut program = compile(&chains());
+    let mut program = compile(&chains(), &Default::default());
     for (what, dport, ruling, expected) in rows {
         let (found, steps) = way(&mut program, &mut query(1, dport), Hook::Forward);
         assert_eq!((found, steps.as_str()), (ruling, expected), "{what}");
@@ -119,7 +119,7 @@ fn ways_through_chains() {
 
 #[test]
 fn no_packet_makes_the_return_stack_grow() {
-    let mut program = compile(&chains());
+    let mut program = compile(&chains(), &Default::default());
     let room = program.returns.capacity();
     for dport in 0..10 {
         query(1, dport).run(&mut program, Hook::Forward);
@@ -151,7 +151,7 @@ fn counters_start_from_the_rules_own_and_count_the_datagram_alone() {
     let mut table = chains();
     table.chains[0].counters = Counters { packets: 10, bytes: 1000 };
     table.chains[0].rules[0].counters = Counters { packets: 5, bytes: 50 };
-    let mut program = compile(&table);
+    let mut program = compile(&table, &Default::default());
     let mut padded = query(1, 6);
     padded.bytes.extend([0; 18]);
     padded.run(&mut program, Hook::Forward);
@@ -243,7 +243,7 @@ fn a_trace_says_what_each_rule_did() {
             builtin(Hook::Forward, Policy::Accept, vec![rule(vec![], target)]),
             user("a", vec![]),
         ];
-        let mut program = compile(&Table { kind: TableKind::Filter, chains });
+        let mut program = compile(&Table { kind: TableKind::Filter, chains }, &Default::default());
         let mut trace = Trace::default();
         let mut scene = query(1, 2);
         run(&mut program, &mut Memory::default(), &mut scene.context(Hook::Forward), &mut trace);
@@ -256,4 +256,28 @@ fn a_trace_says_what_each_rule_did() {
         };
         assert_eq!(trace.steps[0], first);
     }
+}
+
+/// A traced packet leaves a line for each rule and policy, in the kernel's words.
+#[test]
+fn a_traced_packet_tells_every_rule_that_it_meets() {
+    let text = "*raw\n-A PREROUTING -p udp --dport 2 -j TRACE\n-A PREROUTING -p udp\nCOMMIT\n\
+        *filter\n:u -\n-A FORWARD -j u\n-A FORWARD -p tcp\n-A FORWARD -p udp\n-A u -p tcp\nCOMMIT\n";
+    let rules = crate::rules::parse(tidegate_wire::Family::V4, "row", text).unwrap();
+    let mut scene = query(1, 2);
+    for (table, hook) in [(0, Hook::Prerouting), (1, Hook::Forward)] {
+        scene.run(&mut compile(&rules.tables[table], &Default::default()), hook);
+    }
+    let lines = core::iter::from_fn(|| scene.log.pop());
+    let places: Vec<String> =
+        lines.map(|line| line.text.split(" IN=").next().unwrap_or_default().to_string()).collect();
+    let expected = [
+        "TRACE: raw:PREROUTING:rule:2",
+        "TRACE: raw:PREROUTING:policy:3",
+        "TRACE: filter:FORWARD:rule:1",
+        "TRACE: filter:u:return:2",
+        "TRACE: filter:FORWARD:rule:3",
+        "TRACE: filter:FORWARD:policy:4",
+    ];
+    assert_eq!(places, expected);
 }

@@ -39,7 +39,7 @@ fn ruleset(family: Family, text: &str) -> Ruleset {
 
 fn loaded(family: Family, text: &str) -> Programs {
     let mut programs = Programs::default();
-    programs.replace(&ruleset(family, text));
+    programs.replace(&ruleset(family, text), &Default::default());
     programs
 }
 
@@ -421,7 +421,7 @@ fn a_way_is_proven_anew_with_each_ruleset() {
         ("*mangle; -A FORWARD -p udp -j DROP", "tcp"),
     ];
     for (text, expected) in texts {
-        programs.replace(&ruleset(Family::V4, text));
+        programs.replace(&ruleset(Family::V4, text), &Default::default());
         assert_eq!(clear(&programs, Family::V4, ExpressRoute::Forward), expected, "{text}");
         assert_eq!(clear(&programs, Family::V6, ExpressRoute::Forward), "tcp udp", "{text}");
     }

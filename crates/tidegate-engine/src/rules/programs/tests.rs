@@ -40,9 +40,12 @@ fn run(programs: &mut Programs, table: TableKind) -> Ruling {
 fn a_ruleset_replaces_only_the_tables_it_names() {
     let mut programs = Programs::default();
     assert_eq!(run(&mut programs, TableKind::Filter), Ruling::Accept, "nothing loaded");
-    programs.replace(&Ruleset { family: V4, tables: vec![mangle(), filter(vec![])] });
+    programs.replace(
+        &Ruleset { family: V4, tables: vec![mangle(), filter(vec![])] },
+        &Default::default(),
+    );
     let drop = filter(vec![rule(vec![], Target::Drop)]);
-    programs.replace(&Ruleset { family: V4, tables: vec![drop] });
+    programs.replace(&Ruleset { family: V4, tables: vec![drop] }, &Default::default());
     assert_eq!(run(&mut programs, TableKind::Filter), Ruling::Drop, "the new one");
     assert_eq!(run(&mut programs, TableKind::Mangle), Ruling::Drop, "the old one");
     let loaded = TableKind::ALL.map(|table| programs.has(V4, table));
@@ -58,7 +61,7 @@ fn printing_puts_live_counters_back() {
     let counted = Rule { counters: before, ..rule(vec![], Target::None) };
     let mut table = filter(vec![counted]);
     table.chains[0].counters = before;
-    programs.replace(&Ruleset { family: V4, tables: vec![table.clone()] });
+    programs.replace(&Ruleset { family: V4, tables: vec![table.clone()] }, &Default::default());
     run(&mut programs, TableKind::Filter);
     let after = Counters { packets: 4, bytes: 328 };
     table.chains[0].rules[0].counters = after;

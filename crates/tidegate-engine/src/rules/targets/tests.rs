@@ -19,7 +19,7 @@ use crate::tuple::{Zone, ZoneScope};
 fn raw(targets: &[Target]) -> Program {
     let rules = targets.iter().map(|target| rule(vec![], target.clone())).collect();
     let chains = vec![builtin(Hook::Prerouting, Policy::Accept, rules)];
-    compile(&Table { kind: TableKind::Raw, chains })
+    compile(&Table { kind: TableKind::Raw, chains }, &Default::default())
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn rules_behind_ct_see_a_new_packet_and_behind_notrack_an_untracked_one() {
         let miss = rule(vec![Match::State(not(state))], Target::None);
         let rules = vec![rule(vec![], target.clone()), hit, miss];
         let chains = vec![builtin(Hook::Prerouting, Policy::Accept, rules)];
-        let mut program = compile(&Table { kind: TableKind::Raw, chains });
+        let mut program = compile(&Table { kind: TableKind::Raw, chains }, &Default::default());
         query(1, 2).run(&mut program, Hook::Prerouting);
         let packets = [1, 2].map(|rule| program.counters[rule].packets);
         assert_eq!(packets, [1, 0], "{target:?}");

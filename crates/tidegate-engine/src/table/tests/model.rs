@@ -8,7 +8,9 @@ use tidegate_wire::proto;
 use super::*;
 use crate::event::EventMask;
 use crate::fib::PortId;
+use crate::flow::Labels;
 use crate::flow::{Counter, Lifetime};
+use crate::limits::PolicyId;
 use crate::track::{Cells, ProtoState};
 
 /// No more than that, so that no chain gets too long.
@@ -103,6 +105,9 @@ impl Extra {
     /// Writes what a packet may change.
     fn write(self, flow: &mut Flow) {
         flow.mark = self.mark;
+        flow.labels = Labels::NONE;
+        (0..32).filter(|bit| self.mark & 1 << bit != 0).for_each(|bit| flow.labels.set(4 * bit));
+        flow.policy = (self.mark % 5 == 1).then_some(PolicyId(self.mark as u16 >> 1));
         flow.masquerade_port = self.masquerade_port;
         flow.pending = self.pending;
         flow.announced = self.announced;

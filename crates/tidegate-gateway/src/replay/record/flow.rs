@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use tidegate_engine::Engine;
-use tidegate_engine::flow::{Correction, Counter, Flow, FlowId, Status};
+use tidegate_engine::flow::{Correction, Counter, Flow, FlowId, Labels, Status};
 use tidegate_engine::time::Instant;
 use tidegate_engine::track::{ProtoState, Sctp, Tcp};
 use tidegate_engine::tuple::{Tuple, ZoneScope};
@@ -70,7 +70,8 @@ impl FlowRecord {
                 _ => None,
             },
             mark: flow.mark,
-            labels: (flow.labels != 0).then(|| Hex(&flow.labels.to_le_bytes()).to_string()),
+            labels: (flow.labels != Labels::NONE)
+                .then(|| Hex(&flow.labels.bits().to_le_bytes()).to_string()),
             zone: zone(ZoneScope::Both).unwrap_or(0),
             zone_orig: zone(ZoneScope::Original),
             zone_reply: zone(ZoneScope::Reply),

@@ -109,7 +109,7 @@ impl Bucket {
     }
 
     /// Whether a packet keeps to the rate; if so it has paid.
-    pub(super) fn take(&mut self, rate: &Rate, bytes: usize, _now: Instant) -> bool {
+    pub(super) fn take(&mut self, rate: &Rate, bytes: usize) -> bool {
         if rate.interval.is_some() {
             self.window.current += if rate.by_bytes { bytes as u64 } else { 1 };
             return !self.window.was_over && self.window.current <= rate.allowance();

@@ -358,7 +358,7 @@ proptest! {
         mut table in tables(),
         recipes in prop::collection::vec(packets(), 1..12),
     ) {
-        let mut program = compile(&table);
+        let mut program = compile(&table, &Default::default());
         for recipe in &recipes {
             let (mut ours, mut theirs) = (scene(recipe), scene(recipe));
             let found = ours.run(&mut program, Hook::Forward);

@@ -361,7 +361,7 @@ fn met(programs: &Programs, family: Family) -> u64 {
 
 fn loaded(rules: &Ruleset) -> Programs {
     let mut programs = Programs::default();
-    programs.replace(rules);
+    programs.replace(rules, &Default::default());
     programs
 }
 

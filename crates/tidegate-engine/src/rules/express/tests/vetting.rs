@@ -485,7 +485,7 @@ fn every_ruleset_begins_an_epoch() {
     let mut programs = Programs::default();
     let rules = [V4, V6].map(|family| ruleset(family, "*filter"));
     let epochs = (0..1024).map(|number| {
-        programs.replace(&rules[number % 2]);
+        programs.replace(&rules[number % 2], &Default::default());
         programs.epoch()
     });
     let mut epochs: Vec<u16> = epochs.collect();

@@ -1,0 +1,138 @@
+//! What lines about sets do and which are refused, and what lookups find.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use proptest::prelude::*;
+use tidegate_wire::dissect;
+
+use super::*;
+use crate::testkit::ip_datagram;
+
+const NOW: Instant = Instant::from_nanos(5_000_000_000);
+
+fn sets(text: &str) -> Sets {
+    let mut sets = Sets::default();
+    sets.restore(NOW, "test", text).unwrap();
+    sets
+}
+
+fn look(sets: &mut Sets, name: &str, addr: &str, now: Instant) -> bool {
+    let src: IpAddr = addr.parse().unwrap();
+    let dst = if src.is_ipv4() { "192.0.2.1" } else { "2001:db8::1" }.parse().unwrap();
+    let udp = [0, 53, 0, 80, 0, 8, 0, 0];
+    let datagram = ip_datagram((src, dst), 17, 64, &udp);
+    let headers = dissect(&datagram).unwrap();
+    let directions = Directions::new([Direction::Source, Direction::Destination]).unwrap();
+    let sight = Sight { headers: &headers, datagram: &datagram, directions, now };
+    sets.holds(name, &sight, &Demand::default())
+}
+
+/// Each row: lines, an address, whether the set `s` holds it (as source, with destination port UDP 80).
+#[test]
+fn what_is_in_a_set() {
+    let rows = [
+        ("create s hash:ip\nadd s 10.0.0.1", "10.0.0.1", true),
+        ("create s hash:ip\nadd s 10.0.0.1", "10.0.0.2", false),
+        ("create s hash:ip\nadd s 10.0.0.1\ndel s 10.0.0.1", "10.0.0.1", false),
+        ("create s hash:ip\nadd s 10.0.0.1\nflush s", "10.0.0.1", false),
+        ("create s hash:ip netmask 24\nadd s 10.0.0.7", "10.0.0.9", true),
+        ("create s hash:ip family inet6\nadd s fd00::1", "fd00::1", true),
+        ("create s hash:ip family inet6\nadd s fd00::1", "10.0.0.1", false),
+        ("create s hash:net\nadd s 10.0.0.0/8", "10.9.9.9", true),
+        ("create s hash:net\nadd s 10.0.0.0/8\nadd s 10.9.0.0/16 nomatch", "10.9.9.9", false),
+        ("create s hash:net\nadd s 10.0.0.0/8 nomatch\nadd s 10.9.0.0/16", "10.9.9.9", true),
+        ("create s hash:net family inet6\nadd s fd00::/8", "fd12::1", true),
+        ("create s hash:ip,port\nadd s 10.0.0.1,udp:80", "10.0.0.1", true),
+        ("create s hash:ip,port\nadd s 10.0.0.1,80", "10.0.0.1", false),
+        ("create s hash:net,port\nadd s 10.0.0.0/24,udp:80", "10.0.0.99", true),
+        ("create s bitmap:port range 0-100\nadd s 53", "10.0.0.1", true),
+        ("create s bitmap:port range 0-100\nadd s 54", "10.0.0.1", false),
+        ("create n hash:net\nadd n 10.0.0.0/8\ncreate s list:set\nadd s n", "10.0.0.1", true),
+        (
+            "create n hash:net\nadd n 10.0.0.0/8\ncreate s list:set\nadd s n\ndel s n",
+            "10.0.0.1",
+            false,
+        ),
+        ("create s hash:ip comment\nadd s 10.0.0.1 comment \"a word or two\"", "10.0.0.1", true),
+        ("create s hash:ip counters\nadd s 10.0.0.1 packets 5 bytes 10", "10.0.0.1", true),
+    ];
+    for (text, addr, expected) in rows {
+        assert_eq!(look(&mut sets(text), "s", addr, NOW), expected, "{text}: {addr}");
+    }
+}
+
+#[test]
+fn elements_go_when_their_time_is_over() {
+    let mut sets =
+        sets("create s hash:ip timeout 5 maxelem 2\nadd s 10.0.0.1\nadd s 10.0.0.2 timeout 0");
+    for (later, first) in [(0, true), (4, true), (5, false)] {
+        let now = NOW.after_seconds(later);
+        assert_eq!(look(&mut sets, "s", "10.0.0.1", now), first, "{later}");
+        assert!(look(&mut sets, "s", "10.0.0.2", now));
+    }
+    assert_eq!(sets.len(NOW, "s"), Some(2));
+    let error = sets.restore(NOW, "f", "add s 10.0.0.3").unwrap_err();
+    assert_eq!(error[0].to_string(), "f:1: `10.0.0.3': the set has its 2 elements");
+    sets.restore(NOW.after_seconds(5), "f", "add s 10.0.0.3").unwrap();
+    assert_eq!(sets.len(NOW.after_seconds(5), "s"), Some(2));
+}
+
+/// Each row: a line behind `create s hash:ip`, `create n hash:net`, `create p hash:ip,port`, `create l list:set` and
+/// `add s 10.0.0.1`, and what is said of it.
+#[test]
+fn bad_lines_are_named() {
+    let rows = [
+        ("bogus s", "unknown command `bogus'"),
+        ("create", "something is missing behind `create'"),
+        ("create x hash:mac", "set type `hash:mac' is not supported"),
+        ("create x hash:ip forceadd", "option `forceadd' is not supported here"),
+        ("create x hash:ip maxelem many", "`many' is not a number in range"),
+        ("create s hash:ip", "`s' is there already"),
+        ("add x 10.0.0.1", "there is no set `x'"),
+        ("add s", "something is missing behind `s'"),
+        ("add s 10.0.0.1", "`10.0.0.1' is there already"),
+        ("add s fd00::1", "`fd00::1' is not an address of the set's family"),
+        ("add s 10.0.0.256", "`10.0.0.256' is not an address of the set's family"),
+        ("add s 0.0.0.0", "`0.0.0.0' is not an address of the set's family"),
+        ("add s 10.0.0.1-10.0.0.9", "ranges are not supported"),
+        ("add s 10.0.0.0/24", "ranges are not supported"),
+        ("add s 10.0.0.2 timeout 5", "option `timeout' is not supported here"),
+        ("add s 10.0.0.2 nomatch", "option `nomatch' is not supported here"),
+        ("add n 10.0.0.0/33", "`33' is not a prefix length"),
+        ("add n 0.0.0.0/0", "`0' is not a prefix length"),
+        ("add p 10.0.0.2", "`10.0.0.2' is not a port"),
+        ("add p 10.0.0.2,tcp:x9", "`x9' is not a port"),
+        ("add l l", "a list can't be in a list"),
+        ("add l x", "there is no set `x'"),
+        ("del s 10.0.0.9", "`10.0.0.9' isn't there"),
+        ("destroy x", "there is no set `x'"),
+    ];
+    let before = "create s hash:ip\ncreate n hash:net\ncreate p hash:ip,port\ncreate l list:set\nadd s 10.0.0.1\n";
+    for (line, expected) in rows {
+        let errors = Sets::default().restore(NOW, "f", &format!("{before}{line}")).unwrap_err();
+        let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert!(shown.len() == 1 && shown[0].starts_with("f:6: "), "{line}: {shown:?}");
+        assert!(shown[0].contains(expected), "{line}: {shown:?}");
+    }
+}
+
+#[test]
+fn a_set_in_a_list_stays() {
+    let mut sets = sets("create s hash:ip\ncreate l list:set\nadd l s");
+    let error = sets.restore(NOW, "f", "destroy s").unwrap_err();
+    assert_eq!(error[0].kind, SetErrorKind::InUse);
+    sets.restore(NOW, "f", "del l s\ndestroy s").unwrap();
+    assert!(!sets.has("s"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "(create|add|del|flush) [sn] [a-z:,0-9./ -]{0,30}(\n[ -~]{0,40})?") {
+        let mut sets = Sets::default();
+        let _ = sets.restore(NOW, "f", "create s hash:ip\ncreate n hash:net,port");
+        let _ = sets.restore(NOW, "f", &text);
+    }
+}
