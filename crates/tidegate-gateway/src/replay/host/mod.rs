@@ -110,6 +110,8 @@ impl<'a> Question<'a> {
         let payload = match headers.l4 {
             Some(l4) => datagram.get(l4..)?,
             None if is_later => &[],
+            // There may be nothing behind the IPv6 header that names a protocol.
+            None if !is_extension(headers.proto) => &[],
             None => return None,
         };
         let to_host_alone = world.addr_type(headers.dst, None) == AddrType::Local;
@@ -155,6 +157,12 @@ impl<'a> Question<'a> {
             Family::V6 => icmpv6::port_unreachable(self, datagram),
         }
     }
+}
+
+/// Whether a header is one of those that Linux reads on the way to the upper layer.
+fn is_extension(proto: u8) -> bool {
+    let ways = [proto::HOP_BY_HOP, proto::IPV6_ROUTING, proto::DESTINATION_OPTIONS];
+    ways.contains(&proto) || proto == proto::IPV6_FRAGMENT
 }
 
 /// A datagram of the host's own, its header still as values.
