@@ -234,6 +234,21 @@ impl Engine {
         self.settle(outcome)
     }
 
+    /// [`Engine::send_local`] for an ICMP error about a packet that came in and became `about`, as
+    /// the host's stack sends it about what nobody serves. It belongs to that packet's flow before
+    /// any hook sees it. Linux: `nf_ct_attach` in `icmp_glue_bits` and `icmpv6_getfrag`.
+    pub fn send_local_error(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        about: &Outcome,
+        fib: &impl Fib,
+    ) -> Outcome {
+        let outcome =
+            Walk::new(self, now, fib, &mut ()).of_owner(&Owner::Kernel).send_error(packet, about);
+        self.settle(outcome)
+    }
+
     fn settle(&mut self, outcome: Outcome) -> Outcome {
         if let Verdict::Drop(reason) = outcome.verdict {
             self.stats.drops[reason.index()] += 1;

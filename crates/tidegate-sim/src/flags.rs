@@ -80,7 +80,7 @@ pub(crate) struct CampaignArgs {
     #[arg(long, value_name = "LIST", value_parser = seeds, default_value = "1..501")]
     pub(crate) seeds: Seeds,
 
-    /// Packets of each scenario
+    /// Packets of each scenario; a third of them where there are times of silence
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub(crate) packets: usize,
 

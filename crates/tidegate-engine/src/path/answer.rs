@@ -154,11 +154,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 }
 
 /// Whether the packet is one that errors are not sent about; an ICMP type that
-/// nobody knows counts as an error.
+/// nobody knows, or that was never given away, counts as an error (`icmp_pointers`).
 fn is_icmp_error(t: &Transit<'_, '_>) -> bool {
     let kind = t.headers.payload(t.packet.bytes).first().copied();
     match t.headers.proto {
-        proto::ICMP => kind.is_none_or(|kind| icmp::is_error(kind) || kind > 18),
+        proto::ICMP => kind.is_none_or(|kind| !matches!(kind, 0 | 8 | 13..=18)),
         proto::ICMPV6 => kind.is_none_or(icmpv6::is_error),
         _ => false,
     }
@@ -169,7 +169,14 @@ fn may_be_answered(t: &Transit<'_, '_>) -> bool {
     match t.headers.proto {
         // Optional, partial or other kinds of checksum.
         proto::UDP if payload.get(6..8) == Some(&[0, 0]) => true,
-        proto::GRE | proto::ESP | proto::AH | proto::SCTP | proto::UDPLITE | proto::DCCP => true,
+        proto::GRE | proto::ESP | proto::AH | proto::SCTP | proto::UDPLITE => true,
+        proto::TCP | proto::UDP | proto::ICMP | proto::ICMPV6 => {
+            checksum_is_right(&t.headers, payload)
+        }
+        // IPv4 expects of any other that its bytes sum up to nothing (`nf_ip_checksum`).
+        _ if t.headers.family == Family::V4 => {
+            matches!(Sum::new().bytes(payload).finish(), 0 | 0xffff)
+        }
         _ => checksum_is_right(&t.headers, payload),
     }
 }
@@ -177,7 +184,7 @@ fn may_be_answered(t: &Transit<'_, '_>) -> bool {
 /// The flow that an answer to this packet belongs to: the same one, in the
 /// other direction, as RELATED. It sees a copy, because the packet itself is
 /// about to be dropped; what was to be announced goes with it.
-fn attached(tracked: &mut Tracked) -> Tracked {
+pub(super) fn attached(tracked: &mut Tracked) -> Tracked {
     let related = |info: &CtInfo| info.direction().map(|dir| CtInfo::Related(dir.opposite()));
     match tracked {
         Tracked::Draft(draft, info) => {

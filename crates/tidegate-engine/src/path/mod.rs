@@ -38,10 +38,11 @@ use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::Ipv6;
 use tidegate_wire::{Family, Headers, dissect, proto};
 
+use self::answer::attached;
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::packet::{CtInfo, Destination, Origin, Output, Owner, Packet, Tracked, Transit};
+use crate::packet::{CtInfo, Destination, Held, Origin, Output, Owner, Packet, Tracked, Transit};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
 use crate::table::Hint;
 use crate::time::Instant;
@@ -112,6 +113,18 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     /// A packet of the host's own.
     pub(crate) fn send(&mut self, packet: &mut Packet<'_>) -> Outcome {
         self.enter_at(packet, Entry::Sent, Self::output)
+    }
+
+    /// An error of the host's own about a packet that became `about`: part of that
+    /// packet's flow.
+    pub(crate) fn send_error(&mut self, packet: &mut Packet<'_>, about: &Outcome) -> Outcome {
+        let held = about.flow.and_then(|id| Some(Held { id, flow: self.engine.table.load(id)? }));
+        let (Some(held), Some(info), Ok(headers)) = (held, about.conntrack, dissect(packet.bytes))
+        else {
+            return self.send(packet);
+        };
+        let tracked = attached(&mut Tracked::Flow(held, info));
+        self.walk(packet, headers, tracked, None, Self::output)
     }
 
     fn enter_at(&mut self, packet: &mut Packet<'_>, entry: Entry, path: Path<Self>) -> Outcome {

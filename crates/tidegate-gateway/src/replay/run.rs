@@ -27,7 +27,7 @@ use tidegate_wire::pcap::LinkType;
 
 use super::control::{Action, Control};
 use super::fault::{Cause, Fault};
-use super::host::Host;
+use super::host::{Host, Reply};
 use super::ingress::Ingress;
 use super::lookahead::Lookahead;
 use super::operator::{self, LaterRules};
@@ -283,7 +283,7 @@ impl Replay {
         let now = self.clock.now;
         let outcome =
             process(&mut self.engine, now, &mut self.packets.current_mut().packet(), &self.world);
-        let is_answered = self.collect(Origin::Forwarded);
+        let is_answered = self.collect(Origin::Forwarded, Some(&outcome));
         self.deliver(&outcome);
         self.resume_checksums(unchecked);
         self.drain(hear);
@@ -301,29 +301,32 @@ impl Replay {
                 let (now, port) = (self.clock.now, self.packets.current().port());
                 let datagram = self.packets.current().datagram();
                 let answer = self.host.answer(now, datagram, port, &self.world);
-                self.send_local(answer);
+                self.send_local(answer, Some(outcome));
             }
             // What goes on was in the output queue; see `collect`.
             Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => {}
         }
     }
 
-    /// Sends the host stack's answer, if it has one.
-    fn send_local(&mut self, answer: Option<Vec<u8>>) {
-        let Some(mut bytes) = answer else { return };
+    /// Sends the host stack's answer, if it has one, to a packet that became `about`.
+    fn send_local(&mut self, reply: Option<Reply>, about: Option<&Outcome>) {
+        let Some(Reply { datagram: mut bytes, is_tied }) = reply else { return };
         let mut packet = Packet::local(&mut bytes);
-        let (now, owner) = (self.clock.now, &Owner::Kernel);
-        let outcome = self.engine.send_owned(now, &mut packet, owner, &self.world);
+        let (now, engine) = (self.clock.now, &mut self.engine);
+        let outcome = match about.filter(|_| is_tied) {
+            Some(about) => engine.send_local_error(now, &mut packet, about, &self.world),
+            None => engine.send_owned(now, &mut packet, &Owner::Kernel, &self.world),
+        };
         if let Verdict::Forward { port, .. } = outcome.verdict {
             self.outbox.send(port, Origin::Local, &bytes);
         }
-        self.collect(Origin::Local);
+        self.collect(Origin::Local, None);
     }
 
     /// Empties the engine's output queue; whether a REJECT rule's answer was in
     /// it. A packet that is only passed on, whole or in pieces, counts as of
-    /// origin `passed_on`.
-    fn collect(&mut self, passed_on: Origin) -> bool {
+    /// origin `passed_on`; what is for the host itself became `about`.
+    fn collect(&mut self, passed_on: Origin, about: Option<&Outcome>) -> bool {
         let mut is_answered = false;
         while let Some(output) = self.engine.poll_output() {
             let origin = match output.origin {
@@ -337,7 +340,7 @@ impl Replay {
                 Destination::Host => {
                     let (now, port) = (self.clock.now, self.packets.current().port());
                     let answer = self.host.answer(now, &output.bytes, port, &self.world);
-                    self.send_local(answer);
+                    self.send_local(answer, about);
                 }
             }
         }
@@ -363,7 +366,7 @@ impl Replay {
                 break;
             }
         }
-        self.collect(Origin::Forwarded);
+        self.collect(Origin::Forwarded, None);
     }
 
     /// The checksum of a packet that was cut short can't be verified.

@@ -44,7 +44,7 @@ use self::trial::Trial;
 pub struct Plan {
     /// The seeds, in order.
     pub seeds: Vec<Range<u64>>,
-    /// Packets of each experiment.
+    /// Packets of each experiment; a third of them where there are times of silence.
     pub packets: usize,
     /// No experiment begins after this long.
     pub limit: Option<Duration>,
@@ -123,9 +123,10 @@ impl Campaign<'_> {
 
     fn examine(&self, seed: u64, report: &mut Report) -> Result<(), CampaignError> {
         let mut dice = Dice::new(seed);
-        let (experiment, incidents) = grammar::experiment(seed, self.plan.packets, &mut dice);
+        let (experiment, packets, incidents) =
+            grammar::experiment(seed, self.plan.packets, &mut dice);
         let mtu = experiment.mtus.iter().map(|(_, mtu)| *mtu).min();
-        let mut traffic = Traffic::new(dice, self.plan.packets, incidents, mtu);
+        let mut traffic = Traffic::new(dice, packets, incidents, mtu);
         let trial = Trial::run(&experiment, &mut traffic)?;
         report.count(&trial);
         if trial.differences.is_empty() {

@@ -16,8 +16,8 @@ use super::traffic::Traffic;
 
 fn experiment(seed: u64) -> (Experiment, Vec<Step>) {
     let mut dice = Dice::new(seed);
-    let (experiment, incidents) = grammar::experiment(seed, PACKETS, &mut dice);
-    let mut traffic = Traffic::new(dice, PACKETS, incidents, None);
+    let (experiment, packets, incidents) = grammar::experiment(seed, PACKETS, &mut dice);
+    let mut traffic = Traffic::new(dice, packets, incidents, None);
     // A router that lets nothing out.
     let steps = std::iter::from_fn(|| traffic.next(Duration::ZERO, &[])).collect();
     (experiment, steps)
@@ -25,10 +25,9 @@ fn experiment(seed: u64) -> (Experiment, Vec<Step>) {
 
 #[test]
 fn a_seed_fixes_rules_settings_and_packets() {
-    let times = vec![Duration::ZERO; PACKETS + 1];
     let bytes = |seed| {
         let (experiment, steps) = experiment(seed);
-        files(&experiment, &steps, &times)
+        files(&experiment, &steps, &vec![Duration::ZERO; steps.len() + 1])
     };
     for seed in 0..20 {
         assert_eq!(bytes(seed), bytes(seed), "seed {seed}");
@@ -61,7 +60,7 @@ fn traffic_is_of_all_protocols_families_and_conditions() {
     let mut families = [0, 0];
     for seed in 0..40 {
         let (_, steps) = experiment(seed);
-        assert_eq!(steps.len(), PACKETS);
+        assert!([PACKETS, PACKETS / 3].contains(&steps.len()), "seed {seed}");
         for step in steps {
             total += 1;
             families[usize::from(step.datagram[0] >> 4 == 6)] += 1;
@@ -88,7 +87,7 @@ fn traffic_is_of_all_protocols_families_and_conditions() {
     for protocol in wanted {
         assert!(protocols.contains(&protocol), "no packet of protocol {protocol}");
     }
-    assert!(malformed * 100 > total / 2, "{malformed} malformed of {total}");
+    assert!(malformed * 1000 > total, "{malformed} malformed of {total}");
     assert!(fragments * 100 > total, "{fragments} fragments of {total}");
     assert!(families.iter().all(|count| count * 5 > total), "{families:?}");
 }

@@ -43,11 +43,11 @@ impl Host {
         datagram: &[u8],
         in_port: PortId,
         world: &World,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Reply> {
         let headers = dissect(datagram).ok()?;
         let question = Question::new(datagram, &headers, in_port, world)?;
         if let Break(refusal) = icmpv6::extensions(&question) {
-            return self.sent(refusal?);
+            return self.sent(refusal?, true);
         }
         let answer = match (headers.family, headers.proto) {
             (_, proto::TCP) => tcp::reset(&question),
@@ -56,16 +56,26 @@ impl Host {
             (Family::V4, proto::ICMP) => icmp::answer(&question, now),
             (Family::V6, proto::ICMPV6) => icmpv6::answer(&question),
             (Family::V4, proto::IGMP) | (Family::V6, proto::NO_NEXT_HEADER) => None,
-            (Family::V4, _) => icmp::protocol_unreachable(&question),
-            (Family::V6, _) => icmpv6::unknown_next_header(&question),
+            (Family::V4, _) => return self.sent(icmp::protocol_unreachable(&question)?, true),
+            (Family::V6, _) => return self.sent(icmpv6::unknown_next_header(&question)?, true),
         }?;
-        self.sent(answer)
+        self.sent(answer, false)
     }
 
-    fn sent(&mut self, answer: Answer) -> Option<Vec<u8>> {
+    fn sent(&mut self, answer: Answer, is_tied: bool) -> Option<Reply> {
         self.next_id = self.next_id.wrapping_add(1);
-        Some(answer.into_datagram(self.next_id))
+        Some(Reply { datagram: answer.into_datagram(self.next_id), is_tied })
     }
+}
+
+/// What the host answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The whole datagram.
+    pub datagram: Vec<u8>,
+    /// Whether it is an error that belongs to the flow of what it is about from the start. A
+    /// protocol that has a handler has let go of the flow by then (`nf_reset_ct`).
+    pub is_tied: bool,
 }
 
 /// A datagram that was delivered to the host.
@@ -100,6 +110,8 @@ impl<'a> Question<'a> {
         let payload = match headers.l4 {
             Some(l4) => datagram.get(l4..)?,
             None if is_later => &[],
+            // There may be nothing behind the IPv6 header that names a protocol.
+            None if !is_extension(headers.proto) => &[],
             None => return None,
         };
         let to_host_alone = world.addr_type(headers.dst, None) == AddrType::Local;
@@ -145,6 +157,12 @@ impl<'a> Question<'a> {
             Family::V6 => icmpv6::port_unreachable(self, datagram),
         }
     }
+}
+
+/// Whether a header is one of those that Linux reads on the way to the upper layer.
+fn is_extension(proto: u8) -> bool {
+    let ways = [proto::HOP_BY_HOP, proto::IPV6_ROUTING, proto::DESTINATION_OPTIONS];
+    ways.contains(&proto) || proto == proto::IPV6_FRAGMENT
 }
 
 /// A datagram of the host's own, its header still as values.

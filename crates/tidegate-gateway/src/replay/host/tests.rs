@@ -11,7 +11,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn answer(question: &[u8], in_port: PortId) -> Option<Vec<u8>> {
     let world = World::Router(Router::default());
-    Host::default().answer(Instant::ZERO, question, in_port, &world)
+    let reply = Host::default().answer(Instant::ZERO, question, in_port, &world);
+    reply.map(|reply| reply.datagram)
 }
 
 /// Without IPv4's identification and the header checksum that covers it.
@@ -59,7 +60,7 @@ fn a_timestamp_request_gets_the_time_of_day() {
     question.truncate(40);
     let world = World::Router(Router::default());
     let noon_of_day_two = Instant::from_nanos(129_600_000_000_000);
-    let answer = Host::default().answer(noon_of_day_two, &question, IN0, &world).unwrap();
+    let answer = Host::default().answer(noon_of_day_two, &question, IN0, &world).unwrap().datagram;
     assert_eq!(answer[20..22], [14, 0]);
     assert_eq!(answer[32..36], 43_200_000_u32.to_be_bytes());
     assert_eq!(answer[36..40], 43_200_000_u32.to_be_bytes());

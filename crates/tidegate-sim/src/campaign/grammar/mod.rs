@@ -14,13 +14,16 @@ use super::dice::Dice;
 use super::experiment::{Action, Experiment};
 use super::traffic::Incident;
 
-/// An experiment of a seed, but for its packets, and what happens while they are sent.
+/// An experiment of a seed, but for its packets, with their number and what happens while they are
+/// sent. If there are times of silence the packets between them are few, so that they are through
+/// before anything expires.
 pub(super) fn experiment(
     seed: u64,
     packets: usize,
     dice: &mut Dice,
-) -> (Experiment, Vec<Incident>) {
+) -> (Experiment, usize, Vec<Incident>) {
     let is_slow = dice.chance(12);
+    let packets = if is_slow { packets.div_ceil(3) } else { packets };
     let rules = [dice.chance(85), dice.chance(60)];
     let rules =
         [false, true].map(|is_v6| rules[usize::from(is_v6)].then(|| rules::ruleset(is_v6, dice)));
@@ -38,7 +41,7 @@ pub(super) fn experiment(
         incidents.push(Incident::Act { before, action: action(dice) });
     }
     let experiment = Experiment { name: format!("seed-{seed}"), rules, settings, mtus };
-    (experiment, incidents)
+    (experiment, packets, incidents)
 }
 
 fn action(dice: &mut Dice) -> Action {

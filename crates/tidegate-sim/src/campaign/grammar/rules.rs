@@ -1,6 +1,6 @@
 //! Tables and chains, and the rules in them.
 
-use super::matches::{PROTOS, Proto, matches};
+use super::matches::{PROTOS, matches};
 use super::targets::target;
 use crate::campaign::dice::Dice;
 use crate::campaign::experiment::{Ruleset, Table};
@@ -61,8 +61,7 @@ fn table(name: &'static str, chains: &[&str], is_v6: bool, dice: &mut Dice) -> T
     for _ in 0..dice.between(1..=6) {
         let chain = (*dice.pick(chains)).to_owned();
         let place = Place { table: name, chain, is_v6 };
-        let may_jump = has_own && (name, place.chain.as_str()) != ("raw", "OUTPUT");
-        if may_jump && dice.chance(25) {
+        if has_own && dice.chance(25) {
             let words = matches(&place, None, dice);
             let jump = *dice.pick(&["-j", "-j", "-g"]);
             table.rules.push(spaced(&["-A", &place.chain, &words, jump, OWN]));
@@ -78,13 +77,7 @@ fn table(name: &'static str, chains: &[&str], is_v6: bool, dice: &mut Dice) -> T
 }
 
 fn rule(place: &Place, dice: &mut Dice) -> String {
-    // The engine's host does not tie its errors to flows before raw OUTPUT as the kernel does
-    // (docs/deliberate-differences.md), so rules there are about TCP, which has none.
-    let is_raw_output = place.table == "raw" && place.chain == "OUTPUT";
-    let proto = match is_raw_output {
-        true => Some(Proto::Tcp),
-        false => dice.chance(60).then(|| dice.weigh(&PROTOS)),
-    };
+    let proto = dice.chance(60).then(|| dice.weigh(&PROTOS));
     let words = matches(place, proto, dice);
     let target = target(place, proto, dice);
     spaced(&["-A", &place.chain, &words, "-j", &target])

@@ -15,6 +15,10 @@ pub(super) fn settings(is_slow: bool, dice: &mut Dice) -> Vec<(String, String)> 
             settings.push((full(name), seconds.to_string()));
         }
     }
+    if !is_slow {
+        // Three seconds, as they are, may pass on a busy machine.
+        settings.extend(BRIEF.map(|name| (full(name), "30".to_owned())));
+    }
     if is_slow {
         let seconds = *dice.pick(&[1, 30]);
         settings.push(("net.ipv4.ipfrag_time".to_owned(), seconds.to_string()));
@@ -47,6 +51,15 @@ const SWITCHES: [(&str, &[u32]); 8] = [
 /// Seconds that pass, or do not, within a silence, and never end near one.
 const SHORT: [u32; 4] = [1, 2, 5, 20];
 const LONG: [u32; 5] = [20, 45, 90, 600, 86_400];
+
+/// Those of SCTP that last three seconds if nobody sets them.
+const BRIEF: [&str; 5] = [
+    "sctp_timeout_cookie_echoed",
+    "sctp_timeout_cookie_wait",
+    "sctp_timeout_shutdown_ack_sent",
+    "sctp_timeout_shutdown_recd",
+    "sctp_timeout_shutdown_sent",
+];
 
 const TIMEOUTS: [&str; 29] = [
     "generic_timeout",

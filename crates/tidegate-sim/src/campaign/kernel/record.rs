@@ -13,7 +13,7 @@ use super::router::{Router, write_setting};
 use super::tool;
 use super::trace::visits;
 use super::watch::{self, Entries, Watch};
-use crate::campaign::experiment::{Action, Experiment, Side, Step};
+use crate::campaign::experiment::{Action, Experiment, Ruleset, Side, Step};
 use crate::campaign::patch;
 use crate::oracle::hex;
 
@@ -81,12 +81,10 @@ struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     fn new(experiment: &'a Experiment) -> Result<Self, KernelError> {
-        let rules = experiment.rules.iter().flatten().map(ToString::to_string);
-        let keeps_events_back = rules.into_iter().any(|rules| rules.contains("--ctevents"));
         Ok(Self {
             experiment,
             router: Router::new(experiment)?,
-            watch: Watch::new(keeps_events_back),
+            watch: Watch::new(experiment.rules.iter().flatten().any(keeps_events_back)),
             clock: Stopwatch::start(),
             first: None,
             entries: Entries::new(),
@@ -257,6 +255,16 @@ impl<'a> Recorder<'a> {
         }
         Ok(counters)
     }
+}
+
+/// Whether rules keep it back that an entry begins or ends.
+fn keeps_events_back(rules: &Ruleset) -> bool {
+    let rules = rules.tables.iter().flat_map(|table| &table.rules);
+    let mut lists = rules.filter_map(|rule| rule.split_once("--ctevents ")).map(|(_, list)| list);
+    lists.any(|list| {
+        let told: Vec<&str> = list.split([',', ' ']).collect();
+        !["new", "destroy"].iter().all(|event| told.contains(event))
+    })
 }
 
 /// Adds to a record what happened after its packet.
