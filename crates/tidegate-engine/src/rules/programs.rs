@@ -8,6 +8,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
@@ -38,6 +39,8 @@ pub(crate) struct Programs {
 #[derive(Default)]
 struct InForce {
     tables: Tables,
+    /// Those that are loaded, in the order in which they first were.
+    order: Vec<TableKind>,
     ways: Ways,
     /// Whether a rule may make a TCP SYN longer.
     lengthens: bool,
@@ -66,8 +69,11 @@ struct Loaded {
 impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
     pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
-        let InForce { tables, ways, lengthens } = self.in_force_mut(rules.family);
+        let InForce { tables, order, ways, lengthens } = self.in_force_mut(rules.family);
         for table in &rules.tables {
+            if tables[table.kind as usize].is_none() {
+                order.push(table.kind);
+            }
             let loaded = Loaded { source: table.clone(), program: compile(table, policies) };
             tables[table.kind as usize] = Some(Box::new(loaded));
         }
@@ -181,10 +187,12 @@ impl Programs {
         }
     }
 
-    /// A family's rules as iptables-save prints them, with live counters if asked for; `None` if it has no table.
+    /// A family's rules as iptables-save prints them, the table that was loaded last first, with live counters if asked
+    /// for; `None` if it has no table.
     pub(crate) fn print(&self, family: Family, counters: bool) -> Option<String> {
-        let loaded = self.in_force(family).tables.iter().flatten();
-        let tables: alloc::vec::Vec<Table> = loaded.map(|loaded| loaded.live()).collect();
+        let InForce { tables, order, .. } = self.in_force(family);
+        let loaded = order.iter().rev().filter_map(|kind| tables[*kind as usize].as_ref());
+        let tables: Vec<Table> = loaded.map(|loaded| loaded.live()).collect();
         (!tables.is_empty()).then(|| print(&Ruleset { family, tables }, counters))
     }
 

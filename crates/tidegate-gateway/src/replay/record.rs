@@ -332,19 +332,14 @@ fn stats(replay: &Replay) -> BTreeMap<&'static str, u64> {
 fn counters(replay: &Replay) -> BTreeMap<&'static str, Vec<String>> {
     let named = |family: &Family| {
         let name = if *family == Family::V6 { "6" } else { "4" };
-        Some((name, latest_table_first(&replay.engine().rules(*family, true)?)))
+        Some((name, lines_of(&replay.engine().rules(*family, true)?)))
     };
     replay.families().iter().filter_map(named).collect()
 }
 
-/// The lines of a ruleset in the order of the tool, which lists the tables as
-/// the kernel does: the one that was registered last comes first.
-fn latest_table_first(rules: &str) -> Vec<String> {
-    let lines = rules.lines().filter(|line| line.starts_with(['*', '[', ':']));
-    let lines: Vec<String> = lines.map(str::to_owned).collect();
-    let mut tables: Vec<&[String]> = lines.chunk_by(|_, next| !next.starts_with('*')).collect();
-    tables.reverse();
-    tables.concat()
+/// The lines of a ruleset, without its comments and ends of tables.
+fn lines_of(rules: &str) -> Vec<String> {
+    rules.lines().filter(|line| line.starts_with(['*', '[', ':'])).map(str::to_owned).collect()
 }
 
 fn compact(event: &Event) -> String {

@@ -37,6 +37,17 @@ fn run(programs: &mut Programs, table: TableKind) -> Ruling {
 }
 
 #[test]
+fn the_table_that_was_first_loaded_last_is_printed_first() {
+    let mut programs = Programs::default();
+    for tables in [vec![mangle()], vec![filter(vec![])], vec![mangle()]] {
+        programs.replace(&Ruleset { family: V4, tables }, &Default::default());
+    }
+    let text = programs.print(V4, false).expect("two tables");
+    let names: Vec<&str> = text.lines().filter(|line| line.starts_with('*')).collect();
+    assert_eq!(names, ["*filter", "*mangle"]);
+}
+
+#[test]
 fn a_ruleset_replaces_only_the_tables_it_names() {
     let mut programs = Programs::default();
     assert_eq!(run(&mut programs, TableKind::Filter), Ruling::Accept, "nothing loaded");
