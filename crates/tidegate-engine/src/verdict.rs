@@ -202,7 +202,7 @@ impl fmt::Display for DropReason {
             Self::Fragment(error) => write!(f, "fragment: {}", error.name()),
             Self::Rule(stage) => write!(f, "dropped by rule in {}", stage.name()),
             Self::Reject(stage) => write!(f, "rejected by rule in {}", stage.name()),
-            Self::Helper(fault) => write!(f, "dropped by helper: {}", fault.name()),
+            Self::Helper(fault) => write!(f, "dropped by helper: {fault}"),
             other => f.write_str(other.name()),
         }
     }

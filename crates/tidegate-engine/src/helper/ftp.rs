@@ -49,7 +49,7 @@ enum Style {
 enum Found {
     Nothing,
     /// Its beginning, or something that isn't what it should be.
-    Part,
+    Part(&'static str),
     Whole(Command),
 }
 
@@ -65,7 +65,7 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
         true => command(hearing),
         false => Ok(()),
     };
-    if outcome != Err(HelperFault::Malformed)
+    if !matches!(outcome, Err(HelperFault::Partial(_)))
         && let Some(next) = next
         && let Memory::Ftp(lines) = &mut hearing.care.memory
     {
@@ -82,7 +82,7 @@ fn command(hearing: &mut Hearing<'_, '_>) -> Outcome {
     let own = hearing.own().src;
     match find(hearing.dir, hearing.message.data(), own) {
         Found::Nothing => Ok(()),
-        Found::Part => Err(HelperFault::Malformed),
+        Found::Part(word) => Err(HelperFault::Partial(word)),
         // It may be right, but anybody could have holes made to others that way.
         Found::Whole(command) if command.addr != own => Ok(()),
         Found::Whole(command) => announce(hearing, command),
@@ -157,17 +157,17 @@ fn groups(addr: Ipv6Addr) -> String {
 
 /// The command of a line; `own` is the address of its sender.
 fn find(dir: Direction, data: &[u8], own: IpAddr) -> Found {
-    let commands: [(&[u8], Parser); 2] = match dir {
-        Direction::Original => [(b"PORT", port), (b"EPRT", eprt)],
-        Direction::Reply => [(b"227 ", passive), (b"229 ", extended_passive)],
+    let commands: [(&str, Parser); 2] = match dir {
+        Direction::Original => [("PORT", port), ("EPRT", eprt)],
+        Direction::Reply => [("227 ", passive), ("229 ", extended_passive)],
     };
     for (word, parse) in commands {
         if data.len() <= word.len() {
-            if begins(word, data) {
-                return Found::Part;
+            if begins(word.as_bytes(), data) {
+                return Found::Part(word);
             }
-        } else if begins(data, word) {
-            return parse(data, word.len(), own).map_or(Found::Part, Found::Whole);
+        } else if begins(data, word.as_bytes()) {
+            return parse(data, word.len(), own).map_or(Found::Part(word), Found::Whole);
         }
     }
     Found::Nothing

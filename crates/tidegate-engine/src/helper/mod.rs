@@ -20,6 +20,7 @@ mod sip;
 mod text;
 mod tftp;
 
+use core::fmt;
 use core::time::Duration;
 
 use tidegate_wire::{Family, proto};
@@ -56,7 +57,9 @@ pub enum Helper {
 /// Why a helper has a packet dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelperFault {
-    /// A command is cut off, or not what it should be.
+    /// The command of this word is cut off, or not what it should be.
+    Partial(&'static str),
+    /// A message is not what it should be.
     Malformed,
     /// What the packet announces can't be expected: there are too many, or another one expects it.
     NotExpected,
@@ -66,15 +69,15 @@ pub enum HelperFault {
     TooBig,
 }
 
-impl HelperFault {
-    /// The fault in words.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl fmt::Display for HelperFault {
+    /// The kernel's words, where it has any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => "malformed",
-            Self::NotExpected => "cannot add expectation",
-            Self::NotRewritten => "cannot rewrite packet",
-            Self::TooBig => "rewritten packet is too big",
+            Self::Partial(word) => write!(f, "partial matching of `{word}'"),
+            Self::Malformed => f.write_str("cannot parse message"),
+            Self::NotExpected => f.write_str("cannot add expectation"),
+            Self::NotRewritten => f.write_str("cannot mangle packet"),
+            Self::TooBig => f.write_str("rewritten packet is too big"),
         }
     }
 }

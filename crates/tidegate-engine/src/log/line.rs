@@ -38,9 +38,9 @@ impl Sighting<'_> {
         LogLine { text, level: target.level, topic: LogTopic::Rule }
     }
 
-    /// The line about a packet of a protocol that is not believed, and why (`nf_conntrack_log_invalid`).
-    pub(crate) fn doubt(&self, protocol: u8, why: &str) -> LogLine {
-        let mut prefix = alloc::format!("nf_ct_proto_{protocol}: {why} ");
+    /// The line about a packet that conntrack has doubts about: who says what.
+    pub(crate) fn doubt(&self, who: fmt::Arguments<'_>, what: fmt::Arguments<'_>) -> LogLine {
+        let mut prefix = alloc::format!("nf_ct_{who}: {what} ");
         prefix.truncate(PREFIX);
         let text = self.text(prefix, LogOptions::USUAL);
         LogLine { text, level: NOTICE, topic: LogTopic::Invalid }

@@ -38,7 +38,7 @@ pub struct LogLine {
 pub enum LogTopic {
     /// A LOG rule met a packet.
     Rule,
-    /// A packet that conntrack does not believe (`nf_conntrack_log_invalid`).
+    /// A packet that conntrack does not believe (`nf_conntrack_log_invalid`), or that a helper drops.
     Invalid,
     /// The table.
     Table,

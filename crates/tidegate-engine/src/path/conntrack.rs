@@ -9,30 +9,24 @@ use tidegate_wire::dissect::dissect_quoted;
 use tidegate_wire::{Family, Headers, proto};
 
 use super::fragment::pull_verified;
+use super::remark::Remark;
 use super::{Passage, Walk};
 use crate::engine::Engine;
 use crate::event::EventMask;
 use crate::expect::KeyMap;
 use crate::fib::Fib;
 use crate::flow::{Draft, Flow, FlowId, Labels, Lifetime, Status};
-use crate::log::Sighting;
+
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::{ConfirmError, Hint};
 use crate::trace::{Observer, Step};
 use crate::track::icmp::IcmpClass;
 use crate::track::{
-    Doubt, IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, gre, icmp, icmpv6, judge,
+    Doubt, InvalidReason, Judgement, ProtoState, Segment, gre, icmp, icmpv6, judge,
 };
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::DropReason;
-
-/// What is remarkable about how a packet was judged.
-#[derive(Clone, Copy)]
-enum Remark {
-    Invalid(InvalidReason),
-    Ignored(IgnoreReason),
-}
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// Finds or begins the packet's flow and lets its tracker judge. INVALID is
@@ -103,47 +97,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
         t.tracked = Tracked::Flow(Held { id, flow }, CtInfo::Related(dir));
         self.tell(tuple, t.tracked.flow(), &t.tracked, None);
-    }
-
-    fn refuse_icmp(&mut self, t: &Transit<'_, '_>, reason: InvalidReason, doubt: Doubt) {
-        self.engine.stats.error += 1;
-        self.engine.stats.invalid_reasons[reason.index()] += 1;
-        self.log_doubt(t, doubt);
-        self.tell(None, None, &Tracked::None, Some(Remark::Invalid(reason)));
-    }
-
-    fn refuse(
-        &mut self,
-        t: &Transit<'_, '_>,
-        tuple: Option<Tuple>,
-        flow: Option<&Flow>,
-        reason: InvalidReason,
-    ) {
-        self.engine.stats.invalid += 1;
-        self.engine.stats.invalid_reasons[reason.index()] += 1;
-        self.log_doubt(t, Doubt::Invalid(reason));
-        self.tell(tuple, flow, &Tracked::None, Some(Remark::Invalid(reason)));
-    }
-
-    /// Writes to the log that a packet is not believed, if somebody wants to know (`nf_conntrack_log_invalid`: a
-    /// protocol's number, or 255 for all).
-    fn log_doubt(&mut self, t: &Transit<'_, '_>, doubt: Doubt) {
-        const ALL: u8 = 255;
-        let (wanted, protocol) = (self.engine.limits.log_invalid, t.headers.proto);
-        if wanted != ALL && wanted != protocol {
-            return;
-        }
-        let Some(text) = doubt.text(protocol) else { return };
-        let name = |port| self.fib.port(port).name.as_str();
-        let sighting = Sighting {
-            datagram: &t.packet.bytes[..t.headers.len.min(t.packet.bytes.len())],
-            family: t.headers.family,
-            link: t.packet.link,
-            in_name: t.packet.in_port.map(name),
-            out_name: t.out_port.map(name),
-            mark: t.packet.mark,
-        };
-        self.engine.log.push(sighting.doubt(protocol, &text));
     }
 
     fn resolve(&mut self, t: &mut Transit<'_, '_>, verify_checksum: bool) -> Passage {
@@ -382,48 +335,6 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 Break(DropReason::ChainTooLong)
             }
         }
-    }
-
-    fn tell(
-        &mut self,
-        tuple: Option<Tuple>,
-        flow: Option<&Flow>,
-        after: &Tracked,
-        remark: Option<Remark>,
-    ) {
-        if O::WATCHES {
-            self.tell_step(tuple, flow, flow, after.info(), remark);
-        }
-    }
-
-    fn tell_change(
-        &mut self,
-        tuple: &Tuple,
-        before: Option<&Flow>,
-        after: &Tracked,
-        remark: Option<Remark>,
-    ) {
-        if O::WATCHES {
-            self.tell_step(Some(*tuple), before, after.flow(), after.info(), remark);
-        }
-    }
-
-    fn tell_step(
-        &mut self,
-        tuple: Option<Tuple>,
-        before: Option<&Flow>,
-        after: Option<&Flow>,
-        info: CtInfo,
-        remark: Option<Remark>,
-    ) {
-        let now = self.now;
-        let text = |flow: &Flow| alloc::format!("{}", flow.summary(now));
-        let remark = remark.map(|remark| match remark {
-            Remark::Invalid(reason) => alloc::format!("{reason}"),
-            Remark::Ignored(reason) => alloc::format!("{reason}"),
-        });
-        let (before, after) = (before.map(text), after.map(text));
-        self.observer.note(|| Step::Conntrack { tuple, before, after, info, remark });
     }
 }
 

@@ -61,7 +61,13 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if let Tracked::Flow(held, _) = &mut t.tracked {
             held.save(&mut self.engine.table);
         }
-        outcome.map_or_else(|fault| Break(DropReason::Helper(fault)), Continue)
+        match outcome {
+            Ok(()) => Continue(()),
+            Err(fault) => {
+                self.log_fault(t, helper, fault);
+                Break(DropReason::Helper(fault))
+            }
+        }
     }
 
     /// For a packet of the host's own by broadcast: the mask of the network that it goes to.

@@ -25,6 +25,7 @@ mod glance;
 mod helper;
 mod layout;
 mod nat;
+mod remark;
 mod room;
 
 pub(crate) use self::conntrack::tuple_in;
