@@ -16,7 +16,6 @@ use crate::event::EventMask;
 use crate::expect::KeyMap;
 use crate::fib::Fib;
 use crate::flow::{Draft, Flow, FlowId, Labels, Lifetime, Status};
-
 use crate::packet::{CtInfo, Held, Tracked, Transit};
 use crate::rules::Hook;
 use crate::table::{ConfirmError, Hint};
