@@ -167,6 +167,8 @@ fn is_icmp_error(t: &Transit<'_, '_>) -> bool {
 fn may_be_answered(t: &Transit<'_, '_>) -> bool {
     let payload = t.headers.payload(t.packet.bytes);
     match t.headers.proto {
+        // Nothing to be verified is not right (`reject6_csum_ok`).
+        _ if t.headers.family == Family::V6 && payload.is_empty() => false,
         // Optional, partial or other kinds of checksum.
         proto::UDP if payload.get(6..8) == Some(&[0, 0]) => true,
         proto::GRE | proto::ESP | proto::AH | proto::SCTP | proto::UDPLITE => true,

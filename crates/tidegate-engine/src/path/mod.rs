@@ -255,9 +255,13 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.seen_as = Some(t.tracked.info());
         self.rules(t, HOOK, TableKind::Mangle)?;
         self.nat(t, HOOK)?;
+        // Rules of this hook see the port that the packet was to leave by when it came here.
+        let port = t.out_port;
         let route = self.route_own(t)?;
+        let new_port = core::mem::replace(&mut t.out_port, port);
         self.rules(t, HOOK, TableKind::Filter)?;
         self.rules(t, HOOK, TableKind::Security)?;
+        t.out_port = new_port;
         self.postrouting(t)?;
         Continue(match route {
             Some((port, next_hop)) => Verdict::Forward { port, next_hop },

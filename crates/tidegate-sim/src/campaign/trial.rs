@@ -82,6 +82,13 @@ fn licences(records: &[Value]) -> Value {
     let unseen = records.iter().filter(is_unseen);
     let mut skips: Vec<Value> =
         unseen.map(|record| json!({"index": record["index"], "field": "mark"})).collect();
+    // The time of day.
+    let told = records.iter().filter(|record| {
+        let outputs = record["out"].as_array();
+        record["verdict"] == "local"
+            && outputs.is_some_and(|out| out.iter().any(|o| is_timestamp(&o["hex"])))
+    });
+    skips.extend(told.map(|record| json!({"index": record["index"], "field": "out"})));
     let mut licences = json!({});
     if !ports.is_empty() {
         licences["nat_ports"] = ports.into();
@@ -96,6 +103,12 @@ fn licences(records: &[Value]) -> Value {
         licences["skip"] = skips.into();
     }
     licences
+}
+
+/// Whether a datagram in hexadecimal digits is an ICMP timestamp reply.
+fn is_timestamp(hex: &Value) -> bool {
+    let hex = hex.as_str().unwrap_or_default();
+    hex.starts_with("45") && hex.get(18..20) == Some("01") && hex.get(40..42) == Some("0e")
 }
 
 /// Whether a datagram in hexadecimal digits is a fragment.

@@ -108,7 +108,7 @@ impl<'a> Question<'a> {
         let datagram = datagram.get(..headers.len)?;
         let is_later = headers.fragment.is_some_and(|fragment| !fragment.is_first());
         let payload = match headers.l4 {
-            Some(l4) => datagram.get(l4..)?,
+            Some(l4) => datagram.get(l4..).unwrap_or_default(),
             None if is_later => &[],
             // There may be nothing behind the IPv6 header that names a protocol.
             None if !is_extension(headers.proto) => &[],

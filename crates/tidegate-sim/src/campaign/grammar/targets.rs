@@ -111,7 +111,7 @@ fn masquerade(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<St
     }
     let has_ports = proto.is_some_and(Proto::has_ports);
     Some(if has_ports && dice.chance(10) {
-        "MASQUERADE --to-ports 50000-50099".to_owned()
+        "MASQUERADE --to-ports 20000-59999".to_owned()
     } else {
         "MASQUERADE".to_owned()
     })
@@ -129,7 +129,7 @@ fn snat(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<String> 
         (false, _) => *dice.pick(&["203.0.113.1", "203.0.113.50", "203.0.113.50-203.0.113.53"]),
     };
     Some(if has_ports && dice.chance(10) && !place.is_v6 {
-        format!("SNAT --to-source {to}:50000-50099")
+        format!("SNAT --to-source {to}:20000-59999")
     } else {
         format!("SNAT --to-source {to}")
     })

@@ -223,7 +223,8 @@ impl<'a> Recorder<'a> {
             // The name of a dead entry may be its successor's.
             let is_gone = match self.entries.contains_key(id) {
                 true => self.watch.has_died(*id),
-                false => Some(*id) != own,
+                // An entry that was answered only goes to make place for another.
+                false => Some(*id) != own || is_answered(&entry.value()),
             };
             if is_gone {
                 others.push(json!({"op": "gone", "ct": entry.value()}));
@@ -255,6 +256,10 @@ impl<'a> Recorder<'a> {
         }
         Ok(counters)
     }
+}
+
+fn is_answered(entry: &Value) -> bool {
+    entry["status"].as_array().is_some_and(|status| status.iter().any(|s| s == "SEEN_REPLY"))
 }
 
 /// Whether rules keep it back that an entry begins or ends.

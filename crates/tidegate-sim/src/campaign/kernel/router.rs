@@ -234,8 +234,13 @@ const SETTINGS: [(&str, &str); 20] = [
     ("net.ipv6.conf.default.accept_redirects", "0"),
 ];
 
-const LATER_SETTINGS: [(&str, &str); 2] =
-    [("net.ipv6.auto_flowlabels", "0"), ("net.netfilter.nf_conntrack_events", "1")];
+/// The first one keeps the router's host from learning path MTUs from errors about its own
+/// packets, which a replay's host does not.
+const LATER_SETTINGS: [(&str, &str); 3] = [
+    ("net.ipv4.route.min_pmtu", "1500"),
+    ("net.ipv6.auto_flowlabels", "0"),
+    ("net.netfilter.nf_conntrack_events", "1"),
+];
 
 const OUTSIDE_SETTINGS: [(&str, &str); 3] = [
     ("net.ipv6.conf.all.disable_ipv6", "1"),
