@@ -451,21 +451,21 @@ fn all_that_would_have_been_met_is_counted() {
         let mut programs = loaded(family, text);
         count(&mut programs, family, Direction::Original, ExpressRoute::Forward);
         let expected = [
-            ":PREROUTING ACCEPT [2:1552]",
+            "[2:1552] -A FORWARD -j a",
+            "[2:1552] -A FORWARD -m state --state ESTABLISHED -j ACCEPT",
             ":PREROUTING ACCEPT [2:1552]",
             ":FORWARD ACCEPT [2:1552]",
             ":POSTROUTING ACCEPT [2:1552]",
-            "[2:1552] -A FORWARD -j a",
-            "[2:1552] -A FORWARD -m state --state ESTABLISHED -j ACCEPT",
+            ":PREROUTING ACCEPT [2:1552]",
         ];
         assert_eq!(counted(&programs, family), expected, "{family:?}, forwarded");
         let mut programs = loaded(family, text);
         count(&mut programs, family, Direction::Reply, ExpressRoute::Input);
         let expected = [
-            ":PREROUTING ACCEPT [2:1552]",
+            ":INPUT ACCEPT [2:1552]",
             ":PREROUTING ACCEPT [2:1552]",
             ":INPUT ACCEPT [2:1552]",
-            ":INPUT ACCEPT [2:1552]",
+            ":PREROUTING ACCEPT [2:1552]",
         ];
         assert_eq!(counted(&programs, family), expected, "{family:?}, delivered");
         let mut programs = loaded(family, text);
