@@ -11,7 +11,7 @@
 //!
 //! * [`frame`]: messages in a datagram, their headers, errors and ends;
 //! * [`attr`]: attributes in a message, nested ones too;
-//! * [`tuple`], [`conntrack`], [`expect`], [`timeout`], [`stats`]: what attributes say.
+//! * [`mod@tuple`], [`conntrack`], [`expect`], [`timeout`], [`stats`]: what attributes say.
 //!
 //! Shapes and numbers: `include/uapi/linux/netlink.h`, `netfilter/nfnetlink*.h` and
 //! `nfnetlink_conntrack.h`. Headers are in the byte order of the machine, values in network order but
