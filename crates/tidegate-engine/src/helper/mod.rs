@@ -59,8 +59,10 @@ pub enum Helper {
 pub enum HelperFault {
     /// The command of this word is cut off, or not what it should be.
     Partial(&'static str),
-    /// A message is not what it should be.
-    Malformed,
+    /// This part of a message is missing, or not what it should be.
+    Malformed(&'static str),
+    /// A message announces a port that nobody may be asked to send to.
+    WrongPort(u32),
     /// What the packet announces can't be expected: there are too many, or another one expects it.
     NotExpected,
     /// The packet can't be rewritten.
@@ -74,7 +76,8 @@ impl fmt::Display for HelperFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Partial(word) => write!(f, "partial matching of `{word}'"),
-            Self::Malformed => f.write_str("cannot parse message"),
+            Self::Malformed(part) => write!(f, "cannot {part}"),
+            Self::WrongPort(port) => write!(f, "wrong port {port}"),
             Self::NotExpected => f.write_str("cannot add expectation"),
             Self::NotRewritten => f.write_str("cannot mangle packet"),
             Self::TooBig => f.write_str("rewritten packet is too big"),

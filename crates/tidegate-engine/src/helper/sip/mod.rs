@@ -148,7 +148,7 @@ impl Sip<'_, '_, '_> {
                 && matches!(text.get(name.len()..name.len() + 2), Some([b' ', c]) if c.is_ascii_alphabetic())
         });
         let Some((_, method)) = named else { return Ok(()) };
-        let (number, _) = self.sequence().ok_or(HelperFault::Malformed)?;
+        let (number, _) = self.sequence()?;
         match method {
             Method::Invite => {
                 self.flush_media();
@@ -183,9 +183,9 @@ impl Sip<'_, '_, '_> {
         }
         let (code, _) = uint(&self.bytes()[CODE..]);
         if code == 0 {
-            return Err(HelperFault::Malformed);
+            return Err(HelperFault::Malformed("get code"));
         }
-        let (number, end) = self.sequence().ok_or(HelperFault::Malformed)?;
+        let (number, end) = self.sequence()?;
         let rest = self.bytes().get(end + 1..).unwrap_or_default();
         let named = METHODS
             .into_iter()
@@ -209,11 +209,13 @@ impl Sip<'_, '_, '_> {
     }
 
     /// The number that requests and their responses have in common, and where it ends.
-    fn sequence(&self) -> Option<(u32, usize)> {
-        let Found::Value(span) = self.text().header(0, Header::Cseq) else { return None };
+    fn sequence(&self) -> Result<(u32, usize), HelperFault> {
+        let Found::Value(span) = self.text().header(0, Header::Cseq) else {
+            return Err(HelperFault::Malformed("parse cseq"));
+        };
         match uint(&self.bytes()[span.start..]) {
-            (_, 0) => None,
-            (number, _) => Some((number, span.end)),
+            (_, 0) => Err(HelperFault::Malformed("get cseq")),
+            (number, _) => Ok((number, span.end)),
         }
     }
 

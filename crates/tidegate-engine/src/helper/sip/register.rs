@@ -22,7 +22,8 @@ impl Sip<'_, '_, '_> {
             return Ok(());
         }
         let text = self.text();
-        let contact = text.uri(Header::Contact).map_err(|()| HelperFault::Malformed)?;
+        let contact = text.uri(Header::Contact);
+        let contact = contact.map_err(|()| HelperFault::Malformed("parse contact"))?;
         let Some(contact) = contact else { return Ok(()) };
         // Nobody registers for another one.
         if contact.addr != self.hearing.own().src {
@@ -90,7 +91,8 @@ impl Sip<'_, '_, '_> {
         loop {
             let text = self.text();
             let contact = text.next_uri(&mut walk, Header::Contact);
-            let Some(contact) = contact.map_err(|()| HelperFault::Malformed)? else {
+            let contact = contact.map_err(|()| HelperFault::Malformed("parse contact"))?;
+            let Some(contact) = contact else {
                 return Ok(false);
             };
             if contact.addr != dst || text.transport(contact.span.end, proto).is_none() {
@@ -127,6 +129,7 @@ fn default_seconds(text: &Text<'_>) -> u32 {
 }
 
 fn seconds_of(text: &Text<'_>, from: usize, default: u32) -> Result<u32, HelperFault> {
-    let own = text.number_parameter(from, b"expires=").map_err(|()| HelperFault::Malformed)?;
+    let own = text.number_parameter(from, b"expires=");
+    let own = own.map_err(|()| HelperFault::Malformed("parse expires"))?;
     Ok(own.map_or(default, |(seconds, _)| seconds))
 }

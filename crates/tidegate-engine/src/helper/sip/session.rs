@@ -58,11 +58,11 @@ impl Sip<'_, '_, '_> {
             if port == 0 || digits == 0 {
                 continue;
             }
-            let port = u16::try_from(port).ok().filter(|port| *port >= 1024);
-            let port = port.ok_or(HelperFault::Malformed)?;
+            let fit = u16::try_from(port).ok().filter(|port| *port >= 1024);
+            let port = fit.ok_or(HelperFault::WrongPort(port))?;
             let own = self.text().line_address(at, Line::Connection, Some(Line::Media));
             let addr = own.as_ref().map(|(addr, _)| *addr).or(common);
-            let addr = addr.ok_or(HelperFault::Malformed)?;
+            let addr = addr.ok_or(HelperFault::Malformed("parse SDP message"))?;
             let outside = self.expect_medium(Medium { class, addr, port, text })?;
             last = Some(outside);
             if own.is_some() && self.hearing.is_translated() {
