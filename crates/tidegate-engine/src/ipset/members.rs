@@ -59,6 +59,8 @@ pub(super) struct Members {
     /// How many networks there are of each length, the longest last.
     lengths: BTreeMap<u32, usize>,
     subsets: Vec<(String, Note)>,
+    /// No element's time is over before this.
+    due: Option<Instant>,
 }
 
 impl Members {
@@ -82,6 +84,7 @@ impl Members {
     }
 
     pub(super) fn insert(&mut self, element: Element, note: Note) {
+        self.due = [self.due, note.expires].into_iter().flatten().min();
         if self.elements.insert(element, note).is_none() {
             *self.lengths.entry(element.length).or_insert(0) += 1;
         }
@@ -109,9 +112,13 @@ impl Members {
 
     /// Makes room; whether there is some now.
     pub(super) fn clear_expired(&mut self, now: Instant) -> bool {
+        if self.subsets.is_empty() && self.due.is_none_or(|due| due > now) {
+            return false;
+        }
         let before = self.len();
         self.elements.retain(|_, note| !note.is_over(now));
         self.subsets.retain(|(_, note)| !note.is_over(now));
+        self.due = self.elements.values().filter_map(|note| note.expires).min();
         self.lengths.clear();
         for element in self.elements.keys() {
             *self.lengths.entry(element.length).or_insert(0) += 1;

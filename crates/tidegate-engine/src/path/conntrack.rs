@@ -226,6 +226,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let judgement = judge(&mut flow, &segment);
         match judgement {
             Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
+                self.engine.table.forget_unborn();
                 self.refuse(t, Some(*tuple), None, reason);
             }
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {

@@ -61,7 +61,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let engine = &mut *self.engine;
         engine.table.forget_unborn();
         if !engine.table.expectations.is_empty() {
-            engine.table.expectations.orphan(FlowId::UNBORN, self.now, &mut engine.events);
+            let all = |_: &Expectation| true;
+            let expectations = &mut engine.table.expectations;
+            let events = &mut engine.events;
+            expectations.withdraw_of(FlowId::UNBORN, (all, usize::MAX), self.now, events);
         }
     }
 

@@ -115,7 +115,9 @@ impl<'a> Message<'a> {
     /// What the message says of the exchange itself, if it is of that kind.
     #[must_use]
     pub fn control(&self) -> Option<Control> {
-        let code = || self.payload.first_chunk().map_or(0, |code| -i32::from_ne_bytes(*code));
+        let code = || {
+            self.payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code).wrapping_neg())
+        };
         Some(match self.header.kind {
             NOOP => Control::Noop,
             ERROR => Control::Error(code()),
@@ -281,7 +283,7 @@ impl<'b> Writer<'b> {
         let Header { seq, pid, .. } = request.header;
         let repeated: &[u8] = if is_capped { &[] } else { request.payload };
         self.framed(Header { kind: ERROR, flags, seq, pid }, |writer| {
-            writer.out.extend((-errno).to_ne_bytes());
+            writer.out.extend(errno.wrapping_neg().to_ne_bytes());
             writer.header(request.header, request.payload.len());
             writer.out.extend(repeated);
         });

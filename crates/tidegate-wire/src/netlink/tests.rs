@@ -150,6 +150,18 @@ fn an_answer_repeats_what_was_asked() {
 }
 
 #[test]
+fn no_errno_is_too_low_to_be_told() {
+    for errno in [i32::MIN, -1, i32::MAX] {
+        let (_, bytes) = recorded().next().expect("a message");
+        let request = Messages::new(&bytes).next().expect("a message").expect("a whole one");
+        let mut out = Vec::new();
+        Writer::new(&mut out).error(&request, errno, true);
+        let answer = Messages::new(&out).next().expect("a message").expect("a whole one");
+        assert_eq!(answer.control(), Some(Control::Error(errno)));
+    }
+}
+
+#[test]
 fn what_is_cut_or_too_long_is_refused_and_ends_the_list() {
     for (name, bytes) in recorded() {
         for len in 1..bytes.len() {

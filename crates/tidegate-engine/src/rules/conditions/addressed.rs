@@ -42,12 +42,12 @@ pub(super) fn width(family: Family) -> u32 {
 /// The address without the bits behind a prefix of this length, which is at most the family's width.
 pub(crate) fn prefix_of(address: IpAddr, length: u32) -> IpAddr {
     let mask = match address {
-        IpAddr::V4(_) => {
-            IpAddr::V4(Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - length).unwrap_or(0)))
-        }
-        IpAddr::V6(_) => {
-            IpAddr::V6(Ipv6Addr::from_bits(u128::MAX.checked_shl(128 - length).unwrap_or(0)))
-        }
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(
+            u32::MAX.checked_shl(32_u32.saturating_sub(length)).unwrap_or(0),
+        )),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(
+            u128::MAX.checked_shl(128_u32.saturating_sub(length)).unwrap_or(0),
+        )),
     };
     Network { address, mask }.masked().address
 }

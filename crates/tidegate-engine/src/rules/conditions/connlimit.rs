@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt::{self, Formatter};
 use core::net::IpAddr;
+use core::time::Duration;
 
 use tidegate_wire::Family;
 
@@ -42,8 +43,10 @@ pub(in crate::rules) struct ConnLimit {
 pub(in crate::rules) struct Lists {
     lists: BTreeMap<(IpAddr, u16), Vec<Listed>>,
     entries: usize,
-    /// Entries that the last sweep left.
+    /// What the last sweep left.
     swept: usize,
+    /// When that was.
+    swept_at: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ struct Listed {
 const COLLECT_MAX: usize = 64;
 /// Entries that aren't worth a sweep.
 const SWEEP_MIN: usize = 1024;
+/// How long a full map isn't swept again.
+const SWEEP_REST: Duration = Duration::from_secs(1);
 /// Entries of a rule; beyond them packets are dropped, as in the kernel without memory.
 const ENTRIES_MAX: usize = 1 << 20;
 
@@ -128,13 +133,13 @@ struct Packet {
 impl Lists {
     /// How many flows the packet's network has, with its own.
     fn count(&mut self, packet: Packet, flows: &FlowTable, now: Instant) -> u32 {
-        if self.entries > SWEEP_MIN.max(2 * self.swept) {
+        if self.wants_sweep(now) {
             self.sweep(flows, now);
         }
-        if self.entries >= ENTRIES_MAX {
+        let is_new = !self.lists.contains_key(&packet.network);
+        if self.size() >= ENTRIES_MAX && (is_new || !packet.known) {
             return 0;
         }
-        let is_new = !self.lists.contains_key(&packet.network);
         let list = self.lists.entry(packet.network).or_default();
         let before = list.len();
         match (is_new, packet.known) {
@@ -146,13 +151,24 @@ impl Lists {
         list.len() as u32
     }
 
+    /// Flows or networks: a network whose flows are over stays until it is swept.
+    fn size(&self) -> usize {
+        self.entries.max(self.lists.len())
+    }
+
+    fn wants_sweep(&self, now: Instant) -> bool {
+        let rests = |at| now.saturating_sub(at) < SWEEP_REST;
+        let is_full = self.size() >= ENTRIES_MAX && !self.swept_at.is_some_and(rests);
+        is_full || self.size() > SWEEP_MIN.max(2 * self.swept)
+    }
+
     fn sweep(&mut self, flows: &FlowTable, now: Instant) {
         self.lists.retain(|_, list| {
             list.retain(|listed| listed.is_alive(flows, now) == Some(true));
             !list.is_empty()
         });
         self.entries = self.lists.values().map(Vec::len).sum();
-        self.swept = self.entries;
+        (self.swept, self.swept_at) = (self.size(), Some(now));
     }
 }
 
@@ -198,5 +214,30 @@ fn is_over(flow: &Flow) -> bool {
             matches!(state.state, TcpState::TimeWait | TcpState::Close)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::rand::Rng;
+
+    #[test]
+    fn networks_whose_flows_are_over_do_not_pile_up() {
+        let flows = FlowTable::new(&Limits::default(), &mut Rng::new(1), Instant::ZERO);
+        let mut lists = Lists::default();
+        for number in 0..10_000_u32 {
+            let src = IpAddr::from(Ipv4Addr::from_bits(number));
+            let tuple = Tuple { src, dst: src, sport: 1, dport: 2, proto: 6 };
+            // The second packet finds that the flow is gone.
+            for known in [false, true] {
+                let flow = Listed { tuple, zone: Zone::default() };
+                lists.count(Packet { network: (src, 0), flow, known }, &flows, Instant::ZERO);
+            }
+        }
+        assert!(lists.lists.len() <= 2 * SWEEP_MIN, "{} networks", lists.lists.len());
     }
 }
