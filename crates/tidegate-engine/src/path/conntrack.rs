@@ -175,8 +175,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             }
             Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
                 engine.table.save(id, &held.flow);
-                let tracked = core::mem::take(&mut t.tracked);
-                self.refuse(t, Some(*tuple), tracked.flow(), reason);
+                self.detach(t, tuple, reason);
                 if let Judgement::Shortened(_, shortened) = judgement {
                     self.log_doubt(t, Doubt::Shortened(shortened));
                 }
@@ -199,6 +198,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
         self.tell_change(tuple, before.as_ref(), &t.tracked, remark);
         true
+    }
+
+    /// Goes on with a packet as INVALID that is not of the flow whose tuple it has.
+    fn detach(&mut self, t: &mut Transit<'_, '_>, tuple: &Tuple, reason: InvalidReason) {
+        let tracked = core::mem::take(&mut t.tracked);
+        self.refuse(t, Some(*tuple), tracked.flow(), reason);
     }
 
     /// Begins a flow with this packet. Room is made before the tracker is asked,

@@ -233,7 +233,8 @@ fn dir_of<K: Shelved>(
 }
 
 impl<K: Shelved> Seat<'_, K> {
-    /// Whether the flow is in the default zone, has nothing left to announce and no helper.
+    /// Whether the flow is in the default zone, has nothing left to announce, no helper, and
+    /// everybody's timeouts.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
         self.extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::frame::Writer;
 
@@ -109,6 +110,14 @@ impl<'a> Attr<'a> {
         self.bytes().map(u64::from_be_bytes)
     }
 
+    pub(super) fn v4(&self) -> Result<IpAddr, AttrError> {
+        self.bytes::<4>().map(|octets| Ipv4Addr::from(octets).into())
+    }
+
+    pub(super) fn v6(&self) -> Result<IpAddr, AttrError> {
+        self.bytes::<16>().map(|octets| Ipv6Addr::from(octets).into())
+    }
+
     /// A string, which a zero may end.
     pub(super) fn string(&self) -> &'a [u8] {
         self.value.split(|byte| *byte == 0).next().unwrap_or_default()
@@ -161,6 +170,14 @@ impl Writer<'_> {
 
     pub(super) fn u64(&mut self, kind: u16, value: u64) {
         self.value(kind, value.to_be_bytes());
+    }
+
+    /// An address, under the kind that its family has.
+    pub(super) fn address(&mut self, addr: IpAddr, v4: u16, v6: u16) {
+        match addr {
+            IpAddr::V4(addr) => self.value(v4, addr.octets()),
+            IpAddr::V6(addr) => self.value(v6, addr.octets()),
+        }
     }
 
     /// A string with its zero.

@@ -1,7 +1,7 @@
 //! A tuple as netlink says it: in full from the kernel, in part from who looks for something.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 
 use super::attr::{Attr, AttrError, Attrs};
 use super::frame::Writer;
@@ -102,16 +102,12 @@ impl Tuple {
     }
 
     fn parse_addresses(&mut self, attr: &Attr<'_>) -> Result<(), AttrError> {
-        let v4 =
-            |attr: &Attr<'_>| attr.bytes::<4>().map(|octets| IpAddr::from(Ipv4Addr::from(octets)));
-        let v6 =
-            |attr: &Attr<'_>| attr.bytes::<16>().map(|octets| IpAddr::from(Ipv6Addr::from(octets)));
         self.unknown[1] = attr.list(|attr| {
             match attr.kind {
-                V4_SRC => self.src = Some(v4(&attr)?),
-                V4_DST => self.dst = Some(v4(&attr)?),
-                V6_SRC => self.src = Some(v6(&attr)?),
-                V6_DST => self.dst = Some(v6(&attr)?),
+                V4_SRC => self.src = Some(attr.v4()?),
+                V4_DST => self.dst = Some(attr.v4()?),
+                V6_SRC => self.src = Some(attr.v6()?),
+                V6_DST => self.dst = Some(attr.v6()?),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -121,10 +117,8 @@ impl Tuple {
 
     fn write_addresses(&self, writer: &mut Writer<'_>) {
         for (addr, v4, v6) in [(self.src, V4_SRC, V6_SRC), (self.dst, V4_DST, V6_DST)] {
-            match addr {
-                Some(IpAddr::V4(addr)) => writer.value(v4, addr.octets()),
-                Some(IpAddr::V6(addr)) => writer.value(v6, addr.octets()),
-                None => {}
+            if let Some(addr) = addr {
+                writer.address(addr, v4, v6);
             }
         }
         writer.unknown(&self.unknown[1]);

@@ -4,7 +4,7 @@
 //! behind what is known.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 
 use super::super::attr::{Attr, AttrError};
 use super::super::frame::Writer;
@@ -225,15 +225,13 @@ const V6_LAST: u16 = 5;
 
 impl NatRange {
     pub(super) fn parse(attr: &Attr<'_>) -> Result<Self, AttrError> {
-        let v4 = |attr: &Attr<'_>| attr.bytes::<4>().map(|ip| IpAddr::from(Ipv4Addr::from(ip)));
-        let v6 = |attr: &Attr<'_>| attr.bytes::<16>().map(|ip| IpAddr::from(Ipv6Addr::from(ip)));
         let mut found = Self::default();
         let unknown = attr.list(|attr| {
             match attr.kind {
-                V4_FIRST => found.first = Some(v4(&attr)?),
-                V4_LAST => found.last = Some(v4(&attr)?),
-                V6_FIRST => found.first = Some(v6(&attr)?),
-                V6_LAST => found.last = Some(v6(&attr)?),
+                V4_FIRST => found.first = Some(attr.v4()?),
+                V4_LAST => found.last = Some(attr.v4()?),
+                V6_FIRST => found.first = Some(attr.v6()?),
+                V6_LAST => found.last = Some(attr.v6()?),
                 PORTS => found.ports = Some(NatPorts::parse(&attr)?),
                 _ => return Ok(false),
             }
@@ -246,10 +244,8 @@ impl NatRange {
         writer.nest(kind, |writer| {
             for (addr, v4, v6) in [(self.first, V4_FIRST, V6_FIRST), (self.last, V4_LAST, V6_LAST)]
             {
-                match addr {
-                    Some(IpAddr::V4(addr)) => writer.value(v4, addr.octets()),
-                    Some(IpAddr::V6(addr)) => writer.value(v6, addr.octets()),
-                    None => {}
+                if let Some(addr) = addr {
+                    writer.address(addr, v4, v6);
                 }
             }
             if let Some(ports) = &self.ports {
