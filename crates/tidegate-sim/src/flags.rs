@@ -67,6 +67,11 @@ pub(crate) enum Command {
         /// Where to
         dir: PathBuf,
     },
+    /// Ask our rules what iptables' own tests of its matches and targets ask
+    CheckExtensions {
+        /// Its source's directory `extensions`
+        dir: PathBuf,
+    },
     /// Replay all captures under a directory; compare the flows of some with tshark
     CheckCaptures {
         /// Where they are

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tidegate_sim::campaign::{self, Plan};
 use tidegate_sim::captures;
 use tidegate_sim::corpus::{self, Scenario};
+use tidegate_sim::extensions;
 use tidegate_sim::oracle::{self, Options, Summary};
 
 use crate::flags::{CampaignArgs, Cli, Command};
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Traffic { out, packets, flows } => traffic(&out, packets, flows),
         Command::FetchCaptures { dir } => fetch_captures(&dir),
         Command::CheckCaptures { dir } => check_captures(&dir),
+        Command::CheckExtensions { dir } => check_extensions(&dir),
     };
     done.unwrap_or_else(|error| {
         eprintln!("tidegate-sim: {error}");
@@ -148,6 +150,12 @@ fn traffic(out: &str, packets: u64, flows: u32) -> Result<ExitCode, Box<dyn Erro
 fn check_captures(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let report = captures::check(dir)?;
     print!("{report}");
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check_extensions(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let report = extensions::check(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    println!("{report}");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

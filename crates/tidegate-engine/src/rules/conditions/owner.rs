@@ -48,8 +48,10 @@ impl Condition for Owner {
             group: clause.term("--gid-owner", ids)?,
             supplementary: clause.flag("--suppl-groups"),
         };
-        if owner.supplementary && owner.group.is_none() {
-            return Err(clause.missing("--gid-owner with --suppl-groups"));
+        let mut earlier =
+            clause.given().iter().take_while(|given| given.name() != "--suppl-groups");
+        if owner.supplementary && !earlier.any(|given| given.name() == "--gid-owner") {
+            return Err(clause.missing("--gid-owner before --suppl-groups"));
         }
         if clause.given().is_empty() {
             return Err(clause.missing("--uid-owner, --gid-owner or --socket-exists"));

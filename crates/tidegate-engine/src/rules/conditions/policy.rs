@@ -125,10 +125,19 @@ fn elements(family: Family, clause: &Clause<'_>) -> Parsed<Vec<Element>> {
         }
     }
     elements.extend(open);
+    if elements.iter().any(Element::is_tunnel_without_mode) {
+        return Err(clause.missing("--mode tunnel for --tunnel-src and --tunnel-dst"));
+    }
     Ok(elements)
 }
 
 impl Element {
+    /// Whether it asks for a tunnel's ends of something that is no tunnel.
+    fn is_tunnel_without_mode(&self) -> bool {
+        let is_tunnel = self.tunnel.as_ref().is_some_and(|tunnel| tunnel.value);
+        !is_tunnel && (self.source.is_some() || self.destination.is_some())
+    }
+
     fn give(&mut self, family: Family, given: &Given<'_>) -> Parsed<()> {
         let word = given.value();
         let number = |word| values::number(word, 0, u32::MAX);

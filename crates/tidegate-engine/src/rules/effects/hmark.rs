@@ -10,7 +10,7 @@ use core::net::IpAddr;
 use tidegate_wire::packet::{icmp, icmpv6};
 use tidegate_wire::{Family, dissect_quoted, proto};
 
-use super::{Effect, only_mangle};
+use super::Effect;
 use crate::fib::Fib;
 use crate::flow::Flow;
 use crate::rules::ast::Rule;
@@ -69,8 +69,8 @@ impl Effect for Hmark {
         options::write(self, f)
     }
 
-    fn check(&self, setting: Setting, _: &Rule) -> Result<(), Fault> {
-        only_mangle(setting, "HMARK")
+    fn check(&self, _: Setting, _: &Rule) -> Result<(), Fault> {
+        Ok(())
     }
 
     fn apply<F: Fib>(&self, _: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Option<Ruling> {

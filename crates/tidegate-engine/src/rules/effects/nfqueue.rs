@@ -41,7 +41,9 @@ impl Effect for Nfqueue {
         let one = clause.value("--queue-num", number)?.unwrap_or(0);
         let several = clause.value("--queue-balance", |word| {
             let queues = word.split_once(':').map(|(a, b)| Ok((number(a)?, number(b)?)));
-            let queues = queues.transpose()?.filter(|(first, last)| first < last);
+            // All 65536 are more than the kernel can count.
+            let queues =
+                queues.transpose()?.filter(|(first, last)| first < last && last - first < u16::MAX);
             queues.ok_or_else(|| Fault::expected(word, Expected::Form("FIRST:LAST")))
         })?;
         if several.is_none() && clause.flag("--queue-cpu-fanout") {

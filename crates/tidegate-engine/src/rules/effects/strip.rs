@@ -34,7 +34,7 @@ impl Effect for Strip {
             None => Ok(values::number(word, 2, 255)? as u8),
         };
         let list = |word: &str| word.split(',').map(number).collect();
-        Ok(Self(clause.need("--strip-options", list)?.value))
+        Ok(Self(clause.value("--strip-options", list)?.unwrap_or_default()))
     }
 
     fn write(&self, f: &mut Formatter<'_>) -> fmt::Result {

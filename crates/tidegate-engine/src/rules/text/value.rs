@@ -100,9 +100,12 @@ pub(in crate::rules) fn protocol(word: &str) -> Parsed<Protocol> {
 
 /// A port by number or service.
 pub(in crate::rules) fn port(word: &str) -> Parsed<u16> {
+    names::service(word).map_or_else(|| port_number(word), Ok)
+}
+
+fn port_number(word: &str) -> Parsed<u16> {
     digits(word)
         .and_then(|number| u16::try_from(number).ok())
-        .or_else(|| names::service(word))
         .ok_or_else(|| Fault::expected(word, Expected::Port))
 }
 
@@ -123,10 +126,14 @@ pub(in crate::rules) fn port_range(word: &str) -> Parsed<PortRange> {
     in_order(word, any_port_range(word)?)
 }
 
-/// `PORT` or `FIRST-LAST`, as translations write it.
+/// `PORT` or `FIRST-LAST`, as translations write it. The ends of a range are numbers: services have names with a dash.
 pub(in crate::rules) fn nat_ports(word: &str) -> Parsed<PortRange> {
-    let (first, last) = word.split_once('-').unwrap_or((word, word));
-    in_order(word, PortRange { first: port(first)?, last: port(last)? })
+    let is_range = word.starts_with(|c: char| c.is_ascii_digit());
+    let Some((first, last)) = word.split_once('-').filter(|_| is_range) else {
+        let port = port(word)?;
+        return Ok(PortRange { first: port, last: port });
+    };
+    in_order(word, PortRange { first: port_number(first)?, last: port_number(last)? })
 }
 
 fn in_order(word: &str, range: PortRange) -> Parsed<PortRange> {

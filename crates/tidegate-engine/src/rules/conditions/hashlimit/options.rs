@@ -191,11 +191,12 @@ pub(super) fn write(limit: &HashLimit, f: &mut Formatter<'_>) -> fmt::Result {
 fn write_rate(f: &mut Formatter<'_>, rate: &Rate) -> Result<u64, fmt::Error> {
     if rate.by_bytes {
         let bytes = bytes_of_price(rate.price);
-        write_bytes(f, bytes)?;
+        // The price is coarse: a round amount that costs the same is what was written.
+        write_bytes(f, bytes, |round| price_of_bytes(round).map(u64::from) == Some(rate.price))?;
         f.write_str("/s")?;
         if rate.burst != 0 {
             f.write_str(" --hashlimit-burst ")?;
-            write_bytes(f, bytes * u64::from(rate.burst))?;
+            write_bytes(f, bytes * u64::from(rate.burst), |_| true)?;
         }
         return Ok(1);
     }
@@ -213,9 +214,10 @@ fn write_rate(f: &mut Formatter<'_>, rate: &Rate) -> Result<u64, fmt::Error> {
     Ok(seconds)
 }
 
-/// In the largest unit of which it is a multiple.
-fn write_bytes(f: &mut Formatter<'_>, bytes: u64) -> fmt::Result {
-    let whole = AMOUNTS.into_iter().find(|(_, factor)| bytes.is_multiple_of(*factor));
-    let (name, factor) = whole.unwrap_or(("b", 1));
+/// In the largest unit that it reaches and in which `stands` for the whole, rounded down.
+fn write_bytes(f: &mut Formatter<'_>, bytes: u64, stands: impl Fn(u64) -> bool) -> fmt::Result {
+    let fits = |factor: u64| bytes >= factor && stands(bytes / factor * factor);
+    let unit = AMOUNTS.into_iter().find(|(_, factor)| fits(*factor));
+    let (name, factor) = unit.unwrap_or(("b", 1));
     write!(f, "{}{name}", bytes / factor)
 }
