@@ -46,6 +46,10 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     timeouts: Option<PathBuf>,
 
+    /// Names of labels, as in connlabel.conf
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+
     /// What to show [default: summary for a capture, jsonl for scenarios]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -76,6 +80,7 @@ impl ReplayArgs {
             sysctl: self.sysctl.clone(),
             sets: self.ipset.clone(),
             timeouts: self.timeouts.clone(),
+            labels: self.labels.clone(),
         }
     }
 }
@@ -101,7 +106,7 @@ In a plain capture every packet comes in by port in0 and leaves by out0, nothing
 router itself, a TTL or hop limit below 2 is raised to 2, and checksums that the sender left to its
 network card are completed: what counts is conntrack and the rules. A scenario directory holds
 packets.pcap and, as needed, rules.v4, rules.v6, sysctl.conf, ipset.save, timeouts.nfct,
-topology.conf, control.jsonl and patch.json.
+connlabel.conf, topology.conf, control.jsonl and patch.json.
 
 Exit status: 0 all is well, 1 a file is at fault (what comes before the fault in a capture is shown
 all the same), 2 the command line is.";

@@ -233,6 +233,8 @@ pub enum ValueError {
     NeverMatches,
     /// `!` before several addresses.
     NegatedList,
+    /// A name or number that has one already.
+    Repeated,
 }
 
 impl ValueError {
@@ -248,6 +250,7 @@ impl ValueError {
             Self::TooFast => write!(f, "rate `{word}' is too fast, at most 10000 a second"),
             Self::NeverMatches => write!(f, "`{word}' would never match"),
             Self::NegatedList => write!(f, "`{word}': several addresses can't be negated"),
+            Self::Repeated => write!(f, "`{word}' is given a second time"),
         }
     }
 }

@@ -33,6 +33,7 @@ mod effects;
 mod error;
 mod eval;
 mod express;
+mod labels;
 mod matches;
 mod names;
 mod print;
@@ -50,6 +51,7 @@ pub(crate) use programs::Programs;
 
 pub use ast::{Hook, RejectWith, Ruleset, TableKind};
 pub use eval::Template;
+pub use labels::LabelNames;
 
 pub use error::{
     CheckError, Expected, FileError, GrammarError, RuleError, RuleErrorKind, ValueError,
@@ -65,7 +67,21 @@ pub use error::{
 /// All errors that were found: at most one for a line of text, then, if the text was sound, one for each offending
 /// rule.
 pub fn parse(family: Family, name: &str, text: &str) -> Result<ast::Ruleset, Vec<RuleError>> {
-    let ruleset = text::parse(family, name, text)?;
+    parse_named(family, name, text, LabelNames::NONE)
+}
+
+/// The same, for rules that call labels by names.
+///
+/// # Errors
+///
+/// As for [`parse`].
+pub fn parse_named(
+    family: Family,
+    name: &str,
+    text: &str,
+    labels: &LabelNames,
+) -> Result<ast::Ruleset, Vec<RuleError>> {
+    let ruleset = text::parse(family, name, text, labels)?;
     check::check(name, &ruleset)?;
     Ok(ruleset)
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate_engine::ipset::Sets;
 use tidegate_engine::limits::{self, Limits, Policies};
-use tidegate_engine::rules::{self, Ruleset};
+use tidegate_engine::rules::{self, LabelNames, Ruleset};
 use tidegate_wire::Family;
 use tidegate_wire::pcap::Capture;
 
@@ -31,6 +31,7 @@ const RULES_V6: &str = "rules.v6";
 const SYSCTL: &str = "sysctl.conf";
 const SETS: &str = "ipset.save";
 const TIMEOUTS: &str = "timeouts.nfct";
+const LABELS: &str = "connlabel.conf";
 const TOPOLOGY: &str = "topology.conf";
 const CONTROL: &str = "control.jsonl";
 const PATCH: &str = "patch.json";
@@ -48,6 +49,8 @@ pub struct Inputs {
     pub sets: Option<PathBuf>,
     /// Timeout policies, as nfct takes them.
     pub timeouts: Option<PathBuf>,
+    /// Names of labels, as in connlabel.conf.
+    pub labels: Option<PathBuf>,
 }
 
 /// Everything that a [`Replay`](super::Replay) needs.
@@ -178,6 +181,7 @@ impl Files {
             (SYSCTL, &inputs.sysctl),
             (SETS, &inputs.sets),
             (TIMEOUTS, &inputs.timeouts),
+            (LABELS, &inputs.labels),
         ];
         for (name, path) in given {
             let Some(path) = path else { continue };
@@ -202,6 +206,7 @@ struct Parts {
     world: World,
     sets: Sets,
     policies: Policies,
+    labels: LabelNames,
     rules: Vec<(Family, Ruleset)>,
     later_rules: LaterRules,
     controls: Vec<Control>,
@@ -217,9 +222,10 @@ type Loader = fn(&mut Parts, &Files) -> Result<(), Fault>;
 impl Parts {
     fn load(limits: Limits, files: &Files) -> Result<Self, Vec<Fault>> {
         let mut parts = Self::new(limits);
-        let loaders: [Loader; 7] = [
+        let loaders: [Loader; 8] = [
             Self::load_sets,
             Self::load_policies,
+            Self::load_labels,
             Self::load_rules,
             Self::load_sysctl,
             Self::load_topology,
@@ -240,6 +246,7 @@ impl Parts {
             world: World::Router(Router::default()),
             sets: Sets::default(),
             policies: Policies::default(),
+            labels: LabelNames::default(),
             rules: Vec::new(),
             later_rules: LaterRules::new(),
             controls: Vec::new(),
@@ -270,6 +277,16 @@ impl Parts {
         Ok(())
     }
 
+    fn load_labels(&mut self, files: &Files) -> Result<(), Fault> {
+        if let Some((label, text)) = files.text(LABELS)? {
+            match LabelNames::parse(label, text) {
+                Ok(labels) => self.labels = labels,
+                Err(errors) => self.faults.extend(errors.into_iter().map(Fault::rule)),
+            }
+        }
+        Ok(())
+    }
+
     fn load_rules(&mut self, files: &Files) -> Result<(), Fault> {
         for (family, name) in [(Family::V4, RULES_V4), (Family::V6, RULES_V6)] {
             if let Some((label, text)) = files.text(name)? {
@@ -281,7 +298,7 @@ impl Parts {
     }
 
     fn parse_rules(&mut self, family: Family, label: &str, text: &str) -> Option<Ruleset> {
-        match rules::parse(family, label, text) {
+        match rules::parse_named(family, label, text, &self.labels) {
             Ok(rules) => {
                 self.check_names(label, &rules);
                 Some(rules)

@@ -1,7 +1,9 @@
 //! `-m connlabel`: a flow's labels, of which it has 128. Linux: `xt_connlabel`.
 //!
-//! Labels are numbers here; iptables knows names as well, from a file of the machine.
+//! LabelNames are numbers; rules may call them by the names of a [file](crate::rules::LabelNames), and are printed so.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::fmt::{self, Formatter};
 
 use tidegate_wire::Family;
@@ -13,14 +15,15 @@ use crate::rules::ast::Term;
 use crate::rules::eval::RuleContext;
 use crate::rules::matches::Fit;
 use crate::rules::print::always;
+use crate::rules::text::Parsed;
 use crate::rules::text::clause::Clause;
 use crate::rules::text::options::{OptionSpec, flag, term};
-use crate::rules::text::{Parsed, value};
 
 /// `-m connlabel`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::rules) struct ConnLabel {
     label: Term<u8>,
+    name: Option<String>,
     /// A flow without it gets it.
     set: bool,
 }
@@ -33,12 +36,17 @@ impl Condition for ConnLabel {
     const PURE: bool = false;
 
     fn parse(_: Family, clause: &Clause<'_>) -> Parsed<Self> {
-        let label = clause.need("--label", |word| Ok(value::number(word, 0, 127)? as u8))?;
-        Ok(Self { label, set: clause.flag("--set") })
+        let labels = clause.labels();
+        let label = clause.need("--label", |word| labels.number(word))?;
+        let name = labels.name(label.value).map(ToOwned::to_owned);
+        Ok(Self { label, name, set: clause.flag("--set") })
     }
 
     fn write(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        always(f, "--label", &self.label, |f, label| write!(f, "\"{label}\""))?;
+        always(f, "--label", &self.label, |f, label| match &self.name {
+            Some(name) => write!(f, "\"{name}\""),
+            None => write!(f, "\"{label}\""),
+        })?;
         f.write_str(if self.set { " --set" } else { "" })
     }
 

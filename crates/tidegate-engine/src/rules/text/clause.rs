@@ -9,6 +9,7 @@ use super::Parsed;
 use super::options::OptionSpec;
 use crate::rules::ast::Term;
 use crate::rules::error::{Fault, GrammarError};
+use crate::rules::labels::LabelNames;
 
 /// An option as it was given.
 pub(in crate::rules) struct Given<'w> {
@@ -43,11 +44,21 @@ pub(in crate::rules) struct Clause<'w> {
     options: &'static [OptionSpec],
     /// In the order of the text.
     given: Vec<Given<'w>>,
+    labels: &'w LabelNames,
 }
 
 impl<'w> Clause<'w> {
-    pub(in crate::rules) fn new(name: &'w str, options: &'static [OptionSpec]) -> Self {
-        Self { name, options, given: Vec::new() }
+    pub(in crate::rules) fn new(
+        name: &'w str,
+        options: &'static [OptionSpec],
+        labels: &'w LabelNames,
+    ) -> Self {
+        Self { name, options, given: Vec::new(), labels }
+    }
+
+    /// The names of labels.
+    pub(in crate::rules) fn labels(&self) -> &'w LabelNames {
+        self.labels
     }
 
     /// The option of this name, if the clause has one.

@@ -30,6 +30,7 @@ use tidegate_wire::Family;
 
 use super::ast::{Chain, Counters, Hook, Policy, Ruleset, Table, TableKind};
 use super::error::{CheckError, Fault, FileError, RuleError};
+use super::labels::LabelNames;
 
 /// A value, or the word at fault.
 pub(in crate::rules) type Parsed<T> = Result<T, Fault>;
@@ -38,8 +39,14 @@ pub(in crate::rules) type Parsed<T> = Result<T, Fault>;
 const CHAIN_NAME_MAX: usize = 28;
 
 /// Reads all lines; `file` names the text in errors.
-pub(super) fn parse(family: Family, file: &str, text: &str) -> Result<Ruleset, Vec<RuleError>> {
-    let mut reader = Reader { ruleset: Ruleset { family, tables: Vec::new() }, open: None };
+pub(super) fn parse(
+    family: Family,
+    file: &str,
+    text: &str,
+    labels: &LabelNames,
+) -> Result<Ruleset, Vec<RuleError>> {
+    let ruleset = Ruleset { family, tables: Vec::new() };
+    let mut reader = Reader { ruleset, open: None, labels };
     let mut errors = Vec::new();
     let mut last = 1;
     for (number, line) in (1..).zip(text.lines()) {
@@ -55,12 +62,13 @@ pub(super) fn parse(family: Family, file: &str, text: &str) -> Result<Ruleset, V
 }
 
 /// The ruleset so far, and the table between its first line and COMMIT.
-struct Reader {
+struct Reader<'a> {
     ruleset: Ruleset,
     open: Option<Table>,
+    labels: &'a LabelNames,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn line(&mut self, number: u32, line: &str) -> Parsed<()> {
         match line.as_bytes().first() {
             None | Some(b'#') => return Ok(()),
@@ -72,12 +80,25 @@ impl Reader {
             self.ruleset.tables.push(sorted(table));
             return Ok(());
         }
-        let family = self.ruleset.family;
         let table = self.open.as_mut().ok_or_else(|| outside(line))?;
         match line.strip_prefix(':') {
             Some(declaration) => declare(table, declaration),
-            None => append(family, table, number, line),
+            None => self.append(number, line),
         }
+    }
+
+    fn append(&mut self, number: u32, line: &str) -> Parsed<()> {
+        let Some(table) = &mut self.open else { return Err(outside(line)) };
+        let words = lex::words(line)?;
+        let before = words.first().filter(|word| word.starts_with('['));
+        let command = usize::from(before.is_some());
+        let before = before.map(|word| counters(word)).transpose()?;
+        let chain = appended(table, &words, command)?;
+        let place =
+            rule::Place { family: self.ruleset.family, table, line: number, labels: self.labels };
+        let rules = rule::parse(place, before, &words[command + 2..])?;
+        table.chains[chain].rules.extend(rules);
+        Ok(())
     }
 
     fn begin(&mut self, name: &str) -> Parsed<()> {
@@ -167,18 +188,6 @@ fn declare_user(table: &mut Table, name: &str) -> Parsed<()> {
         counters: Counters::default(),
         rules: Vec::new(),
     });
-    Ok(())
-}
-
-fn append(family: Family, table: &mut Table, number: u32, line: &str) -> Parsed<()> {
-    let words = lex::words(line)?;
-    let before = words.first().filter(|word| word.starts_with('['));
-    let command = usize::from(before.is_some());
-    let before = before.map(|word| counters(word)).transpose()?;
-    let chain = appended(table, &words, command)?;
-    let place = rule::Place { family, table, line: number };
-    let rules = rule::parse(place, before, &words[command + 2..])?;
-    table.chains[chain].rules.extend(rules);
     Ok(())
 }
 

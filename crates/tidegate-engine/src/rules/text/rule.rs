@@ -18,6 +18,7 @@ use crate::rules::ast::{
     Counters, Fragment, Interface, Network, Protocol, Rule, Spec, Table, Target, Term,
 };
 use crate::rules::error::{Expected, Fault, FileError, GrammarError, ValueError};
+use crate::rules::labels::LabelNames;
 
 /// Where a rule stands.
 #[derive(Clone, Copy)]
@@ -26,6 +27,7 @@ pub(super) struct Place<'t> {
     /// The table so far: only chains declared above the rule.
     pub(super) table: &'t Table,
     pub(super) line: u32,
+    pub(super) labels: &'t LabelNames,
 }
 
 /// The rules of one line; `words` are those behind `-A CHAIN`, `counters` what stood before it.
@@ -55,20 +57,20 @@ enum Destination<'w> {
 }
 
 /// A rule in the making.
-struct Draft<'t, 'w> {
-    place: Place<'t>,
+struct Draft<'w> {
+    place: Place<'w>,
     rest: &'w [String],
     general: Clause<'w>,
     matches: Vec<(MatchName, Clause<'w>)>,
     destination: Destination<'w>,
 }
 
-impl<'t, 'w> Draft<'t, 'w> {
-    fn new(place: Place<'t>, words: &'w [String]) -> Self {
+impl<'w> Draft<'w> {
+    fn new(place: Place<'w>, words: &'w [String]) -> Self {
         Self {
             place,
             rest: words,
-            general: Clause::new("-A", GENERAL),
+            general: Clause::new("-A", GENERAL, place.labels),
             matches: Vec::new(),
             destination: Destination::None,
         }
@@ -120,7 +122,7 @@ impl<'t, 'w> Draft<'t, 'w> {
     fn open_match(&mut self, option: &'w str) -> Parsed<()> {
         let word = self.values(option, 1)?[0].as_str();
         let name = MatchName::find(self.place.family, word).map_err(|e| Fault::new(word, e))?;
-        self.matches.push((name, Clause::new(name.name(), name.options())));
+        self.matches.push((name, Clause::new(name.name(), name.options(), self.place.labels)));
         Ok(())
     }
 
@@ -152,7 +154,7 @@ impl<'t, 'w> Draft<'t, 'w> {
             _ => {
                 let name = TargetName::find(self.place.family, word);
                 let name = name.map_err(|e| Fault::new(word, e))?;
-                Destination::Extension(name, Clause::new(word, name.options()))
+                Destination::Extension(name, Clause::new(word, name.options(), self.place.labels))
             }
         })
     }
@@ -161,7 +163,7 @@ impl<'t, 'w> Draft<'t, 'w> {
     fn give(&mut self, word: &'w str, negated: bool) -> Parsed<()> {
         if self.owner(word).is_none() {
             let name = self.implied(word)?;
-            self.matches.push((name, Clause::new(name.name(), name.options())));
+            self.matches.push((name, Clause::new(name.name(), name.options(), self.place.labels)));
         }
         let Some((_, spec)) = self.owner(word) else { return Err(unknown(word)) };
         // `-s ! 10.0.0.1` of old files; an option without value leaves the `!` to the next one.
