@@ -36,6 +36,15 @@ pub struct Trace {
     pub steps: Vec<Step>,
 }
 
+impl Trace {
+    /// Whether a TRACE rule met the packet: somebody wants to read this.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        let is_trace = |step: &Step| matches!(step, Step::Rule { action, .. } if action == "TRACE");
+        self.steps.iter().any(is_trace)
+    }
+}
+
 impl Observer for Trace {
     const WATCHES: bool = true;
 

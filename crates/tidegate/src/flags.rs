@@ -1,6 +1,7 @@
 //! The command line, defined once: `--help` and the parser can't disagree.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_gateway::replay::Inputs;
@@ -58,13 +59,18 @@ pub(crate) struct ReplayArgs {
     #[arg(long, short)]
     pub(crate) json: bool,
 
-    /// Show every step that packet N took, and nothing else; the first packet is 0
-    #[arg(long, value_name = "N", conflicts_with_all = ["format", "json"])]
-    pub(crate) explain: Option<u64>,
+    /// Show every step that packet N took, and nothing else; the first packet is 0. `traced' shows
+    /// those of all packets that a TRACE rule met
+    #[arg(long, value_name = "N|traced", conflicts_with_all = ["format", "json"])]
+    pub(crate) explain: Option<Explain>,
 
     /// Write what left to a pcapng file; its interfaces are the two ports
     #[arg(long, value_name = "FILE")]
     pub(crate) write_pcap: Option<PathBuf>,
+
+    /// Write what NFLOG rules copied to a pcapng file, as tcpdump does on `nflog'
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_nflog: Option<PathBuf>,
 
     /// Size of the table that the summary's forecast is about
     #[arg(long, value_name = "FLOWS", default_value_t = 262_144)]
@@ -81,6 +87,29 @@ impl ReplayArgs {
             sets: self.ipset.clone(),
             timeouts: self.timeouts.clone(),
             labels: self.labels.clone(),
+        }
+    }
+}
+
+/// Whose steps to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Explain {
+    /// Those of the packet with this number.
+    Packet(u64),
+    /// Those of all packets that a TRACE rule met.
+    Traced,
+}
+
+impl FromStr for Explain {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "traced" => Ok(Self::Traced),
+            _ => word
+                .parse()
+                .map(Self::Packet)
+                .map_err(|_| "neither a packet's number nor `traced'".to_owned()),
         }
     }
 }

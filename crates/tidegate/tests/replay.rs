@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use tidegate_wire::packet::{Ipv4Repr, Tcp, TcpFlags, TcpRepr, Udp, UdpRepr};
-use tidegate_wire::pcap::{Capture, InterfaceDesc, LinkType, Writer};
+use tidegate_wire::pcap::{Capture, InterfaceDesc, LinkType, Writer, link};
 use tidegate_wire::{SeqNum, proto};
 
 const CLIENT: [u8; 4] = [192, 0, 2, 10];
@@ -261,6 +261,59 @@ fn what_left_can_be_read_again() {
         count += 1;
     }
     assert_eq!(count, 5);
+}
+
+#[test]
+fn copied_packets_can_be_read_and_replayed_again() {
+    let bench = with_conversation();
+    let rules = "*filter\n-A FORWARD -p udp -j NFLOG --nflog-group 7 --nflog-prefix \"dns \"\n\
+                 -A FORWARD -p tcp -j NFLOG --nflog-size 20\nCOMMIT\n";
+    bench.write("rules.v4", rules);
+    let args = ["talk.pcapng", "--rules4", "rules.v4", "--format", "stats"];
+    bench.run(&[&args[..], &["--write-nflog", "copied.pcapng"]].concat()).clean();
+    let mut copied = Capture::open(File::open(bench.path("copied.pcapng")).unwrap()).unwrap();
+    let mut groups = Vec::new();
+    while let Some(frame) = copied.next_frame().unwrap() {
+        assert_eq!(frame.link, LinkType::Nflog);
+        let payload = link::datagram(frame.link, frame.data).datagram.unwrap();
+        groups.push((frame.data[3], payload.len(), payload[9]));
+    }
+    assert_eq!(groups, [(0, 20, 6), (0, 20, 6), (0, 20, 6), (7, 48, 17), (7, 68, 17)]);
+    let again = bench.run(&["copied.pcapng", "--format", "proc"]).clean();
+    assert!(again.contains("udp      17 30 src=192.0.2.10 dst=198.51.100.1"), "{again}");
+}
+
+#[test]
+fn traced_packets_are_explained() {
+    let bench = with_conversation();
+    bench.write("rules.v4", "*raw\n-A PREROUTING -p udp --sport 5353 -j TRACE\nCOMMIT\n");
+    let args = ["talk.pcapng", "--rules4", "rules.v4", "--explain", "traced"];
+    let shown = bench.run(&args).clean();
+    let heads: Vec<&str> = shown.lines().filter(|line| line.starts_with("packet ")).collect();
+    assert_eq!(heads, ["packet 3 at 0.300000 s, in by in0"]);
+    assert!(shown.contains("raw PREROUTING rule 1 (line 2): TRACE"), "{shown}");
+    bench.write("rules.v4", "*raw\nCOMMIT\n");
+    let nothing = bench.run(&args);
+    assert_eq!((nothing.status, nothing.stdout.as_str()), (0, ""));
+    assert!(nothing.stderr.contains("no packet met a TRACE rule"), "{}", nothing.stderr);
+    let odd = bench.run(&["talk.pcapng", "--explain", "all"]);
+    assert_eq!(odd.status, 2);
+    assert!(odd.stderr.contains("neither a packet's number nor `traced'"), "{}", odd.stderr);
+}
+
+#[test]
+fn labels_have_names() {
+    let bench = with_conversation();
+    let rules = "*filter\n-A FORWARD -m connlabel --label web --set\nCOMMIT\n";
+    bench.write("rules.v4", rules);
+    bench.write("connlabel.conf", "5 web\n");
+    bench.write("wrong.conf", "# names\n500 web\n");
+    let args = ["talk.pcapng", "--rules4", "rules.v4", "--format", "jsonl", "--labels"];
+    let shown = bench.run(&[&args[..], &["connlabel.conf"]].concat()).clean();
+    assert!(shown.contains("\"labels\":\"20000000000000000000000000000000\""), "{shown}");
+    let wrong = bench.run(&[&args[..], &["wrong.conf"]].concat());
+    assert_eq!(wrong.status, 1);
+    assert!(wrong.stderr.contains("wrong.conf:2: `500' is not a number"), "{}", wrong.stderr);
 }
 
 #[test]

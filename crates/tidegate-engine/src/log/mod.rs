@@ -15,6 +15,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use tidegate_wire::Family;
+
 use crate::fib::PortId;
 use crate::rules::Hook;
 use crate::time::Instant;
@@ -47,6 +49,8 @@ pub enum LogTopic {
 /// A packet that an NFLOG rule copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketCopy {
+    /// The rule's family.
+    pub family: Family,
     /// Whom the rule tells.
     pub group: u16,
     /// The rule's words.

@@ -133,7 +133,7 @@ impl Replay {
     /// The capture is damaged, or an action or patch can't be done. Everything
     /// before it stands.
     pub fn arrive(&mut self, hear: &mut impl FnMut(Event)) -> Result<Option<Arrival>, Fault> {
-        self.outbox.clear();
+        self.forget();
         let time = match self.packets.advance(&self.engine, &self.world) {
             Ok(Some(time)) => time,
             Ok(None) => return Ok(None),
@@ -172,7 +172,7 @@ impl Replay {
     /// # Errors
     /// An action can't be done.
     pub fn finish(&mut self, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
-        self.outbox.clear();
+        self.forget();
         while let Some(control) = self.controls.next() {
             if let Some(due) = control.due() {
                 self.clock.pass_until(START + due);
@@ -256,16 +256,25 @@ impl Replay {
         self.outbox.keep_bytes(keep);
     }
 
-    /// Lines of the log that the packet that passed last brought about.
+    /// Lines of the log that the packet that passed last brought about or, after
+    /// the next one has arrived, the time between them.
     #[must_use]
     pub fn log(&self) -> &[LogLine] {
         &self.log
     }
 
-    /// Packets that NFLOG rules copied because of the packet that passed last.
+    /// Packets that NFLOG rules copied because of the packet that passed last
+    /// or, after the next one has arrived, in the time between them.
     #[must_use]
     pub fn copies(&self) -> &[PacketCopy] {
         &self.copies
+    }
+
+    /// What came before is told no more.
+    fn forget(&mut self) {
+        self.outbox.clear();
+        self.log.clear();
+        self.copies.clear();
     }
 
     fn go(
@@ -273,9 +282,7 @@ impl Replay {
         hear: &mut impl FnMut(Event),
         process: impl FnOnce(&mut Engine, Instant, &mut Packet<'_>, &World) -> Outcome,
     ) -> Passed {
-        self.outbox.clear();
-        self.log.clear();
-        self.copies.clear();
+        self.forget();
         if !self.packets.current().is_ip() {
             return Passed { outcome: None, is_answered: false };
         }

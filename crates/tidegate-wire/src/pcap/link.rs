@@ -4,6 +4,7 @@
 //! frame would have been for this host, or its tag for an interface that exists, is not this file's
 //! business.
 
+use super::nflog;
 use super::read::Order;
 use crate::family::Family;
 use crate::packet::MacAddr;
@@ -29,6 +30,8 @@ pub enum LinkType {
     Ipv6,
     /// Linux "cooked" capture, version 2.
     LinuxSll2,
+    /// What NFLOG hands out.
+    Nflog,
     /// Any other, by its number.
     Unsupported(u16),
 }
@@ -44,6 +47,7 @@ impl LinkType {
             113 => Self::LinuxSll,
             228 => Self::Ipv4,
             229 => Self::Ipv6,
+            239 => Self::Nflog,
             276 => Self::LinuxSll2,
             other => Self::Unsupported(other),
         }
@@ -59,6 +63,7 @@ impl LinkType {
             Self::LinuxSll => 113,
             Self::Ipv4 => 228,
             Self::Ipv6 => 229,
+            Self::Nflog => 239,
             Self::LinuxSll2 => 276,
             Self::Unsupported(number) => number,
         }
@@ -108,6 +113,7 @@ pub fn datagram(link: LinkType, frame: &[u8]) -> Link<'_> {
         LinkType::LinuxSll => sll(frame),
         LinkType::LinuxSll2 => sll2(frame),
         LinkType::Null | LinkType::Loop => loopback(frame),
+        LinkType::Nflog => copied(frame),
         LinkType::Unsupported(_) => None,
     };
     found.unwrap_or(Link::unknown(frame))
@@ -148,6 +154,16 @@ fn loopback(frame: &[u8]) -> Option<Link<'_>> {
         _ => None,
     };
     Some(network(frame, LOOPBACK_HEADER, ethertype))
+}
+
+/// What follows the datagram is not padding of its own, and is left out.
+fn copied(frame: &[u8]) -> Option<Link<'_>> {
+    let (place, family) = nflog::payload(frame)?;
+    let ethertype = match family {
+        Family::V4 => ethernet::IPV4,
+        Family::V6 => ethernet::IPV6,
+    };
+    Some(network(&frame[..place.end], place.start, Some(ethertype)))
 }
 
 fn by_version(frame: &[u8]) -> Option<Link<'_>> {

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! [`read`] finds out the format by itself and gives every frame the same shape: nanoseconds since
-//! 1970, link type, bytes. [`link`] peels the link layer off. [`mod@write`] writes pcapng with
+//! 1970, link type, bytes. [`link`] peels the link layer off, [`nflog`] is the one that NFLOG writes. [`mod@write`] writes pcapng with
 //! nanoseconds. Files are damaged and cut short in real life: whatever the bytes say, nothing here
 //! panics, and nothing trusts a length before the bytes are there.
 
 pub mod link;
+pub mod nflog;
 pub mod read;
 pub mod write;
 

@@ -4,19 +4,20 @@
 //! for. When the capture turns out to be damaged, what came before is shown
 //! first and the fault is reported afterwards.
 
-use std::fs::File;
+mod captures;
+
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use tidegate_engine::event::Event;
-use tidegate_engine::trace::Trace;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_gateway::replay::scenario::{self, PACKETS};
-use tidegate_gateway::replay::{Arrival, Cause, Census, Fault, Passed, Recorder, Replay, Scenario};
-use tidegate_wire::pcap::{InterfaceDesc, LinkType, Writer};
+use tidegate_gateway::replay::{Arrival, Census, Fault, Passed, Recorder, Replay, Scenario};
 
+use self::captures::Captures;
 use super::Failure;
-use crate::flags::{Format, ReplayArgs};
+use crate::flags::{Explain, Format, ReplayArgs};
 use crate::message;
 use crate::progress::Progress;
 use crate::render::explain::Explanation;
@@ -35,8 +36,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
         return Session::open(args, format)?.run(scenario, file_len(&args.input));
     }
     let dirs = scenario::find(&args.input)?;
-    if dirs.len() > 1 && (args.explain.is_some() || args.write_pcap.is_some()) {
-        let what = "--explain and --write-pcap are for one capture at a time";
+    let writes = args.write_pcap.is_some() || args.write_nflog.is_some();
+    if dirs.len() > 1 && (args.explain.is_some() || writes) {
+        let what = "--explain, --write-pcap and --write-nflog are for one capture at a time";
         return Err(Failure::Usage(what.to_owned()));
     }
     let mut session = Session::open(args, format)?;
@@ -65,15 +67,15 @@ struct Session<'a> {
     args: &'a ReplayArgs,
     format: Format,
     out: BufWriter<StdoutLock<'static>>,
-    pcap: Option<PcapOut>,
+    captures: Captures,
     is_one_of_many: bool,
 }
 
 impl<'a> Session<'a> {
     fn open(args: &'a ReplayArgs, format: Format) -> Result<Self, Failure> {
         let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        let pcap = args.write_pcap.as_deref().map(PcapOut::create).transpose()?;
-        Ok(Self { args, format, out, pcap, is_one_of_many: false })
+        let captures = Captures::create(args)?;
+        Ok(Self { args, format, out, captures, is_one_of_many: false })
     }
 
     /// Replays all scenarios; a fault in one does not keep the others back.
@@ -101,7 +103,7 @@ impl<'a> Session<'a> {
         scenario.limits.acct |= summary;
         let wants_events = summary || matches!(self.format, Format::Jsonl | Format::Events);
         let mut replay = Replay::new(scenario, wants_events);
-        replay.keep_output(self.pcap.is_some());
+        replay.keep_output(self.captures.want_output());
         if self.is_one_of_many && self.format != Format::Jsonl {
             writeln!(self.out, "# {}", replay.name())?;
         }
@@ -109,15 +111,15 @@ impl<'a> Session<'a> {
         let done = self.show(&mut replay, &mut progress);
         progress.finish();
         self.out.flush()?;
-        if let Some(pcap) = self.pcap.take() {
-            pcap.finish()?;
-        }
+        mem::take(&mut self.captures).finish()?;
         done
     }
 
     fn show(&mut self, replay: &mut Replay, progress: &mut Progress) -> Result<(), Failure> {
-        if let Some(index) = self.args.explain {
-            return self.explain(replay, index);
+        match self.args.explain {
+            Some(Explain::Packet(index)) => return self.explain(replay, index),
+            Some(Explain::Traced) => return self.explain_traced(replay),
+            None => {}
         }
         match self.format {
             Format::Jsonl => self.record(replay, progress),
@@ -160,10 +162,10 @@ impl<'a> Session<'a> {
     }
 
     fn record(&mut self, replay: &mut Replay, progress: &mut Progress) -> Result<(), Failure> {
-        let pcap = &mut self.pcap;
+        let captures = &mut self.captures;
         let done = Recorder::new(&mut self.out).run(replay, |replay| {
             progress.at(replay.offset());
-            pcap.as_mut().map_or(Ok(()), |pcap| pcap.write(replay))
+            captures.write(replay)
         });
         Ok(done?)
     }
@@ -224,11 +226,7 @@ impl<'a> Session<'a> {
                 replay.pass(deaf);
                 continue;
             }
-            replay.keep_output(true);
-            let before = replay.ingress().datagram().to_vec();
-            let mut trace = Trace::default();
-            let passed = replay.pass_traced(deaf, &mut trace);
-            let explanation = Explanation { replay, arrival, before, trace, passed };
+            let explanation = Explanation::watch(replay, arrival);
             write!(self.out, "{explanation}")?;
             return self.after_packet(replay, &mut Progress::new(0));
         }
@@ -236,49 +234,31 @@ impl<'a> Session<'a> {
         Err(Failure::Usage(format!("{name}: no packet {index}, it has {packets}, numbered from 0")))
     }
 
+    /// Explains each packet that a TRACE rule met.
+    fn explain_traced(&mut self, replay: &mut Replay) -> Result<(), Failure> {
+        let mut explained = 0_u64;
+        while let Some(arrival) = replay.arrive(&mut |_: Event| {})? {
+            let explanation = Explanation::watch(replay, arrival);
+            if explanation.trace.is_wanted() {
+                let gap = if explained == 0 { "" } else { "\n" };
+                write!(self.out, "{gap}{explanation}")?;
+                explained += 1;
+            }
+            self.after_packet(replay, &mut Progress::new(0))?;
+        }
+        if explained == 0 {
+            message::warning("no packet met a TRACE rule (raw PREROUTING or OUTPUT, -j TRACE)");
+        }
+        Ok(())
+    }
+
     fn after_packet(&mut self, replay: &Replay, progress: &mut Progress) -> Result<(), Failure> {
         progress.at(replay.offset());
         self.write_left(replay)
     }
 
-    /// Writes what left to the capture, if there is to be one.
+    /// Writes what left or was copied to the captures that there are to be.
     fn write_left(&mut self, replay: &Replay) -> Result<(), Failure> {
-        match &mut self.pcap {
-            Some(pcap) => Ok(pcap.write(replay)?),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The capture of what left.
-struct PcapOut {
-    file: String,
-    writer: Writer<BufWriter<File>>,
-}
-
-impl PcapOut {
-    fn create(path: &Path) -> Result<Self, Fault> {
-        let file = path.display().to_string();
-        let ports = ["in0", "out0"].map(|name| InterfaceDesc { name, link: LinkType::RawIp });
-        let sink = File::create(path).map(BufWriter::new);
-        match sink.and_then(|sink| Writer::new(sink, &ports)) {
-            Ok(writer) => Ok(Self { file, writer }),
-            Err(error) => Err(Fault::of(file, Cause::Io(error))),
-        }
-    }
-
-    /// Writes what left because of the packet that passed last.
-    fn write(&mut self, replay: &Replay) -> Result<(), Fault> {
-        let time = replay.wall_clock(replay.now());
-        for left in replay.outbox().left() {
-            let written = self.writer.write(u32::from(left.port.0), time, left.datagram);
-            written.map_err(|error| Fault::of(&self.file, Cause::Io(error)))?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), Fault> {
-        let Self { file, writer } = self;
-        writer.finish().map(drop).map_err(|error| Fault::of(file, Cause::Io(error)))
+        Ok(self.captures.write(replay)?)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tidegate_engine::event::Event;
 use tidegate_engine::fib::{Fib, PortId, Route};
 use tidegate_engine::trace::{Step, Trace};
 use tidegate_gateway::replay::run::START;
@@ -41,7 +42,16 @@ impl fmt::Display for Explanation<'_> {
     }
 }
 
-impl Explanation<'_> {
+impl<'a> Explanation<'a> {
+    /// Lets the packet that has arrived pass, and watches it.
+    pub(crate) fn watch(replay: &'a mut Replay, arrival: Arrival) -> Self {
+        replay.keep_output(true);
+        let before = replay.ingress().datagram().to_vec();
+        let mut trace = Trace::default();
+        let passed = replay.pass_traced(&mut |_: Event| {}, &mut trace);
+        Self { replay, arrival, before, trace, passed }
+    }
+
     /// The steps of packets that the engine made on the way stand indented, up
     /// to their own verdict.
     fn fmt_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

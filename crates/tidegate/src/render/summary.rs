@@ -287,6 +287,7 @@ fn link_name(link: LinkType) -> String {
         LinkType::RawIp | LinkType::Ipv4 | LinkType::Ipv6 => "raw IP".to_owned(),
         LinkType::LinuxSll => "Linux cooked".to_owned(),
         LinkType::LinuxSll2 => "Linux cooked v2".to_owned(),
+        LinkType::Nflog => "packets that NFLOG copied".to_owned(),
         LinkType::Unsupported(number) => format!("unsupported link type {number}"),
     }
 }

@@ -83,6 +83,7 @@ impl Effect for Nflog {
         let datagram = ctx.datagram();
         let size = self.size.map_or(usize::MAX, |size| size as usize).min(datagram.len());
         let copy = PacketCopy {
+            family: ctx.headers.family,
             group: self.group,
             prefix: self.prefix.clone(),
             hook: ctx.hook,
