@@ -13,5 +13,6 @@
 
 pub mod clock;
 pub mod memory;
+pub mod procfs;
 pub mod replay;
 pub mod text;
