@@ -1,10 +1,22 @@
-//! The command line, defined once: `--help` and the parser can't disagree.
+//! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
+
+pub(crate) mod filter;
+pub(crate) mod output;
+pub(crate) mod place;
+pub(crate) mod table;
+pub(crate) mod tuple;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
+
+use self::table::{
+    CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
+    StatsArgs, SysctlArgs, UpdateArgs,
+};
 
 /// Connection tracking, stateful firewall and NAT in user space.
 #[derive(Debug, Parser)]
@@ -19,6 +31,53 @@ pub(crate) enum Command {
     /// Run a capture through the engine and show what Linux would make of it
     #[command(after_help = REPLAY_NOTES)]
     Replay(ReplayArgs),
+    /// Show the flows of a table
+    #[command(after_help = TABLE_NOTES)]
+    List(Box<ListArgs>),
+    /// Show one flow
+    #[command(after_help = TABLE_NOTES)]
+    Get(GetArgs),
+    /// Make a flow
+    #[command(after_help = TABLE_NOTES)]
+    Insert(Box<InsertArgs>),
+    /// Change flows: a dry run first
+    #[command(after_help = TABLE_NOTES)]
+    Update(Box<UpdateArgs>),
+    /// Delete flows: a dry run first
+    #[command(after_help = TABLE_NOTES)]
+    Delete(Box<DeleteArgs>),
+    /// Delete all flows: a dry run first
+    #[command(after_help = TABLE_NOTES)]
+    Flush(FlushArgs),
+    /// Show what happens to flows or expectations, while it happens
+    #[command(after_help = TABLE_NOTES)]
+    Events(Box<EventsArgs>),
+    /// Show a table's statistics, and what they mean
+    #[command(after_help = TABLE_NOTES)]
+    Stats(StatsArgs),
+    /// Show how many flows there are
+    #[command(after_help = TABLE_NOTES)]
+    Count(CountArgs),
+    /// Show or delete expectations
+    #[command(subcommand, after_help = TABLE_NOTES)]
+    Expect(ExpectCommand),
+    /// Show or change settings of connection tracking
+    #[command(after_help = TABLE_NOTES)]
+    Sysctl(SysctlArgs),
+    /// Print what a shell needs to complete the command line
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print a manual page, or write all of them to a directory
+    Man {
+        /// Of which command, such as list or `expect list`; of the program if none is named
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+        /// Write all pages to this directory
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -139,3 +198,10 @@ connlabel.conf, topology.conf, control.jsonl and patch.json.
 
 Exit status: 0 all is well, 1 a file is at fault (what comes before the fault in a capture is shown
 all the same), 2 the command line is.";
+
+const TABLE_NOTES: &str = "\
+The table is the kernel's in the current network namespace, unless --netns or --socket says otherwise.
+Data goes to stdout, talk to stderr. Nothing is changed before the command is repeated with --yes.
+
+Exit status: 0 all is well; 1 there is no such entry, or it was not done; 2 the command line is wrong;
+3 not permitted; 4 there is no such namespace, socket or table; 5 done in part: stderr says which.";

@@ -1,12 +1,18 @@
 //! `tidegate`, the one program.
 //!
 //! `flags` says what can be asked, `cmd` does it, `render` puts results into
-//! words, `message` speaks to the user. Data goes to stdout, talk to stderr. The
-//! exit status is decided here and nowhere else: 0 if all is well, 1 if a file
-//! is at fault, 2 if the command line is. A reader who has seen enough and
-//! closes the pipe is no error.
+//! words, `message` speaks to the user. `client` converses with tables, the kernel's
+//! or an engine's, and `filter` says which flows are meant.
+//!
+//! Data goes to stdout, talk to stderr. The exit status is decided here and nowhere
+//! else: 0 if all is well, 1 if a file is at fault or a thing is not there, 2 if the
+//! command line is wrong, 3 if it is not permitted, 4 if there is no such table, 5
+//! if only part was done. A reader who has seen enough and closes the pipe is no
+//! error.
 
+mod client;
 mod cmd;
+mod filter;
 mod flags;
 mod message;
 mod progress;
@@ -18,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tidegate_gateway::memory::HugePages;
 
+use crate::client::Severity;
 use crate::cmd::Failure;
 use crate::flags::{Cli, Command};
 
@@ -29,9 +36,22 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Replay(args) => cmd::replay::run(args),
+        Command::List(args) => cmd::list::run(args),
+        Command::Get(args) => cmd::get::run(args),
+        Command::Insert(args) => cmd::insert::run(args),
+        Command::Update(args) => cmd::update::run(args),
+        Command::Delete(args) => cmd::delete::run(args),
+        Command::Flush(args) => cmd::flush::run(args),
+        Command::Events(args) => cmd::events::run(args),
+        Command::Stats(args) => cmd::stats::run(args),
+        Command::Count(args) => cmd::count::run(args),
+        Command::Expect(command) => cmd::expect::run(command),
+        Command::Sysctl(args) => cmd::sysctl::run(args),
+        Command::Completions { shell } => cmd::manual::complete(*shell),
+        Command::Man { command, dir } => cmd::manual::run(command, dir.as_deref()),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Enough) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     }
 }
@@ -51,6 +71,19 @@ fn report(failure: &Failure) -> ExitCode {
             message::error(what);
             return ExitCode::from(2);
         }
+        Failure::Table(error) => {
+            message::error(error);
+            return match error.severity() {
+                Severity::Failed => ExitCode::from(1),
+                Severity::Denied => ExitCode::from(3),
+                Severity::Unreachable => ExitCode::from(4),
+            };
+        }
+        Failure::Partly(what) => {
+            message::error(what);
+            return ExitCode::from(5);
+        }
+        Failure::Nothing | Failure::Enough => {}
     }
     ExitCode::from(1)
 }

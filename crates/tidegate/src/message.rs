@@ -15,6 +15,11 @@ pub(crate) fn warning(what: impl Display) {
     say("warning", AnsiColor::Yellow, what);
 }
 
+/// What was done, in the form of conntrack(8)'s last words.
+pub(crate) fn summary(what: impl Display) {
+    anstream::eprintln!("tidegate v{} (tidegate): {what}", env!("CARGO_PKG_VERSION"));
+}
+
 fn say(kind: &str, colour: AnsiColor, what: impl Display) {
     let style = Style::new().bold().fg_color(Some(colour.into()));
     anstream::eprintln!("tidegate: {style}{kind}{style:#}: {what}");

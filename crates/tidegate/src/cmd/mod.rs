@@ -1,11 +1,27 @@
 //! The commands, one file each.
 
+mod change;
+pub(crate) mod count;
+pub(crate) mod delete;
+pub(crate) mod events;
+pub(crate) mod expect;
+pub(crate) mod flush;
+pub(crate) mod get;
+pub(crate) mod insert;
+pub(crate) mod list;
+pub(crate) mod manual;
 pub(crate) mod replay;
+pub(crate) mod stats;
+pub(crate) mod sysctl;
+pub(crate) mod update;
+mod watch;
 
 use std::io;
 
 use tidegate_gateway::replay::Fault;
 use tidegate_gateway::replay::record::Stop;
+
+use crate::client::ClientError;
 
 /// Why a command did not do all it was asked for.
 #[derive(Debug)]
@@ -16,6 +32,20 @@ pub(crate) enum Failure {
     Input(Vec<Fault>),
     /// The command line asks for what can't be.
     Usage(String),
+    /// A table gave no answer, or refused.
+    Table(ClientError),
+    /// There is nothing of the kind that was asked for; that was said already.
+    Nothing,
+    /// Only part was done.
+    Partly(String),
+    /// All that was asked for was shown.
+    Enough,
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Table(error)
+    }
 }
 
 impl From<io::Error> for Failure {

@@ -92,6 +92,54 @@ impl fmt::Display for Utc {
     }
 }
 
+/// Nanoseconds since 1970 as RFC 3339 has it, in UTC: `2026-01-31T04:05:06.123456Z`.
+pub(crate) struct Rfc3339(pub(crate) u64);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.0 / 1_000_000_000, self.0 / 1000 % 1_000_000);
+        let (year, month, day) = civil(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    }
+}
+
+/// Nanoseconds since 1970 as asctime(3) has it, in UTC: `Sat Jan 31 04:05:06 2026`.
+pub(crate) struct Asctime(pub(crate) u64);
+
+impl fmt::Display for Asctime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000_000_000;
+        let days = seconds / 86_400;
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        let (weekday, month) = (WEEKDAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
+        write!(f, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}")
+    }
+}
+
+/// From the one of 1970-01-01 on.
+const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A time span in its two largest units, without blanks, as it can be typed: `2h5m`.
+pub(crate) struct Brief(pub(crate) Duration);
+
+impl fmt::Display for Brief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (large, small) = match seconds {
+            0..60 => return write!(f, "{seconds}s"),
+            60..3600 => ((seconds / 60, "m"), (seconds % 60, "s")),
+            3600..86_400 => ((seconds / 3600, "h"), (seconds / 60 % 60, "m")),
+            _ => ((seconds / 86_400, "d"), (seconds / 3600 % 24, "h")),
+        };
+        write!(f, "{}{}", large.0, large.1)?;
+        if small.0 > 0 { write!(f, "{}{}", small.0, small.1) } else { Ok(()) }
+    }
+}
+
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian
 /// calendar: years are taken to begin in March, so that the leap day is the
 /// last.
@@ -128,6 +176,12 @@ mod tests {
             (Span(Duration::from_secs(61)).to_string(), "1 min 1 s"),
             (Span(Duration::from_secs(7500)).to_string(), "2 h 5 min"),
             (Span(Duration::from_secs(90_000)).to_string(), "1 day 1 h"),
+            (Brief(Duration::from_secs(59)).to_string(), "59s"),
+            (Brief(Duration::from_secs(7500)).to_string(), "2h5m"),
+            (Brief(Duration::from_secs(432_000)).to_string(), "5d"),
+            (Asctime(951_782_400_000_000_000).to_string(), "Tue Feb 29 00:00:00 2000"),
+            (Asctime(0).to_string(), "Thu Jan  1 00:00:00 1970"),
+            (Rfc3339(951_782_400_000_001_999).to_string(), "2000-02-29T00:00:00.000001Z"),
             (Utc(0).to_string(), "1970-01-01 00:00:00 UTC"),
             (Utc(951_782_400_000_000_000).to_string(), "2000-02-29 00:00:00 UTC"),
             (Utc(1_767_225_599_999_999_999).to_string(), "2025-12-31 23:59:59 UTC"),

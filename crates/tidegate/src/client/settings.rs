@@ -1,0 +1,146 @@
+//! The settings of a table: files of the kernel, or what an engine says.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use tidegate_wire::netlink::Family;
+use tidegate_wire::netlink::frame::Subsystem;
+use tidegate_wire::netlink::tidegate::{self, Attribute, message};
+
+use super::error::ClientError;
+use super::place::Place;
+use super::{Request, Table};
+
+/// The settings of a table, under Linux's names such as `net.netfilter.nf_conntrack_max`.
+pub(crate) enum Settings {
+    /// The kernel's, of the namespace that the thread is in.
+    Kernel,
+    /// An engine's.
+    Engine(Table),
+}
+
+impl Settings {
+    /// Those of a table.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub(crate) fn of(place: &Place) -> Result<Self, ClientError> {
+        match place {
+            Place::Kernel(_) => Ok(Self::Kernel),
+            Place::Engine(_) => Table::open(place).map(Self::Engine),
+        }
+    }
+
+    /// All names and values, in the order of names.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub(crate) fn all(&mut self) -> Result<Vec<(String, String)>, ClientError> {
+        let mut all = match self {
+            Self::Kernel => {
+                let mut all = Vec::new();
+                read_dir(&path_of(PREFIX), &format!("{PREFIX}."), &mut all)?;
+                all
+            }
+            Self::Engine(table) => ask(table, None)?,
+        };
+        all.sort();
+        Ok(all)
+    }
+
+    /// The value of a name.
+    ///
+    /// # Errors
+    /// There is none of the name, or it can't be read.
+    pub(crate) fn value(&mut self, name: &str) -> Result<String, ClientError> {
+        match self {
+            Self::Kernel => read(&path_of(name)),
+            Self::Engine(table) => {
+                let found = ask(table, Some(name))?.into_iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value).ok_or(ClientError::Refused(Errno::NOENT))
+            }
+        }
+    }
+
+    /// Changes the value of a name.
+    ///
+    /// # Errors
+    /// There is none of the name, it can't be changed, or not to this value.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), ClientError> {
+        match self {
+            Self::Kernel => {
+                let path = path_of(name);
+                fs::write(&path, value).map_err(|error| ClientError::File { path, error })
+            }
+            Self::Engine(table) => {
+                let request = request(message::SET, Some(name), Some(value));
+                table.ask(&request).map(drop)
+            }
+        }
+    }
+}
+
+fn path_of(name: &str) -> PathBuf {
+    Path::new(ROOT).join(name.replace('.', "/"))
+}
+
+fn read(path: &Path) -> Result<String, ClientError> {
+    let at = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => ClientError::NoSetting(path.to_owned()),
+        _ => ClientError::File { path: path.to_owned(), error },
+    };
+    fs::read_to_string(path).map(|text| text.trim_end().to_owned()).map_err(at)
+}
+
+fn read_dir(dir: &Path, prefix: &str, all: &mut Vec<(String, String)>) -> Result<(), ClientError> {
+    let at = |error| ClientError::File { path: dir.to_owned(), error };
+    for entry in fs::read_dir(dir).map_err(at)? {
+        let path = entry.map_err(at)?.path();
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+        if path.is_dir() {
+            read_dir(&path, &format!("{prefix}{name}."), all)?;
+        } else if let Ok(value) = read(&path) {
+            // Those that nobody may read are none of ours.
+            all.push((format!("{prefix}{name}"), value));
+        }
+    }
+    Ok(())
+}
+
+fn ask(table: &mut Table, name: Option<&str>) -> Result<Vec<(String, String)>, ClientError> {
+    let mut all = Vec::new();
+    table.dump(&request(message::SETTINGS, name, None), |message| {
+        let (_, attrs) = message.body()?;
+        let (mut name, mut value) = (None, None);
+        for attribute in tidegate::attributes(attrs) {
+            match attribute? {
+                Attribute::Name(bytes) => name = Some(text(bytes)),
+                Attribute::Value(bytes) => value = Some(text(bytes)),
+                _ => {}
+            }
+        }
+        all.extend(name.zip(value));
+        Ok::<_, ClientError>(())
+    })?;
+    Ok(all)
+}
+
+fn request(number: u8, name: Option<&str>, value: Option<&str>) -> Request {
+    Request::new(Subsystem::Tidegate, number, Family::default()).with(|writer| {
+        if let Some(name) = name {
+            Attribute::Name(name.as_bytes()).write(writer);
+        }
+        if let Some(value) = value {
+            Attribute::Value(value.as_bytes()).write(writer);
+        }
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end_matches(['\0', '\n']).to_owned()
+}
+
+const ROOT: &str = "/proc/sys";
+const PREFIX: &str = "net.netfilter";

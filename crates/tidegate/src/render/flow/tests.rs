@@ -1,0 +1,1 @@
+//! Forms against lines that were seen.
