@@ -25,7 +25,7 @@ use self::tree::Tree;
 
 /// Where the files' contents come from.
 pub trait Source: Send + Sync + 'static {
-    /// The settings that there are, by their names in `/proc/sys/net` with slashes: `netfilter/nf_conntrack_max`.
+    /// The settings that there are, by their names in `/proc/sys`, with slashes: `net/netfilter/nf_conntrack_max`.
     ///
     /// # Errors
     /// The source can't be asked.
@@ -53,7 +53,7 @@ pub enum File<'a> {
     Expectations,
     /// `net/stat/nf_conntrack`
     Statistics,
-    /// `sys/net/…`
+    /// `sys/…`
     Setting(&'a str),
 }
 
@@ -93,6 +93,12 @@ pub fn mount(source: impl Source, mountpoint: &Path, audience: Audience) -> io::
 }
 
 impl Mounted {
+    /// Whether somebody has taken the files away.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.guard.is_finished()
+    }
+
     /// Waits until somebody else takes the files away (`umount`).
     ///
     /// # Errors

@@ -6,6 +6,7 @@ pub(crate) mod place;
 pub(crate) mod table;
 pub(crate) mod tuple;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
 
+use self::place::PlaceArgs;
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
     StatsArgs, SysctlArgs, UpdateArgs,
@@ -64,6 +66,12 @@ pub(crate) enum Command {
     /// Show or change settings of connection tracking
     #[command(after_help = TABLE_NOTES)]
     Sysctl(SysctlArgs),
+    /// Run a program that speaks ctnetlink, such as conntrack(8), against an engine
+    #[command(after_help = EXEC_NOTES)]
+    Exec(ExecArgs),
+    /// Serve a table's files as in /proc, over FUSE: for scripts, sysctl and node_exporter
+    #[command(after_help = PROCFS_NOTES)]
+    Procfs(ProcfsArgs),
     /// Print what a shell needs to complete the command line
     Completions {
         /// Which shell
@@ -78,6 +86,34 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", conflicts_with = "command")]
         dir: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The engine's control socket
+    #[arg(long, value_name = "PATH", env = "TIDEGATE_SOCKET")]
+    pub(crate) socket: PathBuf,
+
+    /// The shim [default: libtidegate_preload.so beside tidegate or in ../lib/tidegate]
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_PRELOAD")]
+    pub(crate) preload: Option<PathBuf>,
+
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProcfsArgs {
+    /// The directory that the files shall be in
+    pub(crate) mountpoint: PathBuf,
+
+    /// Let all users in, as the files' modes say
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +224,19 @@ pub(crate) enum Format {
     /// Figures and findings for people
     Summary,
 }
+
+const EXEC_NOTES: &str = "\
+The program's netlink sockets of netfilter lead to the engine; everything else it does is as without.
+It must be linked dynamically and gain no privileges when it starts, or it would not take the shim.
+
+Exit status: the program's own; 126 if it can't be led to an engine, 127 if there is no such program.";
+
+const PROCFS_NOTES: &str = "\
+There are net/nf_conntrack, net/nf_conntrack_expect, net/stat/nf_conntrack and, below sys, all
+settings: with their names, modes and errors as in /proc. The files stay until SIGINT, SIGTERM,
+SIGHUP or `umount'. node_exporter takes the directory as its --path.procfs; over the machine's own
+files they can be bound in a mount namespace: `mount --bind DIR/sys/net/netfilter
+/proc/sys/net/netfilter'.";
 
 const REPLAY_NOTES: &str = "\
 In a plain capture every packet comes in by port in0 and leaves by out0, nothing is addressed to the

@@ -15,6 +15,7 @@ mod cmd;
 mod filter;
 mod flags;
 mod message;
+mod procfs;
 mod progress;
 mod render;
 
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
         Command::Count(args) => cmd::count::run(args),
         Command::Expect(command) => cmd::expect::run(command),
         Command::Sysctl(args) => cmd::sysctl::run(args),
+        Command::Exec(args) => cmd::exec::run(args),
+        Command::Procfs(args) => cmd::procfs::run(args),
         Command::Completions { shell } => cmd::manual::complete(*shell),
         Command::Man { command, dir } => cmd::manual::run(command, dir.as_deref()),
     };
@@ -78,6 +81,10 @@ fn report(failure: &Failure) -> ExitCode {
                 Severity::Denied => ExitCode::from(3),
                 Severity::Unreachable => ExitCode::from(4),
             };
+        }
+        Failure::Program(obstacle) => {
+            message::error(obstacle);
+            return ExitCode::from(obstacle.status());
         }
         Failure::Partly(what) => {
             message::error(what);

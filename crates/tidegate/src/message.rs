@@ -15,6 +15,11 @@ pub(crate) fn warning(what: impl Display) {
     say("warning", AnsiColor::Yellow, what);
 }
 
+/// How things stand.
+pub(crate) fn note(what: impl Display) {
+    anstream::eprintln!("tidegate: {what}");
+}
+
 /// What was done, in the form of conntrack(8)'s last words.
 pub(crate) fn summary(what: impl Display) {
     anstream::eprintln!("tidegate v{} (tidegate): {what}", env!("CARGO_PKG_VERSION"));

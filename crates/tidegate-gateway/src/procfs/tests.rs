@@ -12,10 +12,10 @@ fn setting(name: &str, is_writable: bool) -> Setting {
 
 fn tree() -> Tree {
     Tree::new(vec![
-        setting("netfilter/nf_conntrack_max", true),
-        setting("netfilter/nf_conntrack_count", false),
-        setting("ipv4/ipfrag_time", true),
-        setting("nf_conntrack_max", true),
+        setting("net/netfilter/nf_conntrack_max", true),
+        setting("net/netfilter/nf_conntrack_count", false),
+        setting("net/ipv4/ipfrag_time", true),
+        setting("net/nf_conntrack_max", true),
     ])
 }
 
@@ -30,13 +30,13 @@ fn files_are_where_procfs_has_them() {
         ("net/nf_conntrack", Some(File::Flows), 0o440),
         ("net/nf_conntrack_expect", Some(File::Expectations), 0o440),
         ("net/stat/nf_conntrack", Some(File::Statistics), 0o444),
-        ("sys/net/nf_conntrack_max", Some(File::Setting("nf_conntrack_max")), 0o644),
+        ("sys/net/nf_conntrack_max", Some(File::Setting("net/nf_conntrack_max")), 0o644),
         (
             "sys/net/netfilter/nf_conntrack_count",
-            Some(File::Setting("netfilter/nf_conntrack_count")),
+            Some(File::Setting("net/netfilter/nf_conntrack_count")),
             0o444,
         ),
-        ("sys/net/ipv4/ipfrag_time", Some(File::Setting("ipv4/ipfrag_time")), 0o644),
+        ("sys/net/ipv4/ipfrag_time", Some(File::Setting("net/ipv4/ipfrag_time")), 0o644),
         ("sys/net/netfilter", None, 0o555),
     ];
     for (path, file, mode) in rows {

@@ -2,10 +2,10 @@
 
 use super::File;
 
-/// A setting below `/proc/sys/net`.
+/// A setting below `/proc/sys`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// With slashes: `netfilter/nf_conntrack_max`.
+    /// With slashes: `net/netfilter/nf_conntrack_max`.
     pub name: String,
     /// Whether it takes values.
     pub is_writable: bool,
@@ -45,7 +45,7 @@ impl Tree {
         tree.place("net/nf_conntrack_expect", Kind::Expectations);
         tree.place("net/stat/nf_conntrack", Kind::Statistics);
         for setting in settings {
-            let path = format!("sys/net/{}", setting.name);
+            let path = format!("sys/{}", setting.name);
             tree.place(&path, Kind::Setting(setting));
         }
         tree

@@ -13,12 +13,12 @@ use crate::flags::table::CountArgs;
 
 /// How many flows there are and may be.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// There are.
-    pub(super) entries: u32,
+    pub(crate) entries: u32,
     /// There may be, if the table says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) max: Option<u32>,
+    pub(crate) max: Option<u32>,
 }
 
 /// Runs the command.
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CountArgs) -> Result<(), Failure> {
 }
 
 /// Asks a table.
-pub(super) fn counts(table: &mut Table) -> Result<Counts, ClientError> {
+pub(crate) fn counts(table: &mut Table) -> Result<Counts, ClientError> {
     let request = Request::new(Subsystem::Conntrack, message::GET_STATS, Family::default());
     let answer = table.ask(&request)?;
     let mut counts = Counts::default();

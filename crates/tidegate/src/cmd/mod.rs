@@ -4,12 +4,14 @@ mod change;
 pub(crate) mod count;
 pub(crate) mod delete;
 pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod expect;
 pub(crate) mod flush;
 pub(crate) mod get;
 pub(crate) mod insert;
 pub(crate) mod list;
 pub(crate) mod manual;
+pub(crate) mod procfs;
 pub(crate) mod replay;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
@@ -34,6 +36,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A table gave no answer, or refused.
     Table(ClientError),
+    /// A program can't be led to an engine.
+    Program(exec::Obstacle),
     /// There is nothing of the kind that was asked for; that was said already.
     Nothing,
     /// Only part was done.
@@ -45,6 +49,12 @@ pub(crate) enum Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Table(error)
+    }
+}
+
+impl From<exec::Obstacle> for Failure {
+    fn from(obstacle: exec::Obstacle) -> Self {
+        Self::Program(obstacle)
     }
 }
 

@@ -40,12 +40,7 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self) -> Result<PerCpu, Failure> {
-        let mut table = Table::open(&self.place)?;
-        let flows =
-            per_cpu(&mut table, Subsystem::Conntrack, message::GET_STATS_CPU, &stats::CONNTRACK)?;
-        let expectations =
-            per_cpu(&mut table, Subsystem::Expect, expect::message::GET_STATS_CPU, &stats::EXPECT)?;
-        let read = PerCpu { flows, expectations };
+        let read = read(&mut Table::open(&self.place)?)?;
         self.before = Some((Stopwatch::start(), read.clone()));
         Ok(read)
     }
@@ -71,6 +66,15 @@ impl Reader {
         io::Write::flush(&mut out)?;
         Ok(())
     }
+}
+
+/// What a table counted.
+pub(crate) fn read(table: &mut Table) -> Result<PerCpu, Failure> {
+    let number = message::GET_STATS_CPU;
+    let flows = per_cpu(table, Subsystem::Conntrack, number, &stats::CONNTRACK)?;
+    let number = expect::message::GET_STATS_CPU;
+    let expectations = per_cpu(table, Subsystem::Expect, number, &stats::EXPECT)?;
+    Ok(PerCpu { flows, expectations })
 }
 
 /// The counters of each processor, by its number, in the order of `known`.

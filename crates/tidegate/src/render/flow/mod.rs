@@ -5,6 +5,7 @@
 
 mod csv;
 mod json;
+pub(crate) mod proc;
 mod table;
 mod text;
 mod words;

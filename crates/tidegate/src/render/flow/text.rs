@@ -1,5 +1,7 @@
 //! A flow as conntrack(8) shows it, byte for byte (conntrack-tools `nfct_snprintf`).
 
+use std::net::IpAddr;
+
 use tidegate_wire::netlink::Tuple;
 use tidegate_wire::netlink::conntrack::Counters;
 use tidegate_wire::proto;
@@ -22,21 +24,29 @@ pub(super) fn write(words: &mut Words, flow: &Flow<'_>, style: &Style, labels: &
     if let Some(state) = flow.state() {
         words.text(state).text(" ");
     }
-    direction(words, flow, 0, "zone-orig");
-    if flow.status.is_some() && !flow.has(bit::SEEN_REPLY) {
-        words.text("[UNREPLIED] ");
-    }
-    direction(words, flow, 1, "zone-reply");
-    words.text(carried(flow));
+    ways(words, flow, Words::address);
     rest(words, flow, style);
     if style.labels {
         write_labels(words, flow, labels);
     }
 }
 
-fn direction(words: &mut Words, flow: &Flow<'_>, dir: usize, zone: &str) {
+/// How addresses are written.
+pub(super) type Address = fn(&mut Words, IpAddr) -> &mut Words;
+
+/// Both directions, and what is said of them in between.
+pub(super) fn ways(words: &mut Words, flow: &Flow<'_>, address: Address) {
+    direction(words, flow, (0, "zone-orig"), address);
+    if flow.status.is_some() && !flow.has(bit::SEEN_REPLY) {
+        words.text("[UNREPLIED] ");
+    }
+    direction(words, flow, (1, "zone-reply"), address);
+    words.text(carried(flow));
+}
+
+fn direction(words: &mut Words, flow: &Flow<'_>, (dir, zone): (usize, &str), address: Address) {
     let tuple = &flow.tuples[dir];
-    ends(words, tuple, flow.proto());
+    ends(words, tuple, flow.proto(), address);
     if let Some(number) = tuple.zone {
         words.field(zone, number);
     }
@@ -45,10 +55,11 @@ fn direction(words: &mut Words, flow: &Flow<'_>, dir: usize, zone: &str) {
     }
 }
 
-fn ends(words: &mut Words, tuple: &Tuple, proto: u8) {
-    for (name, address) in [("src=", tuple.src), ("dst=", tuple.dst)] {
-        if let Some(address) = address {
-            words.text(name).address(address).text(" ");
+/// Addresses, and ports or what the protocol has in their place.
+pub(super) fn ends(words: &mut Words, tuple: &Tuple, proto: u8, address: Address) {
+    for (name, host) in [("src=", tuple.src), ("dst=", tuple.dst)] {
+        if let Some(host) = host {
+            address(words.text(name), host).text(" ");
         }
     }
     if let Some(icmp) = tuple.icmp {
@@ -129,10 +140,10 @@ pub(super) fn write_expected(words: &mut Words, expected: &Expected<'_>) {
     let Expected { tuple, mask, master, .. } = expected;
     let proto = tuple.proto.unwrap_or(0);
     words.number(expected.timeout.unwrap_or(0)).text(" ").text("proto=").number(proto).text(" ");
-    ends(words, tuple, proto);
+    ends(words, tuple, proto, Words::address);
     for (prefix, tuple) in [("mask-", mask), ("master-", master)] {
         let mut own = Words::default();
-        ends(&mut own, tuple, proto);
+        ends(&mut own, tuple, proto, Words::address);
         let own = String::from_utf8_lossy(&own.0)
             .replace("src=", &format!("{prefix}src="))
             .replace("dst=", &format!("{prefix}dst="));

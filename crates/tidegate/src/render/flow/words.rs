@@ -62,6 +62,19 @@ impl Words {
         }
     }
 
+    /// An address as the kernel writes it in files: of IPv6 all digits.
+    pub(crate) fn kernel_address(&mut self, address: IpAddr) -> &mut Self {
+        match address {
+            IpAddr::V4(address) => self.v4(address),
+            IpAddr::V6(address) => {
+                for (index, group) in address.segments().into_iter().enumerate() {
+                    self.text(if index == 0 { "" } else { ":" }).text(&format!("{group:04x}"));
+                }
+                self
+            }
+        }
+    }
+
     fn v4(&mut self, address: Ipv4Addr) -> &mut Self {
         let [a, b, c, d] = address.octets();
         self.number(a).text(".").number(b).text(".").number(c).text(".").number(d)
