@@ -1,0 +1,305 @@
+//! `listing`: what it takes to list the kernel's table with `tidegate list` and with conntrack(8), in turns.
+//!
+//! Fills a network namespace of its own with flows, has both programs list them, whole and filtered, and says how
+//! long each took, on how much processor time and memory, and whether they showed the same. Takes root: the
+//! kernel's limit is raised for the while. Status: 0 if `tidegate` was nowhere slower, larger or different.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::io::{self, BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::Parser;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+};
+use tidegate_gateway::clock::Stopwatch;
+use tidegate_wire::netlink::conntrack::{Attribute, ProtoInfo, TcpInfo, message};
+use tidegate_wire::netlink::frame::Subsystem;
+use tidegate_wire::netlink::{Family, Flags, Header, Tuple, Writer};
+use tidegate_wire::proto;
+
+/// Lists a kernel's table with two programs.
+#[derive(Debug, Parser)]
+#[command(name = "listing", version, about)]
+struct Args {
+    /// Flows in the table
+    #[arg(long, default_value_t = 1_000_000)]
+    flows: u32,
+
+    /// Runs of each program for each row
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+
+    /// The program to measure [default: the `tidegate` beside this one]
+    #[arg(long)]
+    tidegate: Option<String>,
+
+    /// Run a program and say what it took: seconds, processor seconds, kilobytes
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
+    one: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.one[..] {
+        [program, rest @ ..] => run_one(program, rest),
+        [] => measure(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("listing: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Cost {
+    seconds: f64,
+    processor: f64,
+    kilobytes: i64,
+}
+
+/// A row: what it lists, as arguments of both programs.
+const ROWS: [(&str, &[&str]); 8] = [
+    ("everything", &[]),
+    ("-o extended,id", &["-o", "extended,id"]),
+    ("-o xml", &["-o", "xml"]),
+    ("-p udp", &["-p", "udp"]),
+    ("-p tcp --state TIME_WAIT", &["-p", "tcp", "--state", "TIME_WAIT"]),
+    ("-f ipv4 -p tcp --dport 443", &["-f", "ipv4", "-p", "tcp", "--dport", "443"]),
+    ("-s 10.0.3.7", &["-s", "10.0.3.7"]),
+    ("-m 7", &["-m", "7"]),
+];
+
+fn measure(args: &Args) -> io::Result<bool> {
+    let _limit = Raised::to(args.flows.saturating_add(args.flows / 8))?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let clock = Stopwatch::start();
+    fill(args.flows)?;
+    eprintln!("{} flows made in {:.1} s", args.flows, clock.elapsed().as_secs_f64());
+    let own = std::env::current_exe()?.with_file_name("tidegate");
+    let own = args.tidegate.clone().unwrap_or_else(|| own.to_string_lossy().into_owned());
+    let mut is_good = true;
+    println!("| flows shown | conntrack s | tidegate s | ratio | CPU s | CPU s | kB | kB | same |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (name, arguments) in ROWS {
+        let programs =
+            [[&["conntrack", "-L"], arguments].concat(), [&[&own, "list"], arguments].concat()];
+        let [theirs, ours] = in_turns(&programs, args.rounds)?;
+        let is_same = same(&programs)?;
+        println!(
+            "| `{name}` | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",
+            theirs.seconds,
+            ours.seconds,
+            ours.seconds / theirs.seconds,
+            theirs.processor,
+            ours.processor,
+            theirs.kilobytes,
+            ours.kilobytes,
+            if is_same { "yes" } else { "no" },
+        );
+        is_good &= is_same && ours.seconds <= theirs.seconds && ours.kilobytes <= theirs.kilobytes;
+    }
+    Ok(is_good)
+}
+
+/// The medians of both, A B A B.
+fn in_turns(programs: &[Vec<&str>; 2], rounds: usize) -> io::Result<[Cost; 2]> {
+    let mut costs = [Vec::new(), Vec::new()];
+    for _ in 0..rounds.max(1) {
+        for (program, costs) in programs.iter().zip(&mut costs) {
+            costs.push(cost(program)?);
+        }
+    }
+    Ok(costs.map(|costs| median(&costs)))
+}
+
+fn median(costs: &[Cost]) -> Cost {
+    let middle = |of: fn(&Cost) -> f64| {
+        let mut values: Vec<f64> = costs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Cost {
+        seconds: middle(|cost| cost.seconds),
+        processor: middle(|cost| cost.processor),
+        kilobytes: middle(|cost| cost.kilobytes as f64) as i64,
+    }
+}
+
+/// Has a process of its own run the program, for the system only keeps the largest memory of all children.
+fn cost(program: &[&str]) -> io::Result<Cost> {
+    let output = Command::new(std::env::current_exe()?).arg("--one").args(program).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut words = text.split_whitespace().map(str::parse::<f64>);
+    let mut next = || words.next().and_then(Result::ok);
+    match (next(), next(), next()) {
+        (Some(seconds), Some(processor), Some(kilobytes)) => {
+            Ok(Cost { seconds, processor, kilobytes: kilobytes as i64 })
+        }
+        _ => Err(io::Error::other(format!(
+            "{program:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ))),
+    }
+}
+
+fn run_one(program: &str, rest: &[String]) -> io::Result<bool> {
+    let clock = Stopwatch::start();
+    let status =
+        Command::new(program).args(rest).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    let seconds = clock.elapsed().as_secs_f64();
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let time = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let processor = time(usage.user_time()) + time(usage.system_time());
+    println!("{seconds} {processor} {}", usage.max_rss());
+    Ok(status.success())
+}
+
+/// Whether both show the same lines in the same order, but for the seconds that are left.
+fn same(programs: &[Vec<&str>; 2]) -> io::Result<bool> {
+    let [theirs, ours] = programs.each_ref().map(|program| digest(program));
+    Ok(theirs? == ours?)
+}
+
+fn digest(program: &[&str]) -> io::Result<(usize, u64)> {
+    let mut child = Command::new(program[0])
+        .args(&program[1..])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let out = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
+    let (mut lines, mut hasher) = (0, DefaultHasher::new());
+    for line in BufReader::new(out).lines() {
+        without_seconds(&line?).hash(&mut hasher);
+        lines += 1;
+    }
+    child.wait()?;
+    Ok((lines, hasher.finish()))
+}
+
+/// The seconds stand behind the protocol's number, or in an element.
+fn without_seconds(line: &str) -> String {
+    if let Some((before, after)) = line.split_once("<timeout>") {
+        let rest = after.split_once("</timeout>").map_or(after, |(_, rest)| rest);
+        return format!("{before}{rest}");
+    }
+    let words = line.split_whitespace();
+    let mut numbers = 0;
+    let is_kept = |word: &&str| {
+        numbers += usize::from(word.bytes().all(|byte| byte.is_ascii_digit()));
+        !(numbers == seconds_at(line) && word.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    words.filter(is_kept).collect::<Vec<_>>().join(" ")
+}
+
+/// Which of a line's bare numbers the seconds are.
+fn seconds_at(line: &str) -> usize {
+    if line.starts_with("ipv") { 3 } else { 2 }
+}
+
+/// The kernel's limit, raised until this is dropped.
+struct Raised {
+    before: String,
+    /// The limit is of all namespaces, but only the first may change it.
+    namespace: File,
+}
+
+const LIMIT: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+
+impl Raised {
+    fn to(flows: u32) -> io::Result<Self> {
+        let before = fs::read_to_string(LIMIT)?;
+        if before.trim().parse::<u32>().is_ok_and(|limit| limit < flows) {
+            fs::write(LIMIT, flows.to_string())?;
+        }
+        Ok(Self { before, namespace: File::open("/proc/thread-self/ns/net")? })
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        let back = setns(&self.namespace, CloneFlags::CLONE_NEWNET);
+        if back.map_err(io::Error::from).and_then(|()| fs::write(LIMIT, &self.before)).is_err() {
+            eprintln!("listing: {LIMIT} was {}", self.before.trim());
+        }
+    }
+}
+
+fn fill(flows: u32) -> io::Result<()> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkNetFilter,
+    )?;
+    for first in (0..flows).step_by(AT_ONCE) {
+        let mut datagram = Vec::new();
+        let last = flows.min(first.saturating_add(AT_ONCE as u32));
+        (first..last).for_each(|number| write_flow(&mut datagram, number, number + 1 == last));
+        send(socket.as_raw_fd(), &datagram, MsgFlags::empty())?;
+        let mut answer = [0; 4096];
+        let len = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        let errno = answer[..len].get(16..20).and_then(|code| code.first_chunk());
+        if let Some(code) = errno.map(|code| i32::from_ne_bytes(*code)).filter(|code| *code != 0) {
+            return Err(io::Error::from_raw_os_error(-code));
+        }
+    }
+    Ok(())
+}
+
+/// One in four is of IPv6, one in three of UDP; states, marks and destinations vary.
+fn write_flow(datagram: &mut Vec<u8>, number: u32, is_last: bool) {
+    let address = |host: u32| -> IpAddr {
+        match number % 4 {
+            0 => Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(host)).into(),
+            _ => Ipv4Addr::from_bits(0x0a00_0000 | host).into(),
+        }
+    };
+    let (source, target) = (address(number / 64), address(0x80_0000 | (number % 251)));
+    let sport = 1024 + (number % 64) as u16 * 997 + (number % 7) as u16;
+    let dport = [80, 443, 53, 8080, 22][number as usize % 5];
+    let is_udp = number.is_multiple_of(3);
+    let protocol = if is_udp { proto::UDP } else { proto::TCP };
+    let tuple = |src, dst, sport, dport| Tuple {
+        src: Some(src),
+        dst: Some(dst),
+        proto: Some(protocol),
+        sport: Some(sport),
+        dport: Some(dport),
+        ..Tuple::default()
+    };
+    let family = Family::of(tidegate_wire::Family::of(source));
+    let mut flags = Flags::REQUEST | Flags::CREATE;
+    flags.set(Flags::ACK, is_last);
+    let kind = Header::kind_of(Subsystem::Conntrack, message::NEW);
+    Writer::new(datagram).message(Header { kind, flags, seq: 1, pid: 0 }, family, |writer| {
+        Attribute::Original(tuple(source, target, sport, dport)).write(writer);
+        Attribute::Reply(tuple(target, source, dport, sport)).write(writer);
+        Attribute::Status(CONFIRMED | if number.is_multiple_of(10) { 0 } else { ANSWERED })
+            .write(writer);
+        Attribute::Timeout(86_400 + number % 1000).write(writer);
+        Attribute::Mark(number % 1000).write(writer);
+        if !is_udp {
+            // ESTABLISHED, and one in a hundred TIME_WAIT.
+            let state = Some(if number % 100 == 1 { 7 } else { 3 });
+            let tcp = Some(TcpInfo { state, ..TcpInfo::default() });
+            Attribute::ProtoInfo(ProtoInfo { tcp, ..ProtoInfo::default() }).write(writer);
+        }
+    });
+}
+
+const CONFIRMED: u32 = 8;
+/// Seen from both sides, and assured.
+const ANSWERED: u32 = 6;
+const AT_ONCE: usize = 100;
