@@ -9,6 +9,7 @@ use core::fmt;
 
 use bitflags::bitflags;
 
+use super::answer::Answer;
 use super::attr::Attrs;
 
 bitflags! {
@@ -36,8 +37,12 @@ bitflags! {
         const EXCL = 0x200;
         /// New: make it if it isn't there.
         const CREATE = 0x400;
-        /// New: at the end of the list. In an error: the request's payload is not repeated.
+        /// New: at the end of the list.
         const APPEND = 0x800;
+        /// In an answer: only the request's header is repeated.
+        const CAPPED = 0x100;
+        /// In an answer: details follow.
+        const ACK_TLVS = 0x200;
         const _ = !0;
     }
 }
@@ -68,9 +73,38 @@ pub enum Subsystem {
     Expect = 2,
     /// Timeout policies.
     Timeout = 8,
+    /// What only Tidegate can say; no kernel has a subsystem of this number.
+    Tidegate = 127,
+}
+
+impl Subsystem {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Conntrack, Self::Expect, Self::Timeout, Self::Tidegate];
+
+    /// The one of that number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|subsystem| *subsystem as u8 == number)
+    }
 }
 
 impl Header {
+    /// Reads a header, and the length that it gives its message, which is one at least.
+    pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), FrameError> {
+        let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(FrameError::Header(0))?;
+        let word = |at: usize| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let half = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+        let len = word(0);
+        if (len as usize) < HEADER_LEN {
+            return Err(FrameError::Length(0, len));
+        }
+        let flags = Flags::from_bits_retain(half(6));
+        let header = Self { kind: half(4), flags, seq: word(8), pid: word(12) };
+        Ok((header, len as usize))
+    }
+
     /// The kind of a subsystem's message.
     #[must_use]
     pub const fn kind_of(subsystem: Subsystem, number: u8) -> u16 {
@@ -193,6 +227,17 @@ impl fmt::Display for FrameError {
 
 impl core::error::Error for FrameError {}
 
+impl FrameError {
+    /// The same, in a datagram in which what was read begins at `start`.
+    fn further(self, start: usize) -> Self {
+        match self {
+            Self::Header(at) => Self::Header(start + at),
+            Self::Length(at, len) => Self::Length(start + at, len),
+            Self::NoFamily => Self::NoFamily,
+        }
+    }
+}
+
 /// The messages of a datagram. Ends behind the first error.
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
@@ -209,16 +254,10 @@ impl<'a> Messages<'a> {
 
     fn read(&self) -> Result<(Message<'a>, usize), FrameError> {
         let rest = &self.datagram[self.at..];
-        let header: &[u8; HEADER_LEN] = rest.first_chunk().ok_or(FrameError::Header(self.at))?;
-        let word = |at: usize| {
-            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
-        let half = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
-        let len = word(0);
-        let payload = rest.get(HEADER_LEN..len as usize).ok_or(FrameError::Length(self.at, len))?;
-        let flags = Flags::from_bits_retain(half(6));
-        let header = Header { kind: half(4), flags, seq: word(8), pid: word(12) };
-        Ok((Message { header, payload }, (len as usize).next_multiple_of(4)))
+        let (header, len) = Header::parse(rest).map_err(|error| error.further(self.at))?;
+        let payload = rest.get(HEADER_LEN..len);
+        let payload = payload.ok_or(FrameError::Length(self.at, len as u32))?;
+        Ok((Message { header, payload }, len.next_multiple_of(4)))
     }
 }
 
@@ -270,23 +309,30 @@ impl<'b> Writer<'b> {
 
     /// The end of a dump.
     pub fn done(&mut self, seq: u32, pid: u32) {
+        self.done_with(0, seq, pid);
+    }
+
+    /// The end of a dump that was broken off with this errno; 0: it is complete.
+    pub fn done_with(&mut self, errno: i32, seq: u32, pid: u32) {
         let header = Header { kind: DONE, flags: Flags::MULTI, seq, pid };
-        self.framed(header, |writer| writer.out.extend(0_i32.to_ne_bytes()));
+        self.framed(header, |writer| writer.out.extend(errno.wrapping_neg().to_ne_bytes()));
     }
 
     /// The answer to a request that succeeded (errno 0) or failed. `is_capped`: the asker doesn't want the request's
     /// payload back, as after success.
     pub fn error(&mut self, request: &Message<'_>, errno: i32, is_capped: bool) {
-        const CAPPED: Flags = Flags::REPLACE;
-        let is_capped = is_capped || errno == 0;
-        let flags = if is_capped { CAPPED } else { Flags::empty() };
-        let Header { seq, pid, .. } = request.header;
-        let repeated: &[u8] = if is_capped { &[] } else { request.payload };
-        self.framed(Header { kind: ERROR, flags, seq, pid }, |writer| {
-            writer.out.extend(errno.wrapping_neg().to_ne_bytes());
-            writer.header(request.header, request.payload.len());
-            writer.out.extend(repeated);
-        });
+        self.answer(&Answer::to(*request, errno, !is_capped));
+    }
+
+    /// An answer to the request with this header.
+    pub(super) fn framed_error(
+        &mut self,
+        request: Header,
+        flags: Flags,
+        body: impl FnOnce(&mut Self),
+    ) {
+        let Header { seq, pid, .. } = request;
+        self.framed(Header { kind: ERROR, flags, seq, pid }, body);
     }
 
     fn framed(&mut self, header: Header, body: impl FnOnce(&mut Self)) {
@@ -298,7 +344,7 @@ impl<'b> Writer<'b> {
         self.pad();
     }
 
-    fn header(&mut self, header: Header, payload: usize) {
+    pub(super) fn header(&mut self, header: Header, payload: usize) {
         let Header { kind, flags, seq, pid } = header;
         self.out.extend(((HEADER_LEN + payload) as u32).to_ne_bytes());
         self.out.extend(kind.to_ne_bytes());

@@ -150,6 +150,32 @@ fn an_answer_repeats_what_was_asked() {
 }
 
 #[test]
+fn every_field_has_its_number() {
+    for (number, field) in (1..).zip(tidegate::Field::ALL) {
+        assert_eq!((field as u16, tidegate::Field::of_number(number)), (number, Some(field)));
+    }
+    assert_eq!([0, 27].map(tidegate::Field::of_number), [None, None]);
+}
+
+#[test]
+fn a_condition_holds_between_its_ends_under_its_mask() {
+    use tidegate::{Condition, Field};
+    let rows = [
+        ("a range", Condition::between(Field::Mark, 5, 7), [false, true, true, false]),
+        (
+            "not a range",
+            Condition::between(Field::Mark, 5, 7).negated(),
+            [true, false, false, true],
+        ),
+        ("bits", Condition::masked(Field::Mark, 5, 4), [true, true, true, false]),
+        ("anything", Condition::of(Field::Mark), [true; 4]),
+    ];
+    for (what, condition, expected) in rows {
+        assert_eq!([4, 5, 7, 8].map(|number| condition.holds(number)), expected, "{what}");
+    }
+}
+
+#[test]
 fn no_errno_is_too_low_to_be_told() {
     for errno in [i32::MIN, -1, i32::MAX] {
         let (_, bytes) = recorded().next().expect("a message");
@@ -219,6 +245,47 @@ fn tuples() -> impl Strategy<Value = Tuple> {
 }
 
 proptest! {
+    #[test]
+    fn an_answer_comes_back(
+        errno: i32, repeats: bool, payload in vec(any::<u8>(), 0..40), text in option::of(vec(1_u8.., 0..9)),
+        numbers: [Option<u32>; 3], unknown in unknown(),
+    ) {
+        let header = Header { kind: 0x101, flags: Flags::REQUEST | Flags::ACK, seq: 7, pid: 9 };
+        let request = Message { header, payload: &payload };
+        let [offset, missing, missing_from] = numbers;
+        let details = Details { text: text.as_deref(), offset, missing, missing_from, unknown };
+        let answer = Answer { details, ..Answer::to(request, errno, repeats) };
+        let mut out = Vec::new();
+        Writer::new(&mut out).answer(&answer);
+        let read: Vec<_> = answer::answers(&out).collect();
+        prop_assert_eq!(&read[..], &[Ok(answer)][..]);
+        for len in 0..out.len() {
+            let _ = answer::answers(&out[..len]).count();
+        }
+    }
+
+    #[test]
+    fn what_only_tidegate_says_comes_back(
+        numbers: [u64; 4], bits: u32, bytes in vec(any::<u8>(), 0..20), words in vec(1_u8.., 0..9),
+        field: u16, is_negated: bool, range: [Option<u128>; 3], unknown in unknown(),
+    ) {
+        use super::tidegate::Attribute as A;
+        let [mask, first, last] = range;
+        let name = Some(&words[..]);
+        let condition = tidegate::Condition { field, is_negated, mask, first, last, name, unknown: unknown.clone() };
+        let all = [
+            A::Sequence(numbers[0]), A::Last(numbers[1]), A::Groups(bits), A::Condition(condition),
+            A::Count(numbers[2]), A::Name(&words), A::Value(&bytes), A::Class(&words), A::Kind(bits), A::Body(&unknown),
+            A::Time(numbers[3]), A::Packet(&bytes), A::Text(&words), A::Number(bits),
+            A::Other(Attr { kind: 99, nested: false, value: &bytes }),
+        ];
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        all.iter().for_each(|attribute| attribute.write(&mut writer));
+        let read: Vec<_> = tidegate::attributes(Attrs::new(&out)).map(|attr| attr.expect("as written")).collect();
+        prop_assert_eq!(&read[..], &all[..]);
+    }
+
     #[test]
     fn a_tuple_comes_back(tuple in tuples(), kind in 1_u16..30) {
         let mut out = Vec::new();
