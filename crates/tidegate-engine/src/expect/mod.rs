@@ -84,6 +84,19 @@ pub(crate) enum Binding {
     Pptp,
 }
 
+impl Binding {
+    pub(crate) const ALL: [Self; 3] = [Self::FollowMaster, Self::Sip, Self::Pptp];
+
+    /// The name under which the kernel has registered the function, if it has.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::FollowMaster => Some("nat-follow-master"),
+            Self::Sip => Some("sip"),
+            Self::Pptp => None,
+        }
+    }
+}
+
 /// A flow that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
@@ -148,6 +161,12 @@ impl Expectation {
             binding: None,
             announced: ExpectMask::all(),
         }
+    }
+
+    /// The kernel's name of the function that translates the expected flow, where it has one.
+    #[must_use]
+    pub fn function(&self) -> Option<&'static str> {
+        self.binding.and_then(Binding::name)
     }
 
     /// What is left of its life; zero when expired.
