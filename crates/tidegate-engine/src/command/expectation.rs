@@ -81,6 +81,7 @@ impl Engine {
             assigns: None,
             binding,
             announced: self.table.care(id).expect_events,
+            number: 0,
         };
         Ok((expectation, helper.policy(class)))
     }

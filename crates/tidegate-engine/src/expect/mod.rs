@@ -124,6 +124,8 @@ pub struct Expectation {
     pub(crate) binding: Option<Binding>,
     /// Which of its events are announced.
     pub(crate) announced: ExpectMask,
+    /// How many there were before it; 0 until it is entered.
+    pub(crate) number: u64,
 }
 
 /// The tuple of a flow to come: an absent source is any.
@@ -160,7 +162,14 @@ impl Expectation {
             assigns: None,
             binding: None,
             announced: ExpectMask::all(),
+            number: 0,
         }
+    }
+
+    /// How many expectations there were before it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The kernel's name of the function that translates the expected flow, where it has one.

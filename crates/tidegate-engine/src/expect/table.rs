@@ -148,9 +148,10 @@ impl Expectations {
         self.by_destination.range(range).rev().map(|(_, number)| *number)
     }
 
-    fn enter(&mut self, expectation: Expectation, now: Instant, events: &mut EventQueue) {
+    fn enter(&mut self, mut expectation: Expectation, now: Instant, events: &mut EventQueue) {
         let number = self.next;
         self.next += 1;
+        expectation.number = number;
         self.by_destination.insert((destination(&expectation.tuple), number));
         self.by_master.insert((expectation.master.id, number));
         self.by_deadline.insert((expectation.deadline, number));
