@@ -7,6 +7,7 @@
 //!   conntrack(8);
 //! - [`clock`]: the one place where the machine's time is read;
 //! - [`control`]: ctnetlink, served from an engine;
+//! - [`daemon`]: an engine, its control socket and its packets, kept going;
 //! - [`memory`]: an allocator that puts a large table on huge pages.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
@@ -14,6 +15,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod daemon;
 pub mod memory;
 pub mod replay;
 pub mod text;

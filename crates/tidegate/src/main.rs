@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Replay(args) => cmd::replay::run(args),
+        Command::Run(args) => cmd::run::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,6 +48,7 @@ fn report(failure: &Failure) -> ExitCode {
                 message::error(fault);
             }
         }
+        Failure::System(what) => message::error(what),
         Failure::Usage(what) => {
             message::error(what);
             return ExitCode::from(2);

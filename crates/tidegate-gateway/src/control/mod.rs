@@ -30,6 +30,7 @@ mod outbox;
 mod requests;
 mod server;
 mod session;
+pub mod socket;
 mod tuple;
 
 #[cfg(test)]

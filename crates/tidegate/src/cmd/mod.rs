@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod replay;
+pub(crate) mod run;
 
 use std::io;
 
@@ -16,6 +17,8 @@ pub(crate) enum Failure {
     Input(Vec<Fault>),
     /// The command line asks for what can't be.
     Usage(String),
+    /// The system doesn't let it.
+    System(String),
 }
 
 impl From<io::Error> for Failure {
