@@ -85,7 +85,7 @@ impl<P: DataPlane> Daemon<P> {
         mut heed: impl FnMut(Result<Vec<Fault>, Vec<Fault>>),
     ) -> End {
         loop {
-            match signals.next() {
+            match signals.take() {
                 Some(Signal::Stop) => return End::Stopped,
                 Some(Signal::Reload) => heed(self.reload()),
                 None => {}
@@ -175,7 +175,7 @@ impl<P: DataPlane> Daemon<P> {
         let file = input.as_ref().map_or(String::new(), |path| path.display().to_string());
         let sets = rules.sets().into_iter().filter(|(_, name)| !self.engine.sets().has(name));
         let sets = sets.map(|(line, name)| (line, Cause::UnknownSet(name.to_owned())));
-        let policies = rules.timeout_policies().into_iter();
+        let policies = rules.timeout_policies();
         let policies = policies.filter(|(_, name, _)| self.engine.policies().find(name).is_none());
         let policies =
             policies.map(|(line, name, _)| (line, Cause::UnknownPolicy(name.to_owned())));

@@ -33,7 +33,7 @@ impl Signals {
     }
 
     /// What has been asked for since the last call, the gravest first.
-    pub fn next(&mut self) -> Option<Signal> {
+    pub fn take(&mut self) -> Option<Signal> {
         if was_told(&mut self.stop) {
             return Some(Signal::Stop);
         }
