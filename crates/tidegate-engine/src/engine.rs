@@ -29,6 +29,7 @@ use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
 use crate::table::FlowTable;
+use crate::table::hash::SipKey;
 use crate::time::{Instant, WallClock};
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
@@ -96,6 +97,8 @@ pub struct Engine {
     pub(crate) rng: Rng,
     pub(crate) wall: WallClock,
     pub(crate) policies: Policies,
+    /// What the numbers that are shown of flows are made with.
+    pub(crate) ids: SipKey,
 }
 
 impl Engine {
@@ -103,6 +106,7 @@ impl Engine {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let mut rng = Rng::new(settings.seed);
+        let mut other = Rng::new(!settings.seed);
         Self {
             table: FlowTable::new(&settings.limits, &mut rng, settings.start),
             defrag: Defrag::new(),
@@ -115,6 +119,7 @@ impl Engine {
             rng,
             wall: settings.wall,
             policies: Policies::default(),
+            ids: SipKey([other.next_u64(), other.next_u64()]),
         }
     }
 
@@ -448,6 +453,18 @@ impl Engine {
     /// The flows that helpers expect, oldest announcement first.
     pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
         self.table.expectations.iter()
+    }
+
+    /// What the clock on the wall says.
+    #[must_use]
+    pub fn wall_clock(&self) -> WallClock {
+        self.wall
+    }
+
+    /// How many flows of the table this one has announced.
+    #[must_use]
+    pub fn children_of(&self, id: FlowId) -> u32 {
+        self.table.children(id)
     }
 
     /// Counters of expectations since the start.

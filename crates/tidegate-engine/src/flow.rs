@@ -99,6 +99,12 @@ impl Labels {
         self.0[usize::from(label / 64 % 2)] |= 1 << (label % 64);
     }
 
+    /// Those whose bits are set, label 0 in the lowest bit.
+    #[must_use]
+    pub fn of_bits(bits: u128) -> Self {
+        Self([bits as u64, (bits >> 64) as u64])
+    }
+
     /// All as one number, label 0 in the lowest bit.
     #[must_use]
     pub fn bits(&self) -> u128 {

@@ -29,6 +29,7 @@
 
 extern crate alloc;
 
+pub mod command;
 mod defrag;
 mod engine;
 pub mod event;

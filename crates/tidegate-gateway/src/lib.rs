@@ -6,12 +6,16 @@
 //! - [`text`]: flows and events in the words of `/proc/net/nf_conntrack` and
 //!   conntrack(8);
 //! - [`clock`]: the one place where the machine's time is read;
+//! - [`control`]: ctnetlink, served from an engine;
+//! - [`daemon`]: an engine, its control socket and its packets, kept going;
 //! - [`memory`]: an allocator that puts a large table on huge pages.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
 //! tracker's state only to print it.
 
 pub mod clock;
+pub mod control;
+pub mod daemon;
 pub mod memory;
 pub mod procfs;
 pub mod replay;

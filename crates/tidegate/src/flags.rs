@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Run a capture through the engine and show what Linux would make of it
     #[command(after_help = REPLAY_NOTES)]
     Replay(ReplayArgs),
+    /// Keep an engine going and serve its control socket
+    #[command(after_help = RUN_NOTES)]
+    Run(RunArgs),
     /// Show the flows of a table
     #[command(after_help = TABLE_NOTES)]
     List(Box<ListArgs>),
@@ -122,29 +125,8 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "FILE|DIR")]
     pub(crate) input: PathBuf,
 
-    /// IPv4 rules, as iptables-save prints them
-    #[arg(long, value_name = "FILE")]
-    rules4: Option<PathBuf>,
-
-    /// IPv6 rules, as ip6tables-save prints them
-    #[arg(long, value_name = "FILE")]
-    rules6: Option<PathBuf>,
-
-    /// Settings, as in sysctl.conf
-    #[arg(long, value_name = "FILE")]
-    sysctl: Option<PathBuf>,
-
-    /// Sets, as `ipset save` writes them
-    #[arg(long, value_name = "FILE")]
-    ipset: Option<PathBuf>,
-
-    /// Timeout policies, as lines for nfct: `add timeout NAME inet tcp established 100`
-    #[arg(long, value_name = "FILE")]
-    timeouts: Option<PathBuf>,
-
-    /// Names of labels, as in connlabel.conf
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: InputArgs,
 
     /// What to show [default: summary for a capture, jsonl for scenarios]
     #[arg(long, value_enum)]
@@ -172,8 +154,74 @@ pub(crate) struct ReplayArgs {
     pub(crate) table_size: u64,
 }
 
-impl ReplayArgs {
-    /// The files that the user gives to the replay.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The control socket
+    #[arg(long, value_name = "PATH", default_value = "/run/tidegate.sock")]
+    pub(crate) control: PathBuf,
+
+    /// The control socket's mode: who may look
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
+    pub(crate) mode: u32,
+
+    /// The number of the group that the control socket belongs to
+    #[arg(long, value_name = "GID")]
+    pub(crate) group: Option<u32>,
+
+    /// The number of the group whose members may change everything; besides root and the user that runs this
+    #[arg(long, value_name = "GID")]
+    pub(crate) admin_group: Option<u32>,
+
+    /// Take packets from a capture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+
+    /// Play the capture as it was recorded, not as fast as it goes
+    #[arg(long, requires = "pcap")]
+    pub(crate) recorded_pace: bool,
+
+    /// How many events are kept for listeners who are behind
+    #[arg(long, value_name = "EVENTS", default_value_t = 16_384)]
+    pub(crate) backlog: usize,
+
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "not an octal number up to 777".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// IPv4 rules, as iptables-save prints them
+    #[arg(long, value_name = "FILE")]
+    rules4: Option<PathBuf>,
+
+    /// IPv6 rules, as ip6tables-save prints them
+    #[arg(long, value_name = "FILE")]
+    rules6: Option<PathBuf>,
+
+    /// Settings, as in sysctl.conf
+    #[arg(long, value_name = "FILE")]
+    sysctl: Option<PathBuf>,
+
+    /// Sets, as `ipset save` writes them
+    #[arg(long, value_name = "FILE")]
+    ipset: Option<PathBuf>,
+
+    /// Timeout policies, as lines for nfct: `add timeout NAME inet tcp established 100`
+    #[arg(long, value_name = "FILE")]
+    timeouts: Option<PathBuf>,
+
+    /// Names of labels, as in connlabel.conf
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+}
+
+impl InputArgs {
+    /// The files that the user gives.
     pub(crate) fn inputs(&self) -> Inputs {
         Inputs {
             rules4: self.rules4.clone(),
@@ -206,6 +254,19 @@ impl FromStr for Explain {
                 .map(Self::Packet)
                 .map_err(|_| "neither a packet's number nor `traced'".to_owned()),
         }
+    }
+}
+
+const RUN_NOTES: &str = "\
+The socket speaks ctnetlink, a datagram in each packet (SOCK_SEQPACKET). SIGHUP reads rules and settings again; if a
+file is at fault all stays as it is, and flows stay in any case. SIGTERM and SIGINT end it.
+
+Exit status: 0 it was told to stop, 1 a file or the socket is at fault, 2 the command line is.";
+
+impl ReplayArgs {
+    /// The files that the user gives to the replay.
+    pub(crate) fn inputs(&self) -> Inputs {
+        self.inputs.inputs()
     }
 }
 

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Procfs(args) => cmd::procfs::run(args),
         Command::Completions { shell } => cmd::manual::complete(*shell),
         Command::Man { command, dir } => cmd::manual::run(command, dir.as_deref()),
+        Command::Run(args) => cmd::run::run(args),
     };
     match done {
         Ok(()) | Err(Failure::Enough) => ExitCode::SUCCESS,
@@ -70,6 +71,7 @@ fn report(failure: &Failure) -> ExitCode {
                 message::error(fault);
             }
         }
+        Failure::System(what) => message::error(what),
         Failure::Usage(what) => {
             message::error(what);
             return ExitCode::from(2);

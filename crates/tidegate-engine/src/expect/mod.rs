@@ -84,6 +84,19 @@ pub(crate) enum Binding {
     Pptp,
 }
 
+impl Binding {
+    pub(crate) const ALL: [Self; 3] = [Self::FollowMaster, Self::Sip, Self::Pptp];
+
+    /// The name under which the kernel has registered the function, if it has.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::FollowMaster => Some("nat-follow-master"),
+            Self::Sip => Some("sip"),
+            Self::Pptp => None,
+        }
+    }
+}
+
 /// A flow that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
@@ -111,6 +124,8 @@ pub struct Expectation {
     pub(crate) binding: Option<Binding>,
     /// Which of its events are announced.
     pub(crate) announced: ExpectMask,
+    /// How many there were before it; 0 until it is entered.
+    pub(crate) number: u64,
 }
 
 /// The tuple of a flow to come: an absent source is any.
@@ -147,7 +162,20 @@ impl Expectation {
             assigns: None,
             binding: None,
             announced: ExpectMask::all(),
+            number: 0,
         }
+    }
+
+    /// How many expectations there were before it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The kernel's name of the function that translates the expected flow, where it has one.
+    #[must_use]
+    pub fn function(&self) -> Option<&'static str> {
+        self.binding.and_then(Binding::name)
     }
 
     /// What is left of its life; zero when expired.

@@ -74,6 +74,11 @@ impl Expectations {
         self.entries.values()
     }
 
+    /// Those from a number on, oldest first.
+    pub(crate) fn numbered(&self, from: u64) -> impl Iterator<Item = (u64, &Expectation)> {
+        self.entries.range(from..).map(|(number, expectation)| (*number, expectation))
+    }
+
     pub(crate) fn stats(&self) -> ExpectationStats {
         self.stats
     }
@@ -143,9 +148,10 @@ impl Expectations {
         self.by_destination.range(range).rev().map(|(_, number)| *number)
     }
 
-    fn enter(&mut self, expectation: Expectation, now: Instant, events: &mut EventQueue) {
+    fn enter(&mut self, mut expectation: Expectation, now: Instant, events: &mut EventQueue) {
         let number = self.next;
         self.next += 1;
+        expectation.number = number;
         self.by_destination.insert((destination(&expectation.tuple), number));
         self.by_master.insert((expectation.master.id, number));
         self.by_deadline.insert((expectation.deadline, number));
@@ -197,9 +203,39 @@ impl Expectations {
     /// The expectation that would meet a flow of this tuple, active or not. Linux:
     /// `__nf_ct_expect_find`.
     pub(crate) fn find(&self, now: Instant, tuple: &Tuple, zone: Zone) -> Option<&Expectation> {
+        self.find_numbered(now, tuple, zone).map(|(_, expectation)| expectation)
+    }
+
+    /// [`Expectations::find`], with the expectation's number.
+    pub(crate) fn find_numbered(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> Option<(u64, &Expectation)> {
         let living = |number: &u64| self.entries.get(number).filter(|one| one.deadline > now);
-        self.of_destination(tuple)
-            .find_map(|number| living(&number).filter(|one| one.meets(tuple, zone)))
+        self.of_destination(tuple).find_map(|number| {
+            living(&number).filter(|one| one.meets(tuple, zone)).map(|one| (number, one))
+        })
+    }
+
+    /// Has an expectation expire at `deadline`; whether it is there.
+    pub(crate) fn renew(&mut self, number: u64, deadline: Instant) -> bool {
+        let Some(expectation) = self.entries.get_mut(&number) else { return false };
+        self.by_deadline.remove(&(expectation.deadline, number));
+        self.by_deadline.insert((deadline, number));
+        expectation.deadline = deadline;
+        true
+    }
+
+    /// Withdraws the expectation of that number; whether it was there.
+    pub(crate) fn withdraw_number(
+        &mut self,
+        number: u64,
+        now: Instant,
+        events: &mut EventQueue,
+    ) -> bool {
+        self.unlink(number, now, events).is_some()
     }
 
     /// Withdraws the expectation that [`Expectations::find`] finds; whether there was one.

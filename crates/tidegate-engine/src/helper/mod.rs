@@ -165,6 +165,11 @@ impl Helper {
         self.policy(class).name
     }
 
+    /// How many classes of expectations it has.
+    pub(crate) fn classes(self) -> u8 {
+        if self == Self::Sip { sip::IMAGE + 1 } else { 1 }
+    }
+
     fn language(self) -> (&'static [Family], &'static [u8]) {
         match self {
             Self::Ftp | Self::Sane => (BOTH, &[proto::TCP]),

@@ -13,13 +13,15 @@
 //! later (expectations, the log of invalid packets).
 
 mod names;
+mod numbered;
 mod policy;
 mod sysctl;
 
 use alloc::string::String;
 use core::time::Duration;
 
-pub use self::policy::{Policies, PolicyError, PolicyErrorKind, PolicyId};
+pub(crate) use self::policy::NAME_MAX;
+pub use self::policy::{Policies, Policy, PolicyError, PolicyErrorKind, PolicyId};
 pub use self::sysctl::{Cause, Finding, Outcome, Report, SysctlError, parse_file};
 
 /// All settings, as one network namespace of Linux has them; the default is that of a machine with

@@ -17,24 +17,31 @@ use core::fmt;
 
 use tidegate_wire::{Family, proto};
 
+use super::numbered::GENERIC;
 use super::{Limits, Timeouts};
 
 /// All policies.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
-    policies: Vec<Policy>,
+    /// By number; a number is never given again.
+    policies: Vec<Option<Policy>>,
 }
 
 /// Which policy a flow has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyId(pub(crate) u16);
 
+/// A policy.
 #[derive(Clone, Debug)]
-struct Policy {
-    name: String,
-    family: Family,
-    proto: u8,
-    timeouts: Timeouts,
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// The family of the flows that it is for.
+    pub family: Family,
+    /// Their protocol; 255 stands for all without a tracker.
+    pub proto: u8,
+    /// All timeouts, of which the protocol's count.
+    pub timeouts: Timeouts,
 }
 
 /// A line that is not understood; shown as `timeouts:3: `foo' is not ...`.
@@ -85,7 +92,7 @@ impl fmt::Display for PolicyError {
 impl Error for PolicyError {}
 
 /// Bytes of a name (`CTNL_TIMEOUT_NAME_MAX`, less one).
-const NAME_MAX: usize = 31;
+pub(crate) const NAME_MAX: usize = 31;
 
 impl Policies {
     /// Adds the policies of a text; what they don't say is as in `limits`. A line that is not understood is left
@@ -120,7 +127,7 @@ impl Policies {
         let [name, family, protocol, states @ ..] = rest else {
             return Err((fields.last().unwrap_or(&""), PolicyErrorKind::Missing));
         };
-        if name.len() > NAME_MAX || self.find(name).is_some() || self.policies.len() > 60_000 {
+        if name.len() > NAME_MAX || self.find(name).is_some() || self.is_full() {
             return Err((name, PolicyErrorKind::Exists));
         }
         let family = match *family {
@@ -131,20 +138,52 @@ impl Policies {
         let known = PROTOCOLS.iter().find(|(known, _)| known == protocol);
         let (_, proto) = *known.ok_or((*protocol, PolicyErrorKind::Protocol))?;
         let timeouts = timeouts(limits, protocol, states)?;
-        self.policies.push(Policy { name: (*name).to_owned(), family, proto, timeouts });
+        self.policies.push(Some(Policy { name: (*name).to_owned(), family, proto, timeouts }));
         Ok(())
+    }
+
+    /// Whether there have been as many as there can be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.policies.len() > 60_000
+    }
+
+    /// Adds a policy, or puts it in the place of the one with its name.
+    pub fn put(&mut self, policy: Policy) {
+        match self.find(&policy.name) {
+            Some(PolicyId(at)) => self.policies[usize::from(at)] = Some(policy),
+            None => self.policies.push(Some(policy)),
+        }
+    }
+
+    /// Takes a policy away; its flows live as all others from now on. Whether it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let found = self.find(name);
+        found.is_some_and(|PolicyId(at)| self.policies[usize::from(at)].take().is_some())
+    }
+
+    /// All policies, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().flatten()
+    }
+
+    /// The policy of that number.
+    #[must_use]
+    pub fn get(&self, id: PolicyId) -> Option<&Policy> {
+        self.policies.get(usize::from(id.0))?.as_ref()
     }
 
     /// The policy of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PolicyId> {
-        self.policies.iter().position(|policy| policy.name == name).map(|at| PolicyId(at as u16))
+        let named = |policy: &Option<Policy>| policy.as_ref().is_some_and(|one| one.name == name);
+        self.policies.iter().position(named).map(|at| PolicyId(at as u16))
     }
 
     /// Whether a policy is for flows of this family and protocol.
     #[must_use]
     pub fn fits(&self, id: PolicyId, family: Family, proto: u8) -> bool {
-        let policy = self.policies.get(usize::from(id.0));
+        let policy = self.get(id);
         let known = PROTOCOLS.iter().any(|(_, known)| *known == proto);
         let proto = if known { proto } else { GENERIC };
         policy.is_some_and(|policy| (policy.family, policy.proto) == (family, proto))
@@ -152,7 +191,7 @@ impl Policies {
 
     /// The limits that hold for a flow with a policy.
     pub(crate) fn limits(&self, id: PolicyId, limits: &Limits) -> Option<Limits> {
-        let policy = self.policies.get(usize::from(id.0))?;
+        let policy = self.get(id)?;
         Some(Limits { timeouts: policy.timeouts, ..*limits })
     }
 }
@@ -198,9 +237,6 @@ const PROTOCOLS: [(&str, u8); 8] = [
     ("icmpv6", proto::ICMPV6),
     ("generic", GENERIC),
 ];
-
-/// Of all protocols without a tracker of their own.
-const GENERIC: u8 = 255;
 
 #[cfg(test)]
 mod tests;

@@ -244,18 +244,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn make_room(&mut self, tuple: &Tuple, zone: Zone) -> Passage {
-        let engine = &mut *self.engine;
-        let max = engine.limits.max as usize;
-        if max == 0 || engine.table.len() < max {
+        if self.engine.make_room(self.now, tuple, zone) {
             return Continue(());
         }
-        let evicted = engine.table.early_drop(self.now, tuple, zone, &mut engine.events);
-        if evicted > 0 {
-            engine.stats.early_drop += evicted as u64;
-            return Continue(());
-        }
-        engine.stats.drop += 1;
-        engine.log.table_full(self.now);
+        self.engine.stats.drop += 1;
         Break(DropReason::TableFull)
     }
 

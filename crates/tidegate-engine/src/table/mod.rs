@@ -23,6 +23,7 @@ mod record;
 mod rekey;
 mod slab;
 mod sources;
+mod walk;
 mod wheel;
 
 #[cfg(test)]

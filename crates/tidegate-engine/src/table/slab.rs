@@ -65,6 +65,8 @@ pub(crate) struct Slab {
     generation: u32,
     /// What few flows have, by slot.
     cares: BTreeMap<u32, Care>,
+    /// How many flows of the table each master has announced.
+    children: BTreeMap<FlowId, u32>,
 }
 
 /// Runs the same code for the family of a slot.
@@ -142,8 +144,32 @@ impl Slab {
 
     pub(super) fn forget_care(&mut self, slot: u32) {
         if self.has_cares() {
-            self.cares.remove(&slot);
+            let care = self.cares.remove(&slot);
+            self.count_child(slot, care, None);
         }
+    }
+
+    /// Notes that the flow in a slot has this care now, and had that one before.
+    fn count_child(&mut self, slot: u32, before: Option<Care>, now: Option<Care>) {
+        let master = |care: Option<Care>| care.and_then(|care| care.master).map(|master| master.id);
+        let (before, now) = (master(before), master(now));
+        if slot == NIL || before == now {
+            return;
+        }
+        if let Some(count) = before.and_then(|id| self.children.get_mut(&id)) {
+            *count -= 1;
+        }
+        if let Some(id) = before.filter(|id| self.children(*id) == 0) {
+            self.children.remove(&id);
+        }
+        if let Some(id) = now {
+            *self.children.entry(id).or_default() += 1;
+        }
+    }
+
+    /// How many flows of the table this one has announced.
+    pub(super) fn children(&self, master: FlowId) -> u32 {
+        self.children.get(&master).copied().unwrap_or(0)
     }
 
     /// Whether any flow has something of this.
@@ -157,7 +183,8 @@ impl Slab {
     }
 
     pub(super) fn set_care(&mut self, slot: u32, care: Care) {
-        self.cares.insert(slot, care);
+        let before = self.cares.insert(slot, care);
+        self.count_child(slot, before, Some(care));
     }
 
     /// Writes a flow to the slot that it has, but for its tuples and zone, which never change.
@@ -239,6 +266,24 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| if let Some(record) = shelf.records.get(at) {
             prefetch::bring(record);
         });
+    }
+
+    /// The slot that comes behind one in the order of [`Slab::slots`], whether anybody is in it or not; `None` behind
+    /// the last.
+    pub(super) fn slot_behind(&self, slot: u32) -> Option<u32> {
+        if slot & V6 == 0 && slot + 1 < self.v4.records.len() {
+            return Some(slot + 1);
+        }
+        let next = if slot & V6 == 0 { V6 } else { slot + 1 };
+        (next & !V6 < self.v6.records.len()).then_some(next)
+    }
+
+    /// Whether a flow is in a slot, which need not be one.
+    pub(super) fn is_let(&self, slot: u32) -> bool {
+        on_shelf!(self, slot, |shelf, at| shelf
+            .records
+            .get(at)
+            .is_some_and(|record| !record.is_vacant()))
     }
 
     /// All slots that have a flow, IPv4 first.

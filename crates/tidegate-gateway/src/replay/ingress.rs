@@ -50,7 +50,7 @@ impl Default for Ingress {
 
 impl Ingress {
     /// Takes a frame in.
-    pub(super) fn take(&mut self, frame: &Frame<'_>, world: &World) {
+    pub(crate) fn take(&mut self, frame: &Frame<'_>, world: &World) {
         let link = datagram(frame.link, frame.data);
         self.buffer.clear();
         self.buffer.extend_from_slice(link.datagram.unwrap_or_default());
@@ -123,7 +123,7 @@ impl Ingress {
     }
 
     /// The datagram as the engine wants it.
-    pub(super) fn packet(&mut self) -> Packet<'_> {
+    pub(crate) fn packet(&mut self) -> Packet<'_> {
         Packet { link: self.link, ..Packet::received(&mut self.buffer, self.port) }
     }
 

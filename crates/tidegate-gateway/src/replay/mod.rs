@@ -36,4 +36,4 @@ pub use census::Census;
 pub use fault::{Cause, Fault};
 pub use record::Recorder;
 pub use run::{Arrival, Passed, Replay};
-pub use scenario::{Inputs, Scenario};
+pub use scenario::{Inputs, Provisions, Scenario};

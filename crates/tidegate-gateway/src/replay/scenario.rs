@@ -53,6 +53,33 @@ pub struct Inputs {
     pub labels: Option<PathBuf>,
 }
 
+/// What the user's files say of an engine, whatever its packets come from.
+pub struct Provisions {
+    /// Settings.
+    pub limits: Limits,
+    /// Sets that rules may name.
+    pub sets: Sets,
+    /// Timeout policies that rules may name.
+    pub policies: Policies,
+    /// The rules of each family that has a file.
+    pub rules: Vec<(Family, Ruleset)>,
+    /// Lines that have no effect.
+    pub warnings: Vec<Fault>,
+}
+
+impl Provisions {
+    /// Reads the files. Settings that they don't name are as in `limits`.
+    ///
+    /// # Errors
+    /// Every fault of the files.
+    pub fn read(limits: Limits, inputs: &Inputs) -> Result<Self, Vec<Fault>> {
+        let mut files = Files { root: String::new(), files: BTreeMap::new() };
+        files.replace(inputs)?;
+        let Parts { limits, sets, policies, rules, warnings, .. } = Parts::load(limits, &files)?;
+        Ok(Self { limits, sets, policies, rules, warnings })
+    }
+}
+
 /// Everything that a [`Replay`](super::Replay) needs.
 pub struct Scenario {
     /// Its name: that of its directory or file.

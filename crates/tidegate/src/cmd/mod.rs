@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod manual;
 pub(crate) mod procfs;
 pub(crate) mod replay;
+pub(crate) mod run;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
 pub(crate) mod update;
@@ -44,6 +45,8 @@ pub(crate) enum Failure {
     Partly(String),
     /// All that was asked for was shown.
     Enough,
+    /// The system doesn't let it.
+    System(String),
 }
 
 impl From<ClientError> for Failure {

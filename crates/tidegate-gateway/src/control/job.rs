@@ -1,0 +1,234 @@
+//! What takes longer than a moment: listings and flushes, done piece by piece.
+//!
+//! A piece looks at a bounded number of slots and stops when enough waits to be sent. Between two pieces anything may
+//! happen to the table.
+
+use std::ops::ControlFlow::{Break, Continue};
+
+use tidegate_engine::Engine;
+use tidegate_engine::command::Cursor;
+use tidegate_engine::flow::{Flow, FlowId};
+use tidegate_engine::time::Instant;
+use tidegate_wire::netlink::conntrack::message;
+use tidegate_wire::netlink::frame::{Family, Flags, Header, Subsystem};
+use tidegate_wire::netlink::tidegate;
+
+use super::condition::Subject;
+use super::filter::Choice;
+use super::flow::{Circumstances, describe};
+use super::news::{Cause, News};
+use super::outbox::Outbox;
+use super::{expectation, requests};
+
+/// Slots that a piece of a listing looks at.
+const PIECE: usize = 1024;
+/// Slots that a piece of a flush looks at.
+const PIECE_OF_FLUSH: usize = 512;
+
+/// Who asked, and how answers are marked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) seq: u32,
+    pub(super) port: u32,
+}
+
+/// What is going on for a session.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Flows are listed.
+    Flows { cursor: Cursor, choice: Choice, zeroes: bool },
+    /// Expectations are listed: those from this number on, of this family, of this master.
+    Expectations { next: u64, family: u8, master: Option<FlowId> },
+    /// Timeout policies are listed: those behind so many.
+    Policies { behind: usize },
+    /// Flows are counted, or deleted. `reports`: how many is told, instead of that it was done.
+    Sweep { cursor: Cursor, choice: Choice, task: Task, count: u64, reports: bool },
+}
+
+/// What is done to flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Count,
+    Delete(Cause),
+}
+
+/// How a piece ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// There is more to do.
+    More,
+    /// It is done; the listing's end is to be told.
+    Listed,
+    /// It is done; so many flows were counted or deleted, and whether that is to be told.
+    Swept(u64, bool),
+}
+
+/// Where a job works.
+pub(super) struct Site<'a> {
+    pub(super) engine: &'a mut Engine,
+    pub(super) news: &'a mut News,
+    pub(super) now: Instant,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl Job {
+    /// Whether requests wait until it is done: it answers by itself, not by a listing.
+    pub(super) fn holds_requests(&self) -> bool {
+        matches!(self, Self::Sweep { .. })
+    }
+
+    /// Does a piece.
+    pub(super) fn go_on(&mut self, asked: Asked, site: &mut Site<'_>) -> Progress {
+        match self {
+            Self::Flows { cursor, choice, zeroes } => {
+                if list(asked, site, (cursor, choice), *zeroes) {
+                    Progress::Listed
+                } else {
+                    Progress::More
+                }
+            }
+            Self::Expectations { next, family, master } => {
+                let is_done = list_expectations(asked, site, next, (*family, *master));
+                if is_done { Progress::Listed } else { Progress::More }
+            }
+            Self::Policies { behind } => {
+                let is_done = list_policies(asked, site, behind);
+                if is_done { Progress::Listed } else { Progress::More }
+            }
+            Self::Sweep { cursor, choice, task, count, reports } => {
+                sweep(site, (cursor, choice), *task, count);
+                let is_done = cursor.is_at_end();
+                if is_done { Progress::Swept(*count, *reports) } else { Progress::More }
+            }
+        }
+    }
+}
+
+fn list(
+    asked: Asked,
+    site: &mut Site<'_>,
+    (cursor, choice): (&mut Cursor, &Choice),
+    zeroes: bool,
+) -> bool {
+    let Site { engine, now, outbox, .. } = site;
+    let now = *now;
+    let mut counted = Vec::new();
+    let filtered = if choice.is_filter() { Flags::DUMP_FILTERED } else { Flags::empty() };
+    engine.walk(now, cursor, PIECE, |id, flow| {
+        if outbox.is_full() {
+            return Break(());
+        }
+        let shown = engine.shown_id(id);
+        if choice.takes(&Subject { flow, id: shown, now }) {
+            outbox.gather(|writer| {
+                let header = header_of(asked, Flags::MULTI | filtered);
+                let references = 1 + engine.children_of(id);
+                let about = Circumstances::of(engine, id);
+                writer.message(header, Family::of(flow.orig.family()), |writer| {
+                    describe(writer, (now, references), flow, &about);
+                });
+            });
+            if zeroes && flow.acct.is_some() {
+                counted.push(id);
+            }
+        }
+        Continue(())
+    });
+    for id in counted {
+        engine.take_counters(id);
+    }
+    cursor.is_at_end()
+}
+
+/// One flow, as an answer of its own.
+pub(super) fn show(asked: Asked, site: &mut Site<'_>, id: FlowId, flow: &Flow) {
+    let (engine, now) = (&*site.engine, site.now);
+    let about = Circumstances::of(engine, id);
+    // The kernel's own reference while it answers is counted as well.
+    let references = 2 + engine.children_of(id);
+    site.outbox.send(|writer| {
+        let header = header_of(asked, Flags::MULTI);
+        writer.message(header, Family::of(flow.orig.family()), |writer| {
+            describe(writer, (now, references), flow, &about);
+        });
+    });
+}
+
+fn header_of(asked: Asked, flags: Flags) -> Header {
+    let kind = Header::kind_of(Subsystem::Conntrack, message::NEW);
+    Header { kind, flags, seq: asked.seq, pid: asked.port }
+}
+
+fn list_expectations(
+    asked: Asked,
+    site: &mut Site<'_>,
+    next: &mut u64,
+    (family, master): (u8, Option<FlowId>),
+) -> bool {
+    let Site { engine, now, outbox, .. } = site;
+    for (number, one) in engine.expectations_from(*next) {
+        if outbox.is_full() {
+            return false;
+        }
+        *next = number + 1;
+        let own = Family::of(one.tuple.family());
+        let is_living = one.deadline > *now;
+        let is_asked_for = family == Family::ANY || own.family == family;
+        if is_living && is_asked_for && master.is_none_or(|master| one.master.id == master) {
+            let id = engine.shown_expectation_id(number);
+            outbox.gather(|writer| {
+                let kind = Header::kind_of(Subsystem::Expect, message::NEW);
+                let header = Header { kind, ..header_of(asked, Flags::MULTI) };
+                writer.message(header, own, |writer| expectation::describe(writer, *now, one, id));
+            });
+        }
+    }
+    true
+}
+
+fn list_policies(asked: Asked, site: &mut Site<'_>, behind: &mut usize) -> bool {
+    let Site { engine, outbox, .. } = site;
+    for policy in engine.policies().iter().skip(*behind) {
+        if outbox.is_full() {
+            return false;
+        }
+        *behind += 1;
+        outbox.gather(|writer| requests::timeout::show(writer, asked, policy));
+    }
+    true
+}
+
+fn sweep(
+    site: &mut Site<'_>,
+    (cursor, choice): (&mut Cursor, &Choice),
+    task: Task,
+    count: &mut u64,
+) {
+    let (engine, now) = (&mut *site.engine, site.now);
+    let mut chosen = Vec::new();
+    engine.walk(now, cursor, PIECE_OF_FLUSH, |id, flow| {
+        let shown = engine.shown_id(id);
+        if choice.takes(&Subject { flow, id: shown, now }) {
+            *count += 1;
+            chosen.push(id);
+        }
+        Continue(())
+    });
+    if let Task::Delete(cause) = task {
+        for id in chosen {
+            engine.kill(now, id);
+        }
+        site.news.gather(engine, Some(cause));
+    }
+}
+
+/// How many flows were counted or deleted: a message of Tidegate's own.
+pub(super) fn report(outbox: &mut Outbox, asked: Asked, number: u8, count: u64) {
+    outbox.send(|writer| {
+        let kind = Header::kind_of(Subsystem::Tidegate, number);
+        let header = Header { kind, ..header_of(asked, Flags::empty()) };
+        writer.message(header, Family::default(), |writer| {
+            tidegate::Attribute::Count(count).write(writer);
+        });
+    });
+}

@@ -1,0 +1,115 @@
+//! All clients, and the events that they listen to.
+
+use std::collections::BTreeMap;
+
+use tidegate_engine::Engine;
+use tidegate_engine::time::Instant;
+
+use super::news::News;
+use super::session::{Access, Hangup, Session};
+
+/// Names a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+/// The server; see the module's documentation.
+#[derive(Debug)]
+pub struct Server {
+    sessions: BTreeMap<SessionId, Session>,
+    news: News,
+    /// The number of the next client.
+    next: u64,
+}
+
+impl Server {
+    /// A server without clients, which keeps `backlog` events for listeners who are behind.
+    #[must_use]
+    pub fn new(backlog: usize) -> Self {
+        Self { sessions: BTreeMap::new(), news: News::new(backlog), next: 0 }
+    }
+
+    /// A client has come, who may do this.
+    pub fn open(&mut self, access: Access) -> SessionId {
+        let id = SessionId(self.next);
+        self.next += 1;
+        self.sessions.insert(id, Session::new(id.0, access));
+        id
+    }
+
+    /// A client has gone, and what was going on for it ends.
+    pub fn close(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+
+    /// How many clients there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether a client's next datagram may be read: what it asked for before has been answered, and it reads the
+    /// answers.
+    #[must_use]
+    pub fn is_ready(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(Session::is_ready)
+    }
+
+    /// Does what a client's datagram asks for, or begins with it.
+    ///
+    /// # Errors
+    /// It isn't netlink, or ends in the middle of a message; what came before has been done. The client should be
+    /// closed when it has been sent what it is still to be sent.
+    pub fn receive(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        id: SessionId,
+        datagram: &[u8],
+    ) -> Result<(), Hangup> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Err(Hangup) };
+        self.news.gather(engine, None);
+        session.receive((engine, &mut self.news), now, datagram)
+    }
+
+    /// Takes over the events that packets and time have brought about. Call it at least as often as the engine's queue
+    /// of events can fill up.
+    pub fn gather(&mut self, engine: &mut Engine) {
+        self.news.gather(engine, None);
+    }
+
+    /// Goes on with listings and flushes, one piece for each client; whether there is more to do at once. A piece takes
+    /// less than a millisecond.
+    pub fn work(&mut self, engine: &mut Engine, now: Instant) -> bool {
+        let Self { sessions, news, .. } = self;
+        news.gather(engine, None);
+        let mut is_more = false;
+        for session in sessions.values_mut() {
+            is_more |= session.work(engine, news, now);
+        }
+        is_more
+    }
+
+    /// The next datagram for a client. It stays until [`Server::sent`] says that it is on its way.
+    pub fn next_for(&mut self, id: SessionId) -> Option<&[u8]> {
+        let session = self.sessions.get_mut(&id)?;
+        session.listen(&self.news);
+        session.outbox.front()
+    }
+
+    /// Whether a client may have something to be sent.
+    #[must_use]
+    pub fn has_for(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| {
+            let is_behind = |next: u64| next < self.news.next();
+            let listening = session.listening.as_ref();
+            session.outbox.front().is_some() || listening.is_some_and(|one| is_behind(one.next))
+        })
+    }
+
+    /// The datagram that [`Server::next_for`] named has been sent.
+    pub fn sent(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.outbox.pop();
+        }
+    }
+}

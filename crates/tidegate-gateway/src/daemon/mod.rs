@@ -1,0 +1,192 @@
+//! An engine that lives: its packets, its time, its control socket, and the signals that are sent to it.
+//!
+//! One thread does all of it in turns: packets, then time, then the operator. No part of a turn takes long, so that
+//! none of them waits for the others: packets come in bursts of a bounded number, flows expire within a budget, and
+//! listings are made in pieces. Where packets come from is a [`DataPlane`].
+//!
+//! A reload ([`Daemon::reload`]) reads all files before it changes anything; if one is at fault, all stays as it is.
+//! Flows stay in any case.
+
+mod plane;
+mod signals;
+
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tidegate_engine::limits::Limits;
+use tidegate_engine::{Engine, Settings};
+
+use crate::clock::Clock;
+use crate::control::Server;
+use crate::control::socket::Endpoint;
+use crate::replay::{Cause, Fault, Inputs, Provisions};
+
+pub use self::plane::{CapturePlane, DataPlane, NoPackets, Pace, Readiness};
+pub use self::signals::{Signal, Signals};
+
+/// Packets of a turn.
+const BURST: usize = 256;
+/// Flows that may expire in a turn.
+const EXPIRY_BUDGET: usize = 4096;
+/// Events that a turn may bring about before they are told.
+const EVENT_BACKLOG: usize = 65_536;
+/// The longest sleep.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// See the module's documentation.
+pub struct Daemon<P> {
+    engine: Engine,
+    server: Server,
+    endpoint: Endpoint,
+    plane: P,
+    clock: Clock,
+    inputs: Inputs,
+}
+
+/// Why a turn was the last one.
+#[derive(Debug)]
+pub enum End {
+    /// Somebody has asked for it.
+    Stopped,
+    /// The system doesn't let us wait.
+    System(std::io::Error),
+}
+
+impl<P: DataPlane> Daemon<P> {
+    /// An engine as the files say, without flows. `seed` must not be known to anybody; `backlog` is how many events are
+    /// kept for those who listen.
+    ///
+    /// # Errors
+    /// Every fault of the files.
+    pub fn new(
+        inputs: Inputs,
+        (endpoint, plane): (Endpoint, P),
+        seed: u64,
+        backlog: usize,
+    ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        let Provisions { limits, sets, policies, rules, warnings } =
+            Provisions::read(Limits::default(), &inputs)?;
+        let clock = Clock::start();
+        let (start, wall) = (clock.now(), clock.wall());
+        let settings = Settings { limits, seed, event_backlog: EVENT_BACKLOG, start, wall };
+        let mut engine = Engine::new(settings);
+        engine.adopt_sets(sets);
+        engine.adopt_policies(policies);
+        rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
+        let server = Server::new(backlog);
+        Ok((Self { engine, server, endpoint, plane, clock, inputs }, warnings))
+    }
+
+    /// Turns until a signal says to stop. `heed` is told how each reload went: what has no effect, or what is at fault;
+    /// and why there are no more packets, if that is a fault.
+    pub fn run(
+        &mut self,
+        signals: &mut Signals,
+        mut heed: impl FnMut(Result<Vec<Fault>, Vec<Fault>>),
+    ) -> End {
+        loop {
+            match signals.take() {
+                Some(Signal::Stop) => return End::Stopped,
+                Some(Signal::Reload) => heed(self.reload()),
+                None => {}
+            }
+            match self.turn() {
+                Err(fault) => heed(Err(vec![fault])),
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Err(error) = self.wait(signals) {
+                        return End::System(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is due; whether there is more to do at once.
+    ///
+    /// # Errors
+    /// Packets can't be read.
+    pub fn turn(&mut self) -> Result<bool, Fault> {
+        let Self { engine, server, endpoint, plane, clock, .. } = self;
+        let now = clock.now();
+        let packets = plane.turn(engine, now, BURST)?;
+        server.gather(engine);
+        let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
+        server.gather(engine);
+        endpoint.serve(server, engine, now);
+        let is_behind = server.work(engine, now) || endpoint.is_busy(server);
+        Ok(packets == BURST || expired == EXPIRY_BUDGET || is_behind)
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&self, signals: &Signals) -> std::io::Result<()> {
+        let now = self.clock.now();
+        let mut fds = self.endpoint.interests(&self.server);
+        fds.extend(signals.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let due = match self.plane.readiness() {
+            Readiness::At(at) => Some(at),
+            Readiness::When(fd) => {
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                None
+            }
+            Readiness::Never => None,
+        };
+        let next = [self.engine.next_deadline(), due].into_iter().flatten().min();
+        let sleep = next.map_or(LONGEST_SLEEP, |next| next.saturating_sub(now)).min(LONGEST_SLEEP);
+        let timeout =
+            Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: sleep.subsec_nanos().into() };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads rules and settings anew. Sets and timeout policies stay as they are: their contents are the engine's.
+    ///
+    /// # Errors
+    /// Every fault of the files; nothing has changed then.
+    pub fn reload(&mut self) -> Result<Vec<Fault>, Vec<Fault>> {
+        let Provisions { limits, rules, warnings, .. } =
+            Provisions::read(*self.engine.limits(), &self.inputs)?;
+        let missing: Vec<Fault> = rules.iter().flat_map(|(_, rules)| self.missing(rules)).collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        for key in Limits::names() {
+            let (old, new) = (self.engine.limits().value(key), limits.value(key));
+            if old != new
+                && let Some(value) = new
+            {
+                // The value is one that this very setting was just given.
+                let _ = self.engine.set(key, &value);
+            }
+        }
+        rules.iter().for_each(|(_, rules)| self.engine.replace_rules(rules));
+        self.engine.set_wall_clock(self.clock.wall());
+        Ok(warnings)
+    }
+
+    /// What rules name that the engine doesn't have.
+    fn missing(&self, rules: &tidegate_engine::rules::Ruleset) -> Vec<Fault> {
+        let input = match rules.family {
+            tidegate_wire::Family::V4 => &self.inputs.rules4,
+            tidegate_wire::Family::V6 => &self.inputs.rules6,
+        };
+        let file = input.as_ref().map_or(String::new(), |path| path.display().to_string());
+        let sets = rules.sets().into_iter().filter(|(_, name)| !self.engine.sets().has(name));
+        let sets = sets.map(|(line, name)| (line, Cause::UnknownSet(name.to_owned())));
+        let policies = rules.timeout_policies();
+        let policies = policies.filter(|(_, name, _)| self.engine.policies().find(name).is_none());
+        let policies =
+            policies.map(|(line, name, _)| (line, Cause::UnknownPolicy(name.to_owned())));
+        sets.chain(policies)
+            .map(|(line, cause)| Fault { line: Some(line as usize), ..Fault::of(&file, cause) })
+            .collect()
+    }
+
+    /// The engine as it is now.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

@@ -1,0 +1,163 @@
+//! Where a daemon's packets come from, and where they go.
+
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+use tidegate_engine::Engine;
+use tidegate_engine::fib::Fib;
+use tidegate_engine::time::Instant;
+use tidegate_wire::pcap::Capture;
+
+use crate::replay::ingress::Ingress;
+use crate::replay::topology::{Passage, World};
+use crate::replay::{Cause, Fault};
+
+/// A source of packets, with the world that they come from. It hands them to the engine itself, as it thinks best, and
+/// sends what leaves.
+pub trait DataPlane {
+    /// What answers the engine's questions about routes.
+    type World: Fib;
+
+    /// The world as it is now.
+    fn world(&self) -> &Self::World;
+
+    /// Takes packets that are there through the engine, `most` at the most, and sends what the engine has for others;
+    /// how many there were.
+    ///
+    /// # Errors
+    /// No more can be read; what was read has been processed.
+    fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault>;
+
+    /// When there will be more packets, if none is there now.
+    fn readiness(&self) -> Readiness<'_>;
+}
+
+/// When there will be packets.
+#[derive(Clone, Copy, Debug)]
+pub enum Readiness<'a> {
+    /// At this time.
+    At(Instant),
+    /// When this can be read.
+    When(BorrowedFd<'a>),
+    /// Never.
+    Never,
+}
+
+/// No packets at all: an engine for what an operator does by hand.
+#[derive(Debug)]
+pub struct NoPackets(World);
+
+impl Default for NoPackets {
+    fn default() -> Self {
+        Self(World::Passage(Passage::default()))
+    }
+}
+
+impl DataPlane for NoPackets {
+    type World = World;
+
+    fn world(&self) -> &World {
+        &self.0
+    }
+
+    fn turn(&mut self, engine: &mut Engine, _: Instant, _: usize) -> Result<usize, Fault> {
+        discard(engine);
+        Ok(0)
+    }
+
+    fn readiness(&self) -> Readiness<'_> {
+        Readiness::Never
+    }
+}
+
+/// How fast a capture is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as the engine takes it.
+    AtOnce,
+    /// As it was recorded.
+    AsRecorded,
+}
+
+/// The packets of a capture, each of them forwarded, as in a replay of a plain capture. What leaves goes nowhere.
+pub struct CapturePlane {
+    world: World,
+    capture: Capture<Box<dyn Read>>,
+    /// How messages call it.
+    file: String,
+    pace: Pace,
+    /// The packet that comes next, and when.
+    next: Option<(Ingress, Instant)>,
+    /// The time of the first packet in the capture, and of its arrival here.
+    began: Option<(u64, Instant)>,
+    is_at_end: bool,
+}
+
+impl CapturePlane {
+    /// The packets of a capture that messages call `file`.
+    #[must_use]
+    pub fn new(capture: Capture<Box<dyn Read>>, file: String, pace: Pace) -> Self {
+        let world = World::Passage(Passage::default());
+        Self { world, capture, file, pace, next: None, began: None, is_at_end: false }
+    }
+
+    /// Reads the next packet; its buffer is used again.
+    fn read(&mut self, mut buffer: Ingress, now: Instant) -> Result<(), Fault> {
+        let frame = match self.capture.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => {
+                self.is_at_end = true;
+                return Ok(());
+            }
+            Err(error) => {
+                self.is_at_end = true;
+                return Err(Fault::of(&self.file, Cause::Capture(error)));
+            }
+        };
+        let (first, start) = *self.began.get_or_insert((frame.time, now));
+        let offset = std::time::Duration::from_nanos(frame.time.saturating_sub(first));
+        let due = match self.pace {
+            Pace::AtOnce => now,
+            Pace::AsRecorded => start + offset,
+        };
+        buffer.take(&frame, &self.world);
+        self.next = Some((buffer, due));
+        Ok(())
+    }
+}
+
+impl DataPlane for CapturePlane {
+    type World = World;
+
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
+        let mut count = 0;
+        while count < most && !self.is_at_end {
+            if self.next.is_none() {
+                self.read(Ingress::default(), now)?;
+            }
+            let Some((mut ingress, _)) = self.next.take_if(|(_, due)| *due <= now) else { break };
+            if ingress.is_ip() {
+                engine.process(now, &mut ingress.packet(), &self.world);
+                discard(engine);
+            }
+            count += 1;
+            self.read(ingress, now)?;
+        }
+        Ok(count)
+    }
+
+    fn readiness(&self) -> Readiness<'_> {
+        self.next.as_ref().map_or(Readiness::Never, |(_, due)| Readiness::At(*due))
+    }
+}
+
+/// Lets go of what would be sent or logged.
+fn discard(engine: &mut Engine) {
+    while engine.poll_output().is_some() {}
+    while engine.poll_log().is_some() {}
+    while engine.poll_copy().is_some() {}
+}
