@@ -28,7 +28,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+// A definition is only made when its command is asked for.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Run a capture through the engine and show what Linux would make of it
     #[command(after_help = REPLAY_NOTES)]

@@ -115,6 +115,10 @@ fn write_refusal(f: &mut fmt::Formatter<'_>, errno: Errno) -> fmt::Result {
         Errno::NOENT => f.write_str("there is no such entry"),
         Errno::EXIST => f.write_str("there is such an entry already: `update' changes it"),
         Errno::NOMEM => f.write_str("the table is full"),
+        Errno::NOSPC => f.write_str(
+            "there is no room: a flow that began before there was any rule about labels takes none, and \
+             of new flows too many hash to the same place",
+        ),
         Errno::BUSY => f.write_str("the table is busy with the entry, or forbids this change of it"),
         _ => write!(f, "the table refused: {}", io::Error::from(errno)),
     }

@@ -117,6 +117,7 @@ impl Table {
         if let Place::Engine(_) = place {
             table.ask(&numbered::subscription(mask, after))?;
         }
+        table.socket.be_impatient()?;
         Ok(table)
     }
 
@@ -208,7 +209,7 @@ impl Table {
         Ok(outcomes)
     }
 
-    /// Waits for the next datagram of events and hands over what is in it.
+    /// Waits for the next datagram of events and hands over what is in it; or for a moment in vain.
     ///
     /// # Errors
     /// The conversation breaks off, or `each` wants no more.

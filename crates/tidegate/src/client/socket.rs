@@ -3,9 +3,10 @@
 //! Datagram for datagram they carry the same.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::error::ClientError;
 
@@ -30,7 +31,13 @@ impl Socket {
         }
     }
 
-    /// Waits for the next datagram; `None` if some were lost before it.
+    /// From now on [`Self::receive`] gives up waiting now and then.
+    pub(super) fn be_impatient(&mut self) -> Result<(), ClientError> {
+        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, Some(PATIENCE))
+            .map_err(|errno| ClientError::Broken(errno.into()))
+    }
+
+    /// Waits for the next datagram, which is empty if the wait was given up; `None` if some were lost before it.
     pub(super) fn receive(&mut self) -> Result<Option<&[u8]>, ClientError> {
         loop {
             match recv(&self.socket, &mut self.buffer[..], RecvFlags::empty()) {
@@ -38,6 +45,7 @@ impl Socket {
                 Ok((len, _)) => return Ok(Some(&self.buffer[..len])),
                 Err(Errno::INTR) => {}
                 Err(Errno::NOBUFS) => return Ok(None),
+                Err(Errno::AGAIN) => return Ok(Some(&[])),
                 Err(errno) => return Err(ClientError::Broken(errno.into())),
             }
         }
@@ -46,3 +54,5 @@ impl Socket {
 
 /// The kernel fills datagrams up to this length if there is room for it.
 const LARGEST_DATAGRAM: usize = 32 << 10;
+/// So long an impatient listener waits.
+const PATIENCE: Duration = Duration::from_millis(200);

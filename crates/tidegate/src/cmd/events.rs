@@ -4,7 +4,10 @@
 //! `--gap` in the output, where the lost ones would have been.
 
 use std::io::{self, BufWriter, StdoutLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use signal_hook::consts::{SIGINT, SIGTERM};
 use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::{group, message};
 use tidegate_wire::netlink::frame::Subsystem;
@@ -29,16 +32,28 @@ pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
     place.enter()?;
     let mut table = Table::subscribe(&place, mask(args), args.after)?;
     let out = BufWriter::new(io::stdout().lock());
-    let mut listener =
-        Listener { args, filter, printer: Printer::new(out, style), gaps: Gaps::default() };
-    let done = loop {
-        let heard = table.listen(|heard| listener.hear(heard));
-        let done = heard.and_then(|()| Ok(listener.printer.flush()?));
-        if done.is_err() {
-            break done;
-        }
+    let mut listener = Listener {
+        args,
+        filter,
+        printer: Printer::new(out, style, time_of_day()),
+        gaps: Gaps::default(),
     };
+    let stop = stop_flag()?;
+    let mut done = Ok(());
+    while done.is_ok() && !stop.load(Ordering::Relaxed) {
+        let heard = table.listen(|heard| listener.hear(heard));
+        done = heard.and_then(|()| Ok(listener.printer.flush()?));
+    }
     listener.finish(done)
+}
+
+/// Becomes true when the user or the system wants an end.
+fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
 }
 
 /// Which multicast groups are to be heard.

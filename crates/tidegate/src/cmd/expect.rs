@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter};
 
+use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::Family as IpFamily;
 use tidegate_wire::netlink::Family;
 use tidegate_wire::netlink::expect::{Attribute, message};
@@ -44,7 +45,7 @@ fn show(
     mut take: impl FnMut(&Expected<'_>),
 ) -> Result<u64, Failure> {
     let out = BufWriter::new(io::stdout().lock());
-    let mut printer = Printer::new(out, Style { shape, ..Style::default() });
+    let mut printer = Printer::new(out, Style { shape, ..Style::default() }, time_of_day());
     let family = filter.family.map_or(Family::default(), |family| Family::of(family.into()));
     let request = Request::new(Subsystem::Expect, message::GET, family);
     Table::open(place)?.dump(&request, |message| {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::{Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Family, Tuple};
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &GetArgs) -> Result<(), Failure> {
     let mut table = Table::open(&place)?;
     watch::repeat(interval, || {
         let answer = table.ask(&request)?;
-        let mut printer = Printer::new(io::stdout().lock(), style);
+        let mut printer = Printer::new(io::stdout().lock(), style, time_of_day());
         if let Some(message) = answer.as_deref().and_then(kept) {
             printer.flow(&Flow::parse(&message)?, None)?;
         }

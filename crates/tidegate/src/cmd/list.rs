@@ -63,7 +63,7 @@ impl Listing<'_> {
         if !self.args.by.is_empty() {
             return self.show_groups(out);
         }
-        let mut printer = Printer::new(out, self.style);
+        let mut printer = Printer::new(out, self.style, time_of_day());
         let sort = self.order();
         let done = if sort.is_empty() {
             self.stream(&mut printer)

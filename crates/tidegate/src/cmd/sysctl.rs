@@ -38,7 +38,7 @@ pub(crate) fn run(args: &SysctlArgs) -> Result<(), Failure> {
 
 /// A setting to show, or to change.
 struct Wish {
-    /// With `net.netfilter.`; `None`: all of them.
+    /// In full; `None`: all of them.
     name: Option<String>,
     value: Option<String>,
     /// No matter if there is no such setting.
@@ -53,16 +53,19 @@ impl Wish {
         let (name, is_optional) =
             name.trim().strip_prefix('-').map_or((name.trim(), false), |name| (name, true));
         let name = name.replace('/', ".");
-        let own = name.strip_prefix(PREFIX).unwrap_or(&name);
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-        if own.is_empty() || own.starts_with('.') || own.contains("..") || !own.chars().all(is_word)
+        if name.is_empty()
+            || name.starts_with('.')
+            || name.contains("..")
+            || !name.chars().all(is_word)
         {
             return Err(format!("`{text}' names no setting"));
         }
-        if own.starts_with("net.") {
-            return Err(format!("{own} is not of {}", PREFIX.trim_end_matches('.')));
+        let is_full = name.starts_with("net.");
+        if is_full && !is_ours(&name) {
+            return Err(format!("{name} is no setting of connection tracking"));
         }
-        let name = Some(format!("{PREFIX}{own}"));
+        let name = Some(if is_full { name } else { format!("{PREFIX}{name}") });
         Ok(Self { name, value: value.map(str::to_owned), is_optional })
     }
 }
@@ -104,11 +107,11 @@ fn read_file(path: &Path) -> Result<Vec<Wish>, Failure> {
             return Err(bad(&format!("`{line}' is not like NAME = VALUE")));
         }
         let name = line.trim_start_matches('-').trim_start().replace('/', ".");
-        if name.starts_with(PREFIX) {
+        if is_ours(&name) {
             wishes.push(Wish::read(line).map_err(|why| bad(&why))?);
         } else {
             say::warning(format_args!(
-                "{}:{number}: not of net.netfilter, passed over",
+                "{}:{number}: not of connection tracking, passed over",
                 path.display()
             ));
         }
@@ -183,6 +186,11 @@ fn report(failures: Vec<(&Option<String>, ClientError)>, wishes: usize) -> Resul
         }
         Some(error) => Err(error.into()),
     }
+}
+
+/// Whether a full name is one of connection tracking, to which the reassembly of fragments belongs.
+fn is_ours(name: &str) -> bool {
+    [PREFIX, "net.nf_conntrack_max", "net.ipv4.ipfrag_"].iter().any(|known| name.starts_with(known))
 }
 
 const PREFIX: &str = "net.netfilter.";

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &UpdateArgs) -> Result<(), Failure> {
     let place = args.place.place();
     place.enter()?;
     let change = Change::new(&place, &filter, time_of_day())?;
-    let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style);
+    let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style, time_of_day());
     if !args.yes {
         change.each(|flow, _| Ok(printer.flow(flow, None)?))?;
         printer.finish()?;
@@ -92,7 +92,7 @@ fn request(flow: &Flow<'_>, change: &ChangeArgs) -> Request {
             let help = Help { name: Some(helper.as_bytes()), ..Help::default() };
             Attribute::Help(help).write(writer);
         }
-        write_labels(flow, change, writer);
+        write_labels(change, writer);
     })
 }
 
@@ -102,16 +102,15 @@ pub(super) fn tcp_info(state: u8) -> ProtoInfo {
     ProtoInfo { tcp: Some(tcp), ..ProtoInfo::default() }
 }
 
-/// The labels under a mask of those that change.
-fn write_labels(flow: &Flow<'_>, change: &ChangeArgs, writer: &mut Writer<'_>) {
+/// The labels that are added, under a mask of all that change: the kernel clears the mask's bits and turns over the
+/// others (`nf_connlabels_replace`).
+fn write_labels(change: &ChangeArgs, writer: &mut Writer<'_>) {
     let (add, remove) = (&change.add_label, &change.del_label);
     if add.is_empty() && remove.is_empty() {
         return;
     }
-    let own = flow.label_bits().filter(|bit| !remove.contains(bit));
-    let wanted: Vec<u16> = own.chain(add.iter().copied()).collect();
     let changed: Vec<u16> = add.iter().chain(remove).copied().collect();
-    Attribute::Labels(&label_bytes(&wanted)).write(writer);
+    Attribute::Labels(&label_bytes(add)).write(writer);
     Attribute::LabelsMask(&label_bytes(&changed)).write(writer);
 }
 

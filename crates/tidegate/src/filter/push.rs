@@ -2,7 +2,9 @@
 //!
 //! Linux knows the family, status bits, the mark, the zone's number (of whichever direction), and since 5.8 exact parts
 //! of the tuples, though only together with a family (`ctnetlink_alloc_filter`). What goes along lets through at
-//! least what the filter lets through.
+//! least what the filter lets through; so addresses of IPv6 don't, for Linux 6.18 takes those for what is *not* wanted.
+
+use std::net::IpAddr;
 
 use tidegate_wire::netlink::conntrack::{self, Attribute};
 use tidegate_wire::netlink::{Family, Tuple, Writer};
@@ -35,7 +37,8 @@ impl Filter {
                     Attribute::Mark(*value).write(writer);
                     Attribute::MarkMask(*mask).write(writer);
                 }
-                Test::Zone(zone) => Attribute::Zone(*zone).write(writer),
+                // For the kernel a flow that is of a zone in one direction only isn't of zone 0.
+                Test::Zone(zone) if *zone != 0 => Attribute::Zone(*zone).write(writer),
                 _ => {}
             }
         }
@@ -84,7 +87,7 @@ impl Filter {
             match test {
                 Test::Protocol(number) => part.protocol(*number),
                 Test::Address(spot, prefix) => {
-                    let Some(address) = prefix.single() else { continue };
+                    let Some(address) = prefix.single().filter(IpAddr::is_ipv4) else { continue };
                     if *spot == Spot::Source(dir) {
                         (part.tuple.src, part.bits) = (Some(address), part.bits | SOURCE);
                     } else if *spot == Spot::Destination(dir) {

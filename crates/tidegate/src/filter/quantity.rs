@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_told() {
-        for text in ["", ">", "1x", "h", "1h2", "<0", "9..3", "-1", "99999999999w"] {
+        for text in ["", ">", "1x", "h", "1h2", "<0", "9..3", "-1", "99999999999999999w"] {
             assert!(text.parse::<Spans>().is_err(), "{text}");
         }
         for text in ["1K", "k", "99999999999T", "1.5M"] {

@@ -140,6 +140,16 @@ impl fmt::Display for Brief {
     }
 }
 
+/// Nanoseconds since 1970 as year, month, day, hour, minute, second and day of the week (1: Sunday), in UTC.
+pub(crate) fn calendar(nanos: u64) -> [u64; 7] {
+    let seconds = nanos / 1_000_000_000;
+    let days = seconds / 86_400;
+    let (year, month, day) = civil(days);
+    let [hour, minute, second] = [seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
+    // The first day was a Thursday.
+    [year, month, day, hour, minute, second, (days + 4) % 7 + 1]
+}
+
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian
 /// calendar: years are taken to begin in March, so that the leap day is the
 /// last.

@@ -96,12 +96,14 @@ pub(crate) struct Printer<W> {
     labels: Labels,
     line: Words,
     table: table::Widths,
+    has_head: bool,
     shown: u64,
+    now: u64,
 }
 
 impl<W: Write> Printer<W> {
-    /// Writes in a style to `out`.
-    pub(crate) fn new(out: W, style: Style) -> Self {
+    /// Writes in a style to `out`. `now` is in nanoseconds since 1970.
+    pub(crate) fn new(out: W, style: Style, now: u64) -> Self {
         // Labels have a place of their own where there are fields; in text they must be asked for.
         let labels = if style.shape == Shape::Text && !style.labels {
             Labels::default()
@@ -109,7 +111,7 @@ impl<W: Write> Printer<W> {
             Labels::of_machine()
         };
         let (line, table) = (Words::default(), table::Widths::default());
-        Self { out, style, labels, line, table, shown: 0 }
+        Self { out, style, labels, line, table, has_head: false, shown: 0, now }
     }
 
     /// How many were shown.
@@ -122,17 +124,22 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// Those of the writer.
     pub(crate) fn flow(&mut self, flow: &Flow<'_>, on: Option<Occasion>) -> io::Result<()> {
-        self.head(xml::HEAD, csv::HEAD)?;
+        self.head()?;
         self.line.0.clear();
+        let now = on.map_or(self.now, |on| on.time);
         let (line, style, labels) = (&mut self.line, &self.style, &self.labels);
         match style.shape {
             Shape::Text => {
                 prefix(line, style, on);
-                text::write(line, flow, style, labels);
+                text::write(line, flow, style, (labels, now));
                 suffix(line, on);
                 line.end();
             }
-            Shape::Xml => xml::write(line, flow, on, labels),
+            Shape::Xml => {
+                xml::write(line, flow, (style, on), (labels, now));
+                suffix(line, on);
+                line.end();
+            }
             Shape::Json => json::write(line, flow, on, labels)?,
             Shape::Csv => csv::write(line, flow, on, labels),
             Shape::Table => self.table.write(line, flow, on),
@@ -169,7 +176,7 @@ impl<W: Write> Printer<W> {
     /// Those of the writer.
     pub(crate) fn gap(&mut self, time: u64, lost: Option<(u64, u64)>) -> io::Result<()> {
         let on = Some(Occasion { kind: Kind::Gap, time, port: 0, number: None });
-        self.head(xml::HEAD, csv::HEAD)?;
+        self.head()?;
         self.line.0.clear();
         match self.style.shape {
             Shape::Json => json::write_gap(&mut self.line, time, lost)?,
@@ -198,9 +205,10 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// Those of the writer.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.head(xml::HEAD, csv::HEAD)?;
-        if self.style.shape == Shape::Xml {
-            self.out.write_all(xml::END.as_bytes())?;
+        match self.style.shape {
+            Shape::Xml if self.has_head => self.out.write_all(xml::END.as_bytes())?,
+            Shape::Csv | Shape::Table => self.head()?,
+            Shape::Text | Shape::Xml | Shape::Json => {}
         }
         self.flush()
     }
@@ -214,13 +222,13 @@ impl<W: Write> Printer<W> {
     }
 
     /// What stands in front of the first.
-    fn head(&mut self, xml: &str, csv: &str) -> io::Result<()> {
-        if std::mem::replace(&mut self.table.has_head, true) {
+    fn head(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_head, true) {
             return Ok(());
         }
         match self.style.shape {
-            Shape::Xml => self.out.write_all(xml.as_bytes()),
-            Shape::Csv => writeln!(self.out, "{csv}"),
+            Shape::Xml => self.out.write_all(xml::HEAD.as_bytes()),
+            Shape::Csv => writeln!(self.out, "{}", csv::HEAD),
             Shape::Table => self.out.write_all(self.table.head().as_bytes()),
             Shape::Text | Shape::Json => Ok(()),
         }
@@ -240,6 +248,13 @@ fn suffix(line: &mut Words, on: Option<Occasion>) {
     if let Some(port) = on.map(|on| on.port).filter(|port| *port != 0) {
         line.text("[USERSPACE] portid=").number(port).text(" ");
     }
+}
+
+/// How long a flow has lived, or lived, in seconds as conntrack(8) counts them: whole seconds of the clock.
+fn lifetime(flow: &Flow<'_>, now: u64) -> Option<u64> {
+    let times = flow.times.as_ref()?;
+    let [start, stop] = [times.start?, times.stop.unwrap_or(now)].map(|time| time / 1_000_000_000);
+    Some(stop.saturating_sub(start))
 }
 
 /// A time in the words of asctime(3), in UTC.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tidegate_wire::netlink::Tuple;
 
+use super::Occasion;
 use super::words::Words;
-use super::{Occasion, Shape};
 use crate::client::Flow;
 use crate::client::names::{self, bit};
 use crate::render::figures::{Brief, Bytes, Count};
@@ -14,14 +14,11 @@ use crate::render::figures::{Brief, Bytes, Count};
 #[derive(Debug)]
 pub(super) struct Widths {
     columns: [usize; COLUMNS],
-    /// Whether what stands in front of the first flow was written, in whatever [`Shape`].
-    pub(super) has_head: bool,
 }
 
 impl Default for Widths {
     fn default() -> Self {
-        const _: Shape = Shape::Table;
-        Self { columns: [7, 11, 21, 21, 7, 9, 9, 6, 22, 0], has_head: false }
+        Self { columns: [7, 11, 21, 21, 7, 9, 9, 6, 22, 0] }
     }
 }
 

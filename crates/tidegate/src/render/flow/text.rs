@@ -7,13 +7,18 @@ use tidegate_wire::netlink::conntrack::Counters;
 use tidegate_wire::proto;
 
 use super::words::Words;
-use super::{Style, utc_words};
+use super::{Style, lifetime, utc_words};
 use crate::client::labels::Labels;
 use crate::client::names::{self, bit};
 use crate::client::{Expected, Flow};
 
 /// Writes a flow's words, each with a blank behind it.
-pub(super) fn write(words: &mut Words, flow: &Flow<'_>, style: &Style, labels: &Labels) {
+pub(super) fn write(
+    words: &mut Words,
+    flow: &Flow<'_>,
+    style: &Style,
+    (labels, now): (&Labels, u64),
+) {
     if style.extended {
         words.padded(names::family(flow.family), 8).text(" ").number(flow.family).text(" ");
     }
@@ -25,7 +30,7 @@ pub(super) fn write(words: &mut Words, flow: &Flow<'_>, style: &Style, labels: &
         words.text(state).text(" ");
     }
     ways(words, flow, Words::address);
-    rest(words, flow, style);
+    rest(words, flow, style, now);
     if style.labels {
         write_labels(words, flow, labels);
     }
@@ -87,7 +92,7 @@ fn carried(flow: &Flow<'_>) -> &'static str {
     }
 }
 
-fn rest(words: &mut Words, flow: &Flow<'_>, style: &Style) {
+fn rest(words: &mut Words, flow: &Flow<'_>, style: &Style, now: u64) {
     if let Some(mark) = flow.mark {
         words.field("mark", mark);
     }
@@ -97,11 +102,11 @@ fn rest(words: &mut Words, flow: &Flow<'_>, style: &Style) {
     if let Some(zone) = flow.zone {
         words.field("zone", zone);
     }
-    let times = flow.times.as_ref().map(|times| (times.start, times.stop));
-    if let Some((Some(start), Some(stop))) = times {
-        words.field("delta-time", stop.saturating_sub(start) / NANOS);
+    if let Some(seconds) = lifetime(flow, now) {
+        words.field("delta-time", seconds);
     }
     if style.ktimestamp {
+        let times = flow.times.as_ref().map(|times| (times.start, times.stop));
         let (start, stop) = times.unwrap_or_default();
         for (name, time) in [("[start=", start), ("[stop=", stop)] {
             if let Some(time) = time {
@@ -163,5 +168,3 @@ pub(super) fn write_expected(words: &mut Words, expected: &Expected<'_>) {
         words.text("helper=").bytes(helper).text(" ");
     }
 }
-
-const NANOS: u64 = 1_000_000_000;

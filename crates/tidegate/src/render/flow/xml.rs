@@ -6,18 +6,24 @@ use tidegate_wire::netlink::conntrack::Counters;
 use tidegate_wire::proto;
 
 use super::words::Words;
-use super::{Kind, Occasion};
+use super::{Kind, Occasion, Style, lifetime};
 use crate::client::Flow;
 use crate::client::labels::Labels;
 use crate::client::names::{self, bit};
+use crate::render::figures::calendar;
 
 /// What stands in front of the first.
 pub(super) const HEAD: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<conntrack>\n";
 /// What stands behind the last.
 pub(super) const END: &str = "</conntrack>\n";
 
-/// Writes a flow's line.
-pub(super) fn write(words: &mut Words, flow: &Flow<'_>, on: Option<Occasion>, labels: &Labels) {
+/// Writes a flow's line, without its end.
+pub(super) fn write(
+    words: &mut Words,
+    flow: &Flow<'_>,
+    (style, on): (&Style, Option<Occasion>),
+    (labels, now): (&Labels, u64),
+) {
     words.text(match on.map(|on| on.kind) {
         None | Some(Kind::Gap) => "<flow>",
         Some(Kind::New) => "<flow type=\"new\">",
@@ -27,8 +33,62 @@ pub(super) fn write(words: &mut Words, flow: &Flow<'_>, on: Option<Occasion>, la
     direction(words, flow, 0, "original");
     direction(words, flow, 1, "reply");
     words.text("<meta direction=\"independent\">");
-    independent(words, flow, labels);
-    words.text("</meta></flow>\n");
+    independent(words, flow);
+    if style.ktimestamp {
+        times(words, flow);
+    }
+    if let Some(seconds) = lifetime(flow, now) {
+        element(words, "deltatime", seconds);
+    }
+    names_of(words, flow, style, labels);
+    words.text("</meta>");
+    if let Some(on) = on.filter(|_| style.timestamp) {
+        when(words, on.time);
+    }
+    words.text("</flow> ");
+}
+
+/// The time of day, taken apart; Sunday is day 1 of the week.
+fn when(words: &mut Words, time: u64) {
+    let [year, month, day, hour, minute, second, weekday] = calendar(time);
+    words.text("<when>");
+    let parts = [
+        ("hour", hour),
+        ("min", minute),
+        ("sec", second),
+        ("wday", weekday),
+        ("day", day),
+        ("month", month),
+        ("year", year),
+    ];
+    parts.iter().for_each(|(name, number)| element(words, name, *number));
+    words.text("</when>");
+}
+
+fn times(words: &mut Words, flow: &Flow<'_>) {
+    let Some(times) = &flow.times else { return };
+    words.text("<timestamp>");
+    for (name, time) in [("start", times.start), ("stop", times.stop)] {
+        if let Some(time) = time {
+            element(words, name, time);
+        }
+    }
+    words.text("</timestamp>");
+}
+
+fn names_of(words: &mut Words, flow: &Flow<'_>, style: &Style, labels: &Labels) {
+    if let Some(helper) = flow.helper.filter(|name| !name.is_empty()) {
+        named(words, "helper", helper);
+    }
+    if let Some(context) = flow.context {
+        named(words, "secctx", context);
+    }
+    let names: Vec<_> = flow.label_bits().filter_map(|bit| labels.name(bit)).collect();
+    if style.labels && !names.is_empty() {
+        words.text("<labels>");
+        names.iter().for_each(|name| named(words, "label", name.as_bytes()));
+        words.text("</labels>");
+    }
 }
 
 fn element(words: &mut Words, name: &str, number: impl Into<u64>) {
@@ -81,7 +141,7 @@ fn direction(words: &mut Words, flow: &Flow<'_>, dir: usize, name: &str) {
     words.text("</meta>");
 }
 
-fn independent(words: &mut Words, flow: &Flow<'_>, labels: &Labels) {
+fn independent(words: &mut Words, flow: &Flow<'_>) {
     if let Some(state) = flow.state() {
         named(words, "state", state.as_bytes());
     }
@@ -102,26 +162,5 @@ fn independent(words: &mut Words, flow: &Flow<'_>, labels: &Labels) {
     }
     if flow.status.is_some() && !flow.has(bit::SEEN_REPLY) {
         words.text("<unreplied/>");
-    }
-    if let Some(times) = &flow.times {
-        words.text("<timestamp>");
-        for (name, time) in [("start", times.start), ("stop", times.stop)] {
-            if let Some(time) = time {
-                element(words, name, time);
-            }
-        }
-        words.text("</timestamp>");
-    }
-    if let Some(helper) = flow.helper.filter(|name| !name.is_empty()) {
-        named(words, "helper", helper);
-    }
-    if let Some(context) = flow.context {
-        named(words, "secctx", context);
-    }
-    let names: Vec<_> = flow.label_bits().filter_map(|bit| labels.name(bit)).collect();
-    if !names.is_empty() {
-        words.text("<labels>");
-        names.iter().for_each(|name| named(words, "label", name.as_bytes()));
-        words.text("</labels>");
     }
 }
