@@ -2,12 +2,13 @@
 //!
 //! Holds the judge of the engine: [`corpus`] carries scenarios with what a Linux kernel did in
 //! them packet by packet, [`oracle`] compares a replay with that record, and [`captures`] brings
-//! in real traffic that nobody of this project wrote. [`example`] makes the capture that the README
+//! in real traffic that nobody of this project wrote. [`interop`] does the same with programs. [`example`] makes the capture that the README
 //! begins with. Nothing shipped depends on this crate.
 
 pub mod campaign;
 pub mod captures;
 pub mod corpus;
 pub mod example;
+pub mod interop;
 pub mod oracle;
 pub mod traffic;
