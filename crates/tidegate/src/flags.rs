@@ -1,5 +1,6 @@
 //! The command line, defined once: `--help` and the parser can't disagree.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -22,6 +23,10 @@ pub(crate) enum Command {
     /// Keep an engine going and serve its control socket
     #[command(after_help = RUN_NOTES)]
     Run(RunArgs),
+
+    /// Run conntrack(8), iptstate or any such program on an engine instead of the kernel
+    #[command(after_help = EXEC_NOTES)]
+    Exec(ExecArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +92,32 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The engine's control socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/tidegate.sock",
+        env = "TIDEGATE_SOCKET"
+    )]
+    pub(crate) socket: PathBuf,
+
+    /// The library that is preloaded [default: beside this program, or in ../lib]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) library: Option<PathBuf>,
+
+    /// The program and its arguments, behind `--`
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+const EXEC_NOTES: &str = "\
+A program that is statically linked, or changes its user when it starts, can't be taken to the engine in this way; it
+is not run then.
+
+Exit status: that of the program; 1 if it can't be run.";
 
 fn octal(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Replay(args) => cmd::replay::run(args),
         Command::Run(args) => cmd::run::run(args),
+        Command::Exec(args) => cmd::exec::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod exec;
 pub(crate) mod replay;
 pub(crate) mod run;
 
