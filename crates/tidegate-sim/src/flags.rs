@@ -77,6 +77,12 @@ pub(crate) enum Command {
         /// Where they are
         dir: PathBuf,
     },
+    /// Compare what the kernel's netlink and Tidegate's answer, and what conntrack(8) makes of both
+    #[command(after_help = INTEROP_NOTES)]
+    Interop {
+        /// Where `tidegate` and `libtidegate_preload.so` are [default: beside this program]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -140,5 +146,10 @@ fn time(text: &str) -> Result<Duration, String> {
 const CAMPAIGN_NOTES: &str = "\
 Needs Linux 6.18, ip, ethtool, nft, iptables-legacy and ip6tables-legacy; root, or user namespaces
 for everybody. The same seed gives the same rules and packets, if the kernel answers the same.
+
+Exit status: 0 nothing differs, 1 something does, 2 the kernel can't be asked.";
+
+const INTEROP_NOTES: &str = "\
+Needs Linux 6.18, conntrack 1.4.7 and root.
 
 Exit status: 0 nothing differs, 1 something does, 2 the kernel can't be asked.";

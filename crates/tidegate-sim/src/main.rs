@@ -19,6 +19,7 @@ use tidegate_sim::campaign::{self, Plan};
 use tidegate_sim::captures;
 use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::extensions;
+use tidegate_sim::interop;
 use tidegate_sim::oracle::{self, Options, Summary};
 
 use crate::flags::{CampaignArgs, Cli, Command};
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::FetchCaptures { dir } => fetch_captures(&dir),
         Command::CheckCaptures { dir } => check_captures(&dir),
         Command::CheckExtensions { dir } => check_extensions(&dir),
+        Command::Interop { dir } => interop(dir),
     };
     done.unwrap_or_else(|error| {
         eprintln!("tidegate-sim: {error}");
@@ -145,6 +147,18 @@ fn traffic(out: &str, packets: u64, flows: u32) -> Result<ExitCode, Box<dyn Erro
     let sink = std::io::BufWriter::new(file);
     tidegate_sim::traffic::write(sink, packets, flows).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn interop(dir: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
+    let own = std::env::current_exe()?;
+    let dir = dir.or_else(|| own.parent().map(Path::to_owned)).unwrap_or_default();
+    let messages = interop::exchange::compare().map_err(|error| error.to_string())?;
+    println!("messages: {messages}");
+    let build = interop::commands::Build { dir };
+    let commands = interop::commands::compare(&build).map_err(|error| error.to_string())?;
+    println!("commands: {commands}");
+    let is_good = messages.is_good() && commands.is_good();
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn check_captures(dir: &Path) -> Result<ExitCode, Box<dyn Error>> {

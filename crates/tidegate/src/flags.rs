@@ -96,7 +96,12 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// The engine's control socket
-    #[arg(long, value_name = "PATH", env = "TIDEGATE_SOCKET")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/tidegate.sock",
+        env = "TIDEGATE_SOCKET"
+    )]
     pub(crate) socket: PathBuf,
 
     /// The shim [default: libtidegate_preload.so beside tidegate or in ../lib/tidegate]

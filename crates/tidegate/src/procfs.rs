@@ -31,9 +31,11 @@ impl Source for TableFiles {
         let all = Settings::of(&self.place).and_then(|mut settings| settings.all());
         let mut names: Vec<String> =
             all.map_err(as_io)?.into_iter().map(|(name, _)| name).collect();
-        // It is known by two names, and listed by one.
-        if !names.iter().any(|name| name == MAX) && self.setting(MAX).is_ok() {
-            names.push(MAX.to_owned());
+        // One is known by two names and listed by one; the other is no setting, but a file among them.
+        for name in [MAX, COUNT] {
+            if !names.iter().any(|known| known == name) && self.setting(name).is_ok() {
+                names.push(name.to_owned());
+            }
         }
         let setting =
             |name: String| Setting { is_writable: name != COUNT, name: name.replace('.', "/") };
@@ -60,7 +62,12 @@ impl Source for TableFiles {
 
 impl TableFiles {
     fn setting(&self, name: &str) -> Result<String, ClientError> {
-        Settings::of(&self.place)?.value(name)
+        match (name, &self.place) {
+            (COUNT, Place::Engine(_)) => {
+                Ok(count::counts(&mut Table::open(&self.place)?)?.entries.to_string())
+            }
+            _ => Settings::of(&self.place)?.value(name),
+        }
     }
 
     fn list_flows(&self, out: &mut dyn Write) -> Result<(), Failure> {

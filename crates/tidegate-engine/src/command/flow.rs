@@ -31,8 +31,8 @@ pub struct Change<'a> {
     pub proto: ProtoChange,
     /// The mark, and which of its bits are replaced; others are toggled.
     pub mark: Option<(u32, u32)>,
-    /// How sequence numbers are corrected, by [`Direction::index`]. Only flows whose numbers may be corrected at all
-    /// take it, others leave it be.
+    /// How sequence numbers are corrected, by [`Direction::index`]. Linux takes no notice of it for flows that neither
+    /// were made by hand nor are translated and have a helper.
     pub corrections: [Option<Correction>; 2],
     /// Labels, label 0 in the lowest bit, and which of them are replaced; others are toggled.
     pub labels: Option<(u128, u128)>,
@@ -225,11 +225,7 @@ impl Engine {
             self.change_helper(now, id, &mut flow, name)?;
         }
         let mut care = self.table.care(id);
-        let may_correct = flow.is(Status::SEQ_ADJUST)
-            || flow.helper.is_some() && flow.status.intersects(Status::NAT);
-        if may_correct {
-            care.corrections = corrected(&mut flow, care.corrections, change);
-        }
+        care.corrections = corrected(&mut flow, care.corrections, change);
         let done = apply_timeout(now, &mut flow, change).and_then(|()| apply(&mut flow, change));
         if flow.status.intersects(Care::STATUS) {
             self.table.set_care(id, care);

@@ -273,21 +273,23 @@ fn a_helper_is_taken_off_and_never_changed() {
 }
 
 #[test]
-fn numbers_are_corrected_from_the_beginning_or_not_at_all() {
+fn numbers_are_corrected_from_the_beginning_or_later() {
     let mut engine = engine(Limits::default());
     let shift = Correction { position: SeqNum(9), before: 1, after: -2 };
     let change = Change { corrections: [Some(shift), None], ..Change::default() };
-    let plain = engine.create(at(0), &creation(nth(Family::V4, proto::TCP, 1))).expect("made");
-    engine.change(at(0), plain, &change).expect("left be");
-    assert_eq!(engine.corrections_of(plain), [Correction::default(); 2]);
     let creation = creation(nth(Family::V4, proto::TCP, 2));
     let with = Change { corrections: change.corrections, ..creation.with };
-    let id = engine.create(at(0), &Creation { with, ..creation }).expect("made");
-    assert_eq!(engine.corrections_of(id), [shift, Correction::default()]);
+    let early = engine.create(at(0), &Creation { with, ..creation }).expect("made");
+    let plain = super::tests::creation(nth(Family::V4, proto::TCP, 1));
+    let late = engine.create(at(0), &plain).expect("made");
+    engine.change(at(0), late, &change).expect("changed");
     let other = Change { corrections: [None, Some(shift)], ..Change::default() };
-    engine.change(at(0), id, &other).expect("changed");
-    assert_eq!(engine.corrections_of(id), [shift; 2]);
-    assert!(engine.flow(id).is_some_and(|flow| flow.is(Status::SEQ_ADJUST)));
+    for id in [early, late] {
+        assert_eq!(engine.corrections_of(id), [shift, Correction::default()]);
+        engine.change(at(0), id, &other).expect("changed");
+        assert_eq!(engine.corrections_of(id), [shift; 2]);
+        assert!(engine.flow(id).is_some_and(|flow| flow.is(Status::SEQ_ADJUST)));
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl<'a> Body<'a> {
     }
 
     /// The zone that it is about.
-    pub(super) fn zone(&self) -> Zone {
+    pub(super) fn zone(&self) -> Result<Zone, Errno> {
         zone_of(self.zone, self.original.as_ref(), self.reply.as_ref())
     }
 
@@ -90,7 +90,7 @@ impl<'a> Body<'a> {
     pub(super) fn named(&self, family: u8) -> Result<Option<(Tuple, Zone)>, Errno> {
         let (original, reply) = (self.original.as_ref(), self.reply.as_ref());
         let Some(tuple) = original.or(reply) else { return Ok(None) };
-        let zone = zone_of(self.zone, original, if original.is_some() { None } else { reply });
+        let zone = zone_of(self.zone, original, if original.is_some() { None } else { reply })?;
         Ok(Some((heard(tuple, family)?, zone)))
     }
 
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
         Ok(Creation {
             orig: tuple(&self.original)?,
             reply: tuple(&self.reply)?,
-            zone: self.zone(),
+            zone: self.zone()?,
             with: self.change()?,
             nat: ranges,
             master,

@@ -64,9 +64,10 @@ pub(super) fn announce(writer: &mut Writer<'_>, event: &FlowEvent, about: &Circu
     let FlowEvent { flow, changes, .. } = event;
     tuples(writer, flow);
     Attribute::Id(about.id).write(writer);
-    Attribute::Status(status(flow)).write(writer);
-    let left = seconds_left(flow, event.at);
     let is_end = event.kind == EventKind::Destroy;
+    let end = if is_end { Status::DYING } else { Status::empty() };
+    Attribute::Status(status(flow) | end.bits()).write(writer);
+    let left = seconds_left(flow, event.at);
     if !is_end || left > 0 {
         Attribute::Timeout(left).write(writer);
     }
@@ -117,7 +118,7 @@ fn tuples(writer: &mut Writer<'_>, flow: &Flow) {
     }
 }
 
-/// A flow that has ended says so.
+/// Whoever is told of a flow, it is or was in the table.
 fn status(flow: &Flow) -> u32 {
     (flow.status | Status::CONFIRMED).bits()
 }

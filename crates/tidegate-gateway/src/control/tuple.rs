@@ -46,19 +46,22 @@ fn words(told: &netlink::Tuple, proto: u8) -> Option<(u16, u16)> {
     }
 }
 
-/// The zone that a request is about: its own, or, where a tuple has one, that, in the tuple's direction.
+/// The zone that a request is about: its own, or that of a tuple, in the tuple's direction. There can't be two.
 pub(super) fn zone_of(
     own: Option<u16>,
     original: Option<&netlink::Tuple>,
     reply: Option<&netlink::Tuple>,
-) -> Zone {
+) -> Result<Zone, Errno> {
     let mut zone = Zone { id: own.unwrap_or(0), scope: ZoneScope::Both };
     for (tuple, scope) in [(original, ZoneScope::Original), (reply, ZoneScope::Reply)] {
         if let Some(id) = tuple.and_then(|tuple| tuple.zone) {
+            if zone.id != 0 {
+                return Err(Errno::INVALID);
+            }
             zone = Zone { id, scope };
         }
     }
-    zone
+    Ok(zone)
 }
 
 /// A tuple as the kernel tells it.

@@ -307,6 +307,11 @@ impl<'b> Writer<'b> {
         });
     }
 
+    /// A message with this payload.
+    pub fn raw(&mut self, header: Header, payload: &[u8]) {
+        self.framed(header, |writer| writer.put(payload));
+    }
+
     /// The end of a dump.
     pub fn done(&mut self, seq: u32, pid: u32) {
         self.done_with(0, seq, pid);

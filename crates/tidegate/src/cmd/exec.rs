@@ -98,7 +98,9 @@ fn find(name: &OsStr) -> Result<PathBuf, Obstacle> {
         return Ok(PathBuf::from(name));
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut places = env::split_paths(&path).map(|dir| dir.join(name));
+    // conntrack(8) is where an ordinary user doesn't look.
+    let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut places = env::split_paths(&path).chain(more).map(|dir| dir.join(name));
     let is_program = |path: &PathBuf| {
         path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
     };

@@ -212,7 +212,8 @@ fn the_kernels_filters_choose() {
         sport: Some(2),
         ..tidegate_wire::netlink::Tuple::default()
     });
-    let rows: [(&str, u8, Vec<Attribute<'_>>, Result<&[u16], i32>); 17] = [
+    type Row<'a> = (&'a str, u8, Vec<Attribute<'a>>, Result<&'a [u16], i32>);
+    let rows: [Row<'_>; 17] = [
         ("nothing", Family::ANY, vec![], Ok(&[1, 2, 3])),
         ("a family", Family::V6, vec![], Ok(&[3])),
         ("a mark", Family::ANY, vec![Attribute::Mark(5)], Ok(&[1])),
@@ -292,9 +293,11 @@ fn conditions_choose_by_every_field() {
     ];
     let id = lab.admin();
     for (condition, expected) in rows {
-        let listed = lab.ask(id, &chosen(tidegate::message::LIST, &[condition.clone()]));
+        let listed =
+            lab.ask(id, &chosen(tidegate::message::LIST, std::slice::from_ref(&condition)));
         assert_eq!(ports(&listed), expected, "{condition:?}");
-        let counted = lab.ask(id, &chosen(tidegate::message::COUNT, &[condition.clone()]));
+        let counted =
+            lab.ask(id, &chosen(tidegate::message::COUNT, std::slice::from_ref(&condition)));
         assert_eq!(count_of(&counted[0]), Some(expected.len() as u64), "{condition:?}");
     }
     let unknown = Condition { field: 99, ..Condition::of(Field::Mark) };
