@@ -1,6 +1,7 @@
 //! Flows and expectations as the files of `/proc/net` show them, byte for byte.
 //!
-//! They say what conntrack(8) says in other words: `tidegate_gateway::text` has the grammar of the lines.
+//! They say what conntrack(8) says in other words: `tidegate_gateway::text` has the grammar of the lines. One thing no
+//! message tells: the two timeouts that the kernel notes with a flow of GRE. Those of the settings are shown.
 
 use tidegate_engine::helper::Helper;
 use tidegate_wire::proto;
