@@ -149,6 +149,8 @@ pub struct Flow {
     pub mark: u32,
     /// Its labels, a bit for each (`-m connlabel`).
     pub labels: Labels,
+    /// Its security mark, 0 for none. No rule here reads or sets it: a flow has what the caller gave it or its master.
+    pub secmark: u32,
     /// The timeouts that it has instead of the settings' (`CT --timeout`).
     pub policy: Option<PolicyId>,
     /// What the protocol's tracker remembers.

@@ -457,6 +457,7 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         zone: Zone::default(),
         mark: 0,
         labels: Labels::NONE,
+        secmark: 0,
         policy: None,
         proto: ProtoState::None,
         acct: None,

@@ -36,6 +36,8 @@ pub struct Change<'a> {
     pub corrections: [Option<Correction>; 2],
     /// Labels, label 0 in the lowest bit, and which of them are replaced; others are toggled.
     pub labels: Option<(u128, u128)>,
+    /// The security mark. No netlink message carries it.
+    pub secmark: Option<u32>,
 }
 
 /// What is to be different about a tracker's memory. That of another protocol than the flow's is left alone.
@@ -136,6 +138,7 @@ impl Engine {
             zone,
             mark: 0,
             labels: Labels::NONE,
+            secmark: 0,
             policy: None,
             proto,
             acct: limits.acct.then(Default::default),
@@ -311,6 +314,10 @@ fn apply(flow: &mut Flow, change: &Change<'_>) -> Done {
     apply_proto(&mut flow.proto, &change.proto)?;
     if let Some((mark, mask)) = change.mark {
         flow.mark = flow.mark & !mask ^ mark;
+    }
+    if let Some(secmark) = change.secmark.filter(|secmark| *secmark != flow.secmark) {
+        flow.secmark = secmark;
+        flow.note(EventMask::SECMARK);
     }
     if let Some((labels, mask)) = change.labels {
         flow.labels = Labels::of_bits(flow.labels.bits() & !mask ^ labels);

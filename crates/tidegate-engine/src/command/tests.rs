@@ -234,6 +234,42 @@ fn marks_and_labels_are_changed_under_a_mask() {
 }
 
 #[test]
+fn a_security_mark_is_kept_and_inherited() {
+    for family in Family::ALL {
+        let mut engine = engine(Limits::default());
+        let control = Tuple { dport: 21, ..nth(family, proto::TCP, 1) };
+        let with = Change { helper: Some(b"ftp"), ..creation(control).with };
+        let id = engine.create(at(0), &Creation { with, ..creation(control) }).expect("made");
+        told(&mut engine);
+        let marked = Change { secmark: Some(7), ..Change::default() };
+        engine.change(at(0), id, &marked).expect("changed");
+        engine.change(at(0), id, &marked).expect("changed");
+        let all = SET | EventMask::LABEL;
+        let events = [(EventKind::Update, all | EventMask::SECMARK), (EventKind::Update, all)];
+        assert_eq!(told(&mut engine), events, "the same mark again is no change");
+        assert_eq!(engine.flow(id).map(|flow| flow.secmark), Some(7));
+        let syn = tcp(Host::Server, TcpFlags::SYN, 1, 0);
+        let tuple = Tuple { src: control.dst, dst: control.src, sport: 0, ..syn.tuple(family) };
+        let expected = Announcing {
+            master: control,
+            zone: Zone::default(),
+            mask: Mask { src: tuple.src, sport: 0 },
+            tuple,
+            flags: ExpectFlags::empty(),
+            class: 0,
+            function: None,
+            nat: None,
+        };
+        engine.expect(at(0), &expected).expect("announced");
+        let mut bytes = syn.bytes(family);
+        let mut packet = Packet::received(&mut bytes, Host::Server.ingress());
+        let child = engine.process(at(1), &mut packet, &World::new()).flow.expect("a flow");
+        let child = engine.flow(child).expect("there");
+        assert!(child.is(Status::EXPECTED) && child.secmark == 7, "{family}");
+    }
+}
+
+#[test]
 fn a_fixed_timeout_stays() {
     let mut engine = engine(Limits::default());
     let creation = creation(nth(Family::V4, proto::UDP, 1));

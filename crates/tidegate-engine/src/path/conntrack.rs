@@ -262,6 +262,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             deadline: self.now,
             zone,
             labels: Labels::NONE,
+            secmark: 0,
             policy: t.template.and_then(|template| template.policy),
             mark: 0,
             proto: ProtoState::None,

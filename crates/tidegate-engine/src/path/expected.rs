@@ -73,7 +73,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         flow.status |= Status::EXPECTED;
         (flow.helper, flow.master_helper) = (expectation.assigns, expectation.master.helper);
         let Some(master) = master else { return };
-        flow.mark = master.mark;
+        (flow.mark, flow.secmark) = (master.mark, master.secmark);
         match expectation.binding {
             None => {}
             Some(Binding::FollowMaster) => self.follow_master(expectation, &master, flow),

@@ -106,6 +106,7 @@ impl<K: Key> Record<K> {
             zone: Zone::default(),
             mark: 0,
             labels: Labels::NONE,
+            secmark: 0,
             policy: None,
             proto: ProtoState::unpack(&self.cells),
             acct: None,

@@ -40,12 +40,19 @@ pub(crate) struct Shelf<K> {
     pub(super) counters: Pages<[Counter; 2]>,
     /// When they were confirmed: nanoseconds plus one, or 0.
     births: Pages<u64>,
-    /// There are none until a rule sets one.
-    labels: Pages<Labels>,
+    /// There are none until somebody sets one.
+    tags: Pages<Tags>,
     /// What is known of each segment of the records.
     houses: Vec<House>,
     /// A bit for each house that has a vacant slot.
     open: Vec<u64>,
+}
+
+/// What rules and callers pin to few flows.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Tags {
+    labels: Labels,
+    secmark: u32,
 }
 
 /// One segment.
@@ -313,7 +320,7 @@ impl<K> Default for Shelf<K> {
             extras: Pages::default(),
             counters: Pages::default(),
             births: Pages::default(),
-            labels: Pages::default(),
+            tags: Pages::default(),
             houses: Vec::new(),
             open: Vec::new(),
         }
@@ -411,7 +418,7 @@ impl<K: Key> Shelf<K> {
         if record.has_counters() {
             flow.acct = Some(self.counters.get(at));
         }
-        flow.labels = self.labels.get(at);
+        Tags { labels: flow.labels, secmark: flow.secmark } = self.tags.get(at);
         let birth = self.births.peek(at).and_then(|birth| birth.checked_sub(1));
         flow.lifetime =
             birth.map(|birth| Lifetime { start: Some(Instant::from_nanos(birth)), stop: None });
@@ -437,8 +444,9 @@ impl<K: Key> Shelf<K> {
         if let Some(counters) = flow.acct {
             *self.counters.place(at) = counters;
         }
-        if flow.labels != Labels::NONE || self.labels.peek(at).is_some() {
-            *self.labels.place(at) = flow.labels;
+        let tags = Tags { labels: flow.labels, secmark: flow.secmark };
+        if tags != Tags::default() || self.tags.peek(at).is_some() {
+            *self.tags.place(at) = tags;
         }
     }
 

@@ -212,6 +212,7 @@ fn blank(family: Family, proto: u8) -> Flow {
         zone: Zone::default(),
         mark: 0,
         labels: Labels::NONE,
+        secmark: 0,
         policy: None,
         proto: ProtoState::None,
         acct: Some(Default::default()),

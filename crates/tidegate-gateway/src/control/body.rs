@@ -110,6 +110,7 @@ impl<'a> Body<'a> {
             mark: self.mark.map(|mark| (mark, self.mark_mask.unwrap_or(u32::MAX))),
             corrections: [correction(one.as_ref())?, correction(other.as_ref())?],
             labels: self.label_change()?,
+            secmark: None,
         })
     }
 
