@@ -179,35 +179,13 @@ impl Sip<'_, '_, '_> {
             expectation.dir = self.hearing.dir.opposite();
             expectation.binding = Some(Binding::Sip);
         }
-        let port = self.first_free_pair(&mut pair).ok_or(HelperFault::NotExpected)?;
+        let port = self.hearing.expect_pair_at_some_ports(&mut pair, true);
+        let port = port.ok_or(HelperFault::NotExpected)?;
         if pair[0].tuple.dport != pair[0].saved.1 && self.rewrite_port(text, port).is_err() {
             pair.iter().for_each(|one| self.hearing.unexpect(one));
             return Err(HelperFault::NotRewritten);
         }
         Ok(outside)
-    }
-
-    fn first_free_pair(&mut self, pair: &mut [Expectation; 2]) -> Option<u16> {
-        let mut port = pair[0].tuple.dport;
-        while port != 0 {
-            pair[0].tuple.dport = port;
-            pair[1].tuple.dport = port.wrapping_add(1);
-            match self.relate_both(pair) {
-                Ok(()) => return Some(port),
-                Err(Refusal::Busy) => port = port.wrapping_add(2),
-                Err(Refusal::Already | Refusal::Full) => return None,
-            }
-        }
-        None
-    }
-
-    fn relate_both(&mut self, [one, other]: &[Expectation; 2]) -> Result<(), Refusal> {
-        self.hearing.relate_sharing(one, true)?;
-        let second = self.hearing.relate_sharing(other, true);
-        if second.is_err() {
-            self.hearing.unexpect(one);
-        }
-        second
     }
 
     fn rewrite_port(&mut self, text: Range<usize>, port: u16) -> Outcome {
