@@ -53,6 +53,12 @@ impl<'a> Message<'a> {
         self.bytes().get(self.data..self.headers.len).unwrap_or_default()
     }
 
+    /// The upper layer, header and all. Who writes there minds the checksum.
+    pub(crate) fn upper_layer(&mut self) -> &mut [u8] {
+        let range = self.l4..self.headers.len;
+        self.bytes_mut().get_mut(range).unwrap_or_default()
+    }
+
     /// The sequence number of a TCP segment.
     pub(crate) fn seq(&self) -> Option<SeqNum> {
         if self.headers.proto != proto::TCP {

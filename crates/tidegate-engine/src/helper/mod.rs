@@ -77,6 +77,10 @@ pub enum HelperFault {
     NotExpected,
     /// The packet can't be rewritten.
     NotRewritten,
+    /// A datagram's length isn't what its header says.
+    WrongLength,
+    /// A message is none of its protocol.
+    Unreadable,
     /// The packet has grown beyond the MTU, and must not be cut.
     TooBig,
 }
@@ -90,6 +94,8 @@ impl fmt::Display for HelperFault {
             Self::WrongPort(port) => write!(f, "wrong port {port}"),
             Self::NotExpected => f.write_str("cannot add expectation"),
             Self::NotRewritten => f.write_str("cannot mangle packet"),
+            Self::WrongLength => f.write_str("dropping malformed packet"),
+            Self::Unreadable => f.write_str("parser failed"),
             Self::TooBig => f.write_str("rewritten packet is too big"),
         }
     }

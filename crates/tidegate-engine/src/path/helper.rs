@@ -50,7 +50,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let Some(message) = message else { return Continue(()) };
         let (engine, now, fib) = (&mut *self.engine, self.now, self.fib);
         let care = engine.table.care(id);
-        let mut hearing = Hearing { engine, now, flow, id, care, info, dir, message, broadcast, fib };
+        let mut hearing =
+            Hearing { engine, now, flow, id, care, info, dir, message, broadcast, fib };
         let outcome = helper.hear(&mut hearing);
         let (is_linear, care) = (hearing.message.is_linear(), hearing.care);
         (t.headers, t.outgrown) = hearing.message.finish();

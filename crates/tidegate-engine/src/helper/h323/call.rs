@@ -49,8 +49,7 @@ fn user_user(data: &[u8]) -> Option<(usize, usize)> {
 /// Expects what was found: first of the message itself, then of H.245's that it carries.
 pub(super) fn process(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
     let is_control = |one: &Found| one.mark == Mark::Control;
-    let (body, control) =
-        found.split_at(found.iter().position(is_control).unwrap_or(found.len()));
+    let (body, control) = found.split_at(found.iter().position(is_control).unwrap_or(found.len()));
     let has = |mark, value| body.iter().any(|one| one.mark == mark && one.value == value);
     let is_forwarded = has(Mark::Call, FACILITY) && has(Mark::Reason, FORWARDED);
     for one in body {

@@ -25,6 +25,8 @@ mod tests;
 
 use alloc::vec::Vec;
 
+use tidegate_wire::proto;
+
 use self::grammar::{CONTROL_MESSAGE, RAS_MESSAGE};
 use self::pdu::Pdu;
 use self::per::Found;
@@ -83,7 +85,8 @@ fn hear_stream(
     read: impl Fn(&[u8]) -> Option<Vec<Found>>,
     process: impl Fn(&mut Pdu<'_, '_, '_>, &[Found]) -> Outcome,
 ) -> Outcome {
-    if !hearing.is_established() {
+    // A rule may give H.245 to UDP, of which it can make nothing.
+    if !hearing.is_established() || hearing.flow.orig.proto != proto::TCP {
         return Ok(());
     }
     let mut next = tpkt::first(hearing);

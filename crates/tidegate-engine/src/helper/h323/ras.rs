@@ -107,11 +107,7 @@ fn rewrite_signal(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
 }
 
 /// Some endpoints tell their loopback address first: that one is replaced, then.
-fn masking_loopback<'f>(
-    pdu: &Pdu<'_, '_, '_>,
-    found: &'f [Found],
-    one: &'f Found,
-) -> &'f Found {
+fn masking_loopback<'f>(pdu: &Pdu<'_, '_, '_>, found: &'f [Found], one: &'f Found) -> &'f Found {
     leading_loopback(pdu, found, one).unwrap_or(one)
 }
 

@@ -23,7 +23,7 @@ pub(super) fn first(hearing: &mut Hearing<'_, '_>) -> Option<Range<usize>> {
 }
 
 /// The first message, and how long it is if it comes separately; `awaited` is what was told so.
-fn begin(data: &[u8], awaited: u16) -> (Option<Range<usize>>, u16) {
+pub(super) fn begin(data: &[u8], awaited: u16) -> (Option<Range<usize>>, u16) {
     let len = data.len();
     if len < HEADER_LEN || !data.starts_with(VERSION) {
         let awaited = usize::from(awaited);

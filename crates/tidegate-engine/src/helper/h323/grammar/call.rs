@@ -7,8 +7,7 @@ use crate::helper::h323::per::Field::{May, Must};
 use crate::helper::h323::per::Mark;
 use crate::helper::h323::per::Type::{self, *};
 
-pub(in super::super) const USER_INFORMATION: Type =
-    Sequence(1, &[Must(PDU), Must(End)], Some(&[]));
+pub(in super::super) const USER_INFORMATION: Type = Sequence(1, &[Must(PDU), Must(End)], Some(&[]));
 
 /// Linux notes no more than four tunnelled messages of H.245.
 const PDU: Type = Sequence(
@@ -87,11 +86,8 @@ const ALERTING: Type = Sequence(
 
 const INFORMATION: Type = Sequence(0, &[Must(OBJECT_IDENTIFIER)], Some(&[Open; 6]));
 
-const RELEASE_COMPLETE: Type = Sequence(
-    1,
-    &[Must(OBJECT_IDENTIFIER), May(Choice(&[Null; 12], Some(&[])))],
-    Some(&[Open; 9]),
-);
+const RELEASE_COMPLETE: Type =
+    Sequence(1, &[Must(OBJECT_IDENTIFIER), May(Choice(&[Null; 12], Some(&[])))], Some(&[Open; 9]));
 
 const FACILITY: Type = Sequence(
     3,

@@ -7,10 +7,7 @@ use crate::helper::h323::per::Type::{self, *};
 
 pub(super) const NON_STANDARD: Type = Sequence(
     0,
-    &[
-        Must(Choice(&[OBJECT_IDENTIFIER, Sequence(0, &[Must(Octets(4))], None)], None)),
-        Must(DATA),
-    ],
+    &[Must(Choice(&[OBJECT_IDENTIFIER, Sequence(0, &[Must(Octets(4))], None)], None)), Must(DATA)],
     None,
 );
 

@@ -64,22 +64,14 @@ const OPEN_LOGICAL_CHANNEL_ACK: Type = Sequence(
             Some(&[Open]),
         )),
     ],
-    Some(&[
-        As(Mark::AckStackAddress, &NETWORK_ACCESS),
-        Choice(&[H2250_ACK], Some(&[])),
-        End,
-    ]),
+    Some(&[As(Mark::AckStackAddress, &NETWORK_ACCESS), Choice(&[H2250_ACK], Some(&[])), End]),
 );
 
 const CHANNEL_NUMBER: Type = Octets(2);
 
 const FORWARD: Type = Sequence(
     1,
-    &[
-        May(Octets(2)),
-        Must(DATA_TYPE),
-        Must(Choice(&[H222, H223, V76], Some(&[H2250]))),
-    ],
+    &[May(Octets(2)), Must(DATA_TYPE), Must(Choice(&[H222, H223, V76], Some(&[H2250])))],
     Some(&[Open; 2]),
 );
 
@@ -93,14 +85,7 @@ const H222: Type = Sequence(
 );
 
 const ADAPTATION_LAYER: Type = Choice(
-    &[
-        NON_STANDARD,
-        Null,
-        Null,
-        Null,
-        Null,
-        Sequence(0, &[Must(Bits(2)), Must(Number)], None),
-    ],
+    &[NON_STANDARD, Null, Null, Null, Null, Sequence(0, &[Must(Bits(2)), Must(Number)], None)],
     Some(&[]),
 );
 
@@ -142,24 +127,13 @@ const H2250: Type = Sequence(
 
 const H2250_ACK: Type = Sequence(
     5,
-    &[
-        May(NON_STANDARDS),
-        May(Bits(8)),
-        May(MEDIA_ADDRESS),
-        May(MEDIA_ADDRESS),
-        May(Bits(5)),
-    ],
+    &[May(NON_STANDARDS), May(Bits(8)), May(MEDIA_ADDRESS), May(MEDIA_ADDRESS), May(Bits(5))],
     Some(&[Open; 2]),
 );
 
 const SOURCE_ROUTE: Type = Sequence(
     0,
-    &[
-        Must(Choice(&[Null; 2], None)),
-        Must(Octets(4)),
-        Must(Octets(2)),
-        Must(List(0, &Octets(4))),
-    ],
+    &[Must(Choice(&[Null; 2], None)), Must(Octets(4)), Must(Octets(2)), Must(List(0, &Octets(4)))],
     Some(&[]),
 );
 
@@ -175,10 +149,7 @@ const UNICAST: Type = Choice(
 );
 
 const MULTICAST: Type = Choice(
-    &[
-        Sequence(0, &[Must(Octets(6))], Some(&[])),
-        Sequence(0, &[Must(Octets(18))], Some(&[])),
-    ],
+    &[Sequence(0, &[Must(Octets(6))], Some(&[])), Sequence(0, &[Must(Octets(18))], Some(&[]))],
     Some(&[]),
 );
 

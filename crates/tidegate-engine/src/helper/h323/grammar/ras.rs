@@ -120,21 +120,12 @@ const ADMISSION_CONFIRM: Type = Sequence(
 
 const LOCATION_REQUEST: Type = Sequence(
     2,
-    &[
-        Must(SEQUENCE_NUMBER),
-        May(IDENTIFIER),
-        Must(ALIASES),
-        May(NON_STANDARD),
-        Must(RAS_ADDRESS),
-    ],
+    &[Must(SEQUENCE_NUMBER), May(IDENTIFIER), Must(ALIASES), May(NON_STANDARD), Must(RAS_ADDRESS)],
     Some(&[End]),
 );
 
-const LOCATION_CONFIRM: Type = Sequence(
-    1,
-    &[Must(SEQUENCE_NUMBER), Must(SIGNAL_ADDRESS), Must(RAS_ADDRESS), REST],
-    Some(&[]),
-);
+const LOCATION_CONFIRM: Type =
+    Sequence(1, &[Must(SEQUENCE_NUMBER), Must(SIGNAL_ADDRESS), Must(RAS_ADDRESS), REST], Some(&[]));
 
 const INFO_REQUEST_RESPONSE: Type = Sequence(
     3,

@@ -38,20 +38,13 @@ const CLEAR_TOKEN: Type = Sequence(
 
 const PARAMETERS: Type = Sequence(2, &[May(BIG_NUMBER), May(Octets(8))], Some(&[Open]));
 
-const HASHED: Type = Sequence(
-    0,
-    &[Must(OBJECT_IDENTIFIER), Must(PARAMETERS), Must(BIT_STRING)],
-    None,
-);
+const HASHED: Type =
+    Sequence(0, &[Must(OBJECT_IDENTIFIER), Must(PARAMETERS), Must(BIT_STRING)], None);
 
-const ENCRYPTED: Type =
-    Sequence(0, &[Must(OBJECT_IDENTIFIER), Must(PARAMETERS), Must(DATA)], None);
+const ENCRYPTED: Type = Sequence(0, &[Must(OBJECT_IDENTIFIER), Must(PARAMETERS), Must(DATA)], None);
 
-const SIGNED: Type = Sequence(
-    0,
-    &[Must(Open), Must(OBJECT_IDENTIFIER), Must(PARAMETERS), Must(BIT_STRING)],
-    None,
-);
+const SIGNED: Type =
+    Sequence(0, &[Must(Open), Must(OBJECT_IDENTIFIER), Must(PARAMETERS), Must(BIT_STRING)], None);
 
 const CRYPTO_TOKEN: Type = Choice(
     &[
