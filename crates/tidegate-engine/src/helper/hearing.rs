@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use tidegate_wire::{Family, SeqNum};
 
-use super::{HelperFault, Message, Outcome};
+use super::{HelperFault, Message, Outcome, Purpose};
 use crate::engine::Engine;
 use crate::expect::{Announcement, Binding, Bounds, Expectation, Refusal, unspecified};
 use crate::fib::{Fib, Route, RouteQuery};
@@ -109,7 +109,7 @@ impl Hearing<'_, '_> {
                 Err(_) => break,
             }
         }
-        Err(HelperFault::NotExpected)
+        Err(HelperFault::NoPort(Purpose::Connection))
     }
 
     /// [`Hearing::expect_at_some_port`], of one that follows its master.

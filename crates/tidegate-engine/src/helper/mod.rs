@@ -10,6 +10,7 @@
 
 mod amanda;
 mod broadcast;
+mod fault;
 mod ftp;
 mod h323;
 mod hearing;
@@ -22,7 +23,6 @@ mod snmp;
 mod text;
 mod tftp;
 
-use core::fmt;
 use core::time::Duration;
 
 use tidegate_wire::{Family, proto};
@@ -30,6 +30,7 @@ use tidegate_wire::{Family, proto};
 use crate::flow::Flow;
 use crate::tuple::Tuple;
 
+pub use self::fault::{HelperFault, Part, Purpose};
 pub(crate) use self::hearing::Hearing;
 pub(crate) use self::message::Message;
 
@@ -62,43 +63,6 @@ pub enum Helper {
     Q931,
     /// H.245.
     H245,
-}
-
-/// Why a helper has a packet dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HelperFault {
-    /// The command of this word is cut off, or not what it should be.
-    Partial(&'static str),
-    /// This part of a message is missing, or not what it should be.
-    Malformed(&'static str),
-    /// A message announces a port that nobody may be asked to send to.
-    WrongPort(u32),
-    /// What the packet announces can't be expected: there are too many, or another one expects it.
-    NotExpected,
-    /// The packet can't be rewritten.
-    NotRewritten,
-    /// A datagram's length isn't what its header says.
-    WrongLength,
-    /// A message is none of its protocol.
-    Unreadable,
-    /// The packet has grown beyond the MTU, and must not be cut.
-    TooBig,
-}
-
-impl fmt::Display for HelperFault {
-    /// The kernel's words, where it has any.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Partial(word) => write!(f, "partial matching of `{word}'"),
-            Self::Malformed(part) => write!(f, "cannot {part}"),
-            Self::WrongPort(port) => write!(f, "wrong port {port}"),
-            Self::NotExpected => f.write_str("cannot add expectation"),
-            Self::NotRewritten => f.write_str("cannot mangle packet"),
-            Self::WrongLength => f.write_str("dropping malformed packet"),
-            Self::Unreadable => f.write_str("parser failed"),
-            Self::TooBig => f.write_str("rewritten packet is too big"),
-        }
-    }
 }
 
 /// Goes on, or has the packet dropped.

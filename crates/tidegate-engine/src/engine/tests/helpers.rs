@@ -20,6 +20,7 @@ use crate::tuple::Tuple;
 use crate::verdict::DropReason;
 
 mod h323;
+mod log;
 mod snmp;
 
 /// A control connection of the client's, with a helper.
