@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use tidegate_wire::proto;
 
-use super::channel::{self, own_endpoint};
+use super::channel;
 use super::grammar::USER_INFORMATION;
 use super::pdu::{Endpoint, Pdu};
 use super::per::{self, Found, Mark, Value};
@@ -69,7 +69,7 @@ pub(super) fn process(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
 }
 
 fn expect_h245(pdu: &mut Pdu<'_, '_, '_>, found: &Found) -> Outcome {
-    let Some((_, told)) = own_endpoint(pdu, found) else { return Ok(()) };
+    let Some((_, told)) = pdu.own_endpoint(found) else { return Ok(()) };
     let dst = pdu.hearing.other().dst;
     let mut expectation = pdu.assisted((dst, told), proto::TCP, Helper::H245);
     if !pdu.hides_sender() {

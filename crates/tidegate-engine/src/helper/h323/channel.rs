@@ -4,7 +4,7 @@
 
 use tidegate_wire::proto;
 
-use super::pdu::{Endpoint, Pdu};
+use super::pdu::Pdu;
 use super::per::{Found, Mark, Value};
 use crate::expect::{ExpectFlags, Expectation};
 use crate::helper::{HelperFault, Outcome};
@@ -37,15 +37,9 @@ fn expect_acknowledged(pdu: &mut Pdu<'_, '_, '_>, stack: &mut Option<&Found>) ->
     stack.take().map_or(Ok(()), |stack| expect_t120(pdu, stack))
 }
 
-/// An endpoint of the sender's own.
-pub(super) fn own_endpoint(pdu: &Pdu<'_, '_, '_>, found: &Found) -> Option<Endpoint> {
-    let own = pdu.hearing.own().src;
-    pdu.endpoint(found).filter(|(addr, port)| *addr == own && *port != 0)
-}
-
 /// RTP goes to the even port, RTCP to the odd one behind it.
 fn expect_media(pdu: &mut Pdu<'_, '_, '_>, found: &Found) -> Outcome {
-    let Some((_, port)) = own_endpoint(pdu, found) else { return Ok(()) };
+    let Some((_, port)) = pdu.own_endpoint(found) else { return Ok(()) };
     let dst = pdu.hearing.other().dst;
     let pair = [port & !1, port | 1].map(|port| pdu.expectation((dst, port), proto::UDP));
     if pdu.hides_sender() {
@@ -82,7 +76,7 @@ fn expect_hidden_media(
 
 /// Any number of connections may come.
 fn expect_t120(pdu: &mut Pdu<'_, '_, '_>, found: &Found) -> Outcome {
-    let Some((_, port)) = own_endpoint(pdu, found) else { return Ok(()) };
+    let Some((_, port)) = pdu.own_endpoint(found) else { return Ok(()) };
     let dst = pdu.hearing.other().dst;
     let mut expectation = pdu.expectation((dst, port), proto::TCP);
     expectation.flags = ExpectFlags::PERMANENT;

@@ -53,6 +53,12 @@ impl Pdu<'_, '_, '_> {
         Some((addr, u16::from_be_bytes(*rest.first_chunk()?)))
     }
 
+    /// An endpoint of the sender's own.
+    pub(super) fn own_endpoint(&self, found: &Found) -> Option<Endpoint> {
+        let own = self.hearing.own().src;
+        self.endpoint(found).filter(|(addr, port)| *addr == own && *port != 0)
+    }
+
     /// Whether endpoints are rewritten.
     pub(super) fn is_translated(&self) -> bool {
         self.hearing.is_translated() && self.hearing.flow.orig.family() == Family::V4

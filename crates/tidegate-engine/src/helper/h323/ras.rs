@@ -8,7 +8,6 @@ use core::time::Duration;
 
 use tidegate_wire::proto;
 
-use super::channel::own_endpoint;
 use super::pdu::{Endpoint, Pdu};
 use super::per::{Found, Mark, Value};
 use crate::expect::{ExpectFlags, Expectation};
@@ -96,7 +95,7 @@ fn rewrite_signal(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
             continue;
         }
         if addr == own.src {
-            let one = masking_loopback(pdu, found, one);
+            let one = leading_loopback(pdu, found, one).unwrap_or(one);
             return pdu.write(one, (seen.dst, signal[other]));
         }
         if addr == own.dst {
@@ -106,11 +105,7 @@ fn rewrite_signal(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
     Ok(())
 }
 
-/// Some endpoints tell their loopback address first: that one is replaced, then.
-fn masking_loopback<'f>(pdu: &Pdu<'_, '_, '_>, found: &'f [Found], one: &'f Found) -> &'f Found {
-    leading_loopback(pdu, found, one).unwrap_or(one)
-}
-
+/// Some endpoints tell their loopback address first: that one counts, then.
 fn leading_loopback<'f>(
     pdu: &Pdu<'_, '_, '_>,
     found: &'f [Found],
@@ -143,9 +138,8 @@ fn request_registration(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
 
 /// Expects any number of calls by the gatekeeper, at the first of the sender's addresses.
 fn expect_calls(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
-    let own = |one: &&Found| own_endpoint(pdu, one).is_some();
-    let Some(one) = of(found, Mark::SignalAddress).find(own) else { return Ok(()) };
-    let Some((_, told)) = pdu.endpoint(one) else { return Ok(()) };
+    let own = |one| pdu.own_endpoint(one).map(|(_, port)| (one, port));
+    let Some((one, told)) = of(found, Mark::SignalAddress).find_map(own) else { return Ok(()) };
     let dst = pdu.hearing.other().dst;
     let mut expectation = pdu.assisted((dst, told), proto::TCP, Helper::Q931);
     expectation.flags = ExpectFlags::PERMANENT;
