@@ -9,7 +9,7 @@ use tidegate_wire::Malformed;
 use crate::fib::PortId;
 
 pub use crate::defrag::FragmentError;
-pub use crate::helper::HelperFault;
+pub use crate::helper::{HelperFault, Part, Purpose};
 
 /// What the caller must do with the packet it handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -82,6 +82,8 @@ pub(crate) enum Binding {
     Sip,
     /// `pptp_expectfn`
     Pptp,
+    /// `ip_nat_callforwarding_expect`
+    Forwarded,
 }
 
 impl Binding {

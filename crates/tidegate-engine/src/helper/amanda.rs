@@ -9,7 +9,7 @@ use tidegate_wire::proto;
 
 use super::hearing::toward;
 use super::text::{find, number};
-use super::{Hearing, HelperFault, Outcome};
+use super::{Hearing, Outcome};
 use crate::tuple::Direction;
 
 const CONNECT: &[u8] = b"CONNECT ";
@@ -53,8 +53,7 @@ fn expect(hearing: &mut Hearing<'_, '_>, port: u16, text: core::ops::Range<usize
         return hearing.expect(&expectation);
     }
     let port = hearing.expect_following(&mut expectation, Direction::Original, port)?;
-    hearing.replace(text, port.to_string().as_bytes()).map_err(|_| {
-        hearing.unexpect(&expectation);
-        HelperFault::NotRewritten
-    })
+    hearing
+        .replace(text, port.to_string().as_bytes())
+        .inspect_err(|_| hearing.unexpect(&expectation))
 }

@@ -99,10 +99,7 @@ fn announce(hearing: &mut Hearing<'_, '_>, command: Command) -> Outcome {
     let dir = hearing.dir.opposite();
     let port = hearing.expect_following(&mut expectation, dir, command.port)?;
     let text = command.style.text(other.dst, port);
-    hearing.replace(command.text, text.as_bytes()).map_err(|_| {
-        hearing.unexpect(&expectation);
-        HelperFault::NotRewritten
-    })
+    hearing.replace(command.text, text.as_bytes()).inspect_err(|_| hearing.unexpect(&expectation))
 }
 
 impl Lines {

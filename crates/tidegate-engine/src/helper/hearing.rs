@@ -2,11 +2,12 @@
 
 use core::net::IpAddr;
 
-use tidegate_wire::SeqNum;
+use tidegate_wire::{Family, SeqNum};
 
-use super::{HelperFault, Message, Outcome};
+use super::{HelperFault, Message, Outcome, Purpose};
 use crate::engine::Engine;
-use crate::expect::{Announcement, Binding, Bounds, Expectation, Refusal};
+use crate::expect::{Announcement, Binding, Bounds, Expectation, Refusal, unspecified};
+use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::{Care, Flow, FlowId, Status};
 use crate::packet::CtInfo;
 use crate::time::Instant;
@@ -26,6 +27,7 @@ pub(crate) struct Hearing<'e, 'm> {
     pub(crate) message: Message<'m>,
     /// For a packet of the host's own to a broadcast address: the mask of the network.
     pub(crate) broadcast: Option<IpAddr>,
+    pub(crate) fib: &'e dyn Fib,
 }
 
 /// How many other ports are tried.
@@ -107,7 +109,7 @@ impl Hearing<'_, '_> {
                 Err(_) => break,
             }
         }
-        Err(HelperFault::NotExpected)
+        Err(HelperFault::NoPort(Purpose::Connection))
     }
 
     /// [`Hearing::expect_at_some_port`], of one that follows its master.
@@ -121,6 +123,54 @@ impl Hearing<'_, '_> {
         expectation.dir = dir;
         expectation.binding = Some(Binding::FollowMaster);
         self.expect_at_some_port(expectation, expectation.tuple.dport)
+    }
+
+    /// Enters both expectations, or none.
+    pub(super) fn relate_pair(
+        &mut self,
+        [one, other]: &[Expectation; 2],
+        share: bool,
+    ) -> Result<(), Refusal> {
+        self.relate_sharing(one, share)?;
+        let second = self.relate_sharing(other, share);
+        if second.is_err() {
+            self.unexpect(one);
+        }
+        second
+    }
+
+    /// Enters both expectations at the first free pair of ports from that on which the first one
+    /// names; which.
+    pub(super) fn expect_pair_at_some_ports(
+        &mut self,
+        pair: &mut [Expectation; 2],
+        share: bool,
+    ) -> Option<u16> {
+        let mut port = pair[0].tuple.dport;
+        while port != 0 {
+            pair[0].tuple.dport = port;
+            pair[1].tuple.dport = port.wrapping_add(1);
+            match self.relate_pair(pair, share) {
+                Ok(()) => return Some(port),
+                Err(Refusal::Busy) => port = port.wrapping_add(2),
+                Err(Refusal::Already | Refusal::Full) => return None,
+            }
+        }
+        None
+    }
+
+    /// Whether the host would send to both by the same way: to the same neighbour. Linux:
+    /// `callforward_do_filter`.
+    pub(super) fn is_same_way(&self, one: IpAddr, other: IpAddr) -> bool {
+        let way = |dst| {
+            let src = unspecified(Family::of(dst));
+            match self.fib.route(&RouteQuery { dst, src, in_port: None, mark: 0 }) {
+                Route::Forward { port, next_hop } => Some((Some(port), next_hop)),
+                Route::Local { .. } => Some((None, dst)),
+                Route::Unreachable | Route::Blackhole => None,
+            }
+        };
+        way(one).is_some_and(|first| way(other) == Some(first))
     }
 
     /// Withdraws an expectation that was entered a moment ago.

@@ -9,7 +9,7 @@ use tidegate_wire::proto;
 
 use super::hearing::toward;
 use super::text::{begins, number};
-use super::{Hearing, HelperFault, Outcome};
+use super::{Hearing, Outcome};
 use crate::tuple::Direction;
 
 /// No more of a segment is looked at.
@@ -51,10 +51,9 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
         IpAddr::V4(addr) => addr.to_bits(),
         IpAddr::V6(_) => 0,
     };
-    hearing.replace(offer.text, alloc::format!("{host} {port}").as_bytes()).map_err(|_| {
-        hearing.unexpect(&expectation);
-        HelperFault::NotRewritten
-    })
+    hearing
+        .replace(offer.text, alloc::format!("{host} {port}").as_bytes())
+        .inspect_err(|_| hearing.unexpect(&expectation))
 }
 
 /// The first offer of a private message.

@@ -13,11 +13,12 @@ use tidegate_wire::packet::tcp::Tcp;
 use tidegate_wire::packet::udp::Udp;
 use tidegate_wire::{Family, Headers, SeqNum, proto};
 
-use super::HelperFault;
+use super::{HelperFault, Part};
 
 /// The largest datagram.
 const MOST: usize = 65_535;
 const UDP_HEADER_LEN: usize = 8;
+const UNWRITABLE: HelperFault = HelperFault::NotRewritten(Part::Packet);
 
 /// A datagram of a flow, which has an upper layer.
 pub(crate) struct Message<'a> {
@@ -53,6 +54,12 @@ impl<'a> Message<'a> {
         self.bytes().get(self.data..self.headers.len).unwrap_or_default()
     }
 
+    /// The upper layer, header and all. Who writes there minds the checksum.
+    pub(crate) fn upper_layer(&mut self) -> &mut [u8] {
+        let range = self.l4..self.headers.len;
+        self.bytes_mut().get_mut(range).unwrap_or_default()
+    }
+
     /// The sequence number of a TCP segment.
     pub(crate) fn seq(&self) -> Option<SeqNum> {
         if self.headers.proto != proto::TCP {
@@ -85,11 +92,11 @@ impl<'a> Message<'a> {
     /// The datagram would be too long, or the range is not in it.
     pub(crate) fn replace(&mut self, range: Range<usize>, with: &[u8]) -> Result<(), HelperFault> {
         if range.start > range.end || range.end > self.data().len() {
-            return Err(HelperFault::NotRewritten);
+            return Err(UNWRITABLE);
         }
         let (old, new) = (self.headers.len, self.headers.len - range.len() + with.len());
         if new > MOST {
-            return Err(HelperFault::NotRewritten);
+            return Err(UNWRITABLE);
         }
         self.is_linear = true;
         self.make_room(new);
@@ -106,7 +113,7 @@ impl<'a> Message<'a> {
     /// Gives a UDP datagram another destination port.
     pub(crate) fn set_udp_destination(&mut self, port: u16) -> Result<(), HelperFault> {
         let range = self.l4..self.headers.len;
-        let mut udp = Udp::new(&mut self.bytes_mut()[range]).ok_or(HelperFault::NotRewritten)?;
+        let mut udp = Udp::new(&mut self.bytes_mut()[range]).ok_or(UNWRITABLE)?;
         udp.set_dst_port(port);
         self.is_linear = true;
         self.fill_lengths();

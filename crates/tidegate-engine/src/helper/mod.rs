@@ -10,17 +10,19 @@
 
 mod amanda;
 mod broadcast;
+mod fault;
 mod ftp;
+mod h323;
 mod hearing;
 mod irc;
 mod message;
 mod pptp;
 mod sane;
 mod sip;
+mod snmp;
 mod text;
 mod tftp;
 
-use core::fmt;
 use core::time::Duration;
 
 use tidegate_wire::{Family, proto};
@@ -28,6 +30,7 @@ use tidegate_wire::{Family, proto};
 use crate::flow::Flow;
 use crate::tuple::Tuple;
 
+pub use self::fault::{HelperFault, Part, Purpose};
 pub(crate) use self::hearing::Hearing;
 pub(crate) use self::message::Message;
 
@@ -50,39 +53,16 @@ pub enum Helper {
     Sane,
     /// Name queries by broadcast, RFC 1002.
     NetbiosNs,
-    /// Queries by broadcast.
+    /// Queries by broadcast, and the addresses in their answers, RFC 1157.
     Snmp,
-}
-
-/// Why a helper has a packet dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HelperFault {
-    /// The command of this word is cut off, or not what it should be.
-    Partial(&'static str),
-    /// This part of a message is missing, or not what it should be.
-    Malformed(&'static str),
-    /// A message announces a port that nobody may be asked to send to.
-    WrongPort(u32),
-    /// What the packet announces can't be expected: there are too many, or another one expects it.
-    NotExpected,
-    /// The packet can't be rewritten.
-    NotRewritten,
-    /// The packet has grown beyond the MTU, and must not be cut.
-    TooBig,
-}
-
-impl fmt::Display for HelperFault {
-    /// The kernel's words, where it has any.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Partial(word) => write!(f, "partial matching of `{word}'"),
-            Self::Malformed(part) => write!(f, "cannot {part}"),
-            Self::WrongPort(port) => write!(f, "wrong port {port}"),
-            Self::NotExpected => f.write_str("cannot add expectation"),
-            Self::NotRewritten => f.write_str("cannot mangle packet"),
-            Self::TooBig => f.write_str("rewritten packet is too big"),
-        }
-    }
+    /// The addresses in traps, RFC 1157.
+    SnmpTrap,
+    /// H.225.0: registration, admission and status.
+    Ras,
+    /// H.225.0: call signalling.
+    Q931,
+    /// H.245.
+    H245,
 }
 
 /// Goes on, or has the packet dropped.
@@ -98,6 +78,7 @@ pub(crate) enum Memory {
     Sip(sip::Dialog),
     Pptp(pptp::Call),
     Sane(sane::Request),
+    H323(h323::Call),
 }
 
 /// How many expectations of a class may wait, and how long.
@@ -118,7 +99,7 @@ const ONLY_V4: &[Family] = &[Family::V4];
 
 impl Helper {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Ftp,
         Self::Tftp,
         Self::Irc,
@@ -128,6 +109,10 @@ impl Helper {
         Self::Sane,
         Self::NetbiosNs,
         Self::Snmp,
+        Self::SnmpTrap,
+        Self::Ras,
+        Self::Q931,
+        Self::H245,
     ];
 
     /// The name that `CT --helper` wants.
@@ -143,6 +128,10 @@ impl Helper {
             Self::Sane => "sane",
             Self::NetbiosNs => "netbios-ns",
             Self::Snmp => "snmp",
+            Self::SnmpTrap => "snmp_trap",
+            Self::Ras => "RAS",
+            Self::Q931 => "Q.931",
+            Self::H245 => "H.245",
         }
     }
 
@@ -172,11 +161,12 @@ impl Helper {
 
     fn language(self) -> (&'static [Family], &'static [u8]) {
         match self {
-            Self::Ftp | Self::Sane => (BOTH, &[proto::TCP]),
-            Self::Tftp | Self::Amanda => (BOTH, &[proto::UDP]),
+            Self::Ftp | Self::Sane | Self::Q931 => (BOTH, &[proto::TCP]),
+            // Linux registers H.245 for UDP by mistake.
+            Self::Tftp | Self::Amanda | Self::Ras | Self::H245 => (BOTH, &[proto::UDP]),
             Self::Sip => (BOTH, &[proto::UDP, proto::TCP]),
             Self::Irc | Self::Pptp => (ONLY_V4, &[proto::TCP]),
-            Self::NetbiosNs | Self::Snmp => (ONLY_V4, &[proto::UDP]),
+            Self::NetbiosNs | Self::Snmp | Self::SnmpTrap => (ONLY_V4, &[proto::UDP]),
         }
     }
 
@@ -193,6 +183,10 @@ impl Helper {
             (Self::Sip, _) => policy("signalling", 1, 180),
             (Self::NetbiosNs, _) => policy("", 1, broadcast::NETBIOS_SECONDS),
             (Self::Snmp, _) => policy("", 1, broadcast::SNMP_SECONDS),
+            (Self::SnmpTrap, _) => policy("", 0, 180),
+            (Self::Ras, _) => policy("", h323::RAS_MOST, h323::SECONDS),
+            (Self::Q931, _) => policy("", h323::Q931_MOST, h323::SECONDS),
+            (Self::H245, _) => policy("", h323::H245_MOST, h323::SECONDS),
         }
     }
 
@@ -207,7 +201,14 @@ impl Helper {
             Self::Amanda => amanda::hear(hearing),
             Self::Sane => sane::hear(hearing),
             Self::NetbiosNs => broadcast::hear(hearing, broadcast::NETBIOS_SECONDS, 137),
-            Self::Snmp => broadcast::hear(hearing, broadcast::SNMP_SECONDS, 161),
+            Self::Snmp => {
+                broadcast::hear(hearing, broadcast::SNMP_SECONDS, 161)?;
+                snmp::hear(hearing)
+            }
+            Self::SnmpTrap => snmp::hear(hearing),
+            Self::Ras => h323::hear_ras(hearing),
+            Self::Q931 => h323::hear_q931(hearing),
+            Self::H245 => h323::hear_h245(hearing),
         }
     }
 }
@@ -220,9 +221,13 @@ impl Memory {
             Helper::Sip => Self::Sip(sip::Dialog::default()),
             Helper::Pptp => Self::Pptp(pptp::Call::default()),
             Helper::Sane => Self::Sane(sane::Request::default()),
-            Helper::Tftp | Helper::Irc | Helper::Amanda | Helper::NetbiosNs | Helper::Snmp => {
-                Self::None
-            }
+            Helper::Ras | Helper::Q931 | Helper::H245 => Self::H323(h323::Call::default()),
+            Helper::Tftp
+            | Helper::Irc
+            | Helper::Amanda
+            | Helper::NetbiosNs
+            | Helper::Snmp
+            | Helper::SnmpTrap => Self::None,
         }
     }
 
@@ -230,7 +235,9 @@ impl Memory {
     pub(crate) fn siblings(&self, flow: &Flow) -> [Option<Tuple>; 2] {
         match self {
             Self::Pptp(call) => call.siblings(flow).map(Some),
-            Self::None | Self::Ftp(_) | Self::Sip(_) | Self::Sane(_) => [None, None],
+            Self::None | Self::Ftp(_) | Self::Sip(_) | Self::Sane(_) | Self::H323(_) => {
+                [None, None]
+            }
         }
     }
 }

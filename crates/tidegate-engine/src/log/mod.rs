@@ -132,6 +132,11 @@ impl LogQueue {
         self.complain(now, text);
     }
 
+    /// Complains, within reason, that a helper can't expect what is announced.
+    pub(crate) fn no_expectation(&mut self, now: Instant, complaint: &'static str) {
+        self.complain(now, || complaint.to_string());
+    }
+
     fn complain(&mut self, now: Instant, text: impl FnOnce() -> String) {
         let admission = self.complaints.admit(now);
         if let Some(count) = admission.suppressed {

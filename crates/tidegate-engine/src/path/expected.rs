@@ -79,6 +79,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             Some(Binding::FollowMaster) => self.follow_master(expectation, &master, flow),
             Some(Binding::Sip) => self.bind_sip(expectation, &master, flow),
             Some(Binding::Pptp) => self.bind_call(expectation, &master, flow),
+            Some(Binding::Forwarded) => self.bind_forwarded(expectation, flow),
         }
     }
 
@@ -115,6 +116,16 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if let Some(source) = source {
             self.binder().bind(flow, &source, Manip::Src);
         }
+    }
+
+    /// To where the message said, before it was rewritten; the source is the address that the caller is
+    /// seen under. Linux: `ip_nat_callforwarding_expect`.
+    fn bind_forwarded(&mut self, expectation: &Expectation, flow: &mut Flow) {
+        let source = flow.tuple(expectation.dir.opposite()).src;
+        let (addr, port) = expectation.saved;
+        let mut binder = self.binder();
+        binder.bind(flow, &range(source, None), Manip::Src);
+        binder.bind(flow, &range(addr, Some(port)), Manip::Dst);
     }
 
     /// The call's other direction is no longer expected. Linux: `pptp_expectfn`,

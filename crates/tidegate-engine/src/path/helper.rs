@@ -48,9 +48,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         let message = Message::new(t.packet.bytes, t.headers, flow.orig.proto);
         let Some(message) = message else { return Continue(()) };
-        let (engine, now) = (&mut *self.engine, self.now);
+        let (engine, now, fib) = (&mut *self.engine, self.now, self.fib);
         let care = engine.table.care(id);
-        let mut hearing = Hearing { engine, now, flow, id, care, info, dir, message, broadcast };
+        let mut hearing =
+            Hearing { engine, now, flow, id, care, info, dir, message, broadcast, fib };
         let outcome = helper.hear(&mut hearing);
         let (is_linear, care) = (hearing.message.is_linear(), hearing.care);
         (t.headers, t.outgrown) = hearing.message.finish();

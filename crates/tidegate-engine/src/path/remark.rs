@@ -65,6 +65,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     /// Writes to the log that a helper drops a packet. Where it came in and goes is not told.
     pub(super) fn log_fault(&mut self, t: &Transit<'_, '_>, helper: Helper, fault: HelperFault) {
+        if fault.is_silent() {
+            return;
+        }
         let bytes = t.bytes();
         let sighting = Sighting {
             datagram: &bytes[..t.headers.len.min(bytes.len())],
@@ -75,8 +78,10 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             mark: t.packet.mark,
         };
         let who = helper.name();
-        let line = sighting.doubt(format_args!("{who}"), format_args!("dropping packet: {fault}"));
-        self.engine.log.push(line);
+        for fault in [Some(fault), fault.consequence()].into_iter().flatten() {
+            let text = format_args!("dropping packet: {fault}");
+            self.engine.log.push(sighting.doubt(format_args!("{who}"), text));
+        }
     }
 
     pub(super) fn tell(

@@ -19,6 +19,10 @@ use crate::testkit::{LAN, WAN, fill_checksum, ip_datagram};
 use crate::tuple::Tuple;
 use crate::verdict::DropReason;
 
+mod h323;
+mod log;
+mod snmp;
+
 /// A control connection of the client's, with a helper.
 struct Conversation {
     engine: Engine,
@@ -158,6 +162,8 @@ fn conversations(family: Family, translated: bool) -> Vec<(Helper, u8, Words)> {
                 (SERVER, vec![0, 0, 0, 0, 0, 0, 0x20, 0x21, 5]),
             ],
         ),
+        (Helper::Ras, proto::UDP, vec![(CLIENT, h323::registration(family))]),
+        (Helper::Q931, proto::TCP, vec![(CLIENT, h323::connect(family))]),
     ];
     if let IpAddr::V4(own) = own {
         let offer = alloc::format!("PRIVMSG al :\x01DCC SEND f {} 4000 9\x01\n", own.to_bits());

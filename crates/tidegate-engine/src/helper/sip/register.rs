@@ -13,7 +13,7 @@ use super::{SIGNALLING, Sip};
 use crate::expect::{Binding, ExpectFlags, Expectation};
 use crate::flow::Status;
 use crate::helper::hearing::toward;
-use crate::helper::{Hearing, HelperFault, Outcome};
+use crate::helper::{Hearing, HelperFault, Outcome, Purpose};
 
 impl Sip<'_, '_, '_> {
     pub(super) fn register_request(&mut self, number: u32) -> Outcome {
@@ -62,7 +62,10 @@ impl Sip<'_, '_, '_> {
         expectation.tuple.dst = outside;
         expectation.dir = self.hearing.dir.opposite();
         expectation.binding = Some(Binding::Sip);
-        let port = self.hearing.expect_at_some_port(&mut expectation, port)?;
+        let port = self
+            .hearing
+            .expect_at_some_port(&mut expectation, port)
+            .map_err(|_| HelperFault::NoPort(Purpose::Calls))?;
         if (outside, port) == expectation.saved {
             return Ok(());
         }

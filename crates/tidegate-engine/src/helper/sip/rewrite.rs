@@ -4,38 +4,39 @@
 
 use alloc::string::{String, ToString};
 use core::net::IpAddr;
+use core::ops::Range;
 
 use tidegate_wire::proto;
 
 use super::Sip;
 use super::header::{Header, Uri, Walk};
 use crate::helper::text::begins;
-use crate::helper::{HelperFault, Outcome};
+use crate::helper::{HelperFault, Outcome, Part};
 use crate::tuple::Direction;
 
 impl Sip<'_, '_, '_> {
     pub(super) fn rewrite(&mut self) -> Outcome {
         let is_request = !begins(self.bytes(), b"SIP/2.0");
         if is_request && let Some(uri) = self.text().request_uri() {
-            self.map(&uri)?;
+            self.map(&uri, Part::Request)?;
         }
         self.rewrite_via(is_request)?;
         let mut walk = Walk::default();
         while let Ok(Some(uri)) = self.text().next_uri(&mut walk, Header::Contact) {
             let before = self.len;
-            self.map(&uri)?;
+            self.map(&uri, Part::Contact)?;
             walk.at = (walk.at + self.len).saturating_sub(before);
         }
         for header in [Header::From, Header::To] {
             if let Ok(Some(uri)) = self.text().uri(header) {
-                self.map(&uri)?;
+                self.map(&uri, Part::FromOrTo)?;
             }
         }
         self.redirect_answer()
     }
 
     /// Puts what the other side must see in the place of an end's address and port.
-    fn map(&mut self, uri: &Uri) -> Outcome {
+    fn map(&mut self, uri: &Uri, part: Part) -> Outcome {
         let (own, other) = (self.hearing.own(), self.hearing.other());
         let told = (uri.addr, uri.port);
         let mapped = if told == (own.src, own.sport) {
@@ -48,7 +49,11 @@ impl Sip<'_, '_, '_> {
         if mapped == told {
             return Ok(());
         }
-        self.replace(uri.span.clone(), &endpoint(mapped.0, mapped.1))
+        self.put(uri.span.clone(), &endpoint(mapped.0, mapped.1), part)
+    }
+
+    fn put(&mut self, span: Range<usize>, with: &str, part: Part) -> Outcome {
+        self.replace(span, with).map_err(|_| HelperFault::NotRewritten(part))
     }
 
     /// The topmost `Via`, if it is about this connection, and its parameters.
@@ -62,7 +67,7 @@ impl Sip<'_, '_, '_> {
             return Ok(());
         }
         let before = self.len;
-        self.map(&via)?;
+        self.map(&via, Part::Via)?;
         let from = (via.span.end + self.len).saturating_sub(before);
         self.rewrite_maddr(from)?;
         self.rewrite_received(from)?;
@@ -74,7 +79,7 @@ impl Sip<'_, '_, '_> {
         let (own, other) = (self.hearing.own(), self.hearing.other());
         match self.text().address_parameter(from, b"maddr=", true) {
             Some((addr, span)) if addr == own.src && addr != other.dst => {
-                self.replace(span, &bracketed(other.dst))
+                self.put(span, &bracketed(other.dst), Part::Maddr)
             }
             _ => Ok(()),
         }
@@ -85,7 +90,7 @@ impl Sip<'_, '_, '_> {
         let (own, other) = (self.hearing.own(), self.hearing.other());
         match self.text().address_parameter(from, b"received=", false) {
             Some((addr, span)) if addr == own.dst && addr != other.src => {
-                self.replace(span, &other.src.to_string())
+                self.put(span, &other.src.to_string(), Part::Received)
             }
             _ => Ok(()),
         }
@@ -98,7 +103,7 @@ impl Sip<'_, '_, '_> {
             Ok(Some((port, span)))
                 if port >= 1024 && port == own.dport.into() && port != other.sport.into() =>
             {
-                self.replace(span, &other.sport.to_string())
+                self.put(span, &other.sport.to_string(), Part::Rport)
             }
             _ => Ok(()),
         }
@@ -109,7 +114,9 @@ impl Sip<'_, '_, '_> {
         let port = self.dialog().answer_port.filter(|_| self.hearing.dir == Direction::Reply);
         match port {
             None => Ok(()),
-            Some(_) if self.hearing.flow.orig.proto != proto::UDP => Err(HelperFault::NotRewritten),
+            Some(_) if self.hearing.flow.orig.proto != proto::UDP => {
+                Err(HelperFault::Malformed("NAT SIP message"))
+            }
             Some(port) => self.hearing.message.set_udp_destination(port),
         }
     }

@@ -13,8 +13,10 @@ use super::sdp::Line;
 use super::{AUDIO, IMAGE, Sip, VIDEO};
 use crate::expect::{Binding, Expectation, Refusal};
 use crate::helper::hearing::toward;
-use crate::helper::{HelperFault, Outcome};
+use crate::helper::{HelperFault, Outcome, Part, Purpose};
 use crate::tuple::Tuple;
+
+const ADDRESS: HelperFault = HelperFault::NotRewritten(Part::Address);
 
 const MEDIA: [(&[u8], u8); 3] = [(b"audio ", AUDIO), (b"video ", VIDEO), (b"image ", IMAGE)];
 
@@ -66,9 +68,8 @@ impl Sip<'_, '_, '_> {
             let outside = self.expect_medium(Medium { class, addr, port, text })?;
             last = Some(outside);
             if own.is_some() && self.hearing.is_translated() {
-                self.rewrite_line(at, Line::Connection, outside)?
-                    .ok_or(HelperFault::NotRewritten)?;
-                self.rewrite_content_length()?;
+                self.rewrite_line(at, Line::Connection, outside)?.ok_or(ADDRESS)?;
+                self.rewrite_content_length().map_err(|_| ADDRESS)?;
             }
             count += 1;
         }
@@ -152,7 +153,7 @@ impl Sip<'_, '_, '_> {
         let is_there = |result| matches!(result, Ok(()) | Err(Refusal::Already));
         let first = self.hearing.relate_sharing(one, true);
         if !is_there(first) {
-            return Err(HelperFault::NotExpected);
+            return Err(HelperFault::MediaNotExpected);
         }
         if is_there(self.hearing.relate_sharing(other, true)) {
             return Ok(());
@@ -160,7 +161,7 @@ impl Sip<'_, '_, '_> {
         if first.is_ok() {
             self.hearing.unexpect(one);
         }
-        Err(HelperFault::NotExpected)
+        Err(HelperFault::MediaNotExpected)
     }
 
     /// Expects the pair at an outside address and the first pair of ports that is free there; that
@@ -179,45 +180,25 @@ impl Sip<'_, '_, '_> {
             expectation.dir = self.hearing.dir.opposite();
             expectation.binding = Some(Binding::Sip);
         }
-        let port = self.first_free_pair(&mut pair).ok_or(HelperFault::NotExpected)?;
+        let port = self.hearing.expect_pair_at_some_ports(&mut pair, true);
+        let port = port.ok_or(HelperFault::NoPort(Purpose::Media))?;
         if pair[0].tuple.dport != pair[0].saved.1 && self.rewrite_port(text, port).is_err() {
             pair.iter().for_each(|one| self.hearing.unexpect(one));
-            return Err(HelperFault::NotRewritten);
+            return Err(HelperFault::NotRewritten(Part::Port));
         }
         Ok(outside)
     }
 
-    fn first_free_pair(&mut self, pair: &mut [Expectation; 2]) -> Option<u16> {
-        let mut port = pair[0].tuple.dport;
-        while port != 0 {
-            pair[0].tuple.dport = port;
-            pair[1].tuple.dport = port.wrapping_add(1);
-            match self.relate_both(pair) {
-                Ok(()) => return Some(port),
-                Err(Refusal::Busy) => port = port.wrapping_add(2),
-                Err(Refusal::Already | Refusal::Full) => return None,
-            }
-        }
-        None
-    }
-
-    fn relate_both(&mut self, [one, other]: &[Expectation; 2]) -> Result<(), Refusal> {
-        self.hearing.relate_sharing(one, true)?;
-        let second = self.hearing.relate_sharing(other, true);
-        if second.is_err() {
-            self.hearing.unexpect(one);
-        }
-        second
-    }
-
     fn rewrite_port(&mut self, text: Range<usize>, port: u16) -> Outcome {
-        self.replace(text, &port.to_string())?;
-        self.rewrite_content_length()
+        let rewritten = self.replace(text, &port.to_string());
+        rewritten
+            .and_then(|()| self.rewrite_content_length())
+            .map_err(|_| HelperFault::NotRewritten(Part::Port))
     }
 
     /// The addresses that hold for the whole session. That of its owner must be there.
     fn rewrite_session(&mut self, start: usize, addr: IpAddr) -> Outcome {
-        self.rewrite_line(start, Line::Owner, addr)?.ok_or(HelperFault::NotRewritten)?;
+        self.rewrite_line(start, Line::Owner, addr)?.ok_or(HelperFault::NoOwner)?;
         self.rewrite_line(start, Line::Connection, addr)?;
         self.rewrite_content_length()
     }
@@ -237,12 +218,12 @@ impl Sip<'_, '_, '_> {
 
     fn rewrite_content_length(&mut self) -> Outcome {
         let Found::Value(version) = self.text().line(0, Line::Version, None) else {
-            return Err(HelperFault::NotRewritten);
+            return Err(HelperFault::NoOwner);
         };
         let len = self.len - version.start + b"v=".len();
         match self.text().header(0, Header::ContentLength) {
             Found::Value(span) => self.replace(span, &len.to_string()),
-            Found::Nothing | Found::Unreadable(_) => Err(HelperFault::NotRewritten),
+            Found::Nothing | Found::Unreadable(_) => Err(HelperFault::NoOwner),
         }
     }
 }

@@ -128,11 +128,13 @@ fn write_ct(f: &mut Formatter<'_>, ct: &CtTarget) -> fmt::Result {
     if ct.notrack {
         f.write_str(" --notrack")?;
     }
-    for (option, name) in [(" --helper ", &ct.helper), (" --timeout ", &ct.timeout)] {
-        if let Some(name) = name {
-            f.write_str(option)?;
-            value::text(f, name)?;
-        }
+    // A helper's name may have a dot in it, and is not quoted for that.
+    if let Some(name) = &ct.helper {
+        write!(f, " --helper {name}")?;
+    }
+    if let Some(name) = &ct.timeout {
+        f.write_str(" --timeout ")?;
+        value::text(f, name)?;
     }
     if !ct.events.is_empty() {
         f.write_str(" --ctevents ")?;
