@@ -19,6 +19,15 @@ pub(crate) enum Command {
     /// Send random traffic through this machine's kernel and through the engine, and compare
     #[command(after_help = CAMPAIGN_NOTES)]
     Campaign(CampaignArgs),
+    /// Play both ends of connections through SYNPROXY with this machine's kernel and with the engine, and compare
+    Synproxy {
+        /// Only the scenarios whose names hold this
+        #[arg(default_value = "")]
+        name: String,
+        /// Write what the kernel did into this directory, a file for each scenario
+        #[arg(long, value_name = "DIR")]
+        save: Option<PathBuf>,
+    },
     /// Compare a replay with the recordings in a scenario directory or a tree of them
     Compare {
         /// A scenario directory or a tree of them

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 
-use tidegate_sim::campaign::{self, Plan};
+use tidegate_sim::campaign::{self, Plan, synproxy as proxied};
 use tidegate_sim::captures;
 use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{self, Options, Summary};
@@ -25,6 +25,7 @@ use crate::flags::{CampaignArgs, Cli, Command};
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Campaign(args) => campaign(args),
+        Command::Synproxy { name, save } => synproxy(&name, save.as_deref()),
         Command::Compare { expected, actual, strict, all } => {
             compare(&expected, &actual, strict, all)
         }
@@ -59,6 +60,24 @@ fn campaign(args: CampaignArgs) -> Result<ExitCode, Box<dyn Error>> {
         return Err("not one scenario was done".into());
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn synproxy(name: &str, save: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
+    let mut summary = Summary::default();
+    for case in proxied::all().filter(|case| case.name().contains(name)) {
+        let kernel = proxied::ask_kernel(&case)?;
+        if let Some(dir) = save {
+            let path = dir.join(format!("{}.jsonl", case.name()));
+            fs::write(&path, kernel.to_text()).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        let comparison = proxied::judge(&case, &kernel, &proxied::ask_engine(&case, &kernel)?);
+        for difference in &comparison.differences {
+            println!("{}: {difference}", case.name());
+        }
+        summary.add(&comparison);
+    }
+    println!("{summary}");
+    Ok(if summary.all_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn compare(

@@ -1,0 +1,175 @@
+//! Puts names in the place of what nobody can foretell: cookies, and the router's clock.
+//!
+//! The number of the first SYN/ACK that the router sends becomes 0xc0c10000, that of the second one 0xc0c20000 and so
+//! on, and every number of the record that is near one of them is as near to its name. The same goes for time stamps
+//! (0x75010000…), but for their lowest six bits, which say something, and for sums and differences with either. What
+//! isn't related to a cookie as it should be is not near it, and so stands out. Checksums that were right stay right,
+//! and wrong ones wrong, all in the same way.
+
+use serde_json::{Value, json};
+use tidegate_wire::packet::tcp::Tcp;
+use tidegate_wire::{checksum, dissect, proto};
+
+use super::player::{Greeting, HALF};
+use crate::oracle::hex;
+
+/// How far from a cookie a number may be that has to do with it: octets and milliseconds of a short scenario.
+const NEAR: u32 = 1 << 12;
+const CLOCK_BITS: u32 = !0x3f;
+
+/// What was drawn so far, in order.
+#[derive(Debug, Default)]
+pub(super) struct Symbols(Vec<Greeting>);
+
+/// What a number may be near to.
+#[derive(Clone, Copy)]
+enum Drawn {
+    Cookie,
+    Clock,
+}
+
+/// Names of the first cookie and the first clock; those that follow are 2^16 apart.
+const COOKIE: u32 = 0xc0c1_0000;
+const CLOCK: u32 = 0x7501_0000;
+
+impl Symbols {
+    /// Replaces all that is drawn in a packet's record, or the state at the end.
+    pub(super) fn replace(&mut self, record: &mut Value) {
+        for field in ["out", "late_out"] {
+            for output in record[field].as_array_mut().into_iter().flatten() {
+                let Some(mut datagram) = output["hex"].as_str().and_then(bytes_of) else {
+                    continue;
+                };
+                self.0.extend(Greeting::of(&datagram));
+                self.replace_in(&mut datagram);
+                output["hex"] = hex(&datagram).into();
+            }
+        }
+        self.replace_in_entry(&mut record["ct"]);
+        for other in record["others"].as_array_mut().into_iter().flatten() {
+            self.replace_in_entry(&mut other["ct"]);
+        }
+        for entry in record["table"].as_array_mut().into_iter().flatten() {
+            self.replace_in_entry(entry);
+        }
+    }
+
+    fn replace_in_entry(&self, entry: &mut Value) {
+        let port = entry["orig"]["sport"].as_u64().unwrap_or_default() as u16;
+        for dir in ["orig", "reply"] {
+            let Some(correction) = entry.get_mut("seqadj").and_then(|of| of.get_mut(dir)) else {
+                continue;
+            };
+            for field in ["before", "after"] {
+                let offset = correction[field].as_i64().unwrap_or_default() as i32;
+                let named = self.name(offset.cast_unsigned(), Drawn::Cookie, port);
+                correction[field] = json!(named.cast_signed());
+            }
+        }
+        let Some(proxy) = entry.get_mut("synproxy") else { return };
+        for (field, drawn) in
+            [("isn", Drawn::Cookie), ("its", Drawn::Clock), ("tsoff", Drawn::Clock)]
+        {
+            let value = proxy[field].as_u64().unwrap_or_default() as u32;
+            proxy[field] = json!(self.name(value, drawn, port));
+        }
+    }
+
+    /// A number with the names of what is drawn in it, or as it is if it has nothing to do with that. `port` is the
+    /// client's.
+    fn name(&self, value: u32, drawn: Drawn, port: u16) -> u32 {
+        let is_near = |distance: u32| distance.cast_signed().unsigned_abs() < NEAR;
+        // Of two that are near the later one is meant.
+        for (number, greeting) in self.0.iter().enumerate().rev() {
+            let (of, name) = match drawn {
+                Drawn::Cookie => (Some(greeting.cookie), COOKIE),
+                Drawn::Clock => (greeting.clock.map(|clock| clock & CLOCK_BITS), CLOCK),
+            };
+            let Some(of) = of.filter(|_| greeting.port == port) else { continue };
+            let name = name + ((number as u32) << 16);
+            // The server's numbers may be in the other half of all.
+            for of in [of, of ^ HALF] {
+                let (difference, sum) = (value.wrapping_sub(of), value.wrapping_add(of));
+                if is_near(difference) {
+                    return difference.wrapping_add(name);
+                }
+                if is_near(sum) {
+                    return sum.wrapping_sub(name);
+                }
+            }
+        }
+        if is_near(value ^ HALF) { value ^ HALF } else { value }
+    }
+
+    fn replace_in(&self, datagram: &mut [u8]) {
+        let Some(headers) = dissect(datagram).ok().filter(|headers| headers.proto == proto::TCP)
+        else {
+            return;
+        };
+        let (src, dst, len) = (headers.src, headers.dst, headers.len);
+        let Some(segment) = headers.l4.and_then(|at| datagram.get_mut(at..len)) else { return };
+        let is_right = checksum::transport(src, dst, proto::TCP, segment) == 0;
+        let end = Tcp::new(&*segment).map_or(0, |tcp| tcp.header_len()).min(segment.len());
+        let port = Tcp::new(&*segment).map_or(0, |tcp| tcp.src_port().max(tcp.dst_port()));
+        let rename = |segment: &mut [u8], at: usize, drawn: Drawn| {
+            let word = segment.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>());
+            if let Some(word) = word {
+                *word = self.name(u32::from_be_bytes(*word), drawn, port).to_be_bytes();
+            }
+        };
+        [4, 8].into_iter().for_each(|at| rename(segment, at, Drawn::Cookie));
+        let mut at = 20;
+        while at + 1 < end {
+            let (kind, len) = (segment[at], usize::from(segment[at + 1]));
+            match kind {
+                0 => break,
+                1 => {
+                    at += 1;
+                    continue;
+                }
+                5 => {
+                    (at + 2..at + len).step_by(4).for_each(|at| rename(segment, at, Drawn::Cookie))
+                }
+                8 => [at + 2, at + 6].into_iter().for_each(|at| rename(segment, at, Drawn::Clock)),
+                _ => {}
+            }
+            at += len.max(2);
+        }
+        if let Some(mut tcp) = Tcp::new(segment) {
+            tcp.fill_checksum(src, dst);
+            if !is_right {
+                tcp.set_checksum(!tcp.checksum());
+            }
+        }
+    }
+}
+
+pub(super) fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_near_gets_a_name() {
+        let greeting = |port, cookie| Greeting { port, cookie, clock: Some(cookie + 5) };
+        let drawn = [(1, 0x8000_0000), (1, 0x9000_0000), (1, 0x9000_0002), (2, 0xa000_0000)];
+        let symbols = Symbols(drawn.map(|(port, cookie)| greeting(port, cookie)).to_vec());
+        let rows = [
+            ("the first", 0x8000_0000, 0xc0c1_0000),
+            ("behind it", 0x8000_0001, 0xc0c1_0001),
+            ("less a thousand", 0x8000_0000 - 1000, 0xc0c1_0000 - 1000),
+            ("of two that are near the later", 0x8fff_ffff, 0xc0c3_0000 - 3),
+            ("taken from a thousand", 1000 - 0x8000_0000i64, 1000 - 0xc0c1_0000),
+            ("another connection's", 0xa000_0000, 0xa000_0000),
+            ("another", 0x1000_0001, 0x1000_0001),
+            ("too far", 0x8000_1000, 0x8000_1000),
+        ];
+        for (what, value, expected) in rows {
+            assert_eq!(symbols.name(value as u32, Drawn::Cookie, 1), expected as u32, "{what}");
+        }
+        assert_eq!(symbols.name(0x8000_0007, Drawn::Clock, 1), 0x7501_0007, "without six bits");
+    }
+}
