@@ -24,8 +24,8 @@ pub(crate) enum Command {
         /// Only the scenarios whose names hold this
         #[arg(default_value = "")]
         name: String,
-        /// Write what the kernel did into this directory, a file for each scenario
-        #[arg(long, value_name = "DIR")]
+        /// Write what the kernel did into an archive like the built-in one
+        #[arg(long, value_name = "OUT.tar.gz")]
         save: Option<PathBuf>,
     },
     /// Compare a replay with the recordings in a scenario directory or a tree of them

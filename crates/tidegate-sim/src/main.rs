@@ -63,20 +63,21 @@ fn campaign(args: CampaignArgs) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn synproxy(name: &str, save: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
-    let mut summary = Summary::default();
+    let (mut summary, mut recordings) = (Summary::default(), BTreeMap::new());
     for case in proxied::all().filter(|case| case.name().contains(name)) {
         let kernel = proxied::ask_kernel(&case)?;
-        if let Some(dir) = save {
-            let path = dir.join(format!("{}.jsonl", case.name()));
-            fs::write(&path, kernel.to_text()).map_err(|e| format!("{}: {e}", path.display()))?;
-        }
         let comparison = proxied::judge(&case, &kernel, &proxied::ask_engine(&case, &kernel)?);
         for difference in &comparison.differences {
             println!("{}: {difference}", case.name());
         }
         summary.add(&comparison);
+        recordings.insert(case.name(), kernel);
     }
     println!("{summary}");
+    if let Some(path) = save {
+        let archive = proxied::pack(&recordings)?;
+        fs::write(path, archive).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok(if summary.all_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -29,8 +29,8 @@ pub(super) struct Kind {
     states: &'static str,
     /// Rules besides the usual ones, by table.
     rules: &'static [(&'static str, &'static str)],
-    /// `nf_conntrack_tcp_loose`.
-    is_loose: bool,
+    /// Settings of conntrack besides `tcp_loose`, which is off.
+    settings: &'static [(&'static str, &'static str)],
     pub(super) moves: fn() -> Vec<Move>,
 }
 
@@ -80,14 +80,20 @@ impl Case {
         Place { family: self.family, service: self.kind.service }
     }
 
+    /// Whether the host itself is the server.
+    pub(super) fn is_of_host(&self) -> bool {
+        self.kind.service == Service::Own
+    }
+
     pub(super) fn experiment(&self) -> Experiment {
         let rules = self.place().spelt(self.kind);
         let rules = match self.family {
             Family::V4 => [Some(rules), None],
             Family::V6 => [None, Some(rules)],
         };
-        let loose = u8::from(self.kind.is_loose).to_string();
-        let settings = vec![("net.netfilter.nf_conntrack_tcp_loose".to_owned(), loose)];
+        let name = |name: &str| format!("net.netfilter.nf_conntrack_{name}");
+        let settings = [("tcp_loose", "0")].iter().chain(self.kind.settings);
+        let settings = settings.map(|(key, value)| (name(key), (*value).to_owned())).collect();
         Experiment { name: self.name(), rules, settings, mtus: Vec::new() }
     }
 }
@@ -187,7 +193,7 @@ const USUAL: Kind = Kind {
     untracks: true,
     states: "INVALID,UNTRACKED",
     rules: &[],
-    is_loose: false,
+    settings: &[],
     moves: Vec::new,
 };
 
@@ -380,8 +386,8 @@ static KINDS: &[Kind] = &[
         about: "the server resets what the client believes to be established; the client tries again",
         moves: || {
             let refused = [&open()[..2], &[server(RST_ACK, 0).ack(1)][..]].concat();
-            let bare = [&open()[..2], &[server(RST, 1)][..]].concat();
-            [refused, open().into_iter().map(|one| one.after(1)).collect(), bare].concat()
+            let bare = [&again()[..2], &[server(RST, 1)][..]].concat();
+            [refused, again(), bare].concat()
         },
         ..USUAL
     },
@@ -390,7 +396,7 @@ static KINDS: &[Kind] = &[
         about: "the server resets an established connection, and the client begins another one with the same ports",
         moves: || {
             let reset = server(RST, 201).after(1);
-            [open(), talk(), vec![reset], open(), talk()].concat()
+            [open(), talk(), vec![reset], again(), talk()].concat()
         },
         ..USUAL
     },
@@ -399,14 +405,14 @@ static KINDS: &[Kind] = &[
         about: "the client resets an established connection, and begins another one with the same ports",
         moves: || {
             let reset = client(RST_ACK, 151).ack(301).stamps(60, 60);
-            [open(), talk(), vec![reset], open(), talk()].concat()
+            [open(), talk(), vec![reset], again(), talk()].concat()
         },
         ..USUAL
     },
     Kind {
         name: "begun-again",
         about: "a connection that was closed is begun again with the same ports",
-        moves: || [open(), talk(), close(), open(), talk()].concat(),
+        moves: || [open(), talk(), close(), again(), talk()].concat(),
         ..USUAL
     },
     Kind {
@@ -462,7 +468,7 @@ static KINDS: &[Kind] = &[
         about: "an ACK may begin a flow: it is NEW, and the rule takes that too",
         states: "NEW,INVALID,UNTRACKED",
         untracks: false,
-        is_loose: true,
+        settings: &[("tcp_loose", "1")],
         moves: || [open(), talk(), vec![client(ACK, 7).ack(9).of_connection(1)]].concat(),
         ..USUAL
     },
@@ -471,7 +477,7 @@ static KINDS: &[Kind] = &[
         about: "where SYNs are tracked, a connection that was closed can be begun again",
         states: "NEW,INVALID",
         untracks: false,
-        moves: || [open(), talk(), close(), open(), talk()].concat(),
+        moves: || [open(), talk(), close(), again(), talk()].concat(),
         ..USUAL
     },
     Kind {
@@ -480,7 +486,7 @@ static KINDS: &[Kind] = &[
         states: "NEW,INVALID",
         untracks: false,
         moves: || {
-            let mut again = open();
+            let mut again = again();
             again.remove(1);
             let reset = server(RST, 301).after(1);
             let data = server(ACK, 1).ack(1).stamps(90, 1).data(20);
@@ -550,7 +556,40 @@ static KINDS: &[Kind] = &[
         name: "own-service",
         about: "the host itself is behind the proxy, and refuses",
         service: Service::Own,
-        moves: || open()[..1].to_vec(),
+        moves: || open()[..2].to_vec(),
+        ..USUAL
+    },
+    Kind {
+        name: "counted",
+        about: "which packets count for the entry",
+        settings: &[("acct", "1"), ("timestamp", "1")],
+        moves: || [open(), talk(), close()].concat(),
+        ..USUAL
+    },
+    Kind {
+        name: "rejected",
+        about: "a rule resets the connection because of what the client sends, and another one because of what the server sends",
+        rules: &[(
+            "filter",
+            "-A FORWARD -p tcp -m length --length 1000:1500 -j REJECT --reject-with tcp-reset",
+        )],
+        moves: || {
+            let by_client = client(ACK, 151).ack(301).stamps(90, 60).data(1200);
+            let late = client(ACK, 151).ack(301).stamps(95, 60);
+            let one = [open(), talk(), vec![by_client, late]].concat();
+            let by_server = server(ACK, 301).ack(151).stamps(90, 60).data(1200);
+            let late = server(ACK, 301).ack(151).stamps(95, 60);
+            let other = [open(), talk(), vec![by_server, late]].concat();
+            let other = other.into_iter().map(|one| one.of_connection(1));
+            one.into_iter().chain(other).collect()
+        },
+        ..USUAL
+    },
+    Kind {
+        name: "lost-acks",
+        about: "the ACK to the server is lost, and the server repeats its SYN/ACK",
+        rules: &[("filter", "-A OUTPUT -p tcp -m tcp --dport 443 --tcp-flags SYN,ACK ACK -j DROP")],
+        moves: || [open(), vec![open().remove(2).after(5)], talk()].concat(),
         ..USUAL
     },
 ];
@@ -564,6 +603,13 @@ fn open() -> Vec<Move> {
         client(ACK, 1).ack(1).stamps(1, 0).window(500),
         server(SYN_ACK, 0).ack(1).with(&all(5, 0, 1)).window(20_000),
     ]
+}
+
+/// Another one, when the router's clock has gone on.
+fn again() -> Vec<Move> {
+    let mut moves = open();
+    moves[0].pause = std::time::Duration::from_millis(70);
+    moves
 }
 
 /// After it the client has sent 150 octets and the server 300.

@@ -82,7 +82,7 @@ impl Player {
         let mut bytes = vec![0; HEADER_LEN + options.len() + one.data];
         segment.emit(&mut bytes);
         let data = HEADER_LEN + options.len();
-        bytes[data..].iter_mut().zip(1..).for_each(|(byte, number)| *byte = number);
+        bytes[data..].iter_mut().zip((1..=250).cycle()).for_each(|(byte, number)| *byte = number);
         if let Some(mut tcp) = Tcp::new(&mut bytes[..]) {
             tcp.set_options(&options);
             tcp.fill_checksum(src, dst);

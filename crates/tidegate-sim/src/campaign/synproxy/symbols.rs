@@ -56,13 +56,15 @@ impl Symbols {
 
     fn replace_in_entry(&self, entry: &mut Value) {
         let port = entry["orig"]["sport"].as_u64().unwrap_or_default() as u16;
+        let its = entry["synproxy"]["its"].as_u64().unwrap_or_default() as u32;
+        let known = self.greeting_of(its, port);
         for dir in ["orig", "reply"] {
             let Some(correction) = entry.get_mut("seqadj").and_then(|of| of.get_mut(dir)) else {
                 continue;
             };
             for field in ["before", "after"] {
                 let offset = correction[field].as_i64().unwrap_or_default() as i32;
-                let named = self.name(offset.cast_unsigned(), Drawn::Cookie, port);
+                let named = self.name(offset.cast_unsigned(), Drawn::Cookie, port, known);
                 correction[field] = json!(named.cast_signed());
             }
         }
@@ -71,16 +73,19 @@ impl Symbols {
             [("isn", Drawn::Cookie), ("its", Drawn::Clock), ("tsoff", Drawn::Clock)]
         {
             let value = proxy[field].as_u64().unwrap_or_default() as u32;
-            proxy[field] = json!(self.name(value, drawn, port));
+            proxy[field] = json!(self.name(value, drawn, port, known));
         }
     }
 
     /// A number with the names of what is drawn in it, or as it is if it has nothing to do with that. `port` is the
-    /// client's.
-    fn name(&self, value: u32, drawn: Drawn, port: u16) -> u32 {
+    /// client's, `only` the number of the greeting that is meant, if that is known.
+    fn name(&self, value: u32, drawn: Drawn, port: u16, only: Option<usize>) -> u32 {
         let is_near = |distance: u32| distance.cast_signed().unsigned_abs() < NEAR;
         // Of two that are near the later one is meant.
         for (number, greeting) in self.0.iter().enumerate().rev() {
+            if only.is_some_and(|only| only != number) {
+                continue;
+            }
             let (of, name) = match drawn {
                 Drawn::Cookie => (Some(greeting.cookie), COOKIE),
                 Drawn::Clock => (greeting.clock.map(|clock| clock & CLOCK_BITS), CLOCK),
@@ -101,6 +106,13 @@ impl Symbols {
         if is_near(value ^ HALF) { value ^ HALF } else { value }
     }
 
+    /// The SYN/ACK with which a client was told its first time stamp, if there was one.
+    fn greeting_of(&self, its: u32, port: u16) -> Option<usize> {
+        let told = |greeting: &Greeting| greeting.clock.map(|clock| clock & CLOCK_BITS);
+        let is_its = |greeting: &Greeting| told(greeting) == Some(its & CLOCK_BITS);
+        self.0.iter().rposition(|greeting| greeting.port == port && is_its(greeting))
+    }
+
     fn replace_in(&self, datagram: &mut [u8]) {
         let Some(headers) = dissect(datagram).ok().filter(|headers| headers.proto == proto::TCP)
         else {
@@ -114,7 +126,7 @@ impl Symbols {
         let rename = |segment: &mut [u8], at: usize, drawn: Drawn| {
             let word = segment.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>());
             if let Some(word) = word {
-                *word = self.name(u32::from_be_bytes(*word), drawn, port).to_be_bytes();
+                *word = self.name(u32::from_be_bytes(*word), drawn, port, None).to_be_bytes();
             }
         };
         [4, 8].into_iter().for_each(|at| rename(segment, at, Drawn::Cookie));
@@ -168,8 +180,16 @@ mod tests {
             ("too far", 0x8000_1000, 0x8000_1000),
         ];
         for (what, value, expected) in rows {
-            assert_eq!(symbols.name(value as u32, Drawn::Cookie, 1), expected as u32, "{what}");
+            assert_eq!(
+                symbols.name(value as u32, Drawn::Cookie, 1, None),
+                expected as u32,
+                "{what}"
+            );
         }
-        assert_eq!(symbols.name(0x8000_0007, Drawn::Clock, 1), 0x7501_0007, "without six bits");
+        assert_eq!(
+            symbols.name(0x8000_0007, Drawn::Clock, 1, None),
+            0x7501_0007,
+            "without six bits"
+        );
     }
 }
