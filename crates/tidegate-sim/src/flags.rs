@@ -24,6 +24,9 @@ pub(crate) enum Command {
         /// Only the scenarios whose names hold this
         #[arg(default_value = "")]
         name: String,
+        /// Let both ends say what they like instead, once for each seed: numbers and ranges (`A..B`, without B)
+        #[arg(long, value_name = "LIST", value_parser = seeds)]
+        seeds: Option<Seeds>,
         /// Write what the kernel did into an archive like the built-in one
         #[arg(long, value_name = "OUT.tar.gz")]
         save: Option<PathBuf>,

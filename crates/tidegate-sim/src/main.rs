@@ -20,12 +20,12 @@ use tidegate_sim::captures;
 use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{self, Options, Summary};
 
-use crate::flags::{CampaignArgs, Cli, Command};
+use crate::flags::{CampaignArgs, Cli, Command, Seeds};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Campaign(args) => campaign(args),
-        Command::Synproxy { name, save } => synproxy(&name, save.as_deref()),
+        Command::Synproxy { name, seeds, save } => synproxy(&name, seeds, save.as_deref()),
         Command::Compare { expected, actual, strict, all } => {
             compare(&expected, &actual, strict, all)
         }
@@ -62,11 +62,18 @@ fn campaign(args: CampaignArgs) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn synproxy(name: &str, save: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
+fn synproxy(
+    name: &str,
+    seeds: Option<Seeds>,
+    save: Option<&Path>,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let cases: Vec<proxied::Case> = match seeds {
+        Some(Seeds(ranges)) => ranges.into_iter().flatten().map(proxied::by_chance).collect(),
+        None => proxied::all().collect(),
+    };
     let (mut summary, mut recordings) = (Summary::default(), BTreeMap::new());
-    for case in proxied::all().filter(|case| case.name().contains(name)) {
-        let kernel = proxied::ask_kernel(&case)?;
-        let comparison = proxied::judge(&case, &kernel, &proxied::ask_engine(&case, &kernel)?);
+    for case in cases.iter().filter(|case| case.name().contains(name)) {
+        let (kernel, comparison) = proxied::compare_with_kernel(case)?;
         for difference in &comparison.differences {
             println!("{}: {difference}", case.name());
         }

@@ -4,15 +4,19 @@ use std::net::IpAddr;
 
 use tidegate_wire::Family;
 
+use super::chance;
 use super::moves::Opt::{Mss, Nop, Sack, SackPermitted, Scale, Stamps};
 use super::moves::{ACK, ECN, FIN_ACK, Move, Party, RST, RST_ACK, SYN, SYN_ACK, client, server};
+use crate::campaign::dice::Dice;
 use crate::campaign::experiment::{Experiment, Ruleset, Table};
 
 /// One scenario, in one family.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    pub(super) kind: &'static Kind,
-    pub(super) family: Family,
+    kind: &'static Kind,
+    family: Family,
+    /// What is said is drawn from it, if there is one.
+    seed: Option<u64>,
 }
 
 /// One scenario of either family.
@@ -31,7 +35,7 @@ pub(super) struct Kind {
     rules: &'static [(&'static str, &'static str)],
     /// Settings of conntrack besides `tcp_loose`, which is off.
     settings: &'static [(&'static str, &'static str)],
-    pub(super) moves: fn() -> Vec<Move>,
+    moves: fn() -> Vec<Move>,
 }
 
 /// What stands between the ends, besides the proxy.
@@ -59,7 +63,29 @@ type End = (IpAddr, u16);
 /// All of them, IPv4 first.
 pub fn all() -> impl Iterator<Item = Case> {
     let families = [Family::V4, Family::V6];
-    families.into_iter().flat_map(|family| KINDS.iter().map(move |kind| Case { kind, family }))
+    families
+        .into_iter()
+        .flat_map(|family| KINDS.iter().map(move |kind| Case { kind, family, seed: None }))
+}
+
+/// One by chance: rules of one of the others, and ends that say whatever they like.
+#[must_use]
+pub fn by_chance(seed: u64) -> Case {
+    let mut dice = Dice::new(seed);
+    let usual: Vec<&'static Kind> = KINDS.iter().filter(|kind| kind.suits_chance()).collect();
+    let kind = *dice.pick(&usual);
+    let family = if dice.chance(50) { Family::V4 } else { Family::V6 };
+    Case { kind, family, seed: Some(seed) }
+}
+
+impl Kind {
+    /// Where SYNs are tracked, an entry may get to know a number that is no cookie; then it depends on the cookie what
+    /// becomes of a packet, and two routers can't be compared.
+    fn suits_chance(&self) -> bool {
+        self.untracks
+            && self.settings.iter().all(|(name, _)| *name != "tcp_loose")
+            && self.service != Service::Own
+    }
 }
 
 impl Case {
@@ -67,7 +93,14 @@ impl Case {
     #[must_use]
     pub fn name(&self) -> String {
         let family = if self.family == Family::V4 { "v4" } else { "v6" };
-        format!("{}-{family}", self.kind.name)
+        match self.seed {
+            Some(seed) => format!("{seed}-{}-{family}", self.kind.name),
+            None => format!("{}-{family}", self.kind.name),
+        }
+    }
+
+    pub(super) fn moves(&self) -> Vec<Move> {
+        self.seed.map_or_else(self.kind.moves, chance::moves)
     }
 
     /// What it shows.
@@ -608,7 +641,7 @@ fn open() -> Vec<Move> {
 /// Another one, when the router's clock has gone on.
 fn again() -> Vec<Move> {
     let mut moves = open();
-    moves[0].pause = std::time::Duration::from_millis(70);
+    moves[0].pause = std::time::Duration::from_millis(400);
     moves
 }
 

@@ -11,11 +11,13 @@
 //! ```
 
 mod cases;
+mod chance;
 mod moves;
 mod player;
 mod symbols;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ use tidegate_gateway::replay::{Recorder, Replay, Scenario as Input};
 use tidegate_wire::dissect;
 use tidegate_wire::packet::tcp::{Tcp, TcpFlags};
 
-pub use self::cases::{Case, all};
+pub use self::cases::{Case, all, by_chance};
 
 use self::player::Player;
 use self::symbols::Symbols;
@@ -54,7 +56,7 @@ pub struct Recording {
 pub fn ask_kernel(case: &Case) -> Result<Recording, KernelError> {
     kernel::enter_user_namespace()?;
     kernel::stay_on_processor(0)?;
-    let mut player = Player::new(case.place(), (case.kind.moves)());
+    let mut player = Player::new(case.place(), case.moves());
     let recorded = kernel::record(&case.experiment(), &mut player)?;
     let mut records = recorded.records;
     for (record, step) in records.iter_mut().zip(&recorded.steps) {
@@ -100,7 +102,7 @@ pub fn pack(recordings: &BTreeMap<String, Recording>) -> Result<Vec<u8>, CorpusE
 pub fn ask_engine(case: &Case, like: &Recording) -> Result<Recording, String> {
     let mut times: Vec<Duration> = like.records.iter().map(|record| time(&record["t"])).collect();
     times.push(time(&like.end["time"]));
-    let mut player = Player::new(case.place(), (case.kind.moves)());
+    let mut player = Player::new(case.place(), case.moves());
     let (mut steps, mut left) = (Vec::<Step>::new(), Vec::new());
     while let Some(step) = player.next(Duration::ZERO, &left) {
         steps.push(step);
@@ -113,6 +115,27 @@ pub fn ask_engine(case: &Case, like: &Recording) -> Result<Recording, String> {
     let mut end = records.pop().unwrap_or_default();
     end["synproxy"] = counters;
     Ok(Recording::named(records, end))
+}
+
+/// Plays a case with both. The kernel's cookies change with every minute and its clock ticks when it likes, so what is
+/// different is done again, and counts if it stays different.
+///
+/// # Errors
+/// The kernel can't be asked, or the engine refuses the rules.
+pub fn compare_with_kernel(case: &Case) -> Result<(Recording, Comparison), Box<dyn Error>> {
+    let mut compared = compare_once(case)?;
+    for _ in 0..2 {
+        if !compared.1.is_equal() {
+            compared = compare_once(case)?;
+        }
+    }
+    Ok(compared)
+}
+
+fn compare_once(case: &Case) -> Result<(Recording, Comparison), Box<dyn Error>> {
+    let kernel = ask_kernel(case)?;
+    let comparison = judge(case, &kernel, &ask_engine(case, &kernel)?);
+    Ok((kernel, comparison))
 }
 
 /// Where the engine's recording isn't the kernel's.

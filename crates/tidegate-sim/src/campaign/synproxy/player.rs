@@ -1,5 +1,6 @@
 //! Plays both ends of a proxied connection: makes segments of moves, as soon as it has seen the cookie that they quote.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use std::vec;
@@ -28,9 +29,10 @@ const SERVER_CLOCK: u32 = 500;
 pub(super) struct Player {
     place: Place,
     moves: vec::IntoIter<Move>,
-    cookie: u32,
-    clock: u32,
-    first_cookie: Option<u32>,
+    /// What each client, by its port, was greeted with last.
+    greetings: BTreeMap<u16, Greeting>,
+    /// The first cookie of each.
+    first: BTreeMap<u16, u32>,
 }
 
 /// What the router answers a SYN with.
@@ -44,29 +46,33 @@ pub(super) struct Greeting {
 
 impl Player {
     pub(super) fn new(place: Place, moves: Vec<Move>) -> Self {
-        Self { place, moves: moves.into_iter(), cookie: 0, clock: 0, first_cookie: None }
+        Self { place, moves: moves.into_iter(), greetings: BTreeMap::new(), first: BTreeMap::new() }
     }
 
     fn hear(&mut self, datagram: &[u8]) {
         if let Some(greeting) = Greeting::of(datagram) {
-            self.cookie = greeting.cookie;
-            self.first_cookie.get_or_insert(greeting.cookie);
-            self.clock = greeting.clock.unwrap_or(self.clock);
+            let known = self.greetings.get(&greeting.port).and_then(|known| known.clock);
+            let clock = greeting.clock.or(known);
+            self.greetings.insert(greeting.port, Greeting { clock, ..greeting });
+            self.first.entry(greeting.port).or_insert(greeting.cookie);
         }
     }
 
     /// The server's first number. Who begins again while the old flow is still there is told a number that has been
     /// corrected twice, and whether that is before or behind the server's depends on the cookie. So the server's is
     /// in that half of all numbers where it is before the cookie.
-    fn server_seq(&self) -> u32 {
-        SERVER_SEQ | self.first_cookie.unwrap_or_default() & HALF
+    fn server_seq(&self, port: u16) -> u32 {
+        SERVER_SEQ | self.first.get(&port).copied().unwrap_or_default() & HALF
     }
 
     fn datagram(&self, one: &Move) -> Vec<u8> {
         let ((src, sport), (dst, dport)) = self.place.ends(one.by, one.connection);
+        let port = sport.max(dport);
+        let heard = self.greetings.get(&port);
+        let (cookie, clock) = heard.map_or((0, None), |heard| (heard.cookie, heard.clock));
         let (own, other, stamps) = match one.by {
-            Party::Client => (CLIENT_SEQ, self.cookie, (CLIENT_CLOCK, self.clock)),
-            Party::Server => (self.server_seq(), CLIENT_SEQ, (SERVER_CLOCK, CLIENT_CLOCK)),
+            Party::Client => (CLIENT_SEQ, cookie, (CLIENT_CLOCK, clock.unwrap_or_default())),
+            Party::Server => (self.server_seq(port), CLIENT_SEQ, (SERVER_CLOCK, CLIENT_CLOCK)),
         };
         let mut options: Vec<u8> =
             one.options.iter().flat_map(|option| option.bytes(stamps, other)).collect();

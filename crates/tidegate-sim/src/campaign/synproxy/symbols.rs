@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tidegate_wire::packet::tcp::Tcp;
 use tidegate_wire::{checksum, dissect, proto};
 
-use super::player::{Greeting, HALF};
+use super::player::{CLIENT_SEQ, Greeting, HALF};
 use crate::oracle::hex;
 
 /// How far from a cookie a number may be that has to do with it: octets and milliseconds of a short scenario.
@@ -80,30 +80,33 @@ impl Symbols {
     /// A number with the names of what is drawn in it, or as it is if it has nothing to do with that. `port` is the
     /// client's, `only` the number of the greeting that is meant, if that is known.
     fn name(&self, value: u32, drawn: Drawn, port: u16, only: Option<usize>) -> u32 {
-        let is_near = |distance: u32| distance.cast_signed().unsigned_abs() < NEAR;
-        // Of two that are near the later one is meant.
-        for (number, greeting) in self.0.iter().enumerate().rev() {
-            if only.is_some_and(|only| only != number) {
-                continue;
-            }
-            let (of, name) = match drawn {
-                Drawn::Cookie => (Some(greeting.cookie), COOKIE),
-                Drawn::Clock => (greeting.clock.map(|clock| clock & CLOCK_BITS), CLOCK),
+        let away = |distance: u32| distance.cast_signed().unsigned_abs();
+        let greetings = self.0.iter().enumerate().rev();
+        let meant = greetings
+            .filter(|(at, greeting)| greeting.port == port && only.is_none_or(|only| only == *at));
+        let bases = meant.filter_map(|(at, greeting)| {
+            let (base, name) = match drawn {
+                Drawn::Cookie => (greeting.cookie, COOKIE),
+                Drawn::Clock => (greeting.clock? & CLOCK_BITS, CLOCK),
             };
-            let Some(of) = of.filter(|_| greeting.port == port) else { continue };
-            let name = name + ((number as u32) << 16);
             // The server's numbers may be in the other half of all.
-            for of in [of, of ^ HALF] {
-                let (difference, sum) = (value.wrapping_sub(of), value.wrapping_add(of));
-                if is_near(difference) {
-                    return difference.wrapping_add(name);
-                }
-                if is_near(sum) {
-                    return sum.wrapping_sub(name);
-                }
-            }
+            Some([base, base ^ HALF].map(|base| (base, name + ((at as u32) << 16))))
+        });
+        let bases: Vec<(u32, u32)> = bases.flatten().collect();
+        let differences = bases.iter().map(|(base, name)| (value.wrapping_sub(*base), name));
+        // Of two that are alike the later one is meant.
+        let nearest = differences.min_by_key(|(difference, _)| away(*difference));
+        if let Some((difference, name)) = nearest.filter(|(one, _)| away(*one) < NEAR) {
+            return difference.wrapping_add(*name);
         }
-        if is_near(value ^ HALF) { value ^ HALF } else { value }
+        let mut sums = bases.iter().map(|(base, name)| (value.wrapping_add(*base), name));
+        if let Some((sum, name)) = sums.find(|(sum, _)| away(*sum) < NEAR) {
+            return sum.wrapping_sub(*name);
+        }
+        // Numbers of the server's, and the difference of the client's and the server's.
+        let other = value ^ HALF;
+        let is_known = away(other) < NEAR || away(other.wrapping_sub(CLIENT_SEQ)) < NEAR;
+        if is_known { other } else { value }
     }
 
     /// The SYN/ACK with which a client was told its first time stamp, if there was one.
