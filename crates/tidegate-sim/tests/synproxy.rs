@@ -29,7 +29,7 @@ fn no_difference_hides_behind_a_name() {
     let case = all().find(|case| case.name() == "whole-life-v4").expect("the case");
     let kernel =
         recordings().expect("the recordings").remove(&case.name()).expect("it is recorded");
-    let spoilt: [(&str, fn(&mut Recording)); 6] = [
+    let spoilt: [(&str, Spoil); 6] = [
         ("the cookie that is acknowledged", |it| flip(&mut it.records[1]["out"][0], ACK)),
         ("the number of the first ACK", |it| flip(&mut it.records[2]["out"][1], SEQ)),
         ("a corrected acknowledgement", |it| flip(&mut it.records[3]["out"][0], ACK)),
@@ -44,6 +44,8 @@ fn no_difference_hides_behind_a_name() {
         assert_ne!(differences(&case, &kernel, &other), 0, "{what}");
     }
 }
+
+type Spoil = fn(&mut Recording);
 
 const SEQ: usize = 24;
 const ACK: usize = 28;

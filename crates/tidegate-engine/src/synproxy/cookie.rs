@@ -178,7 +178,9 @@ mod tests {
             assert_eq!(check(Quad { dst: own.src, ..own }, SEQ, cookie), None);
             assert_eq!(check(Quad { src_port: 40_001, ..own }, SEQ, cookie), None);
             assert_eq!(check(Quad { dst_port: 80, ..own }, SEQ, cookie), None);
-            assert_eq!(check(own, SEQ + 1, cookie), None);
+            // A number next to it only tells another size, as in the kernel.
+            assert_eq!(check(own, SEQ + 1, cookie), Some(sizes_of(&own)[2 - family]));
+            assert_eq!(check(own, SEQ + 4, cookie), None);
             assert_eq!(check(own, SEQ, cookie + (1 << 20)), None);
             assert_eq!(CookieKeys::new(4).check(at(5), &own, SEQ, cookie), None);
         }

@@ -399,6 +399,8 @@ mod tests {
                 check(&Flow { announced: mask, ..plain(family) });
                 check(&Flow { announced: mask, pending: mask, mark: u32::MAX, ..plain(family) });
             }
+            check(&Flow { is_proxied: true, ..plain(family) });
+            check(&Flow { is_proxied: true, pending: EventMask::all(), ..plain(family) });
             let mut translated = plain(family);
             translated.reply.dport = 7;
             check(&translated);

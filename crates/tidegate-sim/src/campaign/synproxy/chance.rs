@@ -1,9 +1,9 @@
 //! Ends that say whatever they like: mostly what goes on with the connection, else something that was said before, too
 //! early, or that nobody should say.
 //!
-//! Two things are left to the scripts, because the cookie decides what comes of them: a SYN while there is an entry,
-//! whose answer's number is corrected like the entry's; and a server that says something else before its SYN/ACK,
-//! which the proxy takes for what the client was told.
+//! Some things are left to the scripts, because the cookie decides what comes of them: a SYN while there is an entry,
+//! whose answer's number is corrected like the entry's; a server that says something else before its SYN/ACK, which
+//! the proxy takes for what the client was told; a client that resets before it, with an acknowledgement.
 
 use tidegate_wire::packet::tcp::TcpFlags;
 
@@ -145,7 +145,8 @@ impl Talk {
                 one
             }
             Kind::Rst(party) => {
-                let flags = *self.dice.pick(&[RST, RST_ACK]);
+                let answered = self.ends[connection].is_answered;
+                let flags = if answered { *self.dice.pick(&[RST, RST_ACK]) } else { RST };
                 self.said_next(party, flags, connection)
             }
             Kind::KeepAlive => {
@@ -201,6 +202,7 @@ impl Talk {
         let answered = self.ends[connection].is_answered;
         let party = if answered && self.dice.chance(50) { Party::Server } else { Party::Client };
         let flags = TcpFlags::from_bits(self.dice.u8()).without(SYN);
+        let flags = if answered { flags } else { flags.without(RST) };
         let [seq, ack] = [0, 1].map(|_| self.dice.between(0..=900));
         let data = self.dice.between(0..=20) as usize;
         self.stamped(party, flags, seq, ack, connection).data(data)
