@@ -12,8 +12,10 @@
 
 mod cases;
 mod chance;
+mod handshakes;
 mod moves;
 mod player;
+mod scripts;
 mod symbols;
 
 use std::collections::BTreeMap;

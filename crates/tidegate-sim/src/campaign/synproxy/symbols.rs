@@ -170,17 +170,18 @@ mod tests {
     #[test]
     fn only_what_is_near_gets_a_name() {
         let greeting = |port, cookie| Greeting { port, cookie, clock: Some(cookie + 5) };
-        let drawn = [(1, 0x8000_0000), (1, 0x9000_0000), (1, 0x9000_0002), (2, 0xa000_0000)];
+        let drawn = [(1, 0xb000_0000), (1, 0xc800_0000), (1, 0xc800_0000), (2, 0xa000_0000)];
         let symbols = Symbols(drawn.map(|(port, cookie)| greeting(port, cookie)).to_vec());
-        let rows = [
-            ("the first", 0x8000_0000, 0xc0c1_0000),
-            ("behind it", 0x8000_0001, 0xc0c1_0001),
-            ("less a thousand", 0x8000_0000 - 1000, 0xc0c1_0000 - 1000),
-            ("of two that are near the later", 0x8fff_ffff, 0xc0c3_0000 - 3),
-            ("taken from a thousand", 1000 - 0x8000_0000i64, 1000 - 0xc0c1_0000),
+        let rows: [(&str, i64, i64); 9] = [
+            ("the first", 0xb000_0000, 0xc0c1_0000),
+            ("behind it", 0xb000_0001, 0xc0c1_0001),
+            ("less a thousand", 0xb000_0000 - 1000, 0xc0c1_0000 - 1000),
+            ("of two that are alike the later", 0xc800_0003, 0xc0c3_0003),
+            ("taken from a thousand", 1000 - 0xb000_0000, 1000 - 0xc0c1_0000),
+            ("of a server in the other half", 0x3000_0001, 0xc0c1_0001),
             ("another connection's", 0xa000_0000, 0xa000_0000),
             ("another", 0x1000_0001, 0x1000_0001),
-            ("too far", 0x8000_1000, 0x8000_1000),
+            ("too far", 0xb000_1000, 0xb000_1000),
         ];
         for (what, value, expected) in rows {
             assert_eq!(
@@ -190,7 +191,7 @@ mod tests {
             );
         }
         assert_eq!(
-            symbols.name(0x8000_0007, Drawn::Clock, 1, None),
+            symbols.name(0xb000_0007, Drawn::Clock, 1, None),
             0x7501_0007,
             "without six bits"
         );
