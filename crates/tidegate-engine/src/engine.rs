@@ -28,6 +28,7 @@ use crate::path::{Glance, Walk, express};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
+use crate::synproxy::{CookieKeys, Proxy};
 use crate::table::FlowTable;
 use crate::table::hash::SipKey;
 use crate::time::{Instant, WallClock};
@@ -47,7 +48,7 @@ const NEAR: usize = 4;
 pub struct Settings {
     /// Limits and switches, under the kernel's names.
     pub limits: Limits,
-    /// Seeds port choices and the table's hash key. Take it from the system's
+    /// Seeds port choices, the table's hash key and the keys of SYN cookies. Take it from the system's
     /// random source in production and fix it in tests.
     pub seed: u64,
     /// How many events may wait to be fetched.
@@ -99,6 +100,7 @@ pub struct Engine {
     pub(crate) policies: Policies,
     /// What the numbers that are shown of flows are made with.
     pub(crate) ids: SipKey,
+    pub(crate) cookies: CookieKeys,
 }
 
 impl Engine {
@@ -120,6 +122,7 @@ impl Engine {
             wall: settings.wall,
             policies: Policies::default(),
             ids: SipKey([other.next_u64(), other.next_u64()]),
+            cookies: CookieKeys::new(settings.seed),
         }
     }
 
@@ -422,6 +425,13 @@ impl Engine {
     #[must_use]
     pub fn corrections_of(&self, id: FlowId) -> [Correction; 2] {
         self.table.care(id).corrections
+    }
+
+    /// What SYNPROXY remembers of a flow; `None` if that is not behind it.
+    #[must_use]
+    pub fn proxy_of(&self, id: FlowId) -> Option<Proxy> {
+        let is_proxied = self.table.load(id)?.is_proxied;
+        is_proxied.then(|| self.table.care(id).proxy)
     }
 
     /// The flow that has this tuple, and which of its directions it is.

@@ -39,6 +39,8 @@ bitflags! {
         const SECMARK = 1 << 9;
         /// The labels changed.
         const LABEL = 1 << 10;
+        /// What SYNPROXY remembers changed.
+        const SYNPROXY = 1 << 11;
     }
 }
 

@@ -161,6 +161,8 @@ pub struct Flow {
     pub lifetime: Option<Lifetime>,
     /// The interface a masqueraded flow left by.
     pub masquerade_port: Option<crate::fib::PortId>,
+    /// Whether SYNPROXY stands before its server.
+    pub(crate) is_proxied: bool,
     /// The helper that reads its payload.
     pub(crate) helper: Option<Helper>,
     /// The helper of the flow that announced it.

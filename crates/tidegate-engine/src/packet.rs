@@ -13,7 +13,7 @@ use tidegate_wire::packet::ethernet::MacAddr;
 
 use crate::defrag::FragmentPlan;
 use crate::fib::PortId;
-use crate::flow::{Draft, Flow, FlowId};
+use crate::flow::{Care, Draft, Flow, FlowId};
 use crate::rules::Template;
 use crate::table::FlowTable;
 use crate::tuple::Direction;
@@ -107,6 +107,8 @@ pub enum Origin {
     Reject,
     /// The router owed an ICMP error.
     Router,
+    /// SYNPROXY spoke in somebody's name.
+    Synproxy,
 }
 
 /// What conntrack thinks of one packet, as `-m conntrack --ctstate` sees it.
@@ -221,6 +223,8 @@ pub(crate) struct Transit<'p, 'b> {
     pub(crate) outgrown: Option<Vec<u8>>,
     /// It tells every rule that it meets.
     pub(crate) traced: bool,
+    /// What its flow had that it has ended, if that was behind SYNPROXY.
+    pub(crate) estate: Option<Care>,
 }
 
 impl<'p, 'b> Transit<'p, 'b> {
@@ -230,8 +234,9 @@ impl<'p, 'b> Transit<'p, 'b> {
         tracked: Tracked,
         plan: Option<FragmentPlan>,
     ) -> Self {
-        let (template, out_port, outgrown, traced) = (None, None, None, false);
-        Self { packet, headers, tracked, template, out_port, plan, outgrown, traced }
+        let (template, out_port, outgrown, estate) = (None, None, None, None);
+        let traced = false;
+        Self { packet, headers, tracked, template, out_port, plan, outgrown, traced, estate }
     }
 
     /// The datagram as it is now.

@@ -4,6 +4,7 @@
 //! only insertions by command, as Linux does. Drops and INVALID packets are
 //! counted by reason as well, which Linux does not do.
 
+use crate::synproxy::SynproxyStats;
 use crate::track::InvalidReason;
 use crate::verdict::DropReason;
 
@@ -28,6 +29,8 @@ pub struct Stats {
     pub clash_resolve: u64,
     /// Confirmations refused because of the length of a hash chain.
     pub chaintoolong: u64,
+    /// What SYNPROXY did.
+    pub synproxy: SynproxyStats,
     /// Dropped packets by [`DropReason::index`].
     pub drops: [u64; DropReason::COUNT],
     /// INVALID packets by [`InvalidReason::index`].
@@ -46,6 +49,7 @@ impl Default for Stats {
             error: 0,
             clash_resolve: 0,
             chaintoolong: 0,
+            synproxy: SynproxyStats::default(),
             drops: [0; DropReason::COUNT],
             invalid_reasons: [0; InvalidReason::COUNT],
         }

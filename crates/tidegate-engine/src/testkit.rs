@@ -463,6 +463,7 @@ pub(crate) fn flow(orig: Tuple) -> Flow {
         acct: None,
         lifetime: None,
         masquerade_port: None,
+        is_proxied: false,
         helper: None,
         master_helper: None,
         pending: EventMask::empty(),

@@ -114,6 +114,10 @@ pub enum DropReason {
     Helper(HelperFault),
     /// Its sequence numbers could not be corrected: its TCP header is cut off, or an option is.
     SequenceAdjust,
+    /// SYNPROXY took it; what it sent instead, if anything, waits in the output queue.
+    Proxied(Stage),
+    /// SYNPROXY found no cookie of ours in it, or one that is too old.
+    BadCookie(Stage),
     /// TTL or hop limit exhausted in transit.
     TtlExceeded,
     /// Larger than the outgoing port's MTU and not to be fragmented.
@@ -126,7 +130,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many distinct names there are, for a table of counters.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 18;
 
     /// A dense index below [`DropReason::COUNT`]; the stage and the kind of
     /// malformation are not told apart.
@@ -149,6 +153,8 @@ impl DropReason {
             Self::NodeLocal => 13,
             Self::Helper(_) => 14,
             Self::SequenceAdjust => 15,
+            Self::Proxied(_) => 16,
+            Self::BadCookie(_) => 17,
         }
     }
 
@@ -170,6 +176,8 @@ impl DropReason {
         "node_local",
         "helper",
         "sequence_adjust",
+        "synproxy",
+        "bad_cookie",
     ];
 
     /// The reason's name, without its detail.
@@ -184,7 +192,11 @@ impl DropReason {
         match self {
             Self::Malformed(_) | Self::NodeLocal => Stage::Rx,
             Self::Fragment(_) => Stage::Defrag,
-            Self::Rule(stage) | Self::Reject(stage) | Self::NatFailed(stage) => stage,
+            Self::Rule(stage)
+            | Self::Reject(stage)
+            | Self::NatFailed(stage)
+            | Self::Proxied(stage)
+            | Self::BadCookie(stage) => stage,
             Self::TableFull => Stage::Raw,
             Self::NatPortChanged => Stage::Postrouting,
             Self::Clash | Self::ChainTooLong | Self::Helper(_) | Self::SequenceAdjust => {
@@ -202,6 +214,8 @@ impl fmt::Display for DropReason {
             Self::Fragment(error) => write!(f, "fragment: {}", error.name()),
             Self::Rule(stage) => write!(f, "dropped by rule in {}", stage.name()),
             Self::Reject(stage) => write!(f, "rejected by rule in {}", stage.name()),
+            Self::Proxied(stage) => write!(f, "taken by SYNPROXY in {}", stage.name()),
+            Self::BadCookie(stage) => write!(f, "no SYN cookie in {}", stage.name()),
             Self::Helper(fault) => write!(f, "dropped by helper: {fault}"),
             other => f.write_str(other.name()),
         }

@@ -19,6 +19,18 @@ pub(crate) enum Command {
     /// Send random traffic through this machine's kernel and through the engine, and compare
     #[command(after_help = CAMPAIGN_NOTES)]
     Campaign(CampaignArgs),
+    /// Play both ends of connections through SYNPROXY with this machine's kernel and with the engine, and compare
+    Synproxy {
+        /// Only the scenarios whose names hold this
+        #[arg(default_value = "")]
+        name: String,
+        /// Let both ends say what they like instead, once for each seed: numbers and ranges (`A..B`, without B)
+        #[arg(long, value_name = "LIST", value_parser = seeds)]
+        seeds: Option<Seeds>,
+        /// Write what the kernel did into an archive like the built-in one
+        #[arg(long, value_name = "OUT.tar.gz")]
+        save: Option<PathBuf>,
+    },
     /// Compare a replay with the recordings in a scenario directory or a tree of them
     Compare {
         /// A scenario directory or a tree of them

@@ -15,18 +15,19 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 
-use tidegate_sim::campaign::{self, Plan};
+use tidegate_sim::campaign::{self, Plan, synproxy as proxied};
 use tidegate_sim::captures;
 use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::extensions;
 use tidegate_sim::interop;
 use tidegate_sim::oracle::{self, Options, Summary};
 
-use crate::flags::{CampaignArgs, Cli, Command};
+use crate::flags::{CampaignArgs, Cli, Command, Seeds};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Campaign(args) => campaign(args),
+        Command::Synproxy { name, seeds, save } => synproxy(&name, seeds, save.as_deref()),
         Command::Compare { expected, actual, strict, all } => {
             compare(&expected, &actual, strict, all)
         }
@@ -63,6 +64,32 @@ fn campaign(args: CampaignArgs) -> Result<ExitCode, Box<dyn Error>> {
         return Err("not one scenario was done".into());
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn synproxy(
+    name: &str,
+    seeds: Option<Seeds>,
+    save: Option<&Path>,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let cases: Vec<proxied::Case> = match seeds {
+        Some(Seeds(ranges)) => ranges.into_iter().flatten().map(proxied::by_chance).collect(),
+        None => proxied::all().collect(),
+    };
+    let (mut summary, mut recordings) = (Summary::default(), BTreeMap::new());
+    for case in cases.iter().filter(|case| case.name().contains(name)) {
+        let (kernel, comparison) = proxied::compare_with_kernel(case)?;
+        for difference in &comparison.differences {
+            println!("{}: {difference}", case.name());
+        }
+        summary.add(&comparison);
+        recordings.insert(case.name(), kernel);
+    }
+    println!("{summary}");
+    if let Some(path) = save {
+        let archive = proxied::pack(&recordings)?;
+        fs::write(path, archive).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(if summary.all_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn compare(

@@ -144,6 +144,7 @@ impl Engine {
             acct: limits.acct.then(Default::default),
             lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
+            is_proxied: false,
             helper: None,
             master_helper: None,
             pending: EventMask::empty(),
@@ -230,7 +231,7 @@ impl Engine {
         let mut care = self.table.care(id);
         care.corrections = corrected(&mut flow, care.corrections, change);
         let done = apply_timeout(now, &mut flow, change).and_then(|()| apply(&mut flow, change));
-        if flow.status.intersects(Care::STATUS) {
+        if Care::is_of(&flow) {
             self.table.set_care(id, care);
         }
         if done.is_ok() {

@@ -7,6 +7,7 @@ mod malformed;
 mod means;
 mod overload;
 mod replay;
+mod synproxy;
 mod time;
 
 use alloc::string::String;

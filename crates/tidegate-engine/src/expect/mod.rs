@@ -87,7 +87,7 @@ pub(crate) enum Binding {
 }
 
 impl Binding {
-    pub(crate) const ALL: [Self; 3] = [Self::FollowMaster, Self::Sip, Self::Pptp];
+    pub(crate) const ALL: [Self; 4] = [Self::FollowMaster, Self::Sip, Self::Pptp, Self::Forwarded];
 
     /// The name under which the kernel has registered the function, if it has.
     pub(crate) fn name(self) -> Option<&'static str> {
@@ -95,6 +95,7 @@ impl Binding {
             Self::FollowMaster => Some("nat-follow-master"),
             Self::Sip => Some("sip"),
             Self::Pptp => None,
+            Self::Forwarded => Some("callforwarding"),
         }
     }
 }

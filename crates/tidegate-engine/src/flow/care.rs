@@ -1,7 +1,7 @@
-//! What few flows have: a helper, a master, corrected sequence numbers.
+//! What few flows have: a helper, a master, corrected sequence numbers, a proxy before the server.
 //!
 //! A flow's value is copied with every packet, and most flows have nothing of this. So it lies apart,
-//! in the table, which knows by a flow's status whether there is any ([`Care::STATUS`]). What rules
+//! in the table, which knows by a flow's status whether there is any ([`Care::is_of`]). What rules
 //! and listeners ask for, the names of the helpers, is with the flow.
 
 use tidegate_wire::SeqNum;
@@ -9,6 +9,7 @@ use tidegate_wire::SeqNum;
 use super::{Flow, FlowId, Status};
 use crate::event::ExpectMask;
 use crate::helper::{Helper, Memory};
+use crate::synproxy::Proxy;
 use crate::tuple::{Direction, Tuple};
 
 /// The flow whose helper announced another one. It may be gone since.
@@ -61,18 +62,34 @@ pub(crate) struct Care {
     pub(crate) corrections: [Correction; 2],
     /// Which events of its expectations are announced.
     pub(crate) expect_events: ExpectMask,
+    /// What SYNPROXY remembers, if the flow is behind it.
+    pub(crate) proxy: Proxy,
 }
 
 impl Care {
-    /// A flow with none of these bits has nothing of this.
-    pub(crate) const STATUS: Status =
-        Status::EXPECTED.union(Status::HELPER).union(Status::SEQ_ADJUST);
+    /// A flow with none of these bits has nothing of this, unless it is behind SYNPROXY.
+    const STATUS: Status = Status::EXPECTED.union(Status::HELPER).union(Status::SEQ_ADJUST);
+
+    /// Whether a flow has any of this.
+    #[inline]
+    pub(crate) fn is_of(flow: &Flow) -> bool {
+        flow.status.intersects(Self::STATUS) || flow.is_proxied
+    }
 
     /// Notes that the segment of `flow`, in direction `dir`, at `seq` has become longer by `growth`.
     pub(crate) fn correct(&mut self, flow: &mut Flow, dir: Direction, seq: SeqNum, growth: i32) {
         if growth != 0 {
             flow.status |= Status::SEQ_ADJUST;
             self.corrections[dir.index()].add(seq, growth);
+        }
+    }
+
+    /// Corrects all numbers of a direction alike. Linux: `nf_ct_seqadj_init`.
+    pub(crate) fn correct_all(&mut self, flow: &mut Flow, dir: Direction, offset: i32) {
+        if offset != 0 {
+            flow.status |= Status::SEQ_ADJUST;
+            let correction = &mut self.corrections[dir.index()];
+            (correction.before, correction.after) = (offset, offset);
         }
     }
 }

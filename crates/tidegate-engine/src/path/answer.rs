@@ -102,7 +102,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if broadcast || t.headers.proto != proto::TCP {
             return;
         }
-        let bytes = tcp_datagram(t.headers.dst, t.headers.src, &answer);
+        let bytes = tcp_datagram(t.headers.dst, t.headers.src, &answer, &[]);
         if let Tracked::Flow(held, _) = &mut t.tracked {
             let engine = &mut *self.engine;
             crate::track::tcp::close_by_reset(&mut held.flow, self.now, &engine.limits);
@@ -219,8 +219,9 @@ fn reset_of(segment: &Tcp<&[u8]>, len: usize) -> Option<TcpRepr> {
     Some(TcpRepr { src_port, dst_port, seq, ack, flags: reset_flags, window: 0 })
 }
 
-fn tcp_datagram(src: IpAddr, dst: IpAddr, segment: &TcpRepr) -> Vec<u8> {
-    let payload_len = tcp::HEADER_LEN;
+/// A segment without data. => the options' length is a multiple of four, at most 40
+pub(super) fn tcp_datagram(src: IpAddr, dst: IpAddr, segment: &TcpRepr, options: &[u8]) -> Vec<u8> {
+    let payload_len = tcp::HEADER_LEN + options.len();
     let (mut bytes, l4) = match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let header = own_ipv4(src, dst, proto::TCP, payload_len);
@@ -231,6 +232,7 @@ fn tcp_datagram(src: IpAddr, dst: IpAddr, segment: &TcpRepr) -> Vec<u8> {
     };
     segment.emit(&mut bytes[l4..]);
     if let Some(mut tcp) = Tcp::new(&mut bytes[l4..]) {
+        tcp.set_options(options);
         tcp.fill_checksum(src, dst);
     }
     bytes

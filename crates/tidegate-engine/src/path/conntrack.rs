@@ -182,6 +182,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 return true;
             }
             Judgement::Close => {
+                t.estate = held.flow.is_proxied.then(|| engine.table.care(id));
                 engine.table.kill_as(id, &held.flow, self.now, &mut engine.events);
                 see_reply(&mut held.flow, dir);
                 held.flow.status |= Status::DYING;
@@ -269,6 +270,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             acct: limits.acct.then(Default::default),
             lifetime: limits.timestamp.then(Lifetime::default),
             masquerade_port: None,
+            is_proxied: false,
             helper: None,
             master_helper: None,
             pending: EventMask::empty(),
@@ -279,7 +281,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// The last hook: a helper reads the packet, a draft enters the table, and what
     /// has been noted on the flow is announced.
     pub(super) fn confirm(&mut self, t: &mut Transit<'_, '_>) -> Passage {
-        if self.engine.table.has_cares() {
+        if self.engine.table.has_cares() || t.estate.is_some() {
             self.assist(t)?;
         }
         if let Tracked::Draft(_, info) = t.tracked

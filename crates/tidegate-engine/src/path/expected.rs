@@ -29,6 +29,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let engine = &mut *self.engine;
         let tuple = (&flow.orig, flow.zone);
         let mut care = Care::default();
+        flow.is_proxied = t.template.is_some_and(|template| template.is_proxied);
         match engine.table.expectations.take(self.now, tuple, &mut engine.events) {
             Some(expectation) => {
                 care.master = Some(expectation.master);
@@ -45,7 +46,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             care.memory = Memory::of(helper);
             care.expect_events = self.announced_expectations(t);
         }
-        if flow.status.intersects(Care::STATUS) {
+        if Care::is_of(flow) {
             self.engine.table.set_care(FlowId::UNBORN, care);
         }
     }

@@ -28,7 +28,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             return Continue(());
         }
         let Some(flow) = t.tracked.flow() else { return Continue(()) };
-        if !flow.status.intersects(Care::STATUS) {
+        if !Care::is_of(flow) {
             return Continue(());
         }
         let (is_corrected, helper) = (flow.is(Status::SEQ_ADJUST), flow.helper());
@@ -82,9 +82,21 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         self.fib.broadcast_mask(t.out_port?, dst)
     }
 
+    /// What lies apart from the packet's flow, or did until the packet ended it.
+    pub(super) fn care_of(&self, t: &Transit<'_, '_>) -> Care {
+        let kept = || match &t.tracked {
+            Tracked::Draft(..) => self.engine.table.care(FlowId::UNBORN),
+            Tracked::Flow(held, _) => self.engine.table.care(held.id),
+            Tracked::None | Tracked::Untracked => Care::default(),
+        };
+        t.estate.unwrap_or_else(kept)
+    }
+
     fn correct(&mut self, t: &mut Transit<'_, '_>, dir: Direction) -> Passage {
-        let Tracked::Flow(held, _) = &t.tracked else { return Continue(()) };
-        let corrections = self.engine.table.care(held.id).corrections;
+        if !matches!(t.tracked, Tracked::Flow(..)) {
+            return Continue(());
+        }
+        let corrections = self.care_of(t).corrections;
         let [sender, other] = [dir, dir.opposite()].map(|dir| corrections[dir.index()]);
         let range = t.headers.l4.unwrap_or(t.headers.len)..t.headers.len;
         let bytes = t.outgrown.as_deref_mut().unwrap_or(t.packet.bytes);

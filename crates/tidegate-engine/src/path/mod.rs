@@ -8,7 +8,7 @@
 //!              mangle (-150)          +--> FORWARD --> POSTROUTING --> sent
 //!              nat dst (-100)              ttl, mtu    mangle (-150)
 //!                                          mangle      nat src (100)
-//! the host --> OUTPUT ------------------>  filter      confirm (last)
+//! the host --> OUTPUT ------------------>  filter      synproxy, confirm (last)
 //!              raw, conntrack, mangle,     security
 //!              nat dst, filter, security
 //! ```
@@ -27,6 +27,7 @@ mod layout;
 mod nat;
 mod remark;
 mod room;
+mod synproxy;
 
 pub(crate) use self::conntrack::tuple_in;
 pub(crate) use self::glance::Glance;
@@ -227,6 +228,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.rules(t, HOOK, TableKind::Filter)?;
         self.rules(t, HOOK, TableKind::Security)?;
         self.nat(t, HOOK)?;
+        self.synproxy(t)?;
         self.confirm(t)?;
         Continue(Verdict::Local)
     }
@@ -274,6 +276,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.enter(HOOK);
         self.rules(t, HOOK, TableKind::Mangle)?;
         self.nat(t, HOOK)?;
+        self.synproxy(t)?;
         self.confirm(t)
     }
 
@@ -346,13 +349,14 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
                 self.answer_reject(t, hook, with);
                 Break(DropReason::Reject(stage(hook, table)))
             }
+            Ruling::Proxy(offer) => Break(self.proxy(t, &offer, stage(hook, table))),
         }
     }
 
     fn evaluate(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Ruling {
         let Engine { programs, table: flows, log, rng, wall, .. } = &mut *self.engine;
         let family = t.headers.family;
-        let info = t.tracked.info();
+        let info = seen_by_rules(t, table);
         let has_entry = !matches!(t.tracked, Tracked::None);
         let kept = t.tracked.flow().map(|flow| (flow.mark, flow.labels));
         let mut untracked = false;
@@ -392,7 +396,11 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// Sends a packet of the engine's own making on its way from OUTPUT, as part
     /// of the flow that `tracked` names, and queues it if it gets through.
-    fn emit(&mut self, mut bytes: Vec<u8>, tracked: Tracked, origin: Origin) {
+    fn emit(&mut self, bytes: Vec<u8>, tracked: Tracked, origin: Origin) {
+        self.emit_by(bytes, tracked, origin, Self::output);
+    }
+
+    fn emit_by(&mut self, mut bytes: Vec<u8>, tracked: Tracked, origin: Origin, path: Path<Self>) {
         let Ok(headers) = dissect(&bytes) else { return };
         self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
         let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
@@ -401,13 +409,21 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let is_error = matches!(headers.proto, proto::ICMP | proto::ICMPV6);
         let owner = core::mem::replace(&mut self.owner, is_error.then_some(&Owner::Kernel));
         let mut packet = Packet::local(&mut bytes);
-        let outcome = self.walk(&mut packet, headers, tracked, None, Self::output);
+        let outcome = self.walk(&mut packet, headers, tracked, None, path);
         (self.seen_as, self.origin, self.owner) = (seen_as, of, owner);
-        if let Verdict::Forward { port, next_hop } = outcome.verdict {
-            let destination = Destination::Port { port, next_hop };
-            self.engine.outputs.push_back(Output { bytes, destination, origin });
-        }
+        let destination = match outcome.verdict {
+            Verdict::Forward { port, next_hop } => Destination::Port { port, next_hop },
+            // The server that is proxied may be the host itself.
+            Verdict::Local if origin == Origin::Synproxy => Destination::Host,
+            Verdict::Local | Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
+        };
+        self.engine.outputs.push_back(Output { bytes, destination, origin });
     }
+}
+
+/// The packet's state as rules of a table see it. SYNPROXY's SYN comes with a template, and a template is a flow to them.
+fn seen_by_rules(t: &Transit<'_, '_>, table: TableKind) -> CtInfo {
+    if table == TableKind::Raw && t.template.is_some() { CtInfo::New } else { t.tracked.info() }
 }
 
 /// Whether an address says that the datagram never leaves its host. Linux: `ip6_rcv_core`.

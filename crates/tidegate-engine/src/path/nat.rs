@@ -56,6 +56,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let stage = stage(hook, TableKind::Nat);
         let range = match self.evaluate(t, hook, TableKind::Nat) {
             Ruling::Drop => return Break(DropReason::Rule(stage)),
+            Ruling::Proxy(offer) => return Break(self.proxy(t, &offer, stage)),
             Ruling::Reject(_) | Ruling::Accept => None,
             Ruling::Translate(action) => match self.range(t, hook, action) {
                 Some(range) => Some(range),

@@ -56,6 +56,7 @@ fn blank(table: &Table) -> Program {
         buckets: Vec::new(),
         extensions: Vec::new(),
         lengthens: false,
+        proxies: false,
         // A chain that is being gone through is never jumped to again.
         returns: Vec::with_capacity(users),
     }
@@ -82,7 +83,10 @@ impl Compiler<'_> {
     fn rule(&mut self, chain: usize, rule: &Rule) {
         let checks = self.checks(rule);
         let action = self.action(&rule.target);
-        self.program.lengthens |= matches!(&action, Action::Effect(effect) if effect.lengthens());
+        if let Action::Effect(effect) = &action {
+            self.program.lengthens |= effect.lengthens();
+            self.program.proxies |= effect.proxies();
+        }
         self.entry(Entry { chain, line: rule.line, checks, action }, rule.counters);
     }
 

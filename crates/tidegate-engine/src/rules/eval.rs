@@ -26,6 +26,7 @@ use crate::nat::{Manip, NatRange};
 use crate::packet::{CtInfo, LinkHeader, Owner};
 use crate::path::tuple_in;
 use crate::rand::Rng;
+use crate::synproxy::Offer;
 use crate::table::FlowTable;
 use crate::time::{Instant, WallClock};
 use crate::trace::Observer;
@@ -116,6 +117,8 @@ pub struct Template {
     pub helper: Option<Helper>,
     /// The timeouts to use; `None` for those of the settings.
     pub policy: Option<PolicyId>,
+    /// The flow is behind SYNPROXY.
+    pub(crate) is_proxied: bool,
 }
 
 /// What a table makes of a packet.
@@ -127,6 +130,8 @@ pub(crate) enum Ruling {
     Drop,
     /// It ends here and is answered.
     Reject(RejectWith),
+    /// It ends here: SYNPROXY answers in its place, or sends it on as another.
+    Proxy(Offer),
     /// It goes on, and so shall its flow be translated.
     Translate(NatAction),
 }
@@ -247,6 +252,7 @@ impl fmt::Display for Ruling {
             Self::Accept => f.write_str("ACCEPT"),
             Self::Drop => f.write_str("DROP"),
             Self::Reject(with) => write!(f, "REJECT {}", names::reject_name(*with)),
+            Self::Proxy(_) => f.write_str("SYNPROXY"),
             Self::Translate(action) => action.fmt(f),
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct Program {
     pub(super) extensions: Vec<Live>,
     /// Whether a rule may make a TCP SYN longer.
     pub(super) lengthens: bool,
+    /// Whether a rule is SYNPROXY.
+    pub(super) proxies: bool,
     /// Where the chains that a packet is in will go on; empty between packets.
     pub(super) returns: Vec<usize>,
 }

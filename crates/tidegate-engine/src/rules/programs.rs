@@ -44,6 +44,8 @@ struct InForce {
     ways: Ways,
     /// Whether a rule may make a TCP SYN longer.
     lengthens: bool,
+    /// Whether a rule is SYNPROXY.
+    proxies: bool,
 }
 
 impl InForce {
@@ -69,7 +71,7 @@ struct Loaded {
 impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
     pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
-        let InForce { tables, order, ways, lengthens } = self.in_force_mut(rules.family);
+        let InForce { tables, order, ways, lengthens, proxies } = self.in_force_mut(rules.family);
         for table in &rules.tables {
             if tables[table.kind as usize].is_none() {
                 order.push(table.kind);
@@ -79,6 +81,7 @@ impl Programs {
         }
         *ways = Ways::prove(|kind| program(tables, kind));
         *lengthens = tables.iter().flatten().any(|loaded| loaded.program.lengthens);
+        *proxies = tables.iter().flatten().any(|loaded| loaded.program.proxies);
         self.epoch = (self.epoch + 1) % EPOCHS;
         self.settle_memory();
     }
@@ -108,6 +111,12 @@ impl Programs {
     #[inline]
     pub(crate) fn lengthens(&self, family: Family) -> bool {
         self.in_force(family).lengthens
+    }
+
+    /// Whether a rule is SYNPROXY, whose hooks there are as long as it is loaded.
+    #[inline]
+    pub(crate) fn proxies(&self, family: Family) -> bool {
+        self.in_force(family).proxies
     }
 
     /// Changes with every replacement of rules, whichever family's. It has 10 bits and begins again: whoever keeps what

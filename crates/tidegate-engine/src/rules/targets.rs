@@ -75,7 +75,14 @@ impl CtTemplate {
             }
             Self::Track { zone, by_mark, events, helper, policy } => {
                 let (events, expect_events) = events.unzip();
-                *ctx.template = Some(Template { zone, events, expect_events, helper, policy });
+                *ctx.template = Some(Template {
+                    zone,
+                    events,
+                    expect_events,
+                    helper,
+                    policy,
+                    is_proxied: false,
+                });
                 ctx.info = CtInfo::New;
                 by_mark
             }

@@ -443,7 +443,7 @@ impl FlowTable {
             lifetime.stop = Some(flow.deadline.min(now));
         }
         events.destroyed(now, id, &flow);
-        let care = flow.status.intersects(Care::STATUS).then(|| self.slab.care(id.slot));
+        let care = Care::is_of(&flow).then(|| self.slab.care(id.slot));
         self.unfile(id.slot, &flow.orig, flow.zone.id_in(Direction::Original));
         if record::is_mapped(&flow) {
             self.unfile(id.slot, &flow.reply, flow.zone.id_in(Direction::Reply));

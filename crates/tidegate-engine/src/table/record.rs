@@ -112,6 +112,7 @@ impl<K: Key> Record<K> {
             acct: None,
             lifetime: None,
             masquerade_port: None,
+            is_proxied: false,
             helper: None,
             master_helper: None,
             pending: EventMask::empty(),
@@ -242,14 +243,17 @@ fn needs_extra(flow: &Flow) -> bool {
         || flow.policy.is_some()
         || flow.zone != Zone::default()
         || flow.masquerade_port.is_some()
+        || flow.is_proxied
         || !flow.pending.is_empty()
         || !(flow.announced.is_all() || flow.announced.is_empty())
 }
 
 /// A bit that is no event's: a helper reads the flow.
 const IS_HEARD: u16 = 1 << 15;
+/// The same: the flow is behind SYNPROXY.
+const IS_PROXIED: u16 = 1 << 14;
 
-const _: () = assert!(EventMask::all().bits() & IS_HEARD == 0);
+const _: () = assert!(EventMask::all().bits() & (IS_HEARD | IS_PROXIED) == 0);
 
 /// What few flows have.
 #[derive(Clone, Copy, Default)]
@@ -263,7 +267,7 @@ pub(crate) struct Extra<K> {
     mark: u32,
     zone: u16,
     masquerade_port: u16,
-    /// What is still to be announced, and [`IS_HEARD`].
+    /// What is still to be announced, [`IS_HEARD`] and [`IS_PROXIED`].
     pending: u16,
     /// One more than a policy's number; 0 is none.
     policy: u16,
@@ -285,7 +289,9 @@ impl<K: Key> Extra<K> {
         self.is_masqueraded = flow.masquerade_port.is_some();
         self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
         self.announced = flow.announced.bits();
-        self.pending = flow.pending.bits() | flag(flow.helper.is_some(), IS_HEARD);
+        self.pending = flow.pending.bits()
+            | flag(flow.helper.is_some(), IS_HEARD)
+            | flag(flow.is_proxied, IS_PROXIED);
         self.policy = flow.policy.map_or(0, |policy| policy.0 + 1);
     }
 
@@ -297,6 +303,7 @@ impl<K: Key> Extra<K> {
         (flow.helper, flow.master_helper) = (self.helper, self.master_helper);
         flow.announced = EventMask::from_bits_retain(self.announced);
         flow.pending = EventMask::from_bits_truncate(self.pending);
+        flow.is_proxied = self.pending & IS_PROXIED != 0;
         flow.policy = self.policy.checked_sub(1).map(PolicyId);
     }
 
@@ -305,7 +312,8 @@ impl<K: Key> Extra<K> {
         self.is_masqueraded.then_some(PortId(self.masquerade_port))
     }
 
-    /// Whether nothing is left to be announced, no helper reads the flow, and its timeouts are everybody's.
+    /// Whether nothing is left to be announced, neither a helper nor a proxy has to do with the flow, and its timeouts
+    /// are everybody's.
     #[inline(always)]
     pub(crate) fn is_settled(&self) -> bool {
         (self.pending, self.policy) == (0, 0)
@@ -392,6 +400,8 @@ mod tests {
                 check(&Flow { announced: mask, ..plain(family) });
                 check(&Flow { announced: mask, pending: mask, mark: u32::MAX, ..plain(family) });
             }
+            check(&Flow { is_proxied: true, ..plain(family) });
+            check(&Flow { is_proxied: true, pending: EventMask::all(), ..plain(family) });
             let mut translated = plain(family);
             translated.reply.dport = 7;
             check(&translated);

@@ -109,7 +109,7 @@ impl Slab {
             Family::V4 => self.v4.insert(flow, generation),
             Family::V6 => self.v6.insert(flow, generation) | V6,
         };
-        if flow.status.intersects(Care::STATUS) {
+        if Care::is_of(flow) {
             let care = self.cares.remove(&NIL);
             self.set_care(slot, care.unwrap_or_default());
         }

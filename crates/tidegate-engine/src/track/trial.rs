@@ -218,6 +218,7 @@ fn blank(family: Family, proto: u8) -> Flow {
         acct: Some(Default::default()),
         lifetime: None,
         masquerade_port: None,
+        is_proxied: false,
         helper: None,
         master_helper: None,
         pending: EventMask::empty(),

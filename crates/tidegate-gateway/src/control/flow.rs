@@ -4,12 +4,13 @@
 use tidegate_engine::Engine;
 use tidegate_engine::event::{EventKind, EventMask, FlowEvent};
 use tidegate_engine::flow::{Correction, Counter, Flow, FlowId, Labels, Status};
+use tidegate_engine::synproxy::Proxy;
 use tidegate_engine::time::{Instant, WallClock};
 use tidegate_engine::track::{Peer, ProtoState};
 use tidegate_engine::tuple::{Direction, Tuple, ZoneScope};
 use tidegate_wire::netlink::Writer;
 use tidegate_wire::netlink::conntrack::{
-    Attribute, Counters, Help, ProtoInfo, SctpInfo, SeqAdj, TcpInfo, Timestamp,
+    Attribute, Counters, Help, ProtoInfo, SctpInfo, SeqAdj, SynProxy, TcpInfo, Timestamp,
 };
 
 use super::tuple::told;
@@ -22,6 +23,8 @@ pub(super) struct Circumstances {
     /// The original tuple of its master.
     pub(super) master: Option<Tuple>,
     pub(super) corrections: [Correction; 2],
+    /// What SYNPROXY remembers of it.
+    pub(super) proxy: Option<Proxy>,
     pub(super) wall: WallClock,
 }
 
@@ -32,6 +35,7 @@ impl Circumstances {
             id: engine.shown_id(id),
             master: engine.master_of(id).map(|master| master.tuple),
             corrections: engine.corrections_of(id),
+            proxy: engine.proxy_of(id),
             wall: engine.wall_clock(),
         }
     }
@@ -57,6 +61,7 @@ pub(super) fn describe(
     help(writer, flow);
     labels(writer, flow);
     corrections(writer, flow, about);
+    proxy(writer, about);
 }
 
 /// All that an event says of a flow.
@@ -101,6 +106,9 @@ fn news(writer: &mut Writer<'_>, event: &FlowEvent, about: &Circumstances) {
     }
     if changes.contains(EventMask::SEQADJ) {
         corrections(writer, flow, about);
+    }
+    if changes.contains(EventMask::SYNPROXY) {
+        proxy(writer, about);
     }
 }
 
@@ -190,6 +198,12 @@ fn help(writer: &mut Writer<'_>, flow: &Flow) {
         let name = Some(helper.name().as_bytes());
         Attribute::Help(Help { name, unknown: Vec::new() }).write(writer);
     }
+}
+
+fn proxy(writer: &mut Writer<'_>, about: &Circumstances) {
+    let Some(Proxy { isn, its, clock_offset }) = about.proxy else { return };
+    let (isn, its, tsoff) = (Some(isn.0), Some(its), Some(clock_offset));
+    Attribute::SynProxy(SynProxy { isn, its, tsoff, unknown: Vec::new() }).write(writer);
 }
 
 /// In words of 32 bits, as the kernel keeps them.

@@ -84,7 +84,8 @@ fn circumstances(engine: &Engine, event: &Event) -> Circumstances {
             let number = event.expectation.number();
             let id = engine.shown_expectation_id(number);
             let wall = engine.wall_clock();
-            Circumstances { id, master: None, corrections: Default::default(), wall }
+            let corrections = Default::default();
+            Circumstances { id, master: None, corrections, proxy: None, wall }
         }
     }
 }

@@ -201,4 +201,5 @@ const ASSURED: Change<'static> = Change {
     mark: None,
     corrections: [None; 2],
     labels: None,
+    secmark: None,
 };

@@ -17,7 +17,7 @@ pub enum Origin {
     Forwarded,
     /// The host stack answered.
     Local,
-    /// A REJECT rule answered.
+    /// A rule answered: REJECT, or SYNPROXY, which speaks for others.
     Reject,
     /// The router owed an error.
     Router,

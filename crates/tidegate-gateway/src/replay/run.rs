@@ -338,7 +338,7 @@ impl Replay {
         while let Some(output) = self.engine.poll_output() {
             let origin = match output.origin {
                 packet::Origin::Forwarded => passed_on,
-                packet::Origin::Reject => Origin::Reject,
+                packet::Origin::Reject | packet::Origin::Synproxy => Origin::Reject,
                 packet::Origin::Router => Origin::Router,
             };
             is_answered |= origin == Origin::Reject;

@@ -18,6 +18,7 @@ mod kernel;
 mod patch;
 mod report;
 mod shrink;
+pub mod synproxy;
 #[cfg(test)]
 mod tests;
 mod traffic;

@@ -339,8 +339,8 @@ const ENTRY_FIELDS: [&str; 12] = [
     "master",
 ];
 
-const OPTIONAL_ENTRY_FIELDS: [&str; 8] =
-    ["acct", "tcp", "sctp", "seqadj", "labels", "tstamp", "zone_orig", "zone_reply"];
+const OPTIONAL_ENTRY_FIELDS: [&str; 9] =
+    ["acct", "tcp", "sctp", "seqadj", "synproxy", "labels", "tstamp", "zone_orig", "zone_reply"];
 
 /// Status names that are compared; the kernel's others say nothing about behaviour.
 const COMPARED_STATUS: [&str; 10] = [

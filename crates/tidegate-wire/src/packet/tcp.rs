@@ -160,6 +160,14 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Tcp<T> {
         self.set_checksum(checksum::transport(src, dst, proto::TCP, self.bytes()));
     }
 
+    /// Writes options behind the fixed header, and how long it is with them. => their length is a
+    /// multiple of four, at most 40, and there is room for them
+    pub fn set_options(&mut self, options: &[u8]) {
+        let len = HEADER_LEN + options.len();
+        self.0.as_mut()[DATA_OFFSET] = ((len / 4) as u8) << 4;
+        self.0.as_mut()[HEADER_LEN..len].copy_from_slice(options);
+    }
+
     /// The options' bytes, for writing.
     pub fn options_mut(&mut self) -> &mut [u8] {
         let end = self.header_len().min(self.bytes().len());

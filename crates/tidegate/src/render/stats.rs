@@ -1,5 +1,5 @@
 //! Counters at the end: those of `conntrack -S` under their names, those of expectations under the
-//! kernel's, then dropped and INVALID packets by reason.
+//! kernel's, those of SYNPROXY under those of `/proc/net/stat/synproxy`, then dropped and INVALID packets by reason.
 
 use std::io::{self, Write};
 
@@ -17,6 +17,8 @@ pub(crate) struct StatsReport {
     #[serde(serialize_with = "as_map")]
     conntrack: Vec<(&'static str, u64)>,
     #[serde(serialize_with = "as_map")]
+    synproxy: Vec<(&'static str, u64)>,
+    #[serde(serialize_with = "as_map")]
     drops: Vec<(&'static str, u64)>,
     #[serde(serialize_with = "as_map")]
     invalid: Vec<(&'static str, u64)>,
@@ -30,6 +32,7 @@ impl StatsReport {
             scenario: replay.name().to_owned(),
             entries: replay.engine().count(),
             conntrack: [&stats.named()[..], &expectations(replay)].concat(),
+            synproxy: stats.synproxy.named().to_vec(),
             drops: DropReason::NAMES.into_iter().zip(stats.drops).collect(),
             invalid: InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons).collect(),
         }
@@ -48,6 +51,7 @@ impl StatsReport {
         };
         let lists = [
             named("", &self.conntrack),
+            named("synproxy.", &self.synproxy),
             named("dropped.", &self.drops),
             named("invalid.", &self.invalid),
         ];

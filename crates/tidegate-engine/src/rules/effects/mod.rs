@@ -14,6 +14,7 @@ mod npt;
 mod segment;
 mod set;
 mod strip;
+mod synproxy;
 mod tcpmss;
 mod tos;
 mod tproxy;
@@ -176,6 +177,7 @@ effects! {
     Nfqueue(nfqueue::Nfqueue): "NFQUEUE" in Both,
     Set(set::ChangeSet): "SET" in Both,
     Snpt(npt::Npt<true>): "SNPT" in V6,
+    Synproxy(synproxy::Synproxy): "SYNPROXY" in Both,
     Tcpmss(tcpmss::TcpMss): "TCPMSS" in Both,
     Tcpoptstrip(strip::Strip): "TCPOPTSTRIP" in Both,
     Tos(tos::Tos): "TOS" in Both,
@@ -193,6 +195,11 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
+    /// Whether it stands before servers; see [`Programs::proxies`](super::Programs::proxies).
+    pub(super) fn proxies(&self) -> bool {
+        matches!(self, Self::Synproxy(_))
+    }
+
     /// What `explain` says of it.
     pub(super) fn describe(&self) -> String {
         alloc::format!("{self}")

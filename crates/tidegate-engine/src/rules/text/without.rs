@@ -59,7 +59,7 @@ impl Without {
 const MATCHES: Without = Without { both: &[], v4: &[], v6: &[] };
 
 /// What may come yet.
-const TARGETS: Without = Without { both: &["SYNPROXY"], v4: &[], v6: &[] };
+const TARGETS: Without = Without { both: &[], v4: &[], v6: &[] };
 
 /// Matches about what only a kernel has: its sockets, control groups, processors, routing realms and offload.
 const FOREIGN_MATCHES: Without = Without {

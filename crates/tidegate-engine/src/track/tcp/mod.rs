@@ -68,7 +68,7 @@ fn advance(
     segment: &Segment<'_>,
     view: &SegmentView<'_>,
 ) -> Judgement {
-    let next = match tcp.examine(flow.status, segment, view) {
+    let next = match tcp.examine(flow, segment, view) {
         Next::Decided(judgement) => return judgement,
         Next::Within(next) => next,
         Next::Check(next) => match window::fit(tcp, segment, view) {
@@ -104,9 +104,12 @@ enum Next {
 
 impl Tcp {
     /// Applies the table, and the exceptions that it cannot say.
-    fn examine(&mut self, status: Status, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {
+    fn examine(&mut self, flow: &Flow, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {
         let (dir, from) = (segment.dir, self.state);
         let to = match transition(dir, view.kind, from) {
+            Transition::Invalid if flow.is_proxied && self.is_keep_alive(dir, view) => {
+                return Next::Decided(Judgement::Accept);
+            }
             Transition::Invalid => {
                 let reason = InvalidReason::TcpState(view.kind, dir, from);
                 return Next::Decided(Judgement::Invalid(reason));
@@ -128,10 +131,20 @@ impl Tcp {
                 Next::Check(Step { from, to: TcpState::Established })
             }
             TcpState::Close if view.kind == SegmentKind::Rst => {
-                self.examine_reset(status, segment, view)
+                self.examine_reset(flow.status, segment, view)
             }
             to => Next::Check(Step { from, to }),
         }
+    }
+
+    /// A client that SYNPROXY told that its server is there asks for it, while the server has not answered. The packet
+    /// is the flow's, for SYNPROXY to send the SYN again.
+    fn is_keep_alive(&self, dir: Direction, view: &SegmentView<'_>) -> bool {
+        let original = Direction::Original;
+        self.state == TcpState::SynSent
+            && view.kind == SegmentKind::Ack
+            && (dir, self.last.dir) == (original, original)
+            && view.tcp.seq() + 1 == self.peer(original).end
     }
 
     fn examine_reset(&self, status: Status, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {

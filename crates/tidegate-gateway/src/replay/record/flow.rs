@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use tidegate_engine::Engine;
 use tidegate_engine::flow::{Correction, Counter, Flow, FlowId, Labels, Status};
+use tidegate_engine::synproxy::Proxy;
 use tidegate_engine::time::Instant;
 use tidegate_engine::track::{ProtoState, Sctp, Tcp};
 use tidegate_engine::tuple::{Tuple, ZoneScope};
@@ -41,6 +42,8 @@ pub struct FlowRecord {
     master: Option<MasterRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seqadj: Option<BTreeMap<&'static str, CorrectionRecord>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synproxy: Option<ProxyRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acct: Option<AcctRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,7 @@ impl FlowRecord {
             helper: flow.helper().map(|helper| helper.name()),
             master: None,
             seqadj: None,
+            synproxy: None,
             acct: flow.acct.map(AcctRecord::new),
             tstamp: flow.lifetime.map(|lifetime| LifetimeRecord {
                 start: lifetime.start.is_some(),
@@ -92,6 +96,7 @@ impl FlowRecord {
         Self {
             master: engine.master_of(id).map(|master| MasterRecord::new(&master.tuple)),
             seqadj: corrections(&engine.corrections_of(id)),
+            synproxy: engine.proxy_of(id).map(ProxyRecord::new),
             ..Self::new(flow, now)
         }
     }
@@ -173,6 +178,19 @@ struct CorrectionRecord {
     pos: u32,
     before: i32,
     after: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ProxyRecord {
+    isn: u32,
+    its: u32,
+    tsoff: u32,
+}
+
+impl ProxyRecord {
+    fn new(proxy: Proxy) -> Self {
+        Self { isn: proxy.isn.0, its: proxy.its, tsoff: proxy.clock_offset }
+    }
 }
 
 /// The directions whose sequence numbers were ever corrected.

@@ -199,6 +199,11 @@ fn add_extensions(value: &mut Value, attributes: Attributes<'_>) {
             value["seqadj"][name] = json!({"pos": pos, "before": before, "after": after});
         }
     }
+    if attributes.find(SYNPROXY).is_some() {
+        let proxy = attributes.nested(SYNPROXY);
+        let [isn, its, tsoff] = [1, 2, 3].map(|kind| proxy.number(kind).unwrap_or_default());
+        value["synproxy"] = json!({"isn": isn, "its": its, "tsoff": tsoff});
+    }
     if attributes.find(TIMESTAMP).is_some() {
         let times = attributes.nested(TIMESTAMP);
         let (start, stop) = (times.find(1).is_some(), times.find(2).is_some());
@@ -250,6 +255,7 @@ const SEQ_ADJUST_ORIGINAL: u16 = 15;
 const SEQ_ADJUST_REPLY: u16 = 16;
 const ZONE: u16 = 18;
 const TIMESTAMP: u16 = 20;
+const SYNPROXY: u16 = 24;
 const LABELS: u16 = 22;
 // Attributes within those.
 const TUPLE_ADDRESSES: u16 = 1;

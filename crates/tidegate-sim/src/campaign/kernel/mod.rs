@@ -64,6 +64,23 @@ pub(super) fn stay_on_processor(number: usize) -> Result<(), KernelError> {
     sched_setaffinity(this, &one).map_err(at())
 }
 
+/// The counters of SYNPROXY in the thread's network namespace, summed over the processors; without `entries`.
+///
+/// # Errors
+/// The kernel has no SYNPROXY.
+pub(super) fn synproxy_counters() -> Result<[u64; 5], KernelError> {
+    const PATH: &str = "/proc/thread-self/net/stat/synproxy";
+    let text = fs::read_to_string(PATH).map_err(KernelError::at(PATH))?;
+    let mut sums = [0; 5];
+    for line in text.lines().skip(1) {
+        let numbers = line.split_whitespace().map(|word| u64::from_str_radix(word, 16));
+        for (sum, number) in sums.iter_mut().zip(numbers.skip(1)) {
+            *sum += number.unwrap_or_default();
+        }
+    }
+    Ok(sums)
+}
+
 /// The kernel's release, such as `6.18.2`.
 #[must_use]
 pub(super) fn release() -> String {
