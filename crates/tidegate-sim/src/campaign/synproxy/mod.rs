@@ -147,12 +147,14 @@ pub fn judge(case: &Case, kernel: &Recording, engine: &Recording) -> Comparison 
     let lines: String = kernel.records.iter().map(|record| format!("{record}\n")).collect();
     scenario.files.insert("expected.jsonl".to_owned(), lines.into_bytes());
     let mut end = engine.end.clone();
+    // On a busy machine an entry is looked at when it has aged. No two timeouts are that near to each other.
+    let mut vary = json!({"timeout_tolerance": 5});
     if case.is_of_host() {
         // The kernel's packet to itself comes back by the loopback interface, and rules and the recorder see it twice.
         end.as_object_mut().map(|end| end.remove("counters"));
-        let skipped = json!({"skip": [{"field": "verdict"}, {"field": "stage"}]}).to_string();
-        scenario.files.insert("vary.json".to_owned(), skipped.into_bytes());
+        vary["skip"] = json!([{"field": "verdict"}, {"field": "stage"}]);
     }
+    scenario.files.insert("vary.json".to_owned(), vary.to_string().into_bytes());
     scenario.files.insert("expected.final.json".to_owned(), kernel.end.to_string().into_bytes());
     let actual = [&engine.records[..], &[end]].concat();
     let mut comparison = compare(&scenario, &actual, Options { strict: true });
