@@ -1,7 +1,7 @@
 //! The same requests to the kernel and to a server: every answer and every event, byte by byte.
 //!
 //! Before they are compared, messages are read and written again with what can't be the same put to zero: numbers of
-//! flows, times, and the requester's port. Seconds that are left may differ by one.
+//! flows, times, and the requester's port. Seconds that are left are rounded up to hundreds.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tidegate_engine::{Engine, Settings};
 use tidegate_gateway::control::{Access, Server, SessionId};
 use tidegate_wire::netlink::conntrack::{self, Attribute, Timestamp};
 use tidegate_wire::netlink::frame::{Control, Header, Subsystem};
-use tidegate_wire::netlink::{Message, Messages, Writer, expect};
+use tidegate_wire::netlink::{Message, Messages, Writer, expect, stats};
 
 use super::namespace::{self, Kernel, SETTINGS};
 use super::requests::{Request, all, joining};
@@ -138,6 +138,9 @@ fn one(message: &Message<'_>) -> Vec<u8> {
             // Per-CPU statistics are of as many CPUs as there are.
             let has_flows =
                 subsystem == Subsystem::Conntrack as u8 && number <= conntrack::message::DELETE;
+            // The kernel's limit is the whole machine's.
+            let is_stats =
+                (subsystem, number) == (Subsystem::Conntrack as u8, conntrack::message::GET_STATS);
             let has_expectations = subsystem == Subsystem::Expect as u8;
             writer.message(header, family, |writer| {
                 for attr in attrs.flatten() {
@@ -147,7 +150,7 @@ fn one(message: &Message<'_>) -> Vec<u8> {
                         }
                     } else if has_expectations && let Ok(one) = expect::Attribute::parse(&attr) {
                         timeless_expectation(one).write(writer);
-                    } else {
+                    } else if !(is_stats && attr.kind == stats::MAX_ENTRIES) {
                         writer.attr(attr);
                     }
                 }
@@ -166,11 +169,11 @@ fn is_idle_proxy(attribute: &Attribute<'_>) -> bool {
     matches!(attribute, Attribute::SynProxy(proxy) if [proxy.isn, proxy.its, proxy.tsoff] == [Some(0); 3])
 }
 
-/// Seconds are told in tens, so that the kernel may take its time.
+/// Seconds are told in hundreds, so that the kernel may take its time.
 fn timeless(attribute: Attribute<'_>) -> Attribute<'_> {
     match attribute {
         Attribute::Id(_) => Attribute::Id(0),
-        Attribute::Timeout(seconds) => Attribute::Timeout(seconds.div_ceil(10) * 10),
+        Attribute::Timeout(seconds) => Attribute::Timeout(seconds.div_ceil(100) * 100),
         Attribute::EventTime(_) => Attribute::EventTime(0),
         Attribute::Timestamp(times) => Attribute::Timestamp(Timestamp {
             start: times.start.map(|_| 0),
@@ -185,7 +188,7 @@ fn timeless_expectation(attribute: expect::Attribute<'_>) -> expect::Attribute<'
     match attribute {
         expect::Attribute::Id(_) => expect::Attribute::Id(0),
         expect::Attribute::Timeout(seconds) => {
-            expect::Attribute::Timeout(seconds.div_ceil(10) * 10)
+            expect::Attribute::Timeout(seconds.div_ceil(100) * 100)
         }
         other => other,
     }
