@@ -28,9 +28,9 @@ pub fn compare() -> Result<Report, Failure> {
         let mut sides = Sides::new()?;
         let mut report = Report::default();
         for request in all() {
-            let (kernel, engine) = sides.ask(&request)?;
+            let [kernel, engine] = sides.ask(&request)?;
             report.add(&request.what, &shown(&kernel), &shown(&engine));
-            let (kernel, engine) = sides.listen()?;
+            let [kernel, engine] = sides.listen()?;
             report.add(&format!("{}: its events", request.what), &shown(&kernel), &shown(&engine));
         }
         Ok(report)
@@ -38,6 +38,9 @@ pub fn compare() -> Result<Report, Failure> {
     // The thread takes its namespace with it.
     thread::spawn(run).join().map_err(|_| "the comparison has panicked")?
 }
+
+/// What one side said: comparable messages.
+type Said = Vec<Vec<u8>>;
 
 /// The kernel and a server, each with one who asks and one who listens.
 struct Sides {
@@ -68,7 +71,7 @@ impl Sides {
     }
 
     /// What both answer, as comparable messages.
-    fn ask(&mut self, request: &Request) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Failure> {
+    fn ask(&mut self, request: &Request) -> Result<[Said; 2], Failure> {
         self.kernel.send(&request.bytes)?;
         let mut kernel = Vec::new();
         while !is_complete(&kernel) {
@@ -79,15 +82,15 @@ impl Sides {
             .receive(&mut self.engine, NOW, self.client, &request.bytes)
             .map_err(|_| "the server hung up")?;
         let engine = self.datagrams(self.client);
-        Ok((sorted(kernel), sorted(engine)))
+        Ok([sorted(kernel), sorted(engine)])
     }
 
     /// What both have to tell of it.
-    fn listen(&mut self) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Failure> {
+    fn listen(&mut self) -> Result<[Said; 2], Failure> {
         let heard = self.listener.heard()?;
         let kernel = heard.iter().flat_map(|datagram| comparable(datagram)).collect();
         let engine = self.datagrams(self.hearer);
-        Ok((sorted(kernel), sorted(engine)))
+        Ok([sorted(kernel), sorted(engine)])
     }
 
     fn datagrams(&mut self, id: SessionId) -> Vec<Vec<u8>> {
