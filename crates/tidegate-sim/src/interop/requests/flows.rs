@@ -4,8 +4,6 @@ use super::*;
 
 pub(super) fn creations() -> Vec<Request> {
     let udp = |sport| tuple(V4, proto::UDP, sport, 53);
-    let sctp =
-        SctpInfo { state: Some(4), tag_original: Some(7), tag_reply: Some(8), unknown: Vec::new() };
     let in_zone = |sport, zone| Tuple { zone: Some(zone), ..udp(sport) };
     let status = Attribute::Status(0xe);
     vec![
