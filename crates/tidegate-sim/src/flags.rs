@@ -162,6 +162,6 @@ for everybody. The same seed gives the same rules and packets, if the kernel ans
 Exit status: 0 nothing differs, 1 something does, 2 the kernel can't be asked.";
 
 const INTEROP_NOTES: &str = "\
-Needs Linux 6.18, conntrack 1.4.7 and root.
+Needs Linux 6.18 and conntrack 1.4.7; root, or user namespaces for everybody.
 
 Exit status: 0 nothing differs, 1 something does, 2 the kernel can't be asked.";

@@ -177,6 +177,7 @@ fn traffic(out: &str, packets: u64, flows: u32) -> Result<ExitCode, Box<dyn Erro
 }
 
 fn interop(dir: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
+    interop::prepare()?;
     let own = std::env::current_exe()?;
     let dir = dir.or_else(|| own.parent().map(Path::to_owned)).unwrap_or_default();
     let messages = interop::exchange::compare().map_err(|error| error.to_string())?;

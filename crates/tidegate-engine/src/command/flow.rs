@@ -48,8 +48,9 @@ pub enum ProtoChange {
     None,
     /// Of TCP.
     Tcp(TcpChange),
-    /// Of SCTP: the state (`enum sctp_conntrack`), and the verification tags of both directions.
-    Sctp(u8, [u32; 2]),
+    /// Of SCTP: the state (`enum sctp_conntrack`), and the verification tags of both directions; all of it, or else it
+    /// is refused.
+    Sctp(Option<(u8, [u32; 2])>),
 }
 
 /// What is to be different about a TCP connection.
@@ -342,12 +343,13 @@ fn checked(old: Status, new: Status) -> Done<Status> {
 fn apply_proto(proto: &mut ProtoState, change: &ProtoChange) -> Done {
     match (proto, change) {
         (ProtoState::Tcp(tcp), ProtoChange::Tcp(change)) => apply_tcp(tcp, change),
-        (ProtoState::Sctp(sctp), ProtoChange::Sctp(state, tags)) => {
+        (ProtoState::Sctp(sctp), ProtoChange::Sctp(all)) => {
+            let (state, tags) = all.as_ref().ok_or(CommandError::Invalid)?;
             let state = SctpState::ALL.get(usize::from(*state)).ok_or(CommandError::Range)?;
             (sctp.state, sctp.tags) = (*state, *tags);
             Ok(())
         }
-        (_, ProtoChange::None | ProtoChange::Tcp(_) | ProtoChange::Sctp(..)) => Ok(()),
+        (_, ProtoChange::None | ProtoChange::Tcp(_) | ProtoChange::Sctp(_)) => Ok(()),
     }
 }
 

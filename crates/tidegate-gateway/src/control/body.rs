@@ -1,5 +1,7 @@
 //! What a request says of a flow, in the form that the engine's commands want.
 
+use std::net::IpAddr;
+
 use tidegate_engine::command::{Change, Creation, ProtoChange, TcpChange};
 use tidegate_engine::flow::{Correction, Status};
 use tidegate_engine::nat::NatRange;
@@ -94,6 +96,13 @@ impl<'a> Body<'a> {
         Ok(Some((heard(tuple, family)?, zone)))
     }
 
+    /// Whether all tuples that it names are whole, and there is one zone.
+    pub(super) fn check_tuples(&self, family: u8) -> Result<(), Errno> {
+        self.zone()?;
+        let mut tuples = [&self.original, &self.reply].into_iter().flatten();
+        tuples.try_for_each(|tuple| heard(tuple, family).map(drop))
+    }
+
     /// Whether it asks for something that only new flows can be given.
     pub(super) fn is_for_new_flows(&self) -> bool {
         self.nat.iter().any(Option::is_some) || self.master.is_some()
@@ -106,7 +115,7 @@ impl<'a> Body<'a> {
             helper: self.helper()?,
             timeout: self.timeout,
             status: self.status.map(Status::from_bits_retain),
-            proto: self.proto_change()?,
+            proto: self.proto_change(),
             mark: self.mark.map(|mark| (mark, self.mark_mask.unwrap_or(u32::MAX))),
             corrections: [correction(one.as_ref())?, correction(other.as_ref())?],
             labels: self.label_change()?,
@@ -119,19 +128,16 @@ impl<'a> Body<'a> {
         let tuple = |tuple: &Option<netlink::Tuple>| {
             tuple.as_ref().ok_or(Errno::INVALID).and_then(|tuple| heard(tuple, family))
         };
-        let range = |range: &Option<conntrack::NatRange>| range.as_ref().map(nat_range).transpose();
         let master = self.master.as_ref().map(|master| heard(master, family)).transpose()?;
-        let ranges = [range(&self.nat[0])?, range(&self.nat[1])?];
-        let addrs = ranges.iter().flatten().filter_map(|range| range.addrs);
-        if addrs.map(|(first, _)| first.is_ipv4()).any(|is_v4| is_v4 != (family == Family::V4)) {
-            return Err(Errno::INVALID);
-        }
+        let is_v4 = family == Family::V4;
+        let [src, dst] = &self.nat;
+        let nat = [src, dst].map(|range| range.as_ref().map(|range| nat_range(range, is_v4)));
         Ok(Creation {
             orig: tuple(&self.original)?,
             reply: tuple(&self.reply)?,
             zone: self.zone()?,
             with: self.change()?,
-            nat: ranges,
+            nat,
             master,
         })
     }
@@ -141,27 +147,22 @@ impl<'a> Body<'a> {
         help.name.map(Some).ok_or(Errno::INVALID)
     }
 
-    fn proto_change(&self) -> Result<ProtoChange, Errno> {
-        let Some(info) = &self.proto else { return Ok(ProtoChange::None) };
+    fn proto_change(&self) -> ProtoChange {
+        let Some(info) = &self.proto else { return ProtoChange::None };
         if let Some(tcp) = &info.tcp {
             let flags = |word: Option<u16>| {
-                word.map(u16::to_be_bytes)
-                    .map(|both| both.map(PeerFlags::from_bits_retain))
-                    .map(Into::into)
+                let both = word?.to_be_bytes().map(PeerFlags::from_bits_retain);
+                Some(both.into())
             };
-            return Ok(ProtoChange::Tcp(TcpChange {
+            return ProtoChange::Tcp(TcpChange {
                 state: tcp.state,
                 flags: [flags(tcp.flags_original), flags(tcp.flags_reply)],
                 scales: tcp.scale_original.zip(tcp.scale_reply).map(Into::into),
-            }));
+            });
         }
-        match &info.sctp {
-            None => Ok(ProtoChange::None),
-            Some(sctp) => match (sctp.state, sctp.tag_original, sctp.tag_reply) {
-                (Some(state), Some(one), Some(other)) => Ok(ProtoChange::Sctp(state, [one, other])),
-                _ => Err(Errno::INVALID),
-            },
-        }
+        let Some(sctp) = &info.sctp else { return ProtoChange::None };
+        let tags = sctp.tag_original.zip(sctp.tag_reply).map(Into::into);
+        ProtoChange::Sctp(sctp.state.zip(tags))
     }
 
     /// Words of 32 bits; what lies beyond the last is cleared.
@@ -193,13 +194,14 @@ fn correction(told: Option<&SeqAdj>) -> Result<Option<Correction>, Errno> {
     }
 }
 
-/// Linux: `nfnetlink_parse_nat`.
-fn nat_range(told: &conntrack::NatRange) -> Result<NatRange, Errno> {
+/// Addresses of the other family are passed over. Linux: `nfnetlink_parse_nat`.
+fn nat_range(told: &conntrack::NatRange, is_v4: bool) -> NatRange {
     let ports = told.ports.as_ref().and_then(|ports| {
         let first = ports.first?;
         Some((first, ports.last.unwrap_or(first)))
     });
-    let addrs = told.first.map(|first| (first, told.last.unwrap_or(first)));
-    let mixed = addrs.is_some_and(|(first, last)| first.is_ipv4() != last.is_ipv4());
-    if mixed { Err(Errno::INVALID) } else { Ok(NatRange { addrs, ports, ..NatRange::default() }) }
+    let own = |addr: &IpAddr| addr.is_ipv4() == is_v4;
+    let first = told.first.filter(own);
+    let addrs = first.map(|first| (first, told.last.filter(own).unwrap_or(first)));
+    NatRange { addrs, ports, ..NatRange::default() }
 }

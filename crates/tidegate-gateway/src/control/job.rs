@@ -21,9 +21,9 @@ use super::outbox::Outbox;
 use super::{expectation, requests};
 
 /// Slots that a piece of a listing looks at.
-const PIECE: usize = 1024;
+const PIECE: usize = 512;
 /// Slots that a piece of a flush looks at.
-const PIECE_OF_FLUSH: usize = 512;
+const PIECE_OF_FLUSH: usize = 256;
 
 /// Who asked, and how answers are marked.
 #[derive(Clone, Copy, Debug)]

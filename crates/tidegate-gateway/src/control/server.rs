@@ -1,6 +1,7 @@
 //! All clients, and the events that they listen to.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use tidegate_engine::Engine;
 use tidegate_engine::time::Instant;
@@ -19,13 +20,15 @@ pub struct Server {
     news: News,
     /// The number of the next client.
     next: u64,
+    /// Whose turn it was last.
+    served: SessionId,
 }
 
 impl Server {
     /// A server without clients, which keeps `backlog` events for listeners who are behind.
     #[must_use]
     pub fn new(backlog: usize) -> Self {
-        Self { sessions: BTreeMap::new(), news: News::new(backlog), next: 0 }
+        Self { sessions: BTreeMap::new(), news: News::new(backlog), next: 0, served: SessionId(0) }
     }
 
     /// A client has come, who may do this.
@@ -77,16 +80,23 @@ impl Server {
         self.news.gather(engine, None);
     }
 
-    /// Goes on with listings and flushes, one piece for each client; whether there is more to do at once. A piece takes
-    /// less than a millisecond.
+    /// Goes on with a listing or a flush, by one piece, which takes less than a millisecond: that of the client whose
+    /// turn it is. Whether there is more to do at once.
     pub fn work(&mut self, engine: &mut Engine, now: Instant) -> bool {
-        let Self { sessions, news, .. } = self;
-        news.gather(engine, None);
-        let mut is_more = false;
-        for session in sessions.values_mut() {
-            is_more |= session.work(engine, news, now);
+        self.news.gather(engine, None);
+        let Some(id) = self.whose_turn() else { return false };
+        self.served = id;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.work(engine, &mut self.news, now);
         }
-        is_more
+        self.whose_turn().is_some()
+    }
+
+    /// The next client for whom something can be done, behind the one who was served last.
+    fn whose_turn(&self) -> Option<SessionId> {
+        let behind = (Bound::Excluded(self.served), Bound::Unbounded);
+        let all = self.sessions.range(behind).chain(self.sessions.range(..=self.served));
+        all.filter(|(_, session)| session.can_work()).map(|(id, _)| *id).next()
     }
 
     /// The next datagram for a client. It stays until [`Server::sent`] says that it is on its way.

@@ -160,9 +160,14 @@ impl Session {
         self.outbox.send(|writer| writer.answer(&answer));
     }
 
-    /// Goes on with what is going on; whether there is more to do at once.
-    pub(super) fn work(&mut self, engine: &mut Engine, news: &mut News, now: Instant) -> bool {
-        let Some(mut pending) = self.job.take_if(|_| !self.outbox.is_full()) else { return false };
+    /// Whether something is going on, and can go on.
+    pub(super) fn can_work(&self) -> bool {
+        self.job.is_some() && !self.outbox.is_full()
+    }
+
+    /// Goes on with what is going on, by a piece.
+    pub(super) fn work(&mut self, engine: &mut Engine, news: &mut News, now: Instant) {
+        let Some(mut pending) = self.job.take_if(|_| !self.outbox.is_full()) else { return };
         let header = pending.header;
         let asked = self.asked(&header);
         let site = &mut Site { engine, news, now, outbox: &mut self.outbox };
@@ -184,7 +189,6 @@ impl Session {
             // What waits was read as far as the request that is done now; what can't be read ends it.
             let _ = self.receive((engine, news), now, &waiting);
         }
-        self.job.is_some() && !self.outbox.is_full()
     }
 
     /// Puts the next events into the outbox, if nothing else waits there; whether there may be more.

@@ -120,6 +120,8 @@ const LONGEST: usize = 1 << 16;
 const SEND_BUFFER: usize = 1 << 20;
 /// So many datagrams are read or sent for a client before it is another's turn.
 const AT_ONCE: usize = 32;
+/// So many bytes of requests, too.
+const BYTES_AT_ONCE: usize = 1 << 13;
 
 impl Endpoint {
     /// Makes the socket. One that nobody serves any more is replaced.
@@ -145,13 +147,13 @@ impl Endpoint {
     }
 
     /// Whether something can be sent at once.
-    #[must_use]
-    pub fn is_busy(&self, server: &Server) -> bool {
+    fn is_busy(&self, server: &Server) -> bool {
         self.clients.iter().any(|(id, client)| !client.is_stuck && server.has_for(*id))
     }
 
     /// Takes in who has come, reads what was asked, goes on with what is going on, and sends what is there to be sent.
-    pub fn serve(&mut self, server: &mut Server, engine: &mut Engine, now: Instant) {
+    /// Whether there is more to do at once.
+    pub fn serve(&mut self, server: &mut Server, engine: &mut Engine, now: Instant) -> bool {
         self.accept(server);
         let Self { clients, buffer, .. } = self;
         clients.retain(|id, client| {
@@ -163,11 +165,12 @@ impl Endpoint {
             }
             stays
         });
-        server.work(engine, now);
+        let is_behind = server.work(engine, now);
         for (id, client) in clients {
             // Who is gone is noticed with the next turn.
             let _ = client.write(server, *id);
         }
+        is_behind || self.is_busy(server)
     }
 
     fn accept(&mut self, server: &mut Server) {
@@ -206,8 +209,9 @@ impl Client {
         id: SessionId,
         buffer: &mut [u8],
     ) -> Fate {
+        let mut bytes = 0;
         for _ in 0..AT_ONCE {
-            if !server.is_ready(id) {
+            if !server.is_ready(id) || bytes >= BYTES_AT_ONCE {
                 break;
             }
             let datagram = match recv(&self.socket, &mut *buffer, RecvFlags::TRUNC) {
@@ -217,6 +221,7 @@ impl Client {
                 Err(Errno::AGAIN | Errno::INTR) => break,
                 Err(_) => return Fate::Leaves,
             };
+            bytes += datagram.len();
             if server.receive(engine, now, id, datagram).is_err() {
                 // What came before is answered, as far as the socket takes it.
                 self.write(server, id);

@@ -27,7 +27,7 @@ pub use self::signals::{Signal, Signals};
 /// Packets of a turn.
 const BURST: usize = 256;
 /// Flows that may expire in a turn.
-const EXPIRY_BUDGET: usize = 4096;
+const EXPIRY_BUDGET: usize = 1024;
 /// Events that a turn may bring about before they are told.
 const EVENT_BACKLOG: usize = 65_536;
 /// The longest sleep.
@@ -113,8 +113,7 @@ impl<P: DataPlane> Daemon<P> {
         server.gather(engine);
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
-        endpoint.serve(server, engine, now);
-        let is_behind = server.work(engine, now) || endpoint.is_busy(server);
+        let is_behind = endpoint.serve(server, engine, now);
         Ok(packets == BURST || expired == EXPIRY_BUDGET || is_behind)
     }
 

@@ -35,6 +35,7 @@ use tidegate_gateway::clock::Stopwatch;
 
 use self::dice::Dice;
 pub use self::kernel::KernelError;
+pub(crate) use self::kernel::enter_user_namespace;
 pub use self::report::{CampaignError, Finding, Report};
 use self::shrink::{Fixed, shrink};
 use self::traffic::Traffic;

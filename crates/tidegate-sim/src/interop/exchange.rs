@@ -1,7 +1,7 @@
 //! The same requests to the kernel and to a server: every answer and every event, byte by byte.
 //!
 //! Before they are compared, messages are read and written again with what can't be the same put to zero: numbers of
-//! flows, times, and the requester's port. Seconds that are left may differ by one.
+//! flows, times, and the requester's port. Seconds that are left are rounded up to hundreds.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tidegate_engine::{Engine, Settings};
 use tidegate_gateway::control::{Access, Server, SessionId};
 use tidegate_wire::netlink::conntrack::{self, Attribute, Timestamp};
 use tidegate_wire::netlink::frame::{Control, Header, Subsystem};
-use tidegate_wire::netlink::{Message, Messages, Writer, expect};
+use tidegate_wire::netlink::{Message, Messages, Writer, expect, stats};
 
 use super::namespace::{self, Kernel, SETTINGS};
 use super::requests::{Request, all, joining};
@@ -28,9 +28,9 @@ pub fn compare() -> Result<Report, Failure> {
         let mut sides = Sides::new()?;
         let mut report = Report::default();
         for request in all() {
-            let (kernel, engine) = sides.ask(&request)?;
+            let [kernel, engine] = sides.ask(&request)?;
             report.add(&request.what, &shown(&kernel), &shown(&engine));
-            let (kernel, engine) = sides.listen()?;
+            let [kernel, engine] = sides.listen()?;
             report.add(&format!("{}: its events", request.what), &shown(&kernel), &shown(&engine));
         }
         Ok(report)
@@ -38,6 +38,9 @@ pub fn compare() -> Result<Report, Failure> {
     // The thread takes its namespace with it.
     thread::spawn(run).join().map_err(|_| "the comparison has panicked")?
 }
+
+/// What one side said: comparable messages.
+type Said = Vec<Vec<u8>>;
 
 /// The kernel and a server, each with one who asks and one who listens.
 struct Sides {
@@ -68,7 +71,7 @@ impl Sides {
     }
 
     /// What both answer, as comparable messages.
-    fn ask(&mut self, request: &Request) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Failure> {
+    fn ask(&mut self, request: &Request) -> Result<[Said; 2], Failure> {
         self.kernel.send(&request.bytes)?;
         let mut kernel = Vec::new();
         while !is_complete(&kernel) {
@@ -79,15 +82,15 @@ impl Sides {
             .receive(&mut self.engine, NOW, self.client, &request.bytes)
             .map_err(|_| "the server hung up")?;
         let engine = self.datagrams(self.client);
-        Ok((sorted(kernel), sorted(engine)))
+        Ok([sorted(kernel), sorted(engine)])
     }
 
     /// What both have to tell of it.
-    fn listen(&mut self) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Failure> {
+    fn listen(&mut self) -> Result<[Said; 2], Failure> {
         let heard = self.listener.heard()?;
         let kernel = heard.iter().flat_map(|datagram| comparable(datagram)).collect();
         let engine = self.datagrams(self.hearer);
-        Ok((sorted(kernel), sorted(engine)))
+        Ok([sorted(kernel), sorted(engine)])
     }
 
     fn datagrams(&mut self, id: SessionId) -> Vec<Vec<u8>> {
@@ -138,6 +141,9 @@ fn one(message: &Message<'_>) -> Vec<u8> {
             // Per-CPU statistics are of as many CPUs as there are.
             let has_flows =
                 subsystem == Subsystem::Conntrack as u8 && number <= conntrack::message::DELETE;
+            // The kernel's limit is the whole machine's.
+            let is_stats =
+                (subsystem, number) == (Subsystem::Conntrack as u8, conntrack::message::GET_STATS);
             let has_expectations = subsystem == Subsystem::Expect as u8;
             writer.message(header, family, |writer| {
                 for attr in attrs.flatten() {
@@ -147,7 +153,7 @@ fn one(message: &Message<'_>) -> Vec<u8> {
                         }
                     } else if has_expectations && let Ok(one) = expect::Attribute::parse(&attr) {
                         timeless_expectation(one).write(writer);
-                    } else {
+                    } else if !(is_stats && attr.kind == stats::MAX_ENTRIES) {
                         writer.attr(attr);
                     }
                 }
@@ -166,11 +172,11 @@ fn is_idle_proxy(attribute: &Attribute<'_>) -> bool {
     matches!(attribute, Attribute::SynProxy(proxy) if [proxy.isn, proxy.its, proxy.tsoff] == [Some(0); 3])
 }
 
-/// Seconds are told in tens, so that the kernel may take its time.
+/// Seconds are told in hundreds, so that the kernel may take its time.
 fn timeless(attribute: Attribute<'_>) -> Attribute<'_> {
     match attribute {
         Attribute::Id(_) => Attribute::Id(0),
-        Attribute::Timeout(seconds) => Attribute::Timeout(seconds.div_ceil(10) * 10),
+        Attribute::Timeout(seconds) => Attribute::Timeout(seconds.div_ceil(100) * 100),
         Attribute::EventTime(_) => Attribute::EventTime(0),
         Attribute::Timestamp(times) => Attribute::Timestamp(Timestamp {
             start: times.start.map(|_| 0),
@@ -185,7 +191,7 @@ fn timeless_expectation(attribute: expect::Attribute<'_>) -> expect::Attribute<'
     match attribute {
         expect::Attribute::Id(_) => expect::Attribute::Id(0),
         expect::Attribute::Timeout(seconds) => {
-            expect::Attribute::Timeout(seconds.div_ceil(10) * 10)
+            expect::Attribute::Timeout(seconds.div_ceil(100) * 100)
         }
         other => other,
     }

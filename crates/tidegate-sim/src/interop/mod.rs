@@ -15,6 +15,16 @@ mod text;
 use std::error::Error;
 use std::fmt;
 
+use crate::campaign::{KernelError, enter_user_namespace};
+
+/// Makes sure that namespaces may be made. To be called while the program has a single thread.
+///
+/// # Errors
+/// The machine forbids it.
+pub fn prepare() -> Result<(), KernelError> {
+    enter_user_namespace()
+}
+
 /// What was compared.
 #[derive(Debug, Default)]
 pub struct Report {

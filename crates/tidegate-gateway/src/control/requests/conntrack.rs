@@ -33,16 +33,15 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
 
 /// Linux: `ctnetlink_new_conntrack`.
 fn new(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
-    let found = find(desk, request, body);
-    match found {
-        Ok(Some(_)) if request.is(Flags::EXCL) => return Err(Errno(17)),
-        Ok(Some(id)) => change(desk, id, body)?,
-        Ok(None) if request.is(Flags::CREATE) => {
+    body.check_tuples(request.family.family)?;
+    match find(desk, request, body)? {
+        Some(_) if request.is(Flags::EXCL) => return Err(Errno::EXISTS),
+        Some(id) => change(desk, id, body)?,
+        None if request.is(Flags::CREATE) => {
             let creation = body.creation(request.family.family)?;
             desk.engine.create(desk.now, &creation)?;
         }
-        Ok(None) => return Err(Errno::NOT_FOUND),
-        Err(error) => return Err(error),
+        None => return Err(Errno::NOT_FOUND),
     }
     desk.conclude(request);
     Ok(Outcome::Done)

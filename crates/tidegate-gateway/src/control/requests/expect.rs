@@ -80,7 +80,7 @@ fn new(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     let tuple = heard(tuple, family)?;
     let found = desk.engine.find_expectation(desk.now, &tuple, body.zone());
     match found.map(|(number, _)| number) {
-        Some(_) if request.is(Flags::EXCL) => return Err(Errno(17)),
+        Some(_) if request.is(Flags::EXCL) => return Err(Errno::EXISTS),
         Some(number) => {
             if let Some(seconds) = body.timeout {
                 desk.engine.renew_expectation(desk.now, number, seconds)?;

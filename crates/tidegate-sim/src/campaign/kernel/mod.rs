@@ -34,7 +34,7 @@ use nix::unistd::{Pid, getegid, geteuid};
 ///
 /// # Errors
 /// The machine forbids it.
-pub(super) fn enter_user_namespace() -> Result<(), KernelError> {
+pub(crate) fn enter_user_namespace() -> Result<(), KernelError> {
     let (user, group) = (geteuid(), getegid());
     if user.is_root() {
         return Ok(());
