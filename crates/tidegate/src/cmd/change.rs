@@ -45,7 +45,7 @@ impl<'a> Change<'a> {
         &self,
         mut take: impl FnMut(&Flow<'_>, Vec<u8>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let request = list::request(self.filter, message::GET);
+        let request = list::request(self.place, self.filter, message::GET);
         Table::open(self.place)?.dump(&request, |message| {
             let flow = Flow::parse(message)?;
             if self.filter.accepts(&flow, self.now) { take(&flow, keep(message)) } else { Ok(()) }

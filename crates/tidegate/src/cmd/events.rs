@@ -30,7 +30,9 @@ pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
     }
     let place = args.place.place();
     place.enter()?;
-    let mut table = Table::subscribe(&place, mask(args), args.after)?;
+    let mut table = Table::subscribe(&place, mask(args), args.after, |writer| {
+        filter.write_conditions(writer);
+    })?;
     let out = BufWriter::new(io::stdout().lock());
     let mut listener = Listener {
         args,
