@@ -1,7 +1,10 @@
-//! The one place where the machine's clock is read, and only to say when something was and how long
-//! it took. What the engine decides hangs on the capture's time alone.
+//! The one place where the machine's clock is read: to say how long something took, and for
+//! whoever runs an engine on live time. In a replay what the engine decides hangs on the capture's
+//! time alone.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidegate_engine::time::{Instant, WallClock};
 
 /// Measures how long something takes.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +25,35 @@ impl Stopwatch {
     }
 }
 
-/// The time of day, in nanoseconds since 1970.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "time for people, never for decisions")]
-pub fn time_of_day() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
+/// The time of an engine that lives in the present.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Stopwatch);
+
+impl Clock {
+    /// Starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Stopwatch::start())
+    }
+
+    /// The present. It never runs backwards.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        EPOCH + self.0.elapsed()
+    }
+
+    /// What the clock on the wall says at the moment.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what is shown to people, and what `-m time` asks for"
+    )]
+    pub fn wall(&self) -> WallClock {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
+        WallClock { offset: nanos.saturating_sub(self.now().nanos()), zone: 0 }
+    }
 }
+
+/// The engine's time at the start: not zero, so that there is a time before it.
+const EPOCH: Instant = Instant::from_nanos(3_600_000_000_000);

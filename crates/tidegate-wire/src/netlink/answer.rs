@@ -11,6 +11,8 @@ use super::frame::{Flags, FrameError, HEADER_LEN, Header, Message, Messages, Wri
 /// An answer (`struct nlmsgerr`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
+    /// Whose socket asked.
+    pub pid: u32,
     /// 0: the request succeeded; else why it did not.
     pub errno: i32,
     /// The request; its payload is empty if only the header is repeated.
@@ -85,6 +87,7 @@ impl<'a> Answer<'a> {
         let has_details = message.header.flags.contains(Flags::ACK_TLVS);
         let behind = if has_details { behind } else { &[] };
         Ok(Self {
+            pid: message.header.pid,
             errno: i32::from_ne_bytes(*code).wrapping_neg(),
             request: Message { header, payload },
             request_len: len - HEADER_LEN,
@@ -98,7 +101,8 @@ impl<'a> Answer<'a> {
         let request_len = request.payload.len();
         let payload = if repeats && errno != 0 { request.payload } else { &[] };
         let request = Message { payload, ..request };
-        Self { errno, request, request_len, details: Details::default() }
+        let pid = request.header.pid;
+        Self { pid, errno, request, request_len, details: Details::default() }
     }
 }
 
@@ -143,11 +147,11 @@ impl<'a> Details<'a> {
 impl Writer<'_> {
     /// Writes an answer.
     pub fn answer(&mut self, answer: &Answer<'_>) {
-        let Answer { errno, request, request_len, details } = answer;
+        let Answer { pid, errno, request, request_len, details } = answer;
         let is_capped = request.payload.len() < *request_len || *errno == 0;
         let mut flags = if is_capped { Flags::CAPPED } else { Flags::empty() };
         flags.set(Flags::ACK_TLVS, !details.is_empty());
-        self.framed_error(request.header, flags, |writer| {
+        self.framed_error((request.header.seq, *pid), flags, |writer| {
             writer.put(&errno.wrapping_neg().to_ne_bytes());
             writer.header(request.header, *request_len);
             if !is_capped {

@@ -307,6 +307,11 @@ impl<'b> Writer<'b> {
         });
     }
 
+    /// A message with this payload.
+    pub fn raw(&mut self, header: Header, payload: &[u8]) {
+        self.framed(header, |writer| writer.put(payload));
+    }
+
     /// The end of a dump.
     pub fn done(&mut self, seq: u32, pid: u32) {
         self.done_with(0, seq, pid);
@@ -324,14 +329,26 @@ impl<'b> Writer<'b> {
         self.answer(&Answer::to(*request, errno, !is_capped));
     }
 
-    /// An answer to the request with this header.
+    /// What netlink itself says, outside of any exchange.
+    pub fn control(&mut self, control: Control) {
+        let (kind, code) = match control {
+            Control::Noop => (NOOP, None),
+            Control::Error(errno) => (ERROR, Some(errno)),
+            Control::Done(errno) => (DONE, Some(errno)),
+            Control::Overrun => (OVERRUN, None),
+        };
+        let header = Header { kind, flags: Flags::empty(), seq: 0, pid: 0 };
+        let code = code.map(|errno| errno.wrapping_neg().to_ne_bytes());
+        self.framed(header, |writer| writer.out.extend(code.into_iter().flatten()));
+    }
+
+    /// An answer to the request of this number, from this socket.
     pub(super) fn framed_error(
         &mut self,
-        request: Header,
+        (seq, pid): (u32, u32),
         flags: Flags,
         body: impl FnOnce(&mut Self),
     ) {
-        let Header { seq, pid, .. } = request;
         self.framed(Header { kind: ERROR, flags, seq, pid }, body);
     }
 

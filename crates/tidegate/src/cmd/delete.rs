@@ -2,7 +2,6 @@
 
 use std::io::{self, BufWriter};
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::{Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
 
@@ -11,6 +10,7 @@ use super::change::{Change, family_of, flows_in, write_identity};
 use crate::client::{Flow, Request};
 use crate::flags::table::DeleteArgs;
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::Printer;
 
 /// Runs the command.

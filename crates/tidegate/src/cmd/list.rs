@@ -5,7 +5,6 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Family, tidegate};
@@ -15,6 +14,7 @@ use crate::client::{Flow, Place, Request, Table, kept};
 use crate::filter::Filter;
 use crate::flags::table::{Column, ListArgs, SortKey};
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::{Printer, Shape, Style};
 use crate::render::groups::Groups;
 use crate::render::ranking::Ranking;
