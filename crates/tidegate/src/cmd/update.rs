@@ -27,7 +27,7 @@ pub(crate) fn run(args: &UpdateArgs) -> Result<(), Failure> {
     let filter = args.filter.filter();
     let place = args.place.place();
     place.enter()?;
-    let change = Change::new(&place, &filter, time_of_day())?;
+    let change = Change { place: &place, filter: &filter, now: time_of_day() };
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style, time_of_day());
     if !args.yes {
         change.each(|flow, _| Ok(printer.flow(flow, None)?))?;
