@@ -25,14 +25,6 @@ impl Stopwatch {
     }
 }
 
-/// The time of day, in nanoseconds since 1970.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "time for people, never for decisions")]
-pub fn time_of_day() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
-}
-
 /// The time of an engine that lives in the present.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Stopwatch);

@@ -15,6 +15,7 @@ mod cmd;
 mod filter;
 mod flags;
 mod message;
+mod present;
 mod procfs;
 mod progress;
 mod render;

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Cursor, PipeReader, Read, Write};
 use std::thread::{self, JoinHandle};
 
-use tidegate_gateway::clock;
 use tidegate_gateway::procfs::{File, Setting, Source};
 use tidegate_wire::netlink::Family;
 use tidegate_wire::netlink::frame::Subsystem;
@@ -15,6 +14,7 @@ use tidegate_wire::netlink::{conntrack, expect, stats};
 
 use crate::client::{ClientError, Expected, Flow, Place, Request, Settings, Table};
 use crate::cmd::{Failure, count, stats as counters};
+use crate::present;
 use crate::render::counters::PerCpu;
 use crate::render::flow::Words;
 use crate::render::flow::proc::{self, View};
@@ -72,7 +72,7 @@ impl TableFiles {
 
     fn list_flows(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let gre = GRE.map(|name| self.setting(name).ok().and_then(|text| text.parse().ok()));
-        let view = View { now: clock::time_of_day(), gre: gre.map(Option::unwrap_or_default) };
+        let view = View { now: present::time_of_day(), gre: gre.map(Option::unwrap_or_default) };
         let request =
             Request::new(Subsystem::Conntrack, conntrack::message::GET, Family::default());
         let mut line = Words::default();

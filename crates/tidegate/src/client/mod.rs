@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// Begins to listen to the multicast groups of `mask`, where group 1 is the lowest bit. An engine can begin behind
-    /// the event of a number.
+    /// the event of a number, and leaves out what doesn't meet the conditions that are written.
     ///
     /// # Errors
     /// There is no such table, it is not for us, or it doesn't remember that event.
@@ -112,10 +112,11 @@ impl Table {
         place: &Place,
         mask: u32,
         after: Option<u64>,
+        conditions: impl FnOnce(&mut Writer<'_>),
     ) -> Result<Self, ClientError> {
         let mut table = Self { socket: place.open(mask)?, sequence: 0 };
         if let Place::Engine(_) = place {
-            table.ask(&numbered::subscription(mask, after))?;
+            table.ask(&numbered::subscription(mask, after, conditions))?;
         }
         table.socket.be_impatient()?;
         Ok(table)

@@ -7,13 +7,18 @@ use tidegate_wire::netlink::{Attrs, Family, Flags, Header, Message, Writer};
 use super::error::ClientError;
 use super::{Heard, Request, kept};
 
-/// Asks for the events of the groups of `mask`, from now on or from behind the one of a number.
-pub(super) fn subscription(mask: u32, after: Option<u64>) -> Request {
+/// Asks for the events of the groups of `mask` that meet conditions, from now on or from behind the one of a number.
+pub(super) fn subscription(
+    mask: u32,
+    after: Option<u64>,
+    conditions: impl FnOnce(&mut Writer<'_>),
+) -> Request {
     Request::new(Subsystem::Tidegate, message::SUBSCRIBE, Family::default()).with(|writer| {
         Attribute::Groups(mask).write(writer);
         if let Some(number) = after {
             Attribute::Sequence(number).write(writer);
         }
+        conditions(writer);
     })
 }
 

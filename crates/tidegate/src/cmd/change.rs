@@ -26,40 +26,35 @@ pub(super) struct Tally {
     first: Option<Errno>,
 }
 
-/// The flows that a filter means, and a second conversation in which they are changed.
+/// The flows that a filter means, at `now` in nanoseconds since 1970.
 pub(super) struct Change<'a> {
-    place: &'a Place,
-    filter: &'a Filter,
-    changer: Table,
-    now: u64,
+    pub(super) place: &'a Place,
+    pub(super) filter: &'a Filter,
+    pub(super) now: u64,
 }
 
-impl<'a> Change<'a> {
-    /// Nothing is done yet.
-    pub(super) fn new(place: &'a Place, filter: &'a Filter, now: u64) -> Result<Self, Failure> {
-        Ok(Self { place, filter, changer: Table::open(place)?, now })
-    }
-
+impl Change<'_> {
     /// Hands over each flow that is meant.
     pub(super) fn each(
         &self,
         mut take: impl FnMut(&Flow<'_>, Vec<u8>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let request = list::request(self.filter, message::GET);
+        let request = list::request(self.place, self.filter, message::GET);
         Table::open(self.place)?.dump(&request, |message| {
             let flow = Flow::parse(message)?;
             if self.filter.accepts(&flow, self.now) { take(&flow, keep(message)) } else { Ok(()) }
         })
     }
 
-    /// Makes a request for each flow that is meant, and hands over the messages of those for which it succeeded.
+    /// Makes a request for each flow that is meant, in a conversation of its own, and hands over the messages of those
+    /// for which it succeeded.
     pub(super) fn apply(
-        mut self,
+        &self,
         request: impl Fn(&Flow<'_>) -> Request,
         mut done: impl FnMut(&mut Table, &[Vec<u8>]) -> Result<(), Failure>,
     ) -> Result<Tally, Failure> {
         let (mut tally, mut waiting) = (Tally::default(), Vec::new());
-        let mut changer = std::mem::replace(&mut self.changer, Table::open(self.place)?);
+        let mut changer = Table::open(self.place)?;
         let mut change = |waiting: &mut Vec<(Request, Vec<u8>)>| {
             let (requests, messages): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
             let succeeded = tally.exchange(&mut changer, &requests, messages)?;

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufWriter};
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::{Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
 
@@ -11,6 +10,7 @@ use super::change::{Change, family_of, flows_in, write_identity};
 use crate::client::{Flow, Request};
 use crate::flags::table::DeleteArgs;
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::Printer;
 
 /// Runs the command.
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &DeleteArgs) -> Result<(), Failure> {
     }
     let place = args.place.place();
     place.enter()?;
-    let change = Change::new(&place, &filter, time_of_day())?;
+    let change = Change { place: &place, filter: &filter, now: time_of_day() };
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style, time_of_day());
     if !args.yes {
         change.each(|flow, _| Ok(printer.flow(flow, None)?))?;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::{group, message};
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Flags, Message};
@@ -18,6 +17,7 @@ use crate::client::{Expected, Flow, Heard, Table};
 use crate::filter::Filter;
 use crate::flags::table::{EventArg, EventsArgs};
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::{Kind, Occasion, Printer};
 
 /// Runs the command.
@@ -30,7 +30,9 @@ pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
     }
     let place = args.place.place();
     place.enter()?;
-    let mut table = Table::subscribe(&place, mask(args), args.after)?;
+    let mut table = Table::subscribe(&place, mask(args), args.after, |writer| {
+        filter.write_conditions(writer);
+    })?;
     let out = BufWriter::new(io::stdout().lock());
     let mut listener = Listener {
         args,

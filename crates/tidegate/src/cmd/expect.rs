@@ -2,7 +2,6 @@
 
 use std::io::{self, BufWriter};
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::Family as IpFamily;
 use tidegate_wire::netlink::Family;
 use tidegate_wire::netlink::expect::{Attribute, message};
@@ -14,6 +13,7 @@ use crate::flags::table::{
     ExpectCommand, ExpectDeleteArgs, ExpectFilterArgs, ExpectFlushArgs, ExpectListArgs,
 };
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::{Printer, Shape, Style};
 
 /// Runs the command.

@@ -10,7 +10,7 @@ use tidegate_wire::netlink::frame::Subsystem;
 
 use super::count::counts;
 use super::{Failure, list};
-use crate::client::{Request, Table};
+use crate::client::{Place, Request, Table};
 use crate::filter::{Filter, Test};
 use crate::flags::table::FlushArgs;
 use crate::message as say;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &FlushArgs) -> Result<(), Failure> {
     let place = args.place.place();
     place.enter()?;
     let mut table = Table::open(&place)?;
-    let before = count(&mut table, family)?;
+    let before = count(&place, &mut table, family)?;
     if !args.yes {
         say::summary(format_args!("{before} flow entries would be deleted; --yes deletes them."));
         return if before == 0 { Err(Failure::Nothing) } else { Ok(()) };
@@ -30,18 +30,18 @@ pub(crate) fn run(args: &FlushArgs) -> Result<(), Failure> {
     let family_asked =
         family.map_or(Family::default(), |family| Family { version: 1, ..Family::of(family) });
     table.ask(&Request::new(Subsystem::Conntrack, message::DELETE, family_asked))?;
-    let after = count(&mut table, family)?;
+    let after = count(&place, &mut table, family)?;
     say::summary(format_args!(
         "connection tracking table has been emptied: {before} flow entries were there before, {after} are now."
     ));
     Ok(())
 }
 
-fn count(table: &mut Table, family: Option<IpFamily>) -> Result<u64, Failure> {
+fn count(place: &Place, table: &mut Table, family: Option<IpFamily>) -> Result<u64, Failure> {
     let Some(family) = family else { return Ok(counts(table)?.entries.into()) };
     let filter = Filter::new(vec![Test::Family(family)]);
     let mut count = 0;
-    table.dump(&list::request(&filter, message::GET), |_| {
+    table.dump(&list::request(place, &filter, message::GET), |_| {
         count += 1;
         Ok::<_, Failure>(())
     })?;

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::{Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Family, Tuple};
@@ -11,6 +10,7 @@ use super::{Failure, watch};
 use crate::client::{Flow, Request, Table, kept};
 use crate::flags::table::GetArgs;
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::Printer;
 
 /// Runs the command.

@@ -5,15 +5,16 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::frame::Subsystem;
+use tidegate_wire::netlink::{Family, tidegate};
 
 use super::{Failure, watch};
 use crate::client::{Flow, Place, Request, Table, kept};
 use crate::filter::Filter;
 use crate::flags::table::{Column, ListArgs, SortKey};
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::{Printer, Shape, Style};
 use crate::render::groups::Groups;
 use crate::render::ranking::Ranking;
@@ -124,7 +125,8 @@ impl Listing<'_> {
     ) -> Result<(), Failure> {
         let number = if self.args.zero { message::GET_CTRZERO } else { message::GET };
         let now = time_of_day();
-        Table::open(&self.place)?.dump(&request(&self.filter, number), |message| {
+        let request = request(&self.place, &self.filter, number);
+        Table::open(&self.place)?.dump(&request, |message| {
             let flow = Flow::parse(message)?;
             if !self.filter.accepts(&flow, now) {
                 return Ok(());
@@ -134,9 +136,17 @@ impl Listing<'_> {
     }
 }
 
-/// The request for the flows that a filter means.
-pub(super) fn request(filter: &Filter, number: u8) -> Request {
-    Request::new(Subsystem::Conntrack, number, filter.family()).with(|writer| filter.push(writer))
+/// The request for the flows that a filter means. An engine is asked in its own words, which say more, unless the
+/// kernel's request is of a kind of its own.
+pub(super) fn request(place: &Place, filter: &Filter, number: u8) -> Request {
+    match place {
+        Place::Engine(_) if number == message::GET => {
+            Request::new(Subsystem::Tidegate, tidegate::message::LIST, Family::default())
+                .with(|writer| filter.write_conditions(writer))
+        }
+        _ => Request::new(Subsystem::Conntrack, number, filter.family())
+            .with(|writer| filter.push(writer)),
+    }
 }
 
 /// As much is written at once.

@@ -9,13 +9,14 @@ use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::expect;
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::stats::{self, Counter};
+use tidegate_wire::netlink::tidegate::{self, Attribute};
 use tidegate_wire::netlink::{Family, Message};
 
 use super::count::counts;
 use super::{Failure, watch};
-use crate::client::{Place, Request, Table};
+use crate::client::{ClientError, Place, Request, Table};
 use crate::flags::table::StatsArgs;
-use crate::render::counters::{CounterPage, PerCpu};
+use crate::render::counters::{CounterPage, PerCpu, Reason};
 
 /// Runs the command.
 pub(crate) fn run(args: &StatsArgs) -> Result<(), Failure> {
@@ -45,6 +46,19 @@ impl Reader {
         Ok(read)
     }
 
+    /// Why packets were dropped or called INVALID, as only an engine knows.
+    fn reasons(&self) -> Result<Vec<Reason>, Failure> {
+        let Place::Engine(_) = self.place else { return Ok(Vec::new()) };
+        let request =
+            Request::new(Subsystem::Tidegate, tidegate::message::REASONS, Family::default());
+        let mut reasons = Vec::new();
+        Table::open(&self.place)?.dump(&request, |message| {
+            reasons.push(reason(message)?);
+            Ok::<_, Failure>(())
+        })?;
+        Ok(reasons)
+    }
+
     fn show(&mut self, args: &StatsArgs, with_rates: bool) -> Result<(), Failure> {
         let before = self.before.take();
         let now = self.read()?;
@@ -58,6 +72,7 @@ impl Reader {
             let page = CounterPage {
                 entries: counts.entries,
                 max: counts.max,
+                reasons: self.reasons()?,
                 now: now.totals(),
                 before: earlier.map(|earlier| earlier.totals()).zip(elapsed),
             };
@@ -92,10 +107,7 @@ fn per_cpu(
     Ok(rows)
 }
 
-fn row(
-    message: &Message<'_>,
-    known: &[Counter],
-) -> Result<(u16, Vec<u32>), crate::client::ClientError> {
+fn row(message: &Message<'_>, known: &[Counter]) -> Result<(u16, Vec<u32>), ClientError> {
     let (family, attrs) = message.body()?;
     let mut values = vec![0; known.len()];
     for counter in stats::counters(attrs) {
@@ -105,4 +117,19 @@ fn row(
         }
     }
     Ok((family.resource, values))
+}
+
+fn reason(message: &Message<'_>) -> Result<Reason, ClientError> {
+    let (_, attrs) = message.body()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut reason = Reason::default();
+    for attribute in tidegate::attributes(attrs) {
+        match attribute? {
+            Attribute::Class(class) => reason.class = text(class),
+            Attribute::Name(name) => reason.name = text(name),
+            Attribute::Count(count) => reason.count = count,
+            _ => {}
+        }
+    }
+    Ok(reason)
 }

@@ -5,7 +5,6 @@
 
 use std::io::{self, BufWriter};
 
-use tidegate_gateway::clock::time_of_day;
 use tidegate_wire::netlink::Writer;
 use tidegate_wire::netlink::conntrack::{Attribute, Help, ProtoInfo, TcpInfo, message};
 use tidegate_wire::netlink::frame::Subsystem;
@@ -18,6 +17,7 @@ use crate::client::{Flow, Request, Table, names};
 use crate::flags::table::UpdateArgs;
 use crate::flags::tuple::ChangeArgs;
 use crate::message as say;
+use crate::present::time_of_day;
 use crate::render::flow::Printer;
 
 /// Runs the command.
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &UpdateArgs) -> Result<(), Failure> {
     let filter = args.filter.filter();
     let place = args.place.place();
     place.enter()?;
-    let change = Change::new(&place, &filter, time_of_day())?;
+    let change = Change { place: &place, filter: &filter, now: time_of_day() };
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style, time_of_day());
     if !args.yes {
         change.each(|flow, _| Ok(printer.flow(flow, None)?))?;

@@ -1,9 +1,10 @@
 //! Which flows are meant: conditions that all must hold.
 //!
 //! Every condition is tried here, on each flow. Those that a table can try itself are sent along with the request
-//! ([`Filter::push`]), so that most of what isn't meant never comes; a table that ignores them costs time and
+//! ([`Filter::push`], [`Filter::write_conditions`]), so that most of what isn't meant never comes; a table that ignores them costs time and
 //! changes nothing.
 
+mod conditions;
 mod prefix;
 mod push;
 mod quantity;

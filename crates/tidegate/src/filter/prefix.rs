@@ -27,6 +27,13 @@ impl Prefix {
         Family::of(self.address)
     }
 
+    /// The first and the last address, as numbers.
+    pub(crate) fn range(self) -> (u128, u128) {
+        let (own, width) = bits(self.address);
+        let free = 1_u128.checked_shl(width - self.len).unwrap_or(0).wrapping_sub(1);
+        (own & !free, own | free)
+    }
+
     /// The address, if it is a single one.
     pub(crate) fn single(self) -> Option<IpAddr> {
         (self.len == bits(self.address).1).then_some(self.address)
@@ -83,6 +90,20 @@ mod tests {
                 expected,
                 "{prefix} {address}"
             );
+        }
+    }
+
+    #[test]
+    fn a_network_reaches_from_its_first_address_to_its_last() {
+        let rows = [
+            ("10.1.2.3/8", (0x0a00_0000, 0x0aff_ffff)),
+            ("10.1.2.3", (0x0a01_0203, 0x0a01_0203)),
+            ("0.0.0.0/0", (0, 0xffff_ffff)),
+            ("::/0", (0, u128::MAX)),
+            ("::1", (1, 1)),
+        ];
+        for (prefix, expected) in rows {
+            assert_eq!(prefix.parse::<Prefix>().expect(prefix).range(), expected, "{prefix}");
         }
     }
 

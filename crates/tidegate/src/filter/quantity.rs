@@ -16,6 +16,11 @@ impl Between {
         (self.first..=self.last).contains(&number)
     }
 
+    /// The first and the last number.
+    pub(crate) fn ends(self) -> (u64, u64) {
+        (self.first, self.last)
+    }
+
     /// Reads `N`, `A..B`, `<N`, `<=N`, `>N` or `>=N`, where `number` reads a number.
     fn parse(
         text: &str,

@@ -45,12 +45,25 @@ impl PerCpu {
     }
 }
 
+/// How many packets had a fate for a reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Reason {
+    /// The fate: `drop`, `invalid`.
+    pub(crate) class: String,
+    /// The reason's name.
+    pub(crate) name: String,
+    /// How many.
+    pub(crate) count: u64,
+}
+
 /// All counters of a table together.
 pub(crate) struct CounterPage {
     /// How many flows there are.
     pub(crate) entries: u32,
     /// How many there may be.
     pub(crate) max: Option<u32>,
+    /// Why packets were dropped or called INVALID, if the table knows.
+    pub(crate) reasons: Vec<Reason>,
     /// Counters and their names.
     pub(crate) now: Vec<(&'static str, u64)>,
     /// The same at an earlier time, and how long ago that was.
@@ -58,13 +71,15 @@ pub(crate) struct CounterPage {
 }
 
 #[derive(Serialize)]
-struct JsonPage {
+struct JsonPage<'a> {
     entries: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     max: Option<u32>,
     counters: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     per_second: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasons: &'a [Reason],
 }
 
 impl CounterPage {
@@ -92,6 +107,9 @@ impl CounterPage {
                 None => writeln!(out)?,
             }
         }
+        for Reason { class, name, count } in self.reasons.iter().filter(|reason| reason.count > 0) {
+            writeln!(out, "{:<30} {:>14}", format!("{class}.{name}"), Count(*count))?;
+        }
         Ok(())
     }
 
@@ -116,6 +134,7 @@ impl CounterPage {
             max: self.max,
             counters: named.collect(),
             per_second: self.before.as_ref().map(rates),
+            reasons: &self.reasons,
         };
         serde_json::to_writer(&mut *out, &page)?;
         writeln!(out)

@@ -48,6 +48,13 @@ fn shown(style: Style, flow: &Flow<'_>, on: Option<Occasion>) -> String {
 
 #[test]
 fn a_line_is_that_of_conntrack() {
+    for (style, flow, expected) in lines() {
+        assert_eq!(shown(style, &flow, None), format!("{expected}\n"));
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn lines() -> Vec<(Style, Flow<'static>, &'static str)> {
     let text = Style::default();
     let full = Style { extended: true, id: true, ..text };
     let state = |number| TcpInfo { state: Some(number), ..TcpInfo::default() };
@@ -66,7 +73,7 @@ fn a_line_is_that_of_conntrack() {
     let mut zones = Flow { counters: [counters(1), counters(0)], ..udp() };
     [zones.tuples[0].zone, zones.tuples[1].zone] = [Some(3), Some(4)];
     let sctp = SctpInfo { state: Some(4), ..SctpInfo::default() };
-    let rows = [
+    vec![
         (
             text,
             udp(),
@@ -130,10 +137,7 @@ fn a_line_is_that_of_conntrack() {
             },
             "udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1000 dport=53 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=1000 [OFFLOAD] mark=0",
         ),
-    ];
-    for (style, flow, expected) in rows {
-        assert_eq!(shown(style, &flow, None), format!("{expected}\n"));
-    }
+    ]
 }
 
 #[test]
