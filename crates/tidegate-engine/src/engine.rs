@@ -10,11 +10,14 @@
 //!    and [`Engine::next_deadline`].
 //! 4. *Getters*.
 
+mod errands;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
+use self::errands::Errands;
 use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};
@@ -98,6 +101,7 @@ pub struct Engine {
     pub(crate) rng: Rng,
     pub(crate) wall: WallClock,
     pub(crate) policies: Policies,
+    pub(crate) errands: Errands,
     /// What the numbers that are shown of flows are made with.
     pub(crate) ids: SipKey,
     pub(crate) cookies: CookieKeys,
@@ -121,6 +125,7 @@ impl Engine {
             rng,
             wall: settings.wall,
             policies: Policies::default(),
+            errands: Errands::default(),
             ids: SipKey([other.next_u64(), other.next_u64()]),
             cookies: CookieKeys::new(settings.seed),
         }
@@ -276,6 +281,7 @@ impl Engine {
         while let Some(id) = self.table.next_expired(now, &mut left) {
             self.table.kill(id, now, &mut self.events);
         }
+        self.run_errands(now, &mut left);
         budget - left
     }
 
@@ -396,12 +402,14 @@ impl Engine {
     }
 
     /// When [`Engine::handle_timeout`] is due; never later than the first
-    /// deadline of a flow or of an incomplete datagram.
+    /// deadline of a flow or of an incomplete datagram. While there is work that
+    /// goes through the table it is due at once.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let expectations = self.table.expectations.next_deadline();
-        let deadlines = [self.table.next_deadline(), self.defrag.next_deadline(), expectations];
-        deadlines.into_iter().flatten().min()
+        let flows = [self.table.next_deadline(), self.next_errand()];
+        let deadlines = flows.into_iter().chain([self.defrag.next_deadline(), expectations]);
+        deadlines.flatten().min()
     }
 
     /// All flows as they are now, in the order of their slots.

@@ -286,6 +286,7 @@ impl Engine {
         self.stats.early_drop += evicted as u64;
         if evicted == 0 {
             self.log.table_full(now);
+            self.call_collector(now);
         }
         evicted > 0
     }

@@ -51,6 +51,29 @@ impl Engine {
         }
     }
 
+    /// The next living flow, if it is among the next `budget` slots.
+    pub(crate) fn step_on(
+        &self,
+        now: Instant,
+        cursor: &mut Cursor,
+        budget: &mut usize,
+    ) -> Option<(FlowId, Flow)> {
+        match self.table.next_flow(now, cursor.next, budget) {
+            Ok((id, flow)) => {
+                self.step(cursor, id.slot);
+                Some((id, flow))
+            }
+            Err(Some(next)) => {
+                cursor.next = next;
+                None
+            }
+            Err(None) => {
+                cursor.is_at_end = true;
+                None
+            }
+        }
+    }
+
     fn step(&self, cursor: &mut Cursor, slot: u32) {
         match self.table.slot_behind(slot) {
             Some(next) => cursor.next = next,

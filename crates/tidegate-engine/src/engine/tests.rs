@@ -1,6 +1,7 @@
 //! The engine as its caller sees it: whatever comes in, the limits, time, commands, repeatability.
 
 mod commands;
+mod errands;
 mod express;
 mod helpers;
 mod malformed;
