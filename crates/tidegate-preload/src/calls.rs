@@ -361,41 +361,6 @@ fn judge(descriptor: c_int, count: ssize_t, beginning: &[u8], flags: c_int) -> s
     fail(errno) as ssize_t
 }
 
-/// What programs that are compiled with checks on buffers call.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn __recv_chk(
-    descriptor: c_int,
-    into: *mut c_void,
-    size: size_t,
-    room: size_t,
-    flags: c_int,
-) -> ssize_t {
-    if size > room {
-        std::process::abort();
-    }
-    // SAFETY: the caller's own memory.
-    unsafe { recv(descriptor, into, size, flags) }
-}
-
-/// See [`__recv_chk`].
-#[allow(clippy::too_many_arguments, reason = "it is C's")]
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn __recvfrom_chk(
-    descriptor: c_int,
-    into: *mut c_void,
-    size: size_t,
-    room: size_t,
-    flags: c_int,
-    from: *mut sockaddr,
-    len: *mut socklen_t,
-) -> ssize_t {
-    if size > room {
-        std::process::abort();
-    }
-    // SAFETY: the caller's own memory.
-    unsafe { recvfrom(descriptor, into, size, flags, from, len) }
-}
-
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn close(descriptor: c_int) -> c_int {
     Sockets::lock().forget(descriptor);
