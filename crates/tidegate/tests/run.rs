@@ -220,6 +220,13 @@ fn what_a_dead_server_left_is_no_obstacle_but_a_file_is() {
     daemon.signal(Signal::KILL);
     daemon.process.take().expect("it ran").wait().expect("gone");
     assert!(daemon.socket().exists(), "its socket is left");
+    let output = Command::new(TIDEGATE)
+        .current_dir(daemon.place.path())
+        .args(["exec", "--socket", "socket", "--", "true"])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("refused"), "nobody is behind it: {said}");
     daemon.process = Some(daemon.command(&[]).spawn().expect("it runs"));
     daemon.until(|daemon| {
         let kind = SocketType::SEQPACKET;

@@ -249,6 +249,14 @@ impl Client {
     }
 }
 
+/// Whether a server can be reached there, and lets us in.
+///
+/// # Errors
+/// Why not.
+pub fn probe(path: &Path) -> io::Result<()> {
+    Ok(connect(new_socket()?, &SocketAddrUnix::new(path)?)?)
+}
+
 fn prepared(path: &Path, policy: Policy) -> Result<OwnedFd, BindCause> {
     let address = SocketAddrUnix::new(path)?;
     make_way(path, &address)?;

@@ -12,6 +12,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tidegate_gateway::control::socket::probe;
+
 use super::Failure;
 use crate::flags::ExecArgs;
 
@@ -26,6 +28,10 @@ pub(crate) fn run(args: &ExecArgs) -> Result<(), Failure> {
     if !is_socket {
         let path = args.socket.display();
         return Err(failure(format_args!("{path}: there is no engine's control socket")));
+    }
+    // Programs have few words for a socket that they don't get, and some crash.
+    if let Err(error) = probe(&args.socket) {
+        return Err(failure(format_args!("{}: {error}", args.socket.display())));
     }
     let error = Command::new(&program)
         .arg0(name)
