@@ -220,12 +220,19 @@ fn what_a_dead_server_left_is_no_obstacle_but_a_file_is() {
     daemon.signal(Signal::KILL);
     daemon.process.take().expect("it ran").wait().expect("gone");
     assert!(daemon.socket().exists(), "its socket is left");
+    let output = Command::new(TIDEGATE)
+        .current_dir(daemon.place.path())
+        .args(["exec", "--socket", "socket", "--", "true"])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("refused"), "nobody is behind it: {said}");
     daemon.process = Some(daemon.command(&[]).spawn().expect("it runs"));
     daemon.until(|daemon| {
         let kind = SocketType::SEQPACKET;
         let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None);
         let address = SocketAddrUnix::new(daemon.socket()).expect("a path");
-        connect(&socket.expect("a socket"), &address).is_ok()
+        connect(socket.expect("a socket"), &address).is_ok()
     });
     let other = tempfile::tempdir().expect("a directory");
     fs::write(other.path().join("socket"), "text").expect("a file");

@@ -98,9 +98,9 @@ impl<'a> Body<'a> {
 
     /// Whether all tuples that it names are whole, and there is one zone.
     pub(super) fn check_tuples(&self, family: u8) -> Result<(), Errno> {
-        self.zone()?;
         let mut tuples = [&self.original, &self.reply].into_iter().flatten();
-        tuples.try_for_each(|tuple| heard(tuple, family).map(drop))
+        tuples.try_for_each(|tuple| heard(tuple, family).map(drop))?;
+        self.zone().map(drop)
     }
 
     /// Whether it asks for something that only new flows can be given.
@@ -128,7 +128,8 @@ impl<'a> Body<'a> {
         let tuple = |tuple: &Option<netlink::Tuple>| {
             tuple.as_ref().ok_or(Errno::INVALID).and_then(|tuple| heard(tuple, family))
         };
-        let master = self.master.as_ref().map(|master| heard(master, family)).transpose()?;
+        let master = self.master.as_ref().map(|master| heard_without_zone(master, family));
+        let master = master.transpose()?;
         let is_v4 = family == Family::V4;
         let [src, dst] = &self.nat;
         let nat = [src, dst].map(|range| range.as_ref().map(|range| nat_range(range, is_v4)));
@@ -180,6 +181,11 @@ impl<'a> Body<'a> {
         };
         Ok(Some((filled(bits, 0), filled(mask, 0xff))))
     }
+}
+
+/// A tuple of another flow, whose zone is that of this one.
+fn heard_without_zone(told: &netlink::Tuple, family: u8) -> Result<Tuple, Errno> {
+    if told.zone.is_some() { Err(Errno::INVALID) } else { heard(told, family) }
 }
 
 fn correction(told: Option<&SeqAdj>) -> Result<Option<Correction>, Errno> {
