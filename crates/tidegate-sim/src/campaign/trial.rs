@@ -97,6 +97,21 @@ fn licences(recorded: &Recorded) -> Value {
             && outputs.is_some_and(|out| out.iter().any(|o| is_timestamp(&o["hex"])))
     });
     skips.extend(told.map(|record| json!({"index": record["index"], "field": "out"})));
+    // Copies of the host's own packets have checksums and identifications that aren't drawn yet.
+    let own = records.iter().filter(|record| {
+        let outputs = record["out"].as_array();
+        outputs.is_some_and(|out| out.iter().any(|output| output["by"] != "fwd"))
+    });
+    skips.extend(own.map(|record| json!({"index": record["index"], "field": "nflog"})));
+    // Nobody sees that a helper drops a packet for the host which isn't the first one.
+    let unanswered = records.iter().filter(|record| {
+        let is_mute = record["out"].as_array().is_some_and(Vec::is_empty);
+        record["verdict"] == "local" && record["ct"]["helper"].is_string() && is_mute
+    });
+    for field in ["verdict", "stage"] {
+        let skip = |record: &Value| json!({"index": record["index"], "field": field});
+        skips.extend(unanswered.clone().map(skip));
+    }
     // A complaint of the host about what a helper may have rewritten for it: its quote has a
     // checksum that the kernel hadn't finished.
     let quoting = records.iter().filter(|record| {

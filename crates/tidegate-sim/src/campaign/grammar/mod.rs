@@ -92,6 +92,10 @@ fn provide(experiment: &mut Experiment, incidents: &[Incident], dice: &mut Dice)
     if text.contains("CT --timeout") {
         experiment.policies = policies::policies(dice);
     }
+    if text.contains("-m connbytes") {
+        // Such a rule turns accounting on when it is loaded.
+        experiment.settings.retain(|(key, _)| !key.ends_with("_acct"));
+    }
     text
 }
 

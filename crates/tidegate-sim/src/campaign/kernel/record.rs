@@ -423,6 +423,6 @@ fn push(list: &mut Value, value: Value) {
 /// The groups of copies that rules may name.
 pub(crate) const NFLOG_GROUPS: std::ops::Range<u16> = 1..4;
 /// A view of the table is good for so long if nobody touched it.
-const FRESH: Duration = Duration::from_millis(20);
+const FRESH: Duration = Duration::from_millis(2);
 /// The tools that print rules: IPv4, IPv6.
 const SAVE: [(&str, &str); 2] = [("4", "iptables-legacy-save"), ("6", "ip6tables-legacy-save")];
