@@ -94,7 +94,8 @@ pub trait Fib {
 
     /// The address by which the host would talk to `peer` through `port`, for
     /// MASQUERADE and for the host's own errors. `port` of `None`: by whatever
-    /// port the route to `peer` says.
+    /// port the route to `peer` says. An IPv6 error leaves by that route, but has
+    /// the address of the port that the packet came in by.
     fn source_for(&self, peer: IpAddr, port: Option<PortId>) -> Option<IpAddr>;
 
     /// The first address of an interface, for REDIRECT.

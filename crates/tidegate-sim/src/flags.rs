@@ -156,8 +156,8 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 const CAMPAIGN_NOTES: &str = "\
-Needs Linux 6.18, ip, ethtool, nft, iptables-legacy and ip6tables-legacy; root, or user namespaces
-for everybody. The same seed gives the same rules and packets, if the kernel answers the same.
+Needs Linux 6.18, ip, ethtool, nft, ipset, nfct, iptables-legacy and ip6tables-legacy; root, or user
+namespaces for everybody. While it runs the machine's nf_log_all_netns is on, if it may turn it. The same seed gives the same rules and packets, if the kernel answers the same.
 
 Exit status: 0 nothing differs, 1 something does, 2 the kernel can't be asked.";
 

@@ -150,7 +150,8 @@ impl<'a> Message<'a> {
 
     fn fill_lengths(&mut self) {
         let (family, len, l4) = (self.headers.family, self.headers.len, self.l4);
-        let is_udp = self.headers.proto == proto::UDP;
+        // Linux writes the length of a flow's datagram into an error about it, too.
+        let is_udp = self.data == self.l4 + UDP_HEADER_LEN;
         let bytes = self.bytes_mut();
         match family {
             Family::V4 => {

@@ -234,11 +234,12 @@ impl Sets {
         let asked = Demand { keep_counters, packets: None, bytes: None, ..*demand };
         while let Some((subset, set)) = self.take_subset(name, at, sight.now) {
             at += 1;
-            let found = self.find(&subset, sight, &asked);
+            // Each subset is asked as if it stood alone, `--return-nomatch` included.
+            let holds = self.holds(&subset, sight, &asked);
             if let Some(list) = self.sets.get_mut(name) {
                 list.members.give_back(set, subset);
-                if found == Found::Match && list.members.count(set, sight, demand, list.counters) {
-                    return found;
+                if holds && list.members.count(set, sight, demand, list.counters) {
+                    return Found::Match;
                 }
             }
         }

@@ -120,9 +120,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if !self.may_complain(t, complaint) {
             return;
         }
+        // IPv6 speaks by the port that the packet came in by, IPv4 by the one that the error leaves by.
+        let port = t.packet.in_port.filter(|_| t.headers.family == Family::V6);
         let source = match self.fib.addr_type(t.headers.dst, None) {
             AddrType::Local | AddrType::Anycast => Some(t.headers.dst),
-            _ => self.fib.source_for(t.headers.src, None),
+            _ => self.fib.source_for(t.headers.src, port),
         };
         let bytes = match (source, t.headers.src) {
             (Some(IpAddr::V4(src)), IpAddr::V4(dst)) => icmp_datagram(t, src, dst, complaint),

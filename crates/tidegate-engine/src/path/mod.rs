@@ -364,6 +364,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             hook,
             bytes: t.packet.bytes,
             headers: &mut t.headers,
+            plan: t.plan.as_mut(),
             link: t.packet.link,
             mark: &mut t.packet.mark,
             in_port: t.packet.in_port,

@@ -16,6 +16,7 @@ use super::conditions::Memory;
 use super::matches::{Fit, Remembered, Words, check};
 use super::names;
 use super::program::{Action, Program};
+use crate::defrag::FragmentPlan;
 use crate::event::{EventMask, ExpectMask};
 use crate::fib::{Fib, PortId};
 use crate::flow::Flow;
@@ -40,6 +41,8 @@ pub(crate) struct RuleContext<'a, F: Fib> {
     pub(crate) bytes: &'a mut [u8],
     /// What is in it.
     pub(crate) headers: &'a mut Headers,
+    /// How it came, if in fragments. What is rewritten has to be in one piece.
+    pub(crate) plan: Option<&'a mut FragmentPlan>,
     /// The link header it came with.
     pub(crate) link: Option<LinkHeader>,
     /// The packet mark.

@@ -3,8 +3,9 @@
 //! The checksum is mandatory and covers what the header says. Linux:
 //! `nf_conntrack_udplite_packet`.
 
+use tidegate_wire::checksum::pseudo_header;
 use tidegate_wire::packet::udplite::UdpLite as Header;
-use tidegate_wire::proto;
+use tidegate_wire::{Family, proto};
 
 use super::{InvalidReason, Judgement, Segment, renew_conversation};
 use crate::flow::Flow;
@@ -20,18 +21,23 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
 }
 
 /// Linux verifies with UDP's number in the pseudo header instead of UDP-Lite's
-/// (RFC 3828 section 3.2). So what RFC-conforming senders send is INVALID unless
+/// (RFC 3828 section 3.2), and in IPv4 with the lowest byte of the length alone
+/// (`nf_ip_checksum_partial` hands over number and length in each other's place).
+/// So what RFC-conforming senders send is INVALID unless
 /// `nf_conntrack_checksum` is off; that is kept, because rules see it.
 fn check(segment: &Segment<'_>) -> Result<(), InvalidReason> {
     let header = Header::new(segment.payload()).ok_or(InvalidReason::UdpShort)?;
-    if header.covered().is_none() {
-        return Err(InvalidReason::UdpLiteCoverage);
-    }
+    let covered = header.covered().ok_or(InvalidReason::UdpLiteCoverage)?;
     if header.checksum() == 0 {
         return Err(InvalidReason::UdpLiteNoChecksum);
     }
     let (src, dst) = (segment.headers.src, segment.headers.dst);
-    if segment.verify_checksum && !header.checksum_ok(src, dst, proto::UDP) {
+    let len = match segment.headers.family {
+        Family::V4 => segment.payload().len() & 0xff,
+        Family::V6 => segment.payload().len(),
+    };
+    let sum = pseudo_header(src, dst, proto::UDP, len).bytes(covered).finish();
+    if segment.verify_checksum && sum != 0 {
         return Err(InvalidReason::BadChecksum);
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -22,6 +23,10 @@ pub(crate) struct Experiment {
     pub(crate) settings: Vec<(String, String)>,
     /// MTUs of ports, by their names, where they aren't the usual ones.
     pub(crate) mtus: Vec<(&'static str, u32)>,
+    /// Sets that rules may name, as `ipset save` writes them.
+    pub(crate) sets: Vec<String>,
+    /// Timeout policies that rules may name, as `nfct` takes them.
+    pub(crate) policies: Vec<String>,
 }
 
 /// One packet, and what comes before it.
@@ -89,17 +94,59 @@ pub(crate) enum Action {
     },
     /// Deletes all entries.
     Flush,
+    /// Deletes one entry.
+    Delete(Original),
+    /// Sets the mark of all entries with these protocol and addresses.
+    Mark {
+        /// Whose ports don't count.
+        of: Original,
+        /// The mark.
+        mark: u32,
+    },
+    /// Replaces tables of a family.
+    Rules {
+        /// 4 or 6.
+        family: u8,
+        /// The tables.
+        rules: Ruleset,
+    },
 }
 
 impl Action {
-    fn value(&self, before: usize) -> Value {
+    /// The action as a line of `control.jsonl`; rules are in a file of that name.
+    fn value(&self, before: usize, file: &str) -> Value {
         match self {
             Self::Set { key, value } => {
                 json!({"before": before, "op": "sysctl", "key": key, "value": value})
             }
             Self::Flush => json!({"before": before, "op": "flush"}),
+            Self::Delete(Original { l4, src, dst, sport, dport }) => json!({
+                "before": before, "op": "delete", "l4": l4,
+                "src": src, "dst": dst, "sport": sport, "dport": dport,
+            }),
+            Self::Mark { of: Original { l4, src, dst, .. }, mark } => json!({
+                "before": before, "op": "mark", "l4": l4, "src": src, "dst": dst, "mark": mark,
+            }),
+            Self::Rules { family, .. } => {
+                json!({"before": before, "op": "rules", "family": family, "file": file})
+            }
         }
     }
+}
+
+/// The original tuple of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Original {
+    /// The protocol's name.
+    pub(crate) l4: &'static str,
+    /// Its source.
+    pub(crate) src: IpAddr,
+    /// Its destination.
+    pub(crate) dst: IpAddr,
+    /// Its source port.
+    pub(crate) sport: u16,
+    /// Its destination port.
+    pub(crate) dport: u16,
 }
 
 /// A field of a packet that follows the output of an earlier one.
@@ -150,12 +197,14 @@ impl fmt::Display for Ruleset {
 }
 
 /// The input files of the scenario that an experiment and its steps become. `times` are those of
-/// the packets, and at last that of the end.
+/// the packets, and at last that of the end; `began` is when the first one was sent, by the clock on
+/// the wall, if rules ask for that.
 #[must_use]
 pub(crate) fn files(
     experiment: &Experiment,
     steps: &[Step],
     times: &[Duration],
+    began: Duration,
 ) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut add = |name: &str, bytes: Vec<u8>| {
@@ -170,16 +219,37 @@ pub(crate) fn files(
     add("sysctl.conf", settings.collect::<String>().into_bytes());
     let mtus = experiment.mtus.iter().map(|(port, mtu)| format!("mtu {port} {mtu}\n"));
     add("topology.conf", mtus.collect::<String>().into_bytes());
+    add("ipset.save", lines(&experiment.sets));
+    add("timeouts.nfct", lines(&experiment.policies));
     add("control.jsonl", controls(steps, times).into_bytes());
+    for (_, action, file) in actions(steps) {
+        if let Action::Rules { rules, .. } = action {
+            add(&file, rules.to_string().into_bytes());
+        }
+    }
     add("patch.json", patches(steps));
-    add("packets.pcap", capture(steps, times));
+    add("packets.pcap", capture(steps, times, began));
     files
 }
 
-fn controls(steps: &[Step], times: &[Duration]) -> String {
+fn lines(of: &[String]) -> Vec<u8> {
+    of.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes()
+}
+
+/// The actions, each with the number of the packet that it precedes, and the name of its file if it
+/// has one.
+fn actions(steps: &[Step]) -> impl Iterator<Item = (usize, &Action, String)> {
     let numbered = steps.iter().enumerate();
-    let actions = numbered.flat_map(|(before, step)| step.actions.iter().map(move |a| (before, a)));
-    let mut lines: String = actions.map(|(before, a)| format!("{}\n", a.value(before))).collect();
+    let all = numbered.flat_map(|(before, step)| step.actions.iter().map(move |a| (before, a)));
+    all.enumerate().map(|(number, (before, action))| {
+        let family = if let Action::Rules { family, .. } = action { *family } else { 0 };
+        (before, action, format!("rules-{number}.v{family}"))
+    })
+}
+
+fn controls(steps: &[Step], times: &[Duration]) -> String {
+    let value = |(before, action, file): (usize, &Action, String)| action.value(before, &file);
+    let mut lines: String = actions(steps).map(|action| format!("{}\n", value(action))).collect();
     if let Some(end) = times.get(steps.len()) {
         let end = json!({"before": steps.len(), "op": "end", "t": end.as_secs_f64()});
         lines += &format!("{end}\n");
@@ -199,11 +269,15 @@ fn patches(steps: &[Step]) -> Vec<u8> {
     if list.is_empty() { Vec::new() } else { Value::from(list).to_string().into_bytes() }
 }
 
-fn capture(steps: &[Step], times: &[Duration]) -> Vec<u8> {
+fn capture(steps: &[Step], times: &[Duration], began: Duration) -> Vec<u8> {
     let mut file = capture_head();
     for (step, time) in steps.iter().zip(times) {
         // Writing to memory cannot fail.
-        let _ = write_frame(&mut file, time.as_nanos() as u64, &step.side.frame(&step.datagram));
+        let _ = write_frame(
+            &mut file,
+            (began + *time).as_nanos() as u64,
+            &step.side.frame(&step.datagram),
+        );
     }
     file
 }

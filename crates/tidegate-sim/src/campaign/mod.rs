@@ -34,6 +34,7 @@ use std::time::Duration;
 use tidegate_gateway::clock::Stopwatch;
 
 use self::dice::Dice;
+use self::kernel::Kernel;
 pub use self::kernel::KernelError;
 pub(crate) use self::kernel::enter_user_namespace;
 pub use self::report::{CampaignError, Finding, Report};
@@ -64,9 +65,9 @@ pub struct Plan {
 /// # Errors
 /// The kernel can't be asked, or a difference can't be saved.
 pub fn run(plan: &Plan, tell: &(dyn Fn(&Finding) + Sync)) -> Result<Report, CampaignError> {
-    kernel::enter_user_namespace()?;
     let campaign = Campaign {
         plan,
+        kernel: Kernel::enter()?,
         clock: Stopwatch::start(),
         seeds: Mutex::new(plan.seeds.iter().cloned().flatten().collect::<Vec<_>>().into_iter()),
         is_over: AtomicBool::new(false),
@@ -90,6 +91,7 @@ pub fn run(plan: &Plan, tell: &(dyn Fn(&Finding) + Sync)) -> Result<Report, Camp
 
 struct Campaign<'a> {
     plan: &'a Plan,
+    kernel: Kernel,
     clock: Stopwatch,
     seeds: Mutex<std::vec::IntoIter<u64>>,
     /// Nobody goes on when one can't.
@@ -125,22 +127,21 @@ impl Campaign<'_> {
 
     fn examine(&self, seed: u64, report: &mut Report) -> Result<(), CampaignError> {
         let mut dice = Dice::new(seed);
-        let (experiment, packets, incidents) =
-            grammar::experiment(seed, self.plan.packets, &mut dice);
-        let mtu = experiment.mtus.iter().map(|(_, mtu)| *mtu).min();
-        let mut traffic = Traffic::new(dice, packets, incidents, mtu);
-        let trial = Trial::run(&experiment, &mut traffic)?;
+        let (experiment, outline) = grammar::experiment(seed, self.plan.packets, &mut dice);
+        let mut traffic = Traffic::new(dice, outline);
+        let trial = Trial::run(&self.kernel, &experiment, &mut traffic)?;
         report.count(&trial);
         if trial.differences.is_empty() {
             return Ok(());
         }
-        let mut again = Trial::run(&experiment, &mut Fixed::new(&trial.recorded.steps))?;
+        let mut again =
+            Trial::run(&self.kernel, &experiment, &mut Fixed::new(&trial.recorded.steps))?;
         if again.kind() != trial.kind() {
-            again = Trial::run(&experiment, &mut Fixed::new(&trial.recorded.steps))?;
+            again = Trial::run(&self.kernel, &experiment, &mut Fixed::new(&trial.recorded.steps))?;
         }
         let is_steady = again.kind() == trial.kind();
         let small = match is_steady && self.plan.shrinks {
-            true => shrink(&experiment, &again)?.1,
+            true => shrink(&self.kernel, &experiment, &again)?.1,
             false => trial.clone(),
         };
         let finding = Finding::new(seed, &trial, small, is_steady);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::experiment::{Experiment, Step};
-use super::kernel::{KernelError, Output, Source};
+use super::kernel::{Kernel, KernelError, Output, Source};
 use super::trial::Trial;
 
 /// Steps that are known beforehand.
@@ -29,10 +29,12 @@ impl Source for Fixed<'_> {
 /// # Errors
 /// The kernel gave no answer.
 pub(super) fn shrink(
+    kernel: &Kernel,
     experiment: &Experiment,
     trial: &Trial,
 ) -> Result<(Experiment, Trial), KernelError> {
     let mut shrinking = Shrinking {
+        kernel,
         kind: trial.kind().unwrap_or_default().to_owned(),
         experiment: experiment.clone(),
         steps: trial.recorded.steps.clone(),
@@ -48,7 +50,8 @@ pub(super) fn shrink(
     Ok((shrinking.experiment, shrinking.best))
 }
 
-struct Shrinking {
+struct Shrinking<'a> {
+    kernel: &'a Kernel,
     kind: String,
     experiment: Experiment,
     steps: Vec<Step>,
@@ -56,14 +59,14 @@ struct Shrinking {
     attempts: u32,
 }
 
-impl Shrinking {
+impl Shrinking<'_> {
     /// Takes over what is smaller if it still differs.
     fn attempt(&mut self, experiment: Experiment, steps: Vec<Step>) -> Result<bool, KernelError> {
         if self.attempts >= ATTEMPTS {
             return Ok(false);
         }
         self.attempts += 1;
-        let trial = match Trial::run(&experiment, &mut Fixed::new(&steps)) {
+        let trial = match Trial::run(self.kernel, &experiment, &mut Fixed::new(&steps)) {
             // Rules may need each other.
             Err(KernelError::Tool { .. }) => return Ok(false),
             trial => trial?,

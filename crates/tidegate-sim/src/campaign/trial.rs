@@ -1,14 +1,16 @@
 //! One experiment, done by the kernel and by the engine, and judged.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_gateway::replay::{Fault, Recorder, Replay, Scenario as Input};
 
-use super::experiment::{Experiment, files};
-use super::kernel::{KernelError, Recorded, Source, record};
+use super::experiment::{Action, Experiment, files};
+use super::kernel::{Kernel, KernelError, Recorded, Source};
 use crate::corpus::Scenario;
-use crate::oracle::{Difference, Options, compare};
+use crate::oracle::{Difference, Options, compare, hex};
 
 /// What came of an experiment.
 #[derive(Debug, Clone)]
@@ -27,10 +29,11 @@ impl Trial {
     /// # Errors
     /// The kernel gave no answer.
     pub(super) fn run(
+        kernel: &Kernel,
         experiment: &Experiment,
         source: &mut dyn Source,
     ) -> Result<Self, KernelError> {
-        let recorded = record(experiment, source)?;
+        let recorded = kernel.record(experiment, source)?;
         let scenario = scenario(experiment, &recorded);
         let differences = match replay(&scenario) {
             Ok(records) => compare(&scenario, &records, Options { strict: true }).differences,
@@ -48,31 +51,36 @@ impl Trial {
 
 fn scenario(experiment: &Experiment, recorded: &Recorded) -> Scenario {
     let mut scenario = Scenario::new(&experiment.name);
-    scenario.files = files(experiment, &recorded.steps, &recorded.times);
+    let began = if asks_the_time(experiment, recorded) { recorded.began } else { Duration::ZERO };
+    scenario.files = files(experiment, &recorded.steps, &recorded.times, began);
     let lines: String = recorded.records.iter().map(|record| format!("{record}\n")).collect();
     scenario.files.insert("expected.jsonl".to_owned(), lines.into_bytes());
     let end = format!("{:#}\n", recorded.end);
     scenario.files.insert("expected.final.json".to_owned(), end.into_bytes());
-    let licences = licences(&recorded.records);
+    let licences = licences(recorded);
     if licences != json!({}) {
         scenario.files.insert("vary.json".to_owned(), licences.to_string().into_bytes());
     }
     scenario
 }
 
+/// Whether a rule asks the time of day.
+fn asks_the_time(experiment: &Experiment, recorded: &Recorded) -> bool {
+    let actions = recorded.steps.iter().flat_map(|step| &step.actions);
+    let later = actions.filter_map(|action| match action {
+        Action::Rules { rules, .. } => Some(rules),
+        _ => None,
+    });
+    let all = experiment.rules.iter().flatten().chain(later).flat_map(|rules| &rules.tables);
+    all.flat_map(|table| &table.rules).any(|rule| rule.contains("-m time"))
+}
+
 /// What may differ. Where the kernel drew a port, a replay may draw another: at every address that
 /// stands for another one with a port that isn't the one's. And nobody sees the mark with which a
 /// packet is dropped between two probes.
-fn licences(records: &[Value]) -> Value {
-    let mut addresses: Vec<&str> = Vec::new();
-    for record in records {
-        let others = record["others"].as_array().into_iter().flatten().map(|other| &other["ct"]);
-        for entry in others.chain([&record["ct"]]) {
-            addresses.extend(drawn(entry));
-        }
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
+fn licences(recorded: &Recorded) -> Value {
+    let records = &recorded.records[..];
+    let addresses = drawn_addresses(records);
     let ports: Vec<Value> =
         addresses.iter().map(|addr| json!({"addr": addr, "min": 1, "max": 65535})).collect();
     let is_unseen = |record: &&Value| {
@@ -89,7 +97,36 @@ fn licences(records: &[Value]) -> Value {
             && outputs.is_some_and(|out| out.iter().any(|o| is_timestamp(&o["hex"])))
     });
     skips.extend(told.map(|record| json!({"index": record["index"], "field": "out"})));
+    // Copies of the host's own packets have checksums and identifications that aren't drawn yet.
+    let own = records.iter().filter(|record| {
+        let outputs = record["out"].as_array();
+        outputs.is_some_and(|out| out.iter().any(|output| output["by"] != "fwd"))
+    });
+    skips.extend(own.map(|record| json!({"index": record["index"], "field": "nflog"})));
+    // Nobody sees that a helper drops a packet for the host which isn't the first one.
+    let unanswered = records.iter().filter(|record| {
+        let is_mute = record["out"].as_array().is_some_and(Vec::is_empty);
+        record["verdict"] == "local" && record["ct"]["helper"].is_string() && is_mute
+    });
+    for field in ["verdict", "stage"] {
+        let skip = |record: &Value| json!({"index": record["index"], "field": field});
+        skips.extend(unanswered.clone().map(skip));
+    }
+    // A complaint of the host about what a helper may have rewritten for it: its quote has a
+    // checksum that the kernel hadn't finished.
+    let quoting = records.iter().filter(|record| {
+        let helper = &record["ct"]["helper"];
+        record["verdict"] == "local" && helper.is_string() && record["ct"]["l4"] == "udp"
+    });
+    skips.extend(quoting.map(|record| json!({"index": record["index"], "field": "out"})));
     let mut licences = json!({});
+    let lag = recorded.lag.as_secs();
+    if lag > 0 {
+        // A second is always allowed. The table was seen late: the machine was busy.
+        licences["timeout_tolerance"] = (lag + 1).into();
+    }
+    skips.extend((!recorded.has_log).then(|| json!({"field": "log"})));
+    skips.extend(tells_of(&addresses, records));
     if !ports.is_empty() {
         licences["nat_ports"] = ports.into();
         // Nobody looks for ports in pieces.
@@ -103,6 +140,53 @@ fn licences(records: &[Value]) -> Value {
         licences["skip"] = skips.into();
     }
     licences
+}
+
+/// The addresses at which some entry has a port that the kernel drew.
+fn drawn_addresses(records: &[Value]) -> Vec<&str> {
+    let mut addresses: Vec<&str> = Vec::new();
+    for record in records {
+        let others = record["others"].as_array().into_iter().flatten().map(|other| &other["ct"]);
+        for entry in others.chain([&record["ct"]]) {
+            addresses.extend(drawn(entry));
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// What need not be alike in lines of the log and copies of packets in which one of `addresses` is:
+/// they have its ports.
+fn tells_of(addresses: &[&str], records: &[Value]) -> Vec<Value> {
+    let spelt: Vec<[String; 2]> = addresses.iter().filter_map(|a| spellings(a)).collect();
+    let mut skips = Vec::new();
+    for record in records {
+        let has = |text: &Value, spelling: usize| {
+            let text = text.as_str().unwrap_or_default();
+            spelt.iter().any(|spelt| text.contains(&spelt[spelling]))
+        };
+        let list = |field: &str| record[field].as_array().into_iter().flatten();
+        let mut skip = |field| skips.push(json!({"index": record["index"], "field": field}));
+        if list("log").any(|line| has(line, 0)) {
+            skip("log");
+        }
+        if list("nflog").any(|copy| has(&copy["hex"], 1)) {
+            skip("nflog");
+        }
+    }
+    skips
+}
+
+/// An address as the kernel's log has it, and in hexadecimal digits.
+fn spellings(address: &str) -> Option<[String; 2]> {
+    Some(match address.parse().ok()? {
+        IpAddr::V4(address) => [address.to_string(), hex(&address.octets())],
+        IpAddr::V6(address) => {
+            let groups = address.segments().map(|group| format!("{group:04x}"));
+            [groups.join(":"), hex(&address.octets())]
+        }
+    })
 }
 
 /// Whether a datagram in hexadecimal digits is an ICMP timestamp reply.

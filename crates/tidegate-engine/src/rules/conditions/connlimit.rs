@@ -1,8 +1,8 @@
 //! `-m connlimit`: how many flows a network has. Linux: `xt_connlimit`, `nf_conncount`.
 //!
-//! A rule keeps a list of flows for each network. Before it adds a packet's flow, or counts for one that is in the
-//! table already, it looks whether those of the list are still there, and drops a limited number that are not, so that
-//! a count may lag behind as it does in the kernel. A network that is left without flows has the packet dropped.
+//! A rule keeps a list of flows for each network. Before it adds a packet's flow, it looks whether those of the list are
+//! still there, and drops a limited number that are not, so that a count may lag behind as it does in the kernel. A flow
+//! that is over isn't added. A network that is left without flows has the packet dropped.
 //! Networks that nobody comes from any more are swept out when the entries have doubled.
 
 use alloc::collections::BTreeMap;
@@ -16,7 +16,7 @@ use tidegate_wire::Family;
 use super::addressed::{self, Side};
 use super::{Condition, Memory};
 use crate::fib::Fib;
-use crate::flow::{Flow, Status};
+use crate::flow::Flow;
 use crate::rules::eval::RuleContext;
 use crate::rules::matches::Fit;
 use crate::rules::text::clause::Clause;
@@ -25,7 +25,7 @@ use crate::rules::text::{Parsed, value as values};
 use crate::table::FlowTable;
 use crate::time::Instant;
 use crate::track::{ProtoState, TcpState};
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Tuple, Zone};
 
 /// `-m connlimit`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,18 +106,34 @@ impl Condition for ConnLimit {
     }
 
     fn fit<F: Fib>(&self, lists: &mut Lists, _: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Fit {
-        let listed = match ctx.flow.as_deref() {
-            Some(flow) => Some(Listed { tuple: flow.orig, zone: flow.zone }),
-            None => ctx.tuple().map(|tuple| Listed { tuple, zone: Zone::default() }),
+        let (listed, over) = match ctx.flow.as_deref() {
+            Some(flow) => {
+                let listed = Listed { tuple: flow.orig, zone: flow.zone };
+                // A flow that the packet has killed counts as it was.
+                let over = is_over(flow) && listed.is_alive(ctx.flows, ctx.now).is_some();
+                (listed, over)
+            }
+            None => match ctx.tuple() {
+                Some(tuple) => known_or_not(tuple, ctx.flows, ctx.now),
+                None => return Fit::Unreadable,
+            },
         };
-        let Some(listed) = listed else { return Fit::Unreadable };
         let network = addressed::prefix_of(self.side.of(ctx.headers), self.mask);
-        let known = ctx.flow.as_deref().is_some_and(|flow| flow.is(Status::CONFIRMED));
-        let packet = Packet { network: (network, listed.zone.id), flow: listed, known };
+        let packet = Packet { network: (network, listed.zone.id), flow: listed, over };
         match lists.count(packet, ctx.flows, ctx.now) {
             0 => Fit::Unreadable,
             count => ((count > self.most) == self.above).into(),
         }
+    }
+}
+
+/// The flow that a packet without one would belong to by its tuple, and whether that is over.
+fn known_or_not(tuple: Tuple, flows: &FlowTable, now: Instant) -> (Listed, bool) {
+    let zone = Zone::default();
+    let found = flows.lookup(now, &tuple, zone).and_then(|(id, _)| flows.load(id));
+    match found {
+        Some(flow) => (Listed { tuple: flow.orig, zone }, is_over(&flow)),
+        None => (Listed { tuple, zone }, false),
     }
 }
 
@@ -126,8 +142,8 @@ struct Packet {
     /// With the zone.
     network: (IpAddr, u16),
     flow: Listed,
-    /// The flow was in the table before the packet came.
-    known: bool,
+    /// The flow is over, and the packet comes after its end.
+    over: bool,
 }
 
 impl Lists {
@@ -137,12 +153,12 @@ impl Lists {
             self.sweep(flows, now);
         }
         let is_new = !self.lists.contains_key(&packet.network);
-        if self.size() >= ENTRIES_MAX && (is_new || !packet.known) {
+        if self.size() >= ENTRIES_MAX && (is_new || !packet.over) {
             return 0;
         }
         let list = self.lists.entry(packet.network).or_default();
         let before = list.len();
-        match (is_new, packet.known) {
+        match (is_new, packet.over) {
             (true, _) => list.push(packet.flow),
             (false, true) => collect(list, flows, now),
             (false, false) => add(list, packet.flow, flows, now),
@@ -198,12 +214,9 @@ fn collect(list: &mut Vec<Listed>, flows: &FlowTable, now: Instant) {
 }
 
 impl Listed {
-    /// Whether the flow is in the table and not over; `None` if it isn't there.
+    /// Whether a flow with the tuple in either direction is in the table and not over; `None` if there is none.
     fn is_alive(&self, flows: &FlowTable, now: Instant) -> Option<bool> {
-        let (id, direction) = flows.lookup(now, &self.tuple, self.zone)?;
-        if direction != Direction::Original {
-            return None;
-        }
+        let (id, _) = flows.lookup(now, &self.tuple, self.zone)?;
         flows.load(id).map(|flow| !is_over(&flow))
     }
 }
@@ -233,9 +246,9 @@ mod tests {
             let src = IpAddr::from(Ipv4Addr::from_bits(number));
             let tuple = Tuple { src, dst: src, sport: 1, dport: 2, proto: 6 };
             // The second packet finds that the flow is gone.
-            for known in [false, true] {
+            for over in [false, true] {
                 let flow = Listed { tuple, zone: Zone::default() };
-                lists.count(Packet { network: (src, 0), flow, known }, &flows, Instant::ZERO);
+                lists.count(Packet { network: (src, 0), flow, over }, &flows, Instant::ZERO);
             }
         }
         assert!(lists.lists.len() <= 2 * SWEEP_MIN, "{} networks", lists.lists.len());

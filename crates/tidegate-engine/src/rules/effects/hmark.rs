@@ -105,7 +105,8 @@ impl Hmark {
         let is_error = message.first_chunk::<{ icmp::HEADER_LEN }>().is_some_and(|[kind, ..]| {
             match headers.proto {
                 proto::ICMP => icmp::is_error(*kind),
-                proto::ICMPV6 => icmpv6::is_error(*kind),
+                // Type 0 is nobody's, and none to `get_inner6_hdr`.
+                proto::ICMPV6 => icmpv6::is_error(*kind) && *kind != 0,
                 _ => false,
             }
         });

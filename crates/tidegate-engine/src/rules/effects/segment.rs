@@ -39,6 +39,14 @@ pub(super) fn look<'c, F: Fib>(ctx: &'c mut RuleContext<'_, F>) -> Look<'c> {
     Look::There(Segment { bytes, header })
 }
 
+/// Has the first `len` bytes of the segment in one piece, as Linux does before it changes them
+/// (`skb_ensure_writable`); fragments lose their boundaries by that.
+pub(super) fn gather<F: Fib>(ctx: &mut RuleContext<'_, F>, len: usize) {
+    if let (Some(plan), Some(start)) = (ctx.plan.as_mut(), ctx.headers.l4) {
+        plan.make_contiguous(start + len);
+    }
+}
+
 impl Segment<'_> {
     /// Replaces the word at an even place and mends the checksum.
     pub(super) fn set_word(&mut self, at: usize, word: u16) {

@@ -6,7 +6,7 @@ use core::fmt::{self, Formatter};
 use tidegate_wire::Family;
 use tidegate_wire::packet::tcp::HEADER_LEN;
 
-use super::segment::{Look, Segment, look};
+use super::segment::{Look, Segment, gather, look};
 use super::{Effect, only_mangle};
 use crate::fib::Fib;
 use crate::rules::ast::{Protocol, Rule};
@@ -51,14 +51,17 @@ impl Effect for Strip {
     }
 
     fn apply<F: Fib>(&self, _: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Option<Ruling> {
-        match look(ctx) {
-            Look::Elsewhere => None,
-            Look::Damaged => Some(Ruling::Drop),
+        let header = match look(ctx) {
+            Look::Elsewhere => return None,
+            Look::Damaged => return Some(Ruling::Drop),
             Look::There(segment) => {
+                let header = segment.header;
                 self.strip(segment);
-                None
+                header
             }
-        }
+        };
+        gather(ctx, header);
+        None
     }
 }
 

@@ -11,7 +11,7 @@ use tidegate_wire::packet::tcp::HEADER_LEN;
 use tidegate_wire::packet::{Ipv4, Ipv6};
 
 use super::Effect;
-use super::segment::{CHECKSUM, Look, Segment, look};
+use super::segment::{CHECKSUM, Look, Segment, gather, look};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::rules::ast::{Hook, Match, Protocol, Rule, TcpFlags};
 use crate::rules::check::{Setting, need_protocol};
@@ -75,6 +75,8 @@ impl Effect for TcpMss {
             Self::Set(mss) => Some(*mss),
             Self::Clamp => fitting(ctx),
         };
+        let all = ctx.upper_layer().len();
+        gather(ctx, all);
         let segment = match look(ctx) {
             Look::Elsewhere => return None,
             Look::Damaged => return Some(Ruling::Drop),

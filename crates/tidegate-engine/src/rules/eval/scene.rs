@@ -99,6 +99,7 @@ impl Scene {
             hook,
             bytes: &mut self.bytes,
             headers: &mut self.headers,
+            plan: None,
             link: self.link,
             mark: &mut self.mark,
             in_port: self.in_port,

@@ -1,6 +1,7 @@
 //! Matches on what connection tracking knows. Linux: `xt_conntrack`, `xt_connmark`.
 
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::ast::{
     ConntrackMatch, CtAddresses, CtDirection, CtPorts, CtStates, MarkPattern, Network, PortRange,
@@ -18,6 +19,8 @@ pub(super) struct Tracking<'a> {
     pub(super) info: CtInfo,
     /// Its flow.
     pub(super) flow: Option<&'a Flow>,
+    /// CT has given it a template, which is an empty flow to the rules behind it.
+    pub(super) has_template: bool,
     /// The time.
     pub(super) now: Instant,
 }
@@ -51,7 +54,14 @@ pub(super) fn conntrack(wanted: &ConntrackMatch, tracking: &Tracking<'_>) -> boo
     if wanted.state.is_some_and(|term| !state(&term, tracking)) {
         return false;
     }
-    let Some(flow) = tracking.flow else { return wanted.state.is_some() };
+    match tracking.flow {
+        Some(flow) => properties(wanted, flow, tracking),
+        None if tracking.has_template => nothing(wanted),
+        None => wanted.state.is_some(),
+    }
+}
+
+fn properties(wanted: &ConntrackMatch, flow: &Flow, tracking: &Tracking<'_>) -> bool {
     wanted.direction.is_none_or(|wanted| direction(wanted, tracking.info))
         && addresses(&wanted.addresses, flow)
         && wanted.protocol.is_none_or(|term| term.holds(term.value.0 == flow.orig.proto))
@@ -61,6 +71,36 @@ pub(super) fn conntrack(wanted: &ConntrackMatch, tracking: &Tracking<'_>) -> boo
             term.holds(flow.status.bits() & u32::from(term.value.bits()) != 0)
         })
         && wanted.expire.is_none_or(|term| expire(&term, flow, tracking.now))
+}
+
+/// The same of a template, in which all is zero but that it counts as confirmed.
+fn nothing(wanted: &ConntrackMatch) -> bool {
+    let (of, ports) = (&wanted.addresses, &wanted.ports);
+    let addresses =
+        [of.original_source, of.original_destination, of.reply_source, of.reply_destination];
+    let is_unspecified = |term: Term<Network>| {
+        let address = if term.value.address.is_ipv4() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        };
+        term.holds(term.value.contains(address))
+    };
+    let ports = [
+        ports.original_source,
+        ports.original_destination,
+        ports.reply_source,
+        ports.reply_destination,
+    ];
+    let confirmed = Status::CONFIRMED.bits();
+    wanted.direction.is_none_or(|wanted| matches!(wanted, CtDirection::Original))
+        && addresses.into_iter().flatten().all(is_unspecified)
+        && wanted.protocol.is_none_or(|term| term.holds(term.value.0 == 0))
+        && ports.into_iter().flatten().all(|term| term.holds(term.value.contains(0)))
+        && wanted
+            .status
+            .is_none_or(|term| term.holds(confirmed & u32::from(term.value.bits()) != 0))
+        && wanted.expire.is_none_or(|term| term.holds(term.value.contains(0)))
 }
 
 fn direction(wanted: CtDirection, info: CtInfo) -> bool {
@@ -111,5 +151,10 @@ pub(in crate::rules) fn has_helper(wanted: &[Helper], flow: &Flow) -> bool {
 
 /// `-m connmark`; without a flow it fails, even negated.
 pub(super) fn connmark(wanted: &Term<MarkPattern>, tracking: &Tracking<'_>) -> bool {
-    tracking.flow.is_some_and(|flow| wanted.holds(wanted.value.matches(flow.mark)))
+    let mark = match tracking.flow {
+        Some(flow) => flow.mark,
+        None if tracking.has_template => 0,
+        None => return false,
+    };
+    wanted.holds(wanted.value.matches(mark))
 }

@@ -16,6 +16,7 @@ use super::conditions::{Live, Memory};
 use super::eval::RuleContext;
 use super::program::{Check, address_word, name_word};
 use crate::fib::Fib;
+use crate::packet::CtInfo;
 
 pub(super) use self::limit::Bucket;
 
@@ -103,7 +104,9 @@ pub(super) fn check<F: Fib>(
 }
 
 fn tracking<'c, F: Fib>(ctx: &'c RuleContext<'_, F>) -> Tracking<'c> {
-    Tracking { info: ctx.info, flow: ctx.flow.as_deref(), now: ctx.now }
+    // Behind conntrack it is gone, and a packet is INVALID or has a flow.
+    let has_template = ctx.template.is_some() && ctx.info == CtInfo::New;
+    Tracking { info: ctx.info, flow: ctx.flow.as_deref(), has_template, now: ctx.now }
 }
 
 /// `-p`. IPv6 asks for it behind the extension headers, and drops the packet if they lead nowhere.

@@ -72,6 +72,31 @@ fn the_checksum_covers_what_the_header_says() {
     ]);
 }
 
+/// Linux puts the lowest byte of an IPv4 datagram's length into the pseudo header.
+#[test]
+fn the_pseudo_header_of_a_long_datagram() {
+    const LONG: usize = 308;
+    let long = |pseudo_len: fn(bool) -> usize| -> Payload {
+        Box::new(move |src: IpAddr, dst: IpAddr| {
+            let mut bytes = alloc::vec![0x5a; LONG];
+            bytes[4..8].fill(0);
+            let len = pseudo_len(src.is_ipv4());
+            let sum = pseudo_header(src, dst, proto::UDP, len).bytes(&bytes).finish();
+            bytes[6..8].copy_from_slice(&sum.to_be_bytes());
+            bytes
+        })
+    };
+    let as_linux = |is_v4| if is_v4 { LONG & 0xff } else { LONG };
+    let otherwise = |is_v4| if is_v4 { LONG } else { LONG & 0xff };
+    play(
+        proto::UDPLITE,
+        &[
+            orig("as Linux has it", long(as_linux), "30"),
+            orig("the other way", long(otherwise), "").refused(InvalidReason::BadChecksum),
+        ],
+    );
+}
+
 #[test]
 #[rustfmt::skip]
 fn without_verification_coverage_still_counts() {

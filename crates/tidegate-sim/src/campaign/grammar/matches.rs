@@ -1,5 +1,6 @@
 //! What a rule asks of a packet. A new match is a row of [`MATCHES`].
 
+use super::conditions::condition;
 use super::rules::Place;
 use crate::campaign::dice::Dice;
 use crate::campaign::traffic::places::{Hosts, SERVICES, V4, V6};
@@ -15,8 +16,13 @@ pub(super) fn matches(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> S
     }
     words.extend(proto.map(|proto| proto.words(place.is_v6, dice)));
     for _ in 0..dice.between(0..=2) {
-        let row: Match = *dice.pick(&MATCHES);
-        words.extend(row(place, dice).filter(|text| !is_doubled(&words, text)));
+        let word = if dice.chance(50) {
+            condition(place, proto, dice)
+        } else {
+            let row: Match = *dice.pick(&MATCHES);
+            row(place, dice)
+        };
+        words.extend(word.filter(|text| !is_doubled(&words, text)));
     }
     words.join(" ")
 }
@@ -42,16 +48,20 @@ pub(super) enum Proto {
     Sctp,
     UdpLite,
     Gre,
+    Esp,
+    Ah,
 }
 
 /// How often a rule is about each.
-pub(super) const PROTOS: [(u32, Proto); 6] = [
+pub(super) const PROTOS: [(u32, Proto); 8] = [
     (50, Proto::Tcp),
     (25, Proto::Udp),
     (10, Proto::Icmp),
     (6, Proto::Sctp),
     (4, Proto::UdpLite),
     (5, Proto::Gre),
+    (2, Proto::Esp),
+    (2, Proto::Ah),
 ];
 
 impl Proto {
@@ -77,14 +87,31 @@ impl Proto {
                 let kind = *dice.pick(&["0", "3", "3/3", "8", "11", "255"]);
                 format!("-p icmp -m icmp{}--icmp-type {kind}", maybe_not(dice))
             }
-            Self::Sctp => "-p sctp".to_owned(),
+            Self::Sctp => format!("-p sctp{}", sctp(dice)),
+            Self::UdpLite if dice.chance(50) => {
+                format!("-p udplite -m multiport --dports 22,80,443,{}", dice.pick(&SERVICES))
+            }
             Self::UdpLite => "-p udplite".to_owned(),
             Self::Gre => "-p gre".to_owned(),
+            Self::Esp => format!("-p esp -m esp{}--espspi 0:2147483647", maybe_not(dice)),
+            Self::Ah if is_v6 => "-p ah".to_owned(),
+            Self::Ah => format!("-p ah -m ah{}--ahspi 0:2147483647", maybe_not(dice)),
         }
     }
 }
 
-fn maybe_not(dice: &mut Dice) -> &'static str {
+fn sctp(dice: &mut Dice) -> String {
+    let not = maybe_not(dice);
+    match dice.between(0..=4) {
+        0 => format!(" -m sctp{not}--dport {}", dice.pick(&SERVICES)),
+        1 => format!(" -m sctp{not}--chunk-types any INIT,DATA"),
+        2 => format!(" -m sctp{not}--chunk-types only DATA"),
+        3 => format!(" -m sctp{not}--chunk-types all SHUTDOWN,DATA"),
+        _ => String::new(),
+    }
+}
+
+pub(super) fn maybe_not(dice: &mut Dice) -> &'static str {
     if dice.chance(12) { " ! " } else { " " }
 }
 
@@ -101,7 +128,7 @@ fn ports(name: &str, dice: &mut Dice) -> String {
     }
 }
 
-fn hosts(is_v6: bool) -> &'static Hosts {
+pub(super) fn hosts(is_v6: bool) -> &'static Hosts {
     if is_v6 { &V6 } else { &V4 }
 }
 

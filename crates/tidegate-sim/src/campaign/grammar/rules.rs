@@ -1,5 +1,7 @@
 //! Tables and chains, and the rules in them.
 
+use super::effects::demand;
+use super::helpers;
 use super::matches::{PROTOS, matches};
 use super::targets::target;
 use crate::campaign::dice::Dice;
@@ -11,6 +13,8 @@ pub(super) struct Place {
     pub(super) table: &'static str,
     pub(super) chain: String,
     pub(super) is_v6: bool,
+    /// The name of the experiment.
+    pub(super) experiment: String,
 }
 
 impl Place {
@@ -31,18 +35,49 @@ impl Place {
     }
 }
 
-/// The rules of a family.
-pub(super) fn ruleset(is_v6: bool, dice: &mut Dice) -> Ruleset {
+/// The rules of a family in an experiment of that name, perhaps with helpers.
+pub(super) fn ruleset(
+    is_v6: bool,
+    experiment: &str,
+    has_helpers: bool,
+    dice: &mut Dice,
+) -> Ruleset {
     let mut tables = Vec::new();
     for (percent, name, chains) in TABLES {
-        if dice.chance(percent) {
-            tables.push(table(name, chains, is_v6, dice));
+        let needs_it = has_helpers && name == "raw";
+        if dice.chance(percent) || needs_it {
+            let mut table = table(name, chains, (is_v6, experiment), dice);
+            if needs_it {
+                table.rules.splice(0..0, helpers::rules(is_v6, dice));
+            }
+            tables.push(table);
         }
     }
     Ruleset { tables }
 }
 
-fn table(name: &'static str, chains: &[&str], is_v6: bool, dice: &mut Dice) -> Table {
+/// Other rules for one of the tables of `rules`, or for one that wasn't there.
+pub(super) fn later(is_v6: bool, experiment: &str, rules: &Ruleset, dice: &mut Dice) -> Ruleset {
+    let known: Vec<&str> = rules.tables.iter().map(|table| table.name).collect();
+    let is_chosen = |(_, name, _): &&(u32, &str, &[&str])| known.contains(name);
+    let old: Vec<_> = TABLES.iter().filter(is_chosen).collect();
+    let (_, name, chains) =
+        if old.is_empty() || dice.chance(15) { dice.pick(&TABLES) } else { dice.pick(&old) };
+    Ruleset { tables: vec![table(name, chains, (is_v6, experiment), dice)] }
+}
+
+fn table(
+    name: &'static str,
+    chains: &[&str],
+    (is_v6, experiment): (bool, &str),
+    dice: &mut Dice,
+) -> Table {
+    let place = |chain: &str| Place {
+        table: name,
+        chain: chain.to_owned(),
+        is_v6,
+        experiment: experiment.to_owned(),
+    };
     let mut table = Table { name, ..Table::default() };
     for chain in chains {
         let may_refuse = name == "filter" && dice.chance(15);
@@ -53,14 +88,13 @@ fn table(name: &'static str, chains: &[&str], is_v6: bool, dice: &mut Dice) -> T
     let has_own = name != "nat" && dice.chance(30);
     if has_own {
         table.chains.push((OWN.to_owned(), "-"));
-        let place = Place { table: name, chain: OWN.to_owned(), is_v6 };
+        let place = place(OWN);
         for _ in 0..dice.between(1..=3) {
             table.rules.push(rule(&place, dice));
         }
     }
     for _ in 0..dice.between(1..=6) {
-        let chain = (*dice.pick(chains)).to_owned();
-        let place = Place { table: name, chain, is_v6 };
+        let place = place(dice.pick::<&str>(chains));
         if has_own && dice.chance(25) {
             let words = matches(&place, None, dice);
             let jump = *dice.pick(&["-j", "-j", "-g"]);
@@ -78,9 +112,10 @@ fn table(name: &'static str, chains: &[&str], is_v6: bool, dice: &mut Dice) -> T
 
 fn rule(place: &Place, dice: &mut Dice) -> String {
     let proto = dice.chance(60).then(|| dice.weigh(&PROTOS));
-    let words = matches(place, proto, dice);
     let target = target(place, proto, dice);
-    spaced(&["-A", &place.chain, &words, "-j", &target])
+    let demand = demand(&target);
+    let words = matches(place, proto.filter(|_| demand.is_empty()), dice);
+    spaced(&["-A", &place.chain, demand, &words, "-j", &target])
 }
 
 fn spaced(words: &[&str]) -> String {

@@ -1,13 +1,17 @@
 //! What a rule does. A new target is a row in the list of its table.
 
+use super::effects;
 use super::matches::Proto;
+use super::policies;
 use super::rules::Place;
 use crate::campaign::dice::Dice;
 
 /// The target of a rule in `place`, and whether the rule has to name a protocol for it.
 pub(super) fn target(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> String {
     let rows: &[(u32, Target)] = match place.table {
+        _ if dice.chance(15) => &effects::EVERYWHERE,
         "raw" => &RAW,
+        "mangle" if dice.chance(50) => &effects::MANGLE,
         "mangle" => &MANGLE,
         "nat" if place.is_source_nat() => &SOURCE_NAT,
         "nat" => &DESTINATION_NAT,
@@ -22,10 +26,18 @@ pub(super) fn target(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> St
 }
 
 /// A row: makes the words of one target, if it may stand there.
-type Target = fn(&Place, Option<Proto>, &mut Dice) -> Option<String>;
+pub(super) type Target = fn(&Place, Option<Proto>, &mut Dice) -> Option<String>;
 
-const RAW: [(u32, Target); 6] =
-    [(2, notrack), (6, ct_zone), (3, ct_events), (3, mark), (1, drop), (2, accept)];
+const RAW: [(u32, Target); 8] = [
+    (2, notrack),
+    (6, ct_zone),
+    (3, ct_events),
+    (5, ct_timeout),
+    (2, ct_all),
+    (3, mark),
+    (1, drop),
+    (2, accept),
+];
 const MANGLE: [(u32, Target); 5] = [(6, mark), (8, connmark), (1, drop), (2, accept), (1, return_)];
 const FILTER: [(u32, Target); 5] = [(6, accept), (2, drop), (4, reject), (1, return_), (2, mark)];
 const SOURCE_NAT: [(u32, Target); 5] =
@@ -102,8 +114,24 @@ fn ct_events(_: &Place, _: Option<Proto>, dice: &mut Dice) -> Option<String> {
 }
 
 /// Beginning and end always: who watches the table would have to walk all of it otherwise.
-const EVENTS: [&str; 4] =
-    ["new,destroy", "new,destroy,assured", "new,destroy,mark,reply", "new,destroy,protoinfo"];
+pub(super) const EVENTS: [&str; 4] = [
+    "new,related,destroy",
+    "new,related,destroy,assured",
+    "new,related,destroy,mark,reply",
+    "new,related,destroy,protoinfo",
+];
+
+fn ct_timeout(place: &Place, proto: Option<Proto>, _: &mut Dice) -> Option<String> {
+    Some(format!("CT --timeout {}", policies::name(place.is_v6, proto?)?))
+}
+
+/// Several things at once; now and then even an entry's beginning and end are kept back.
+fn ct_all(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<String> {
+    let policy = policies::name(place.is_v6, proto?)?;
+    let events = if dice.chance(80) { *dice.pick(&EVENTS) } else { "destroy,mark" };
+    let zone = dice.between(1..=2);
+    Some(format!("CT --timeout {policy} --ctevents {events} --zone-reply {zone}"))
+}
 
 fn masquerade(place: &Place, proto: Option<Proto>, dice: &mut Dice) -> Option<String> {
     if place.chain != "POSTROUTING" {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde_json::{Map, Value, json};
 
 use super::netlink::{Attributes, NESTED, generic, push_attribute};
+use crate::campaign::experiment::Original;
 
 /// The body of a message about an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,45 @@ impl Entry {
             push_attribute(&mut body, ZONE, zone);
         }
         body
+    }
+
+    /// The request that deletes this entry, and none that came after it.
+    pub(super) fn deletion(&self) -> Vec<u8> {
+        let mut body = self.request();
+        if let Some(id) = self.attributes().find(ID) {
+            push_attribute(&mut body, ID, id);
+        }
+        body
+    }
+
+    /// The request that gives this entry a mark.
+    pub(super) fn marking(&self, mark: u32) -> Vec<u8> {
+        let mut body = self.request();
+        push_attribute(&mut body, MARK, &mark.to_be_bytes());
+        body
+    }
+
+    /// Whether its original tuple has these protocol and addresses, and the ports as well if those
+    /// count.
+    pub(super) fn is(&self, original: &Original, with_ports: bool) -> bool {
+        let (l4num, tuple, _) = tuple(self.attributes().nested(ORIGINAL));
+        let port = |name: &str| tuple[name].as_u64().unwrap_or_default();
+        l4_name(l4num) == original.l4
+            && tuple["src"] == original.src.to_string().as_str()
+            && tuple["dst"] == original.dst.to_string().as_str()
+            && (!with_ports
+                || port("sport") == u64::from(original.sport)
+                    && port("dport") == u64::from(original.dport))
+    }
+
+    /// Its mark.
+    pub(super) fn mark(&self) -> u64 {
+        self.attributes().number(MARK).unwrap_or_default()
+    }
+
+    /// Whether it is in the zone that has no number.
+    pub(super) fn is_in_no_zone(&self) -> bool {
+        self.attributes().find(ZONE).is_none()
     }
 
     /// The entry as the scenario format has it.
@@ -93,8 +133,8 @@ pub(super) fn event_text(kind: &str, entry: &Value) -> String {
     words.join(" ")
 }
 
-/// Whether an entry changed by more than ageing.
-pub(super) fn changed(before: &Value, after: &Value) -> bool {
+/// Whether an entry changed by more than ageing for some seconds.
+pub(super) fn changed(before: &Value, after: &Value, aged: u64) -> bool {
     let without_timeout = |entry: &Value| {
         let mut entry = entry.clone();
         entry["timeout"] = Value::Null;
@@ -103,14 +143,14 @@ pub(super) fn changed(before: &Value, after: &Value) -> bool {
     let seconds = |entry: &Value| entry["timeout"].as_i64();
     without_timeout(before) != without_timeout(after)
         || matches!((seconds(before), seconds(after)),
-            (Some(before), Some(after)) if !(-1..1).contains(&(after - before)))
+            (Some(before), Some(after)) if !(-1 - aged as i64..1).contains(&(after - before)))
 }
 
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn tuple_text(tuple: &Value) -> String {
+pub(super) fn tuple_text(tuple: &Value) -> String {
     let told = TUPLE_KEYS.iter().filter_map(|key| {
         let value = tuple.get(key)?;
         Some(format!("{key}={}", plain(value)))
@@ -119,7 +159,7 @@ fn tuple_text(tuple: &Value) -> String {
 }
 
 /// Protocol number, the tuple, and its zone if it has one of its own.
-fn tuple(attributes: Attributes<'_>) -> (u64, Value, Option<u64>) {
+pub(super) fn tuple(attributes: Attributes<'_>) -> (u64, Value, Option<u64>) {
     let mut fields = Map::new();
     let addresses = attributes.nested(TUPLE_ADDRESSES);
     for (kind, name) in [(1, "src"), (2, "dst"), (3, "src"), (4, "dst")] {
@@ -224,7 +264,7 @@ fn name_of(names: &[&str], number: Option<u64>) -> Value {
     name.map_or(Value::Null, |name| (*name).into())
 }
 
-fn l4_name(number: u64) -> &'static str {
+pub(super) fn l4_name(number: u64) -> &'static str {
     match number {
         1 => "icmp",
         6 => "tcp",

@@ -10,8 +10,11 @@
 //! The records are those of the scenario format, so the judge of the corpus can compare them with
 //! a replay. Nothing here knows what the engine would say.
 
+mod copies;
 mod entry;
 mod error;
+mod expectation;
+mod log;
 mod netlink;
 mod passage;
 mod port;
@@ -22,12 +25,45 @@ mod trace;
 mod watch;
 
 pub use self::error::KernelError;
-pub(super) use self::record::{Output, Recorded, Source, record};
+pub(super) use self::record::{NFLOG_GROUPS, Output, Recorded, Source, log_prefix};
 
 use std::fs;
 
+use self::log::Switch;
+use super::experiment::Experiment;
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare};
 use nix::unistd::{Pid, getegid, geteuid};
+
+/// The running kernel.
+pub(super) struct Kernel {
+    /// What makes it log for all namespaces, for whoever may turn it.
+    log_switch: Option<Switch>,
+}
+
+impl Kernel {
+    /// Makes ready to ask. To be called while the program has a single thread: whoever isn't root
+    /// enters a user namespace where he is.
+    ///
+    /// # Errors
+    /// The machine forbids to make namespaces.
+    pub(super) fn enter() -> Result<Self, KernelError> {
+        let log_switch = Switch::turn();
+        enter_user_namespace()?;
+        Ok(Self { log_switch })
+    }
+
+    /// Runs an experiment in a fresh router.
+    ///
+    /// # Errors
+    /// See [`KernelError`]. What the kernel does with a packet is never an error.
+    pub(super) fn record(
+        &self,
+        experiment: &Experiment,
+        source: &mut dyn Source,
+    ) -> Result<Recorded, KernelError> {
+        record::record(self.log_switch.as_ref(), experiment, source)
+    }
+}
 
 /// Makes sure that namespaces may be made: whoever isn't root enters a user namespace where he is.
 /// To be called while the program has a single thread.

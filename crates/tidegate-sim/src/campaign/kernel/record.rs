@@ -1,19 +1,25 @@
 //! Sends an experiment's packets one by one and writes down what the kernel did with each.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_gateway::text::PacketLine;
+use tidegate_wire::{dissect, proto};
 
+use super::copies::Copies;
+use super::entry::Entry;
 use super::error::KernelError;
+use super::log::{Log, Switch};
 use super::passage::Passage;
-use super::router::{Router, write_setting};
+use super::router::{self, Router, write_setting};
 use super::tool;
 use super::trace::visits;
 use super::watch::{self, Entries, Watch};
-use crate::campaign::experiment::{Action, Experiment, Ruleset, Side, Step};
+use crate::campaign::experiment::{Action, Experiment, Original, Ruleset, Side, Step};
 use crate::campaign::patch;
 use crate::oracle::hex;
 
@@ -46,17 +52,21 @@ pub(crate) struct Recorded {
     pub(crate) records: Vec<Value>,
     /// The state at the end.
     pub(crate) end: Value,
+    /// When the first packet was sent, by the clock on the wall.
+    pub(crate) began: Duration,
+    /// Whether the kernel's log was heard, all of it.
+    pub(crate) has_log: bool,
+    /// The longest time from a packet until the table was seen.
+    pub(crate) lag: Duration,
 }
 
-/// Runs an experiment in a fresh router.
-///
-/// # Errors
-/// See [`KernelError`]. What the kernel does with a packet is never an error.
-pub(crate) fn record(
+/// Runs an experiment in a fresh router. The kernel logs for it if there is a switch.
+pub(super) fn record(
+    log_switch: Option<&Switch>,
     experiment: &Experiment,
     source: &mut dyn Source,
 ) -> Result<Recorded, KernelError> {
-    let mut recorder = Recorder::new(experiment)?;
+    let mut recorder = Recorder::new(log_switch, experiment)?;
     let mut left = Vec::new();
     while let Some(step) = source.next(recorder.now(), &left) {
         left = recorder.step(step)?;
@@ -74,27 +84,43 @@ struct Recorder<'a> {
     /// The table as it was when last seen, and when that was.
     entries: Entries,
     seen: Duration,
+    /// Whole seconds between the last two looks.
+    aged: u64,
     /// What left because of each packet, for patches.
     outputs: Vec<Vec<Output>>,
+    ears: Ears<'a>,
     done: Recorded,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(experiment: &'a Experiment) -> Result<Self, KernelError> {
+    fn new(
+        log_switch: Option<&'a Switch>,
+        experiment: &'a Experiment,
+    ) -> Result<Self, KernelError> {
+        let router = Router::new(experiment)?;
+        let mut watch = Watch::default();
+        if experiment.rules.iter().flatten().any(keeps_events_back) {
+            watch.look_everywhere();
+        }
         Ok(Self {
             experiment,
-            router: Router::new(experiment)?,
-            watch: Watch::new(experiment.rules.iter().flatten().any(keeps_events_back)),
+            router,
+            watch,
+            ears: Ears::new(log_switch, &experiment.name)?,
             clock: Stopwatch::start(),
             first: None,
             entries: Entries::new(),
             seen: Duration::ZERO,
+            aged: 0,
             outputs: Vec::new(),
             done: Recorded {
                 steps: Vec::new(),
                 times: Vec::new(),
                 records: Vec::new(),
                 end: Value::Null,
+                began: Duration::ZERO,
+                has_log: true,
+                lag: Duration::ZERO,
             },
         })
     }
@@ -116,12 +142,24 @@ impl<'a> Recorder<'a> {
         let failed = || KernelError::at("ctnetlink");
         let events = self.watch.events(&mut self.router.events).map_err(failed())?;
         let trace = self.router.trace.heard().map_err(KernelError::at("the trace"))?;
+        let killed = self.watch.dead().clone();
         self.look().map_err(failed())?;
         let late = self.watch.events(&mut self.router.events).map_err(failed())?;
+        let expired = self.keep_expired(&before, &killed);
+        self.done.lag = self.done.lag.max(self.clock.elapsed() - sent);
         let passage = Passage::new(&visits(&trace), left).ok_or(KernelError::TooOld)?;
         let mut record = self.record(&step, &passage, &before);
         record["events"] = events.into();
+        self.ears.hear(&mut record)?;
+        let expected = watch::expectations(&mut self.router.control).map_err(failed())?;
+        if !expected.is_empty() {
+            record["expects"] = expected.into();
+        }
         add_late(&mut record, late, &[]);
+        self.entries.retain(|id, _| !expired.contains(id));
+        if self.first.is_none() {
+            self.done.began = wall_clock() - (self.clock.elapsed() - sent);
+        }
         let time = sent - *self.first.get_or_insert(sent);
         record["t"] = time.as_secs_f64().into();
         self.done.times.push(time);
@@ -132,12 +170,34 @@ impl<'a> Recorder<'a> {
     }
 
     fn act(&mut self, action: &Action) -> Result<(), KernelError> {
+        let failed = KernelError::at("ctnetlink");
         match action {
             Action::Set { key, value } => write_setting(key, value),
-            Action::Flush => {
-                watch::flush(&mut self.router.control).map_err(KernelError::at("ctnetlink"))
+            Action::Flush => watch::flush(&mut self.router.control).map_err(failed),
+            Action::Delete(original) => self.delete(original).map_err(failed),
+            Action::Mark { of, mark } => self.mark(of, *mark).map_err(failed),
+            Action::Rules { family, rules } => {
+                if keeps_events_back(rules) {
+                    self.watch.look_everywhere();
+                }
+                router::load_rules(*family == 6, rules)
             }
         }
+    }
+
+    fn delete(&mut self, original: &Original) -> io::Result<()> {
+        self.look()?;
+        let is_it = |entry: &&Entry| entry.is(original, true) && entry.is_in_no_zone();
+        let found = self.entries.values().find(is_it);
+        found.map_or(Ok(()), |entry| watch::delete(&mut self.router.control, entry))
+    }
+
+    fn mark(&mut self, of: &Original, mark: u32) -> io::Result<()> {
+        self.look()?;
+        // As conntrack(8) does, which leaves entries alone that have the mark already.
+        let is_meant = |entry: &&Entry| entry.is(of, false) && entry.mark() != u64::from(mark);
+        let mut found = self.entries.values().filter(is_meant);
+        found.try_for_each(|entry| watch::mark(&mut self.router.control, entry, mark))
     }
 
     /// Notes what has happened since the last packet.
@@ -155,15 +215,27 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    fn look(&mut self) -> std::io::Result<()> {
+    /// Puts back entries that expired when the table was looked at: the packet hasn't touched them.
+    fn keep_expired(&mut self, before: &Entries, killed: &BTreeSet<u64>) -> BTreeSet<u64> {
+        let late = self.watch.dead().difference(killed);
+        let expired: BTreeSet<u64> = late.filter(|id| before.contains_key(id)).copied().collect();
+        self.watch.forget(&expired);
+        for id in &expired {
+            self.entries.entry(*id).or_insert_with(|| before[id].clone());
+        }
+        expired
+    }
+
+    fn look(&mut self) -> io::Result<()> {
         self.entries = self.watch.entries(&mut self.router.control)?;
-        self.seen = self.clock.elapsed();
+        let before = std::mem::replace(&mut self.seen, self.clock.elapsed());
+        self.aged = (self.seen - before).as_secs();
         Ok(())
     }
 
     fn record(&self, step: &Step, passage: &Passage, before: &Entries) -> Value {
         let own = passage.entry;
-        let (verdict, stage) = match self.is_unconfirmed(passage, before) {
+        let (verdict, stage) = match self.is_unconfirmed(step, passage, before) {
             true => ("drop", "confirm"),
             false => (passage.verdict, passage.stage),
         };
@@ -178,7 +250,7 @@ impl<'a> Recorder<'a> {
             "verdict": verdict,
             "stage": stage,
             "out": passage.outputs.iter().map(|o| passage.output_value(o)).collect::<Vec<_>>(),
-            "ct": entry.map(super::entry::Entry::value),
+            "ct": entry.map(Entry::value),
             "count": self.entries.len(),
         });
         if passage.mark != 0 {
@@ -196,12 +268,15 @@ impl<'a> Recorder<'a> {
 
     /// Whether a packet for the router itself was dropped when its entry was to be confirmed, which
     /// is behind the last place where it can be seen.
-    fn is_unconfirmed(&self, passage: &Passage, before: &Entries) -> bool {
+    fn is_unconfirmed(&self, step: &Step, passage: &Passage, before: &Entries) -> bool {
         let is_new = passage.state == Some("NEW") && passage.direction == Some("ORIGINAL");
         let is_nowhere = |id| {
             !self.entries.contains_key(&id) && !before.contains_key(&id) && !self.watch.has_died(id)
         };
-        passage.verdict == "local" && is_new && passage.entry.is_some_and(is_nowhere)
+        // A connection that is reset at once has no entry either, and its end may not be told.
+        let is_certain = !self.watch.is_partial()
+            || dissect(&step.datagram).is_ok_and(|headers| headers.proto != proto::TCP);
+        is_certain && passage.verdict == "local" && is_new && passage.entry.is_some_and(is_nowhere)
     }
 
     /// The entries that a packet touched besides its own.
@@ -212,7 +287,9 @@ impl<'a> Recorder<'a> {
                 Some(_) if self.watch.has_died(*id) => "new",
                 None => "new",
                 Some(earlier) if earlier == entry => continue,
-                Some(earlier) if super::entry::changed(&earlier.value(), &entry.value()) => {
+                Some(earlier)
+                    if super::entry::changed(&earlier.value(), &entry.value(), self.aged) =>
+                {
                     "changed"
                 }
                 Some(_) => continue,
@@ -238,9 +315,10 @@ impl<'a> Recorder<'a> {
         let end = self.now();
         self.catch_up(true)?;
         let all = watch::all_entries(&mut self.router.control).map_err(failed())?;
-        let table: Vec<Value> = all.values().map(super::entry::Entry::value).collect();
+        let table: Vec<Value> = all.values().map(Entry::value).collect();
         let stats = watch::statistics(&mut self.router.control).map_err(failed())?;
         self.done.times.push(end);
+        self.done.has_log = self.ears.is_complete();
         self.done.end = json!({"table": table, "stats": stats, "counters": self.counters()?});
         Ok(self.done)
     }
@@ -258,17 +336,67 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// What rules tell of packets.
+struct Ears<'a> {
+    log_switch: Option<&'a Switch>,
+    log: Option<Log>,
+    copies: Copies,
+}
+
+impl<'a> Ears<'a> {
+    fn new(log_switch: Option<&'a Switch>, name: &str) -> Result<Self, KernelError> {
+        let copies = Copies::open(NFLOG_GROUPS).map_err(KernelError::at("nfnetlink_log"))?;
+        // Who may not turn the switch may not read the log, or finds nothing in it.
+        let log = log_switch.map(|switch| {
+            switch.renew();
+            Log::open(&log_prefix(name)).map_err(KernelError::at("the log"))
+        });
+        Ok(Self { log_switch, log: log.transpose()?, copies })
+    }
+
+    /// Adds to a record what its packet made rules tell.
+    fn hear(&mut self, record: &mut Value) -> Result<(), KernelError> {
+        let copies = self.copies.heard().map_err(KernelError::at("nfnetlink_log"))?;
+        if !copies.is_empty() {
+            record["nflog"] = copies.into();
+        }
+        let lines = self.log.as_mut().map(Log::heard).transpose();
+        let lines = lines.map_err(KernelError::at("the log"))?.unwrap_or_default();
+        if !lines.is_empty() {
+            record["log"] = lines.into();
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.log.as_ref().is_some_and(Log::is_whole) && self.log_switch.is_some_and(Switch::is_on)
+    }
+}
+
+/// What lines in the log begin with that rules of experiment `name` write.
+pub(crate) fn log_prefix(name: &str) -> String {
+    format!("{name} ")
+}
+
+#[expect(clippy::disallowed_methods, reason = "rules may ask the time of day")]
+fn wall_clock() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
 fn is_answered(entry: &Value) -> bool {
     entry["status"].as_array().is_some_and(|status| status.iter().any(|s| s == "SEEN_REPLY"))
 }
 
 /// Whether rules keep it back that an entry begins or ends.
 fn keeps_events_back(rules: &Ruleset) -> bool {
-    let rules = rules.tables.iter().flat_map(|table| &table.rules);
-    let mut lists = rules.filter_map(|rule| rule.split_once("--ctevents ")).map(|(_, list)| list);
-    lists.any(|list| {
-        let told: Vec<&str> = list.split([',', ' ']).collect();
-        !["new", "destroy"].iter().all(|event| told.contains(event))
+    let mut rules = rules.tables.iter().flat_map(|table| &table.rules);
+    rules.any(|rule| match rule.split_once("--ctevents ") {
+        Some((_, list)) => {
+            let told: Vec<&str> = list.split([',', ' ']).collect();
+            !["new", "related", "destroy"].iter().all(|event| told.contains(event))
+        }
+        // Whoever says which events of expectations he wants wants no others.
+        None => rule.contains("--expevents "),
     })
 }
 
@@ -292,7 +420,9 @@ fn push(list: &mut Value, value: Value) {
     }
 }
 
+/// The groups of copies that rules may name.
+pub(crate) const NFLOG_GROUPS: std::ops::Range<u16> = 1..4;
 /// A view of the table is good for so long if nobody touched it.
-const FRESH: Duration = Duration::from_millis(20);
+const FRESH: Duration = Duration::from_millis(2);
 /// The tools that print rules: IPv4, IPv6.
 const SAVE: [(&str, &str); 2] = [("4", "iptables-legacy-save"), ("6", "ip6tables-legacy-save")];

@@ -15,7 +15,7 @@ use super::netlink::Netlink;
 use super::port::Port;
 use super::tool;
 use super::trace::PROBE;
-use crate::campaign::experiment::{Experiment, Side};
+use crate::campaign::experiment::{Experiment, Ruleset, Side};
 
 /// A fresh router with an experiment's rules and settings. The calling thread is in its namespace.
 pub(super) struct Router {
@@ -141,11 +141,21 @@ fn link(experiment: &Experiment, outside: &File) -> Result<(), KernelError> {
     Ok(())
 }
 
+/// Loads the rules of a family; tables that they don't name stay.
+pub(super) fn load_rules(is_v6: bool, rules: &Ruleset) -> Result<(), KernelError> {
+    tool::run(RESTORE[usize::from(is_v6)], &["-w"], &rules.to_string())?;
+    Ok(())
+}
+
 fn configure(experiment: &Experiment) -> Result<(), KernelError> {
-    for (tool, rules) in RESTORE.iter().zip(&experiment.rules) {
-        if let Some(rules) = rules {
-            tool::run(tool, &["-w"], &rules.to_string())?;
-        }
+    if !experiment.sets.is_empty() {
+        tool::run("ipset", &["restore"], &(experiment.sets.join("\n") + "\n"))?;
+    }
+    for policy in &experiment.policies {
+        tool::run("nfct", &policy.split(' ').collect::<Vec<_>>(), "")?;
+    }
+    for (is_v6, rules) in [false, true].into_iter().zip(&experiment.rules) {
+        rules.as_ref().map_or(Ok(()), |rules| load_rules(is_v6, rules))?;
     }
     for (key, value) in &experiment.settings {
         write_setting(key, value)?;

@@ -6,6 +6,7 @@ use std::io;
 use serde_json::Value;
 
 use super::entry::{Entry, event_text};
+use super::expectation;
 use super::netlink::{Message, Netlink};
 
 /// All entries by the kernel's names of them.
@@ -24,11 +25,6 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// A watch; `is_partial` if rules may keep events back.
-    pub(super) fn new(is_partial: bool) -> Self {
-        Self { is_partial, ..Self::default() }
-    }
-
     /// The events since the last look, as the format has them.
     pub(super) fn events(&mut self, netlink: &mut Netlink) -> io::Result<Vec<String>> {
         let mut events = Vec::new();
@@ -40,11 +36,14 @@ impl Watch {
 
     fn event(&mut self, message: Message) -> Option<String> {
         let name = match message.kind {
-            NEW if message.flags & CREATED != 0 => "NEW",
-            NEW => "UPDATE",
-            DELETE => "DESTROY",
+            NEW | EXPECT if message.flags & CREATED != 0 => "NEW",
+            NEW | EXPECT => "UPDATE",
+            DELETE | UNEXPECT => "DESTROY",
             _ => return None,
         };
+        if matches!(message.kind, EXPECT | UNEXPECT) {
+            return Some(expectation::event_text(name, &expectation::value(&message.body)));
+        }
         let entry = Entry::new(message.body);
         let id = entry.id()?;
         if name == "DESTROY" {
@@ -65,13 +64,39 @@ impl Watch {
         Ok(by_id(found))
     }
 
+    /// Rules that may keep events back were loaded.
+    pub(super) fn look_everywhere(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Whether there may be entries that nobody announced.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     pub(super) fn forget_the_dead(&mut self) {
         self.died.clear();
+    }
+
+    /// Forgets that these died.
+    pub(super) fn forget(&mut self, expired: &BTreeSet<u64>) {
+        self.died.retain(|id| !expired.contains(id));
+    }
+
+    /// Those that died since [`Watch::forget_the_dead`].
+    pub(super) fn dead(&self) -> &BTreeSet<u64> {
+        &self.died
     }
 
     pub(super) fn has_died(&self, id: u64) -> bool {
         self.died.contains(&id)
     }
+}
+
+/// All expectations of the namespace, as the format has them.
+pub(super) fn expectations(netlink: &mut Netlink) -> io::Result<Vec<Value>> {
+    let found = netlink.dump(GET_EXPECTATIONS)?;
+    Ok(found.iter().map(|message| expectation::value(&message.body)).collect())
 }
 
 /// All entries of the namespace, announced or not.
@@ -82,6 +107,16 @@ pub(super) fn all_entries(netlink: &mut Netlink) -> io::Result<Entries> {
 /// Deletes all entries.
 pub(super) fn flush(netlink: &mut Netlink) -> io::Result<()> {
     netlink.command(DELETE, super::netlink::generic(0))
+}
+
+/// Deletes one entry.
+pub(super) fn delete(netlink: &mut Netlink, entry: &Entry) -> io::Result<()> {
+    netlink.command(DELETE, entry.deletion())
+}
+
+/// Gives an entry a mark.
+pub(super) fn mark(netlink: &mut Netlink, entry: &Entry, mark: u32) -> io::Result<()> {
+    netlink.command(NEW, entry.marking(mark))
 }
 
 /// The counters of `conntrack -S`, summed over the processors.
@@ -106,6 +141,9 @@ const NEW: u16 = 1 << 8;
 const GET: u16 = 1 << 8 | 1;
 const DELETE: u16 = 1 << 8 | 2;
 const STATISTICS_BY_CPU: u16 = 1 << 8 | 4;
+const EXPECT: u16 = 2 << 8;
+const GET_EXPECTATIONS: u16 = 2 << 8 | 1;
+const UNEXPECT: u16 = 2 << 8 | 2;
 /// `NLM_F_CREATE | NLM_F_EXCL`
 const CREATED: u16 = 0x600;
 

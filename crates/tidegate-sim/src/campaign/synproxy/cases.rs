@@ -133,7 +133,8 @@ impl Case {
         let name = |name: &str| format!("net.netfilter.nf_conntrack_{name}");
         let settings = [("tcp_loose", "0")].iter().chain(self.kind.settings);
         let settings = settings.map(|(key, value)| (name(key), (*value).to_owned())).collect();
-        Experiment { name: self.name(), rules, settings, mtus: Vec::new() }
+        let (mtus, sets, policies) = (Vec::new(), Vec::new(), Vec::new());
+        Experiment { name: self.name(), rules, settings, mtus, sets, policies }
     }
 }
 

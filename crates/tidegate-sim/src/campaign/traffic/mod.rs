@@ -13,16 +13,31 @@ pub(in crate::campaign) mod places;
 mod quote;
 mod script;
 mod sctp;
+mod services;
 mod talk;
 mod tcp;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::script::Role;
 use self::talk::{Packet, Talk};
 use super::dice::Dice;
-use super::experiment::{Action, Patch, Step};
+use super::experiment::{Action, Original, Patch, Step};
 use super::kernel::{Output, Source};
+
+/// What is known of traffic beforehand.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    /// How many packets.
+    pub(super) packets: usize,
+    /// What happens besides.
+    pub(super) incidents: Vec<Incident>,
+    /// How long nothing happens before each packet.
+    pub(super) pace: Duration,
+    /// The smallest of the links' limits, if it isn't the usual one.
+    pub(super) mtu: Option<u32>,
+}
 
 /// Traffic of a seed, as many packets as were asked for.
 pub(super) struct Traffic {
@@ -36,9 +51,11 @@ pub(super) struct Traffic {
     sent: usize,
     wanted: usize,
     /// The talk that waits to hear what became of its packet.
-    asking: Option<u32>,
+    asking: Option<(u32, Role)>,
     /// What happens at some packets besides.
     incidents: Vec<Incident>,
+    /// How long nothing happens before each packet.
+    pace: Duration,
     /// No link carries more than this.
     mtu: usize,
 }
@@ -58,16 +75,32 @@ pub(super) enum Incident {
     Silence { before: usize, until: Duration },
     /// The operator acts.
     Act { before: usize, action: Action },
+    /// He deletes the entry of some conversation.
+    Delete { before: usize },
+    /// He marks the entries of two hosts.
+    Mark { before: usize, mark: u32 },
+}
+
+impl Incident {
+    fn before(&self) -> usize {
+        match self {
+            Self::Silence { before, .. }
+            | Self::Act { before, .. }
+            | Self::Delete { before }
+            | Self::Mark { before, .. } => *before,
+        }
+    }
+}
+
+/// The entry of some conversation.
+fn some(talks: &[Talk], dice: &mut Dice) -> Option<Original> {
+    talks.get(dice.index(talks.len().max(1)))?.original()
 }
 
 impl Traffic {
-    /// Traffic of `wanted` packets.
-    pub(super) fn new(
-        dice: Dice,
-        wanted: usize,
-        incidents: Vec<Incident>,
-        mtu: Option<u32>,
-    ) -> Self {
+    /// Traffic as it is outlined.
+    pub(super) fn new(dice: Dice, outline: Outline) -> Self {
+        let Outline { packets: wanted, incidents, pace, mtu } = outline;
         Self {
             dice,
             talks: Vec::new(),
@@ -79,6 +112,7 @@ impl Traffic {
             wanted,
             asking: None,
             incidents,
+            pace,
             mtu: mtu.unwrap_or(1500) as usize,
         }
     }
@@ -191,7 +225,7 @@ impl Traffic {
         if !patches.is_empty() && is_cut {
             return None;
         }
-        Some(Packet { side, datagram, patches, is_clients: false })
+        Some(Packet { side, datagram, patches, spoken_by: None })
     }
 
     /// Quotes of ports that NAT has changed follow them.
@@ -220,23 +254,31 @@ impl Traffic {
             return;
         };
         last.left = left.to_vec();
-        let asked = self.asking.take().and_then(|n| self.numbers.iter().position(|m| *m == n));
-        if let Some(at) = asked {
-            self.talks[at].hear(self.sent - 1, left);
+        let sent = last.packet.datagram.clone();
+        let Some((number, from)) = self.asking.take() else { return };
+        if let Some(at) = self.numbers.iter().position(|known| *known == number) {
+            self.talks[at].hear(from, &sent, self.sent - 1, left);
+            for child in self.talks[at].children(&mut self.dice) {
+                self.talks.push(child);
+                self.numbers.push(self.opened);
+                self.opened += 1;
+            }
         }
     }
 
-    fn incidents(&self, now: Duration) -> (Duration, Vec<Action>) {
-        let (mut pause, mut actions) = (Duration::ZERO, Vec::new());
-        for incident in &self.incidents {
+    fn incidents(&mut self, now: Duration) -> (Duration, Vec<Action>) {
+        let (mut pause, mut actions) = (self.pace, Vec::new());
+        for incident in self.incidents.extract_if(.., |incident| incident.before() == self.sent) {
             match incident {
-                Incident::Silence { before, until } if *before == self.sent => {
-                    pause = until.saturating_sub(now);
+                Incident::Silence { until, .. } => pause = until.saturating_sub(now),
+                Incident::Act { action, .. } => actions.push(action),
+                Incident::Delete { .. } => {
+                    actions.extend(some(&self.talks, &mut self.dice).map(Action::Delete));
                 }
-                Incident::Act { before, action } if *before == self.sent => {
-                    actions.push(action.clone());
+                Incident::Mark { mark, .. } => {
+                    let of = some(&self.talks, &mut self.dice);
+                    actions.extend(of.map(|of| Action::Mark { of, mark }));
                 }
-                Incident::Silence { .. } | Incident::Act { .. } => {}
             }
         }
         (pause, actions)
@@ -251,7 +293,7 @@ impl Source for Traffic {
         }
         let (pause, actions) = self.incidents(now);
         let (packet, talk) = self.happen();
-        self.asking = talk.filter(|_| packet.is_clients);
+        self.asking = talk.zip(packet.spoken_by);
         self.past.push_back(Past { packet: packet.clone(), step: self.sent, left: Vec::new() });
         if self.past.len() > MEMORY {
             self.past.pop_front();

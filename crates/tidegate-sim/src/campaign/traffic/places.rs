@@ -26,7 +26,12 @@ pub(super) struct Places {
 impl Places {
     /// Those of conversation `number`. Few ports are shared by all who may share them, so that
     /// they clash.
-    pub(super) fn new(number: u32, shares_ports: bool, dice: &mut Dice) -> Self {
+    pub(super) fn new(
+        number: u32,
+        shares_ports: bool,
+        service: Option<u16>,
+        dice: &mut Dice,
+    ) -> Self {
         let hosts = if dice.chance(65) { &V4 } else { &V6 };
         let (side, server) = match dice.between(0..=99) {
             0..=69 => (Side::Lan, *dice.pick(&hosts.wan)),
@@ -45,7 +50,8 @@ impl Places {
         let endpoint = |addr: &str, port| Endpoint { addr: parse(addr), port };
         let client: &str = dice.pick::<&str>(clients);
         let client = endpoint(client, port);
-        Self { client, server: endpoint(server, *dice.pick(&SERVICES)), side }
+        let service = service.unwrap_or(*dice.pick(&SERVICES));
+        Self { client, server: endpoint(server, service), side }
     }
 }
 
@@ -71,8 +77,8 @@ fn parse(addr: &str) -> IpAddr {
 }
 
 /// Ports that servers listen on.
-pub(in crate::campaign) const SERVICES: [u16; 10] =
-    [21, 22, 53, 69, 80, 443, 2000, 5060, 8000, 8080];
+pub(in crate::campaign) const SERVICES: [u16; 12] =
+    [21, 22, 53, 69, 80, 443, 1723, 2000, 5060, 6667, 8000, 8080];
 
 /// The hosts of a family.
 pub(in crate::campaign) struct Hosts {

@@ -1,6 +1,9 @@
 //! What two hosts have to say to each other, in order, whatever happens to it on the way.
 
+use std::net::IpAddr;
+
 use super::bytes::Upper;
+use super::services::Service;
 use super::{sctp, tcp};
 use crate::campaign::dice::Dice;
 
@@ -34,6 +37,27 @@ impl Role {
 pub(super) struct Line {
     pub(super) from: Role,
     pub(super) upper: Upper,
+    /// The conversations that it announces.
+    pub(super) opens: Vec<Announced>,
+}
+
+impl Line {
+    pub(super) fn new(from: Role, upper: Upper) -> Self {
+        Self { from, upper, opens: Vec::new() }
+    }
+}
+
+/// A conversation that another one announces: the other side connects to who announced it.
+#[derive(Debug, Clone)]
+pub(super) struct Announced {
+    /// From which port, if it is said.
+    pub(super) from_port: Option<u16>,
+    /// To which address, if it isn't that of who announced it.
+    pub(super) addr: Option<IpAddr>,
+    /// To which port, if it isn't the one from which it was announced.
+    pub(super) port: Option<u16>,
+    /// What is said there; the client is who connects.
+    pub(super) lines: Vec<Line>,
 }
 
 /// The kinds of conversations. A new protocol's control channel is a row here and in [`script`].
@@ -47,10 +71,11 @@ pub(super) enum Kind {
     Sctp,
     Gre,
     Generic,
+    Helped(Service),
 }
 
 /// How often each kind is spoken.
-pub(super) const KINDS: [(u32, Kind); 8] = [
+pub(super) const KINDS: [(u32, Kind); 17] = [
     (45, Kind::Tcp),
     (18, Kind::Udp),
     (5, Kind::UdpLite),
@@ -59,11 +84,22 @@ pub(super) const KINDS: [(u32, Kind); 8] = [
     (10, Kind::Sctp),
     (5, Kind::Gre),
     (5, Kind::Generic),
+    (14, Kind::Helped(Service::Ftp)),
+    (3, Kind::Helped(Service::Tftp)),
+    (5, Kind::Helped(Service::Irc)),
+    (7, Kind::Helped(Service::Sip)),
+    (4, Kind::Helped(Service::SipTcp)),
+    (5, Kind::Helped(Service::Pptp)),
+    (3, Kind::Helped(Service::Amanda)),
+    (3, Kind::Helped(Service::Sane)),
+    (1, Kind::Helped(Service::NetbiosNs)),
 ];
 
-/// A conversation of some kind.
+/// A conversation of some kind. Those with a helper begin only: who speaks has to know first how he
+/// is seen ([`services`](super::services)).
 pub(super) fn script(kind: Kind, dice: &mut Dice) -> Vec<Line> {
     match kind {
+        Kind::Helped(_) => Vec::new(),
         Kind::Tcp => tcp::script(dice),
         Kind::Sctp => sctp::script(dice),
         Kind::Udp => exchange(dice, |dice| Upper::Udp(payload(dice))),
@@ -81,17 +117,16 @@ pub(super) fn script(kind: Kind, dice: &mut Dice) -> Vec<Line> {
     }
 }
 
-fn exchange(dice: &mut Dice, upper: impl Fn(&mut Dice) -> Upper) -> Vec<Line> {
-    let first = Line { from: Role::Client, upper: upper(dice) };
-    let mut lines = vec![first];
+pub(super) fn exchange(dice: &mut Dice, upper: impl Fn(&mut Dice) -> Upper) -> Vec<Line> {
+    let mut lines = vec![Line::new(Role::Client, upper(dice))];
     for _ in 0..dice.between(0..=7) {
         let from = Role::any(dice);
-        lines.push(Line { from, upper: upper(dice) });
+        lines.push(Line::new(from, upper(dice)));
     }
     lines
 }
 
-fn payload(dice: &mut Dice) -> Vec<u8> {
+pub(super) fn payload(dice: &mut Dice) -> Vec<u8> {
     let len = *dice.pick(&[0, 1, 8, 20, 300, 1200]);
     dice.bytes(len)
 }
@@ -106,7 +141,7 @@ fn questions(dice: &mut Dice, question: (u8, u8), answer: (u8, u8)) -> Vec<Line>
     let mut lines = Vec::new();
     for seq in 0..dice.between(1..=5) as u16 {
         let payload = payload(dice);
-        let say = |from, kinds, payload| Line { from, upper: Upper::Echo { kinds, seq, payload } };
+        let say = |from, kinds, payload| Line::new(from, Upper::Echo { kinds, seq, payload });
         lines.push(say(Role::Client, question, payload.clone()));
         if dice.chance(80) {
             lines.push(say(Role::Server, answer, payload));

@@ -82,7 +82,7 @@ impl Association {
     }
 
     fn say_with_tag(&mut self, from: Role, tag: u32, chunks: Vec<u8>) {
-        self.lines.push(Line { from, upper: Upper::Sctp(tag, chunks) });
+        self.lines.push(Line::new(from, Upper::Sctp(tag, chunks)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! TCP conversations: handshake, data, end, and what goes wrong with them.
 
 use super::bytes::{ACK, FIN, PSH, RST, SYN, Segment, Upper};
-use super::script::{Line, Role};
+use super::script::{Announced, Line, Role};
 use crate::campaign::dice::Dice;
 
 /// The lines of a connection.
@@ -20,8 +20,8 @@ pub(super) fn script(dice: &mut Dice) -> Vec<Line> {
     connection.lines
 }
 
-struct Connection {
-    lines: Vec<Line>,
+pub(super) struct Connection {
+    pub(super) lines: Vec<Line>,
     /// What client and server send next.
     next: [u32; 2],
     scales: bool,
@@ -30,7 +30,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(dice: &mut Dice) -> Self {
+    pub(super) fn new(dice: &mut Dice) -> Self {
         let near_the_wrap = dice.chance(15);
         let start = |dice: &mut Dice| if near_the_wrap { u32::MAX - 60 } else { dice.u32() };
         Self {
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    fn close(&mut self, dice: &mut Dice) {
+    pub(super) fn close(&mut self, dice: &mut Dice) {
         let first = Role::any(dice);
         match dice.between(0..=9) {
             0 => self.say(first, RST, dice),
@@ -127,6 +127,36 @@ impl Connection {
         self.exchange(dice);
     }
 
+    /// Opens as it should be.
+    pub(super) fn shake_hands(&mut self, dice: &mut Dice) {
+        self.say(Role::Client, SYN, dice);
+        self.next[0] = self.next[0].wrapping_add(1);
+        self.say(Role::Server, SYN | ACK, dice);
+        self.next[1] = self.next[1].wrapping_add(1);
+        self.say(Role::Client, ACK, dice);
+    }
+
+    /// Sends data, mostly in one piece, mostly acknowledged. The last piece announces
+    /// conversations.
+    pub(super) fn send(&mut self, from: Role, data: &[u8], opens: Vec<Announced>, dice: &mut Dice) {
+        let cut = if dice.chance(8) && data.len() > 1 { 1 + dice.index(data.len() - 1) } else { 0 };
+        for piece in [&data[..cut], &data[cut..]].into_iter().filter(|piece| !piece.is_empty()) {
+            self.say_with(from, PSH | ACK, piece.to_vec(), dice);
+            if dice.chance(8) {
+                // Once more.
+                self.say_with(from, PSH | ACK, piece.to_vec(), dice);
+            }
+            let next = &mut self.next[from.index()];
+            *next = next.wrapping_add(piece.len() as u32);
+        }
+        if let Some(last) = self.lines.last_mut() {
+            last.opens = opens;
+        }
+        if dice.chance(70) {
+            self.say(from.other(), ACK, dice);
+        }
+    }
+
     fn say(&mut self, from: Role, flags: u8, dice: &mut Dice) {
         self.say_with(from, flags, Vec::new(), dice);
     }
@@ -137,7 +167,7 @@ impl Connection {
     }
 
     fn push(&mut self, from: Role, segment: Segment) {
-        self.lines.push(Line { from, upper: Upper::Tcp(segment) });
+        self.lines.push(Line::new(from, Upper::Tcp(segment)));
     }
 
     fn line(&self, from: Role, flags: u8, payload: Vec<u8>, dice: &mut Dice) -> Segment {
