@@ -9,12 +9,17 @@
 //!    [`Engine::poll_event`], [`Engine::poll_log`], until each returns `None`,
 //!    and [`Engine::next_deadline`].
 //! 4. *Getters*.
+//!
+//! And [`Engine::explain`], a question of *what if*: nothing changes.
+
+mod rehearsal;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
+pub use self::rehearsal::{Caveat, Rehearsal};
 use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};

@@ -6,6 +6,7 @@ mod helpers;
 mod malformed;
 mod means;
 mod overload;
+mod rehearsal;
 mod replay;
 mod time;
 
