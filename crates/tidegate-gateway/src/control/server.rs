@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_engine::Engine;
+use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::time::Instant;
+use tidegate_engine::{Engine, Packet};
 
+use super::errno::Errno;
+use super::job::Question;
 use super::news::News;
 use super::session::{Access, Hangup, Session};
+use crate::text::Prospect;
 
 /// Names a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +91,25 @@ impl Server {
             is_more |= session.work(engine, news, now);
         }
         is_more
+    }
+
+    /// Says what would become of packets, for those who have asked: one for each client. `port_of` knows ports by
+    /// their names, and that by which packets usually come.
+    pub fn explain(
+        &mut self,
+        (engine, now): (&Engine, Instant),
+        fib: &impl Fib,
+        port_of: impl Fn(Option<&str>) -> Option<PortId>,
+    ) {
+        for session in self.sessions.values_mut() {
+            session.explain(|Question { datagram, port, mark }| {
+                let port = port_of(port.as_deref()).ok_or(Errno::NO_DEVICE)?;
+                let mut bytes = datagram.clone();
+                let packet = Packet { mark: *mark, ..Packet::received(&mut bytes, port) };
+                let rehearsal = &engine.explain(now, &packet, fib);
+                Ok(Prospect { datagram, port, rehearsal, fib }.to_string())
+            });
+        }
     }
 
     /// The next datagram for a client. It stays until [`Server::sent`] says that it is on its way.

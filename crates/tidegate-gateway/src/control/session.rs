@@ -7,7 +7,7 @@ use tidegate_wire::netlink::{Answer, Messages, tidegate};
 
 use super::condition::Conditions;
 use super::errno::Errno;
-use super::job::{self, Asked, Job, Progress, Site};
+use super::job::{self, Asked, Job, Progress, Question, Site};
 use super::news::News;
 use super::outbox::Outbox;
 use super::requests::{self, Outcome, Request};
@@ -162,7 +162,9 @@ impl Session {
 
     /// Goes on with what is going on; whether there is more to do at once.
     pub(super) fn work(&mut self, engine: &mut Engine, news: &mut News, now: Instant) -> bool {
-        let Some(mut pending) = self.job.take_if(|_| !self.outbox.is_full()) else { return false };
+        let goes_on = |pending: &mut Pending| pending.job.question().is_none();
+        let ready = self.job.take_if(|pending| goes_on(pending) && !self.outbox.is_full());
+        let Some(mut pending) = ready else { return false };
         let header = pending.header;
         let asked = self.asked(&header);
         let site = &mut Site { engine, news, now, outbox: &mut self.outbox };
@@ -185,6 +187,27 @@ impl Session {
             let _ = self.receive((engine, news), now, &waiting);
         }
         self.job.is_some() && !self.outbox.is_full()
+    }
+
+    /// Answers what the client wants to know of a packet, if it does: with a text, in lines of messages.
+    pub(super) fn explain(&mut self, answer: impl FnOnce(&Question) -> Result<String, Errno>) {
+        let Some(pending) = self.job.take_if(|pending| pending.job.question().is_some()) else {
+            return;
+        };
+        let Some(question) = pending.job.question() else { return };
+        let asked = self.asked(&pending.header);
+        match answer(question) {
+            Ok(text) => {
+                requests::own::tell_text(&mut self.outbox, asked, &text);
+                self.outbox.send(|writer| writer.done(asked.seq, asked.port));
+            }
+            Err(Errno(errno)) => {
+                let request = Message { header: pending.header, payload: &[] };
+                let refusal = Answer::to(request, errno, false);
+                let refusal = Answer { pid: asked.port, request_len: pending.len, ..refusal };
+                self.outbox.send(|writer| writer.answer(&refusal));
+            }
+        }
     }
 
     /// Puts the next events into the outbox, if nothing else waits there; whether there may be more.

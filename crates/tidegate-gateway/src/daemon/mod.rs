@@ -114,6 +114,7 @@ impl<P: DataPlane> Daemon<P> {
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
         endpoint.serve(server, engine, now);
+        server.explain((engine, now), plane.world(), |name| plane.port(name));
         let is_behind = server.work(engine, now) || endpoint.is_busy(server);
         Ok(packets == BURST || expired == EXPIRY_BUDGET || is_behind)
     }
