@@ -63,7 +63,7 @@ impl fmt::Display for Caveat {
 }
 
 /// So many times a packet passes, at most.
-const ROUNDS: usize = 256;
+const ROUNDS: usize = 32;
 /// So many flows are copied, at most.
 const COPIES: usize = 1 << 16;
 
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// Lets the packet pass on a stage with these flows, and says which ones it has to do with.
-    fn rehearse(
+    pub(super) fn rehearse(
         &self,
         now: Instant,
         packet: &Packet<'_>,

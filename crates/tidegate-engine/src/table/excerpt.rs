@@ -26,6 +26,9 @@ use crate::tuple::{Tuple, Zone};
 pub(crate) enum Inquiry {
     /// Whose this tuple is, in the zone of this number; and how many share its bucket.
     Tuple(Tuple, u16),
+    /// Whether this tuple is free to be a reply, in the zone of this number. If it isn't, one with a port near by
+    /// will be asked for next.
+    Reply(Tuple, u16),
     /// Which flows come from this one's source.
     Source(Tuple, Zone),
     /// What is in so many buckets from that of a hash on.
@@ -66,9 +69,16 @@ impl FlowTable {
     /// Adds all flows that an answer to `inquiry` depends on, and their masters.
     pub(crate) fn met_by(&self, now: Instant, inquiry: &Inquiry, met: &mut BTreeSet<FlowId>) {
         match inquiry {
+            Inquiry::Reply(tuple, number) => {
+                if self.filed_as(tuple, *number).next().is_some() {
+                    for tuple in neighbours(tuple) {
+                        met.extend(self.filed_as(&tuple, *number));
+                    }
+                }
+            }
             Inquiry::Tuple(tuple, number) => {
                 let hash = key::hash(&self.key, tuple, *number);
-                met.extend(self.candidates(hash, tuple, *number).map(|slot| self.slab.id_of(slot)));
+                met.extend(self.filed_as(tuple, *number));
                 self.crowd(hash, 1, met);
                 let announced = self.expectations.announced(now, tuple);
                 met.extend(announced.map(|one| one.master.id).filter(|id| self.slab.has(*id)));
@@ -80,6 +90,12 @@ impl FlowTable {
             Inquiry::Near(hash, count) => self.crowd(*hash, *count, met),
         }
         self.add_masters(met);
+    }
+
+    /// What may be filed under a tuple in the zone of a number.
+    fn filed_as(&self, tuple: &Tuple, number: u16) -> impl Iterator<Item = FlowId> {
+        let hash = key::hash(&self.key, tuple, number);
+        self.candidates(hash, tuple, number).map(|slot| self.slab.id_of(slot))
     }
 
     /// Adds what is in the buckets from that of a hash on, and on the other side of the hash space.
@@ -139,3 +155,15 @@ impl FlowTable {
         Excerpt { table, originals: copies.iter().map(|(id, copy)| (*copy, *id)).collect() }
     }
 }
+
+/// The tuples that a search for a free port comes to next (`nat::port`).
+fn neighbours(tuple: &Tuple) -> impl Iterator<Item = Tuple> {
+    let Tuple { sport, dport, .. } = *tuple;
+    (1..=AHEAD).flat_map(move |by| {
+        let source = Tuple { sport: sport.wrapping_add(by), ..*tuple };
+        [source, Tuple { dport: dport.wrapping_add(by), ..*tuple }]
+    })
+}
+
+/// As far as such a search goes from one starting point.
+const AHEAD: u16 = 128;

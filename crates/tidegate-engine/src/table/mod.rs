@@ -495,6 +495,7 @@ impl FlowTable {
     #[must_use]
     pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
         let original = Direction::Original;
+        self.note(|| Inquiry::Reply(*reply, own.zone.id_in(Direction::Reply)));
         let owner = self.owner(now, reply, own.zone, Direction::Reply);
         owner.map(|(id, _)| self.slab.read(id.slot)).is_some_and(|other| {
             other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
