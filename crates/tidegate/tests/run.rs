@@ -225,7 +225,7 @@ fn what_a_dead_server_left_is_no_obstacle_but_a_file_is() {
         let kind = SocketType::SEQPACKET;
         let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None);
         let address = SocketAddrUnix::new(daemon.socket()).expect("a path");
-        connect(&socket.expect("a socket"), &address).is_ok()
+        connect(socket.expect("a socket"), &address).is_ok()
     });
     let other = tempfile::tempdir().expect("a directory");
     fs::write(other.path().join("socket"), "text").expect("a file");
