@@ -9,8 +9,11 @@
 //!    [`Engine::poll_event`], [`Engine::poll_log`], until each returns `None`,
 //!    and [`Engine::next_deadline`].
 //! 4. *Getters*.
+//!
+//! And [`Engine::explain`], a question of *what if*: nothing changes.
 
 mod errands;
+mod rehearsal;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -18,6 +21,7 @@ use alloc::vec::Vec;
 use tidegate_wire::Family;
 
 use self::errands::Errands;
+pub use self::rehearsal::{Caveat, Rehearsal};
 use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};

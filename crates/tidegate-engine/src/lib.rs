@@ -56,7 +56,7 @@ pub mod track;
 pub mod tuple;
 pub mod verdict;
 
-pub use self::engine::{Engine, Outcome, Settings};
+pub use self::engine::{Caveat, Engine, Outcome, Rehearsal, Settings};
 pub use self::fib::Fib;
 pub use self::packet::{CtInfo, Output, Packet};
 pub use self::verdict::{DropReason, Verdict};

@@ -2,6 +2,7 @@
 
 pub(crate) mod filter;
 pub(crate) mod output;
+pub(crate) mod packet;
 pub(crate) mod place;
 pub(crate) mod table;
 pub(crate) mod tuple;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
 
+use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
@@ -38,6 +40,9 @@ pub(crate) enum Command {
     /// Keep an engine going and serve its control socket
     #[command(after_help = RUN_NOTES)]
     Run(RunArgs),
+    /// Show what would become of a packet, step by step, and change nothing
+    #[command(after_help = packet::NOTES)]
+    Explain(Box<ExplainArgs>),
     /// Show the flows of a table
     #[command(after_help = TABLE_NOTES)]
     List(Box<ListArgs>),

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Replay(args) => cmd::replay::run(args),
+        Command::Explain(args) => cmd::explain::run(args),
         Command::List(args) => cmd::list::run(args),
         Command::Get(args) => cmd::get::run(args),
         Command::Insert(args) => cmd::insert::run(args),

@@ -7,6 +7,7 @@ mod helpers;
 mod malformed;
 mod means;
 mod overload;
+mod rehearsal;
 mod replay;
 mod synproxy;
 mod time;

@@ -10,7 +10,7 @@ use crate::flow::FlowId;
 use crate::tuple::{Direction, Tuple};
 
 /// What is known of the calls of all control connections: at most one call of each.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KeyMap {
     /// In the order in which they came.
     calls: Vec<(FlowId, Direction, Tuple)>,
@@ -36,6 +36,13 @@ impl KeyMap {
         self.calls.push((owner, dir, *tuple));
         self.receivers.entry(receiver(tuple)).or_insert(tuple.sport);
         true
+    }
+
+    /// Gives the control connections other ids.
+    pub(crate) fn rename(&mut self, id_of: impl Fn(FlowId) -> FlowId) {
+        for (id, ..) in &mut self.calls {
+            *id = id_of(*id);
+        }
     }
 
     /// Forgets the calls of a control connection.

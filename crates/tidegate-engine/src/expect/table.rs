@@ -49,7 +49,7 @@ pub(crate) enum Refusal {
 }
 
 /// All expectations of one engine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Expectations {
     entries: BTreeMap<u64, Expectation>,
     by_destination: BTreeSet<(Destination, u64)>,
@@ -226,6 +226,28 @@ impl Expectations {
         self.by_deadline.insert((deadline, number));
         expectation.deadline = deadline;
         true
+    }
+
+    /// All that await a flow of this destination.
+    pub(crate) fn announced(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+    ) -> impl Iterator<Item = &Expectation> {
+        let numbers = self.of_destination(tuple);
+        numbers.filter_map(|number| self.entries.get(&number)).filter(move |one| one.deadline > now)
+    }
+
+    /// The same with other ids for their masters.
+    pub(crate) fn with_masters(&self, id_of: impl Fn(FlowId) -> FlowId) -> Self {
+        let mut same = self.clone();
+        for expectation in same.entries.values_mut() {
+            expectation.master.id = id_of(expectation.master.id);
+        }
+        same.by_master =
+            same.entries.iter().map(|(number, one)| (one.master.id, *number)).collect();
+        same.keys.rename(id_of);
+        same
     }
 
     /// Withdraws the expectation of that number; whether it was there.

@@ -53,7 +53,7 @@ pub(super) enum Found {
 }
 
 /// The elements; a list has subsets in their order instead.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Members {
     elements: BTreeMap<Element, Note>,
     /// How many networks there are of each length, the longest last.

@@ -28,7 +28,7 @@ use self::element::{Element, Port};
 use self::members::{Found, Members};
 
 /// All sets, by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sets {
     sets: BTreeMap<String, Set>,
 }
@@ -70,7 +70,7 @@ impl SetType {
 }
 
 /// One set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Set {
     kind: SetType,
     /// Whose addresses; ports and lists are of both.

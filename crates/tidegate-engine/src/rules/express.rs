@@ -100,11 +100,11 @@ pub(super) struct Met {
 }
 
 /// What was proven of a family's tables, for every way. Without tables every way is clear.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ways([Way; WAYS]);
 
 /// One of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Way {
     clearance: Clearance,
     /// The entries that a packet meets; none if it isn't known.

@@ -28,6 +28,7 @@ use crate::helper::Helper;
 use crate::trace::Step;
 
 /// One table.
+#[derive(Clone)]
 pub(super) struct Program {
     /// Which one.
     pub(super) kind: TableKind,
@@ -121,6 +122,7 @@ fn policy_name(policy: Option<Policy>) -> &'static str {
 }
 
 /// One chain.
+#[derive(Clone)]
 pub(super) struct Section {
     /// Its name.
     pub(super) name: String,
@@ -136,6 +138,7 @@ impl Section {
 }
 
 /// One rule, or a chain's tail.
+#[derive(Clone)]
 pub(super) struct Entry {
     /// Its chain.
     pub(super) chain: usize,
@@ -148,6 +151,7 @@ pub(super) struct Entry {
 }
 
 /// What to do when all checks hold.
+#[derive(Clone)]
 pub(super) enum Action {
     /// Nothing but count.
     Count,
@@ -170,6 +174,7 @@ pub(super) enum Action {
 }
 
 /// What a target does to a packet or its flow, or tells about them.
+#[derive(Clone)]
 pub(super) enum Change {
     /// LOG.
     Log(Box<LogTarget>),
@@ -180,6 +185,7 @@ pub(super) enum Change {
 }
 
 /// One condition.
+#[derive(Clone)]
 pub(super) enum Check {
     /// `-s`
     Source(Masked),

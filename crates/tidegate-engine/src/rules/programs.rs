@@ -27,7 +27,7 @@ use crate::trace::Observer;
 use crate::tuple::Direction;
 
 /// Both families' rules.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Programs {
     v4: InForce,
     v6: InForce,
@@ -36,7 +36,7 @@ pub(crate) struct Programs {
 }
 
 /// One family's.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct InForce {
     tables: Tables,
     /// Those that are loaded, in the order in which they first were.
@@ -63,6 +63,7 @@ impl InForce {
 /// By [`TableKind`], `None` where not loaded.
 type Tables = [Option<Box<Loaded>>; TableKind::ALL.len()];
 
+#[derive(Clone)]
 struct Loaded {
     source: Table,
     program: Program,

@@ -15,7 +15,7 @@ use super::lines::Lines;
 use super::slab::Slab;
 
 /// Half the hash space.
-const OPPOSITE: u32 = 1 << 31;
+pub(super) const OPPOSITE: u32 = 1 << 31;
 
 /// An entry of one of some buckets in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub(super) struct Near {
 /// The buckets of a table.
 pub(super) struct Buckets {
     pub(super) count: u32,
+    /// Lines of the index that the table is an excerpt of.
+    pub(super) elsewhere: u32,
 }
 
 impl Buckets {
@@ -89,7 +91,7 @@ impl Buckets {
     /// a bucket of few lines cannot.
     pub(super) fn is_longer(&self, index: &Lines, slab: &Slab, hash: u32, max: u32) -> bool {
         const FEW: u64 = 3;
-        if index.lines() as u64 <= FEW * u64::from(self.count) {
+        if u64::from(index.lines().max(self.elsewhere)) <= FEW * u64::from(self.count) {
             return false;
         }
         self.slots(index, slab, self.of(hash)).nth(max as usize).is_some()
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn every_hash_is_in_the_range_of_its_bucket_alone() {
         for count in [1, 2, 3, 7, 1000, 262_144] {
-            let buckets = Buckets { count };
+            let buckets = Buckets { count, elsewhere: 0 };
             for hash in (0..=u32::MAX).step_by(65_537 * 251) {
                 let own = buckets.of(hash);
                 let (low, high) = buckets.range(own);

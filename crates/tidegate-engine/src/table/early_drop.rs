@@ -7,13 +7,14 @@
 
 use super::FlowTable;
 use super::buckets::Near;
+use super::excerpt::Inquiry;
 use crate::event::EventQueue;
 use crate::flow::Status;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
 /// How many buckets in a row early drop looks through (`NF_CT_EVICTION_RANGE`).
-const EVICTION_RANGE: u32 = 8;
+pub(super) const EVICTION_RANGE: u32 = 8;
 
 impl FlowTable {
     /// Makes room for a flow of this tuple; how many victims there were. Flows on the way that have
@@ -26,6 +27,7 @@ impl FlowTable {
         events: &mut EventQueue,
     ) -> usize {
         let hash = self.hash(tuple, zone, Direction::Original);
+        self.note(|| Inquiry::Near(hash, EVICTION_RANGE));
         let mut near = core::mem::take(&mut self.near);
         self.buckets.near(&self.index, hash, EVICTION_RANGE, &mut near);
         near.iter().for_each(|entry| self.slab.read_ahead(entry.slot));

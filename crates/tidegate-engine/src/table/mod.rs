@@ -14,6 +14,7 @@ mod bereave;
 mod buckets;
 mod column;
 mod early_drop;
+mod excerpt;
 pub(crate) mod express;
 pub(crate) mod hash;
 pub(crate) mod key;
@@ -32,6 +33,8 @@ mod tests;
 use core::net::IpAddr;
 
 use self::buckets::{Buckets, Near};
+pub(crate) use self::excerpt::Inquiry;
+use self::excerpt::Notes;
 use self::hash::SipKey;
 use self::key::{Key, Key4, Key6};
 use self::lines::Lines;
@@ -73,6 +76,8 @@ pub(crate) struct FlowTable {
     /// How many of them are in a zone of one direction. Only with those can a tuple have two
     /// owners, since a flow is not asked for its other number when they come.
     one_way: usize,
+    /// What was asked of this table, if it is an excerpt of another one.
+    notes: Option<Notes>,
     /// Flows that others have announced.
     pub(crate) expectations: Expectations,
 }
@@ -101,12 +106,13 @@ impl FlowTable {
             retired_key: None,
             slab: Slab::default(),
             index: Lines::new(),
-            buckets: Buckets { count: limits.buckets.max(1) },
+            buckets: Buckets { count: limits.buckets.max(1), elsewhere: 0 },
             near: alloc::vec::Vec::new(),
             sources: Sources::new(SipKey([rng.next_u64(), rng.next_u64()])),
             wheel: Wheel::new(tick_of(start)),
             len: 0,
             one_way: 0,
+            notes: None,
             expectations: Expectations::default(),
         }
     }
@@ -188,6 +194,7 @@ impl FlowTable {
         events: &mut EventQueue,
     ) -> Option<(FlowId, Direction)> {
         for filed in numbers_of(zone) {
+            self.note(|| Inquiry::Tuple(*tuple, zone.id_in(*filed)));
             let known = hint.filter(|_| zone.id_in(*filed) == 0);
             let asked = || Hint { hash: self.hash(tuple, zone, *filed), slot: None };
             let hint = known.unwrap_or_else(asked);
@@ -216,6 +223,7 @@ impl FlowTable {
         zone: Zone,
         filed: Direction,
     ) -> Option<(FlowId, Direction)> {
+        self.note(|| Inquiry::Tuple(*tuple, zone.id_in(filed)));
         let hash = self.hash(tuple, zone, filed);
         let filed = self.filed(hash, tuple, zone, filed);
         self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
@@ -341,23 +349,32 @@ impl FlowTable {
         hash: Option<u32>,
     ) -> Result<FlowId, ConfirmError> {
         let hashes = self.hashes(&draft.0, hash);
+        for dir in [Direction::Original, Direction::Reply] {
+            self.note(|| Inquiry::Tuple(*draft.0.tuple(dir), draft.0.zone.id_in(dir)));
+        }
         self.admit(now, &draft.0, hashes, MIN_CHAIN + rng.below(CHAIN_SPREAD))?;
         let flow = &mut draft.0;
         flow.status |= Status::CONFIRMED;
         if let Some(lifetime) = &mut flow.lifetime {
             lifetime.start = Some(now);
         }
+        let id = self.enter(now, flow, hashes);
+        self.relieve(rng);
+        Ok(id)
+    }
+
+    #[inline]
+    fn enter(&mut self, now: Instant, flow: &Flow, hashes: [Option<u32>; 2]) -> FlowId {
         let id = self.slab.insert(flow);
         for hash in hashes.into_iter().flatten() {
             self.index.insert(hash, id.slot);
         }
-        self.relieve(rng);
         self.sources.link(&mut self.slab, id.slot, flow);
         let first_look = tick_of(flow.deadline).min(tick_of(now) + FIRST_LOOK);
         self.wheel.arm(&mut self.slab, id.slot, first_look);
         self.len += 1;
         self.one_way += usize::from(flow.zone.scope != ZoneScope::Both);
-        Ok(id)
+        id
     }
 
     /// Whether a flow may be entered under these hashes.
@@ -478,6 +495,7 @@ impl FlowTable {
     #[must_use]
     pub(crate) fn is_taken(&self, now: Instant, reply: &Tuple, own: &Flow) -> bool {
         let original = Direction::Original;
+        self.note(|| Inquiry::Reply(*reply, own.zone.id_in(Direction::Reply)));
         let owner = self.owner(now, reply, own.zone, Direction::Reply);
         owner.map(|(id, _)| self.slab.read(id.slot)).is_some_and(|other| {
             other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
@@ -487,6 +505,7 @@ impl FlowTable {
     /// Flows of the same source (protocol, address, port and zone) whose source
     /// translation is decided, newest first.
     pub(crate) fn of_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = Flow> {
+        self.note(|| Inquiry::Source(*tuple, zone));
         self.sources.iter(&self.slab, *tuple, zone)
     }
 

@@ -149,6 +149,11 @@ impl Slab {
         self.cares.get(&slot).copied().unwrap_or_default()
     }
 
+    /// [`Slab::care`], if there is any.
+    pub(super) fn care_if_any(&self, slot: u32) -> Option<Care> {
+        self.cares.get(&slot).copied()
+    }
+
     pub(super) fn forget_care(&mut self, slot: u32) {
         if self.has_cares() {
             let care = self.cares.remove(&slot);

@@ -26,11 +26,26 @@ impl Sources {
         tuple: Tuple,
         zone: Zone,
     ) -> impl Iterator<Item = Flow> + 'a {
-        let exists = |slot: u32| (slot != NIL).then_some(slot);
-        let newest = self.newest_of(slab, self.hash(&tuple, zone), &tuple, zone);
-        core::iter::successors(newest, move |slot| exists(slab.neighbours(*slot).1))
+        self.slots(slab, &tuple, zone)
             .map(|slot| slab.read(slot))
             .filter(move |flow| same_zone(flow.zone, zone))
+    }
+
+    /// The slots of all that share the list with this source, newest first.
+    pub(super) fn slots<'a>(
+        &self,
+        slab: &'a Slab,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> impl Iterator<Item = u32> + use<'a> {
+        let exists = |slot: u32| (slot != NIL).then_some(slot);
+        let newest = self.newest_of(slab, self.hash(tuple, zone), tuple, zone);
+        core::iter::successors(newest, move |slot| exists(slab.neighbours(*slot).1))
+    }
+
+    /// A list without flows that tells sources apart as this one does.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.key)
     }
 
     /// Puts a flow in front of the others of its source.

@@ -18,6 +18,8 @@ impl Errno {
     pub const BUSY: Self = Self(16);
     /// There is one already.
     pub const EXISTS: Self = Self(17);
+    /// There is no such port.
+    pub const NO_DEVICE: Self = Self(19);
     /// It can't be understood, or something is missing.
     pub const INVALID: Self = Self(22);
     /// A value is too short, or too large.

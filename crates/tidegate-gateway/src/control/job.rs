@@ -43,6 +43,17 @@ pub(super) enum Job {
     Policies { behind: usize },
     /// Flows are counted, or deleted. `reports`: how many is told, instead of that it was done.
     Sweep { cursor: Cursor, choice: Choice, task: Task, count: u64, reports: bool },
+    /// A question waits for who knows the world: `Server::explain`.
+    Question(Question),
+}
+
+/// What would become of a packet?
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) datagram: Vec<u8>,
+    /// The port that it comes in by.
+    pub(super) port: Option<String>,
+    pub(super) mark: u32,
 }
 
 /// What is done to flows.
@@ -77,6 +88,14 @@ impl Job {
         matches!(self, Self::Sweep { .. })
     }
 
+    /// Whether only [`Server::explain`](super::Server::explain) can go on with it.
+    pub(super) fn question(&self) -> Option<&Question> {
+        match self {
+            Self::Question(question) => Some(question),
+            _ => None,
+        }
+    }
+
     /// Does a piece.
     pub(super) fn go_on(&mut self, asked: Asked, site: &mut Site<'_>) -> Progress {
         match self {
@@ -95,6 +114,7 @@ impl Job {
                 let is_done = list_policies(asked, site, behind);
                 if is_done { Progress::Listed } else { Progress::More }
             }
+            Self::Question(_) => Progress::More,
             Self::Sweep { cursor, choice, task, count, reports } => {
                 sweep(site, (cursor, choice), *task, count);
                 let is_done = cursor.is_at_end();

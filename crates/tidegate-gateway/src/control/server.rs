@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use tidegate_engine::Engine;
+use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::time::Instant;
+use tidegate_engine::{Engine, Packet};
 
+use super::errno::Errno;
+use super::job::Question;
 use super::news::News;
 use super::session::{Access, Hangup, Session};
+use crate::text::Prospect;
 
 /// Names a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +101,25 @@ impl Server {
         let behind = (Bound::Excluded(self.served), Bound::Unbounded);
         let all = self.sessions.range(behind).chain(self.sessions.range(..=self.served));
         all.filter(|(_, session)| session.can_work()).map(|(id, _)| *id).next()
+    }
+
+    /// Says what would become of packets, for those who have asked: one for each client. `port_of` knows ports by
+    /// their names, and that by which packets usually come.
+    pub fn explain(
+        &mut self,
+        (engine, now): (&Engine, Instant),
+        fib: &impl Fib,
+        port_of: impl Fn(Option<&str>) -> Option<PortId>,
+    ) {
+        for session in self.sessions.values_mut() {
+            session.explain(|Question { datagram, port, mark }| {
+                let port = port_of(port.as_deref()).ok_or(Errno::NO_DEVICE)?;
+                let mut bytes = datagram.clone();
+                let packet = Packet { mark: *mark, ..Packet::received(&mut bytes, port) };
+                let rehearsal = &engine.explain(now, &packet, fib);
+                Ok(Prospect { datagram, port, rehearsal, fib }.to_string())
+            });
+        }
     }
 
     /// The next datagram for a client. It stays until [`Server::sent`] says that it is on its way.

@@ -7,7 +7,7 @@ use tidegate_wire::netlink::{Answer, Messages, tidegate};
 
 use super::condition::Conditions;
 use super::errno::Errno;
-use super::job::{self, Asked, Job, Progress, Site};
+use super::job::{self, Asked, Job, Progress, Question, Site};
 use super::news::News;
 use super::outbox::Outbox;
 use super::requests::{self, Outcome, Request};
@@ -162,12 +162,16 @@ impl Session {
 
     /// Whether something is going on, and can go on.
     pub(super) fn can_work(&self) -> bool {
-        self.job.is_some() && !self.outbox.is_full()
+        let goes_on = |pending: &Pending| pending.job.question().is_none();
+        self.job.as_ref().is_some_and(goes_on) && !self.outbox.is_full()
     }
 
     /// Goes on with what is going on, by a piece.
     pub(super) fn work(&mut self, engine: &mut Engine, news: &mut News, now: Instant) {
-        let Some(mut pending) = self.job.take_if(|_| !self.outbox.is_full()) else { return };
+        if !self.can_work() {
+            return;
+        }
+        let Some(mut pending) = self.job.take() else { return };
         let header = pending.header;
         let asked = self.asked(&header);
         let site = &mut Site { engine, news, now, outbox: &mut self.outbox };
@@ -188,6 +192,27 @@ impl Session {
             let waiting = core::mem::take(&mut self.waiting);
             // What waits was read as far as the request that is done now; what can't be read ends it.
             let _ = self.receive((engine, news), now, &waiting);
+        }
+    }
+
+    /// Answers what the client wants to know of a packet, if it does: with a text, in lines of messages.
+    pub(super) fn explain(&mut self, answer: impl FnOnce(&Question) -> Result<String, Errno>) {
+        let Some(pending) = self.job.take_if(|pending| pending.job.question().is_some()) else {
+            return;
+        };
+        let Some(question) = pending.job.question() else { return };
+        let asked = self.asked(&pending.header);
+        match answer(question) {
+            Ok(text) => {
+                requests::own::tell_text(&mut self.outbox, asked, &text);
+                self.outbox.send(|writer| writer.done(asked.seq, asked.port));
+            }
+            Err(Errno(errno)) => {
+                let request = Message { header: pending.header, payload: &[] };
+                let refusal = Answer::to(request, errno, false);
+                let refusal = Answer { pid: asked.port, request_len: pending.len, ..refusal };
+                self.outbox.send(|writer| writer.answer(&refusal));
+            }
         }
     }
 

@@ -147,7 +147,7 @@ impl Endpoint {
     }
 
     /// Whether something can be sent at once.
-    fn is_busy(&self, server: &Server) -> bool {
+    pub fn is_busy(&self, server: &Server) -> bool {
         self.clients.iter().any(|(id, client)| !client.is_stuck && server.has_for(*id))
     }
 

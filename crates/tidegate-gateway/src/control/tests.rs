@@ -1,6 +1,7 @@
 //! The server without a socket: what is asked, what is answered, what it costs.
 
 mod events;
+mod explain;
 mod flows;
 mod hostile;
 mod others;

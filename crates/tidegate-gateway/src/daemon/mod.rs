@@ -114,6 +114,8 @@ impl<P: DataPlane> Daemon<P> {
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
         let is_behind = endpoint.serve(server, engine, now);
+        server.explain((engine, now), plane.world(), |name| plane.port(name));
+        let is_behind = is_behind || endpoint.is_busy(server);
         Ok(packets == BURST || expired == EXPIRY_BUDGET || is_behind)
     }
 

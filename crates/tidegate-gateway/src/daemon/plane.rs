@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use tidegate_engine::Engine;
-use tidegate_engine::fib::Fib;
+use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::time::Instant;
 use tidegate_wire::pcap::Capture;
 
@@ -20,6 +20,9 @@ pub trait DataPlane {
 
     /// The world as it is now.
     fn world(&self) -> &Self::World;
+
+    /// The port of a name; without one, that by which packets usually come.
+    fn port(&self, name: Option<&str>) -> Option<PortId>;
 
     /// Takes packets that are there through the engine, `most` at the most, and sends what the engine has for others;
     /// how many there were.
@@ -58,6 +61,10 @@ impl DataPlane for NoPackets {
 
     fn world(&self) -> &World {
         &self.0
+    }
+
+    fn port(&self, name: Option<&str>) -> Option<PortId> {
+        self.0.port_of(name)
     }
 
     fn turn(&mut self, engine: &mut Engine, _: Instant, _: usize) -> Result<usize, Fault> {
@@ -131,6 +138,10 @@ impl DataPlane for CapturePlane {
 
     fn world(&self) -> &World {
         &self.world
+    }
+
+    fn port(&self, name: Option<&str>) -> Option<PortId> {
+        self.world.port_of(name)
     }
 
     fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {

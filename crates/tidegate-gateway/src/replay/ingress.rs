@@ -127,6 +127,12 @@ impl Ingress {
         Packet { link: self.link, ..Packet::received(&mut self.buffer, self.port) }
     }
 
+    /// The same, as a copy in a buffer: for questions.
+    pub fn copy_to<'a>(&self, buffer: &'a mut Vec<u8>) -> Packet<'a> {
+        buffer.clone_from(&self.buffer);
+        Packet { link: self.link, ..Packet::received(buffer, self.port) }
+    }
+
     /// The upper-layer protocol; 0 if there is none.
     #[must_use]
     pub fn proto(&self) -> u8 {

@@ -56,6 +56,14 @@ impl World {
     pub fn ports(&self) -> [(PortId, &Port); 2] {
         [(IN0, self.port(IN0)), (OUT0, self.port(OUT0))]
     }
+
+    /// The port of a name; without one, the LAN side.
+    pub fn port_of(&self, name: Option<&str>) -> Option<PortId> {
+        match name {
+            None => Some(IN0),
+            Some(name) => self.ports().iter().find(|(_, port)| port.name == name).map(|one| one.0),
+        }
+    }
 }
 
 impl Fib for World {

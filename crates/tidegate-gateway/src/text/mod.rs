@@ -8,14 +8,16 @@
 //! | a line of `conntrack -L expect` | conntrack-tools `nfexp_snprintf` | [`ListedExpectation`] |
 //! | an event of the scenario format | its section 4 | [`CompactEvent`] |
 //! | a packet | see there | [`PacketLine`] |
+//! | a packet's way | see there | [`Steps`], [`Prospect`] |
 //!
 //! All are [`Display`](std::fmt::Display) views of borrowed values: nothing is allocated, and
-//! nothing ends in a line feed.
+//! nothing ends in a line feed; but for ways, which are lines.
 
 mod event;
 pub(crate) mod expect;
 mod packet;
 mod proc;
+mod steps;
 mod tuple;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use event::{Announcement, CompactEvent};
 pub use expect::{ListedExpectation, ProcExpectation};
 pub use packet::PacketLine;
 pub use proc::ProcLine;
+pub use steps::{Prospect, Steps};
 
 use tidegate_wire::proto;
 

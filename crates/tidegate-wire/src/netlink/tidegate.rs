@@ -39,7 +39,8 @@ pub mod message {
     pub const SETTINGS: u8 = 7;
     /// Changes the setting `Name` to `Value`.
     pub const SET: u8 = 8;
-    /// Asks what would become of the datagram `Packet` if it came in by the port `Name` (`Text`).
+    /// Asks what would become of the datagram `Packet` with the mark `Number` if it came in by the port `Name`, or by
+    /// that by which packets usually come. Answered like a listing, by lines (`Text`).
     pub const EXPLAIN: u8 = 9;
     /// From a shim: who the client takes itself for (`Number`).
     pub const HELLO: u8 = 16;

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use tidegate_engine::event::Event;
-use tidegate_engine::fib::{Fib, PortId, Route};
-use tidegate_engine::trace::{Step, Trace};
+use tidegate_engine::fib::{Fib, PortId};
+use tidegate_engine::trace::Trace;
 use tidegate_gateway::replay::run::START;
 use tidegate_gateway::replay::{Arrival, Passed, Replay};
-use tidegate_gateway::text::PacketLine;
+use tidegate_gateway::text::{PacketLine, Steps};
 
 /// A packet that has passed, and what was noted on its way.
 pub(crate) struct Explanation<'a> {
@@ -37,7 +37,7 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "  (its TTL was below 2 and was raised for the replay)")?;
         }
         writeln!(f)?;
-        self.fmt_steps(f)?;
+        Steps { steps: &self.trace.steps, fib: self.replay.world() }.fmt(f)?;
         self.fmt_left(f)
     }
 }
@@ -50,40 +50,6 @@ impl<'a> Explanation<'a> {
         let mut trace = Trace::default();
         let passed = replay.pass_traced(&mut |_: Event| {}, &mut trace);
         Self { replay, arrival, before, trace, passed }
-    }
-
-    /// The steps of packets that the engine made on the way stand indented, up
-    /// to their own verdict.
-    fn fmt_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut is_own = false;
-        for step in &self.trace.steps {
-            let text = match step {
-                Step::Routed(route) => format!("  {}", self.route(route)),
-                step => step.to_string(),
-            };
-            let indent = if is_own { "    " } else { "" };
-            for line in text.lines() {
-                writeln!(f, "{indent}{line}")?;
-            }
-            is_own = match step {
-                Step::Generated(_) => true,
-                Step::Verdict(_) => false,
-                _ => is_own,
-            };
-        }
-        Ok(())
-    }
-
-    fn route(&self, route: &Route) -> String {
-        match route {
-            Route::Local { broadcast: false } => "route: to the router itself".to_owned(),
-            Route::Local { broadcast: true } => "route: to the router among others".to_owned(),
-            Route::Forward { port, next_hop } => {
-                format!("route: out by {} to {next_hop}", self.port_name(*port))
-            }
-            Route::Unreachable => "route: none".to_owned(),
-            Route::Blackhole => "route: refused".to_owned(),
-        }
     }
 
     fn port_name(&self, port: PortId) -> &str {

@@ -204,7 +204,7 @@ impl Trio {
         let Self { single, walk, net, now, queue, share, .. } = self;
         let mut after = bytes.clone();
         let mut packet = Packet::received(&mut after, in_port);
-        let outcome = walk.process_traced(*now, &mut packet, net, &mut Trace::default());
+        let outcome = super::rehearsal::rehearsed(walk, *now, &mut packet, net);
 
         let mut again = bytes.clone();
         let mut packet = Packet::received(&mut again, in_port);

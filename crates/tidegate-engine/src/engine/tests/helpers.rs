@@ -11,6 +11,7 @@ use tidegate_wire::packet::tcp::TcpRepr;
 use tidegate_wire::packet::udp::UdpRepr;
 use tidegate_wire::{SeqNum, dissect, proto};
 
+use super::rehearsal::rehearsed;
 use super::*;
 use crate::fib::{AddrType, Port, PortId, Route, RouteQuery};
 use crate::helper::{Helper, HelperFault};
@@ -110,7 +111,7 @@ impl Conversation {
         let mut bytes = ip_datagram((src, dst), self.proto, 64, &segment);
         let port = if who == CLIENT { LAN } else { WAN };
         let mut packet = Packet::received(&mut bytes, port);
-        let outcome = self.engine.process(self.now, &mut packet, &World::new());
+        let outcome = rehearsed(&mut self.engine, self.now, &mut packet, &World::new());
         if let Verdict::Queued(_) = outcome.verdict {
             bytes = self.engine.poll_output().expect("what is queued").bytes;
         }

@@ -39,7 +39,7 @@ pub(in crate::rules) struct ConnLimit {
 }
 
 /// The flows of each network, by its first address and the zone.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::rules) struct Lists {
     lists: BTreeMap<(IpAddr, u16), Vec<Listed>>,
     entries: usize,
@@ -49,7 +49,7 @@ pub(in crate::rules) struct Lists {
     swept_at: Option<Instant>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Listed {
     tuple: Tuple,
     zone: Zone,

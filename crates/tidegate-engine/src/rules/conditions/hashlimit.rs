@@ -177,7 +177,7 @@ struct Key {
 }
 
 /// A table of buckets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::rules) struct Buckets {
     config: HashLimit,
     buckets: BTreeMap<Key, Bucket>,

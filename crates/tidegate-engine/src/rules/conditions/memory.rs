@@ -15,7 +15,7 @@ use super::recent::List;
 use crate::ipset::Sets;
 
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::rules) struct Memory {
     pub(super) recent: BTreeMap<String, List>,
     hashlimit: [BTreeMap<String, Buckets>; 2],

@@ -58,7 +58,7 @@ pub(super) use self::set::SetRef;
 /// A match, from its words to what it says of a packet.
 pub(super) trait Condition: Sized {
     /// What it remembers for its rule from packet to packet.
-    type State;
+    type State: Clone;
 
     /// The options that it has.
     const OPTIONS: &'static [OptionSpec];
@@ -191,6 +191,7 @@ macro_rules! conditions {
         }
 
         /// A match in force, with what it remembers.
+        #[derive(Clone)]
         pub(super) enum Live { $($variant($type, <$type as Condition>::State)),* }
 
         impl Live {

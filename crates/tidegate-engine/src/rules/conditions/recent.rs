@@ -236,7 +236,7 @@ fn name(word: &str) -> Parsed<String> {
 }
 
 /// A list of addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::rules) struct List {
     /// The one seen longest ago first.
     entries: VecDeque<Entry>,
@@ -246,7 +246,7 @@ pub(in crate::rules) struct List {
     stamps: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     address: IpAddr,
     hops: u8,

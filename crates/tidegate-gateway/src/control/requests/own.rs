@@ -13,8 +13,9 @@ use super::{Desk, Outcome, Request, Result, header};
 use crate::control::condition::Conditions;
 use crate::control::errno::Errno;
 use crate::control::filter::Choice;
-use crate::control::job::{Job, Task};
+use crate::control::job::{Asked, Job, Question, Task};
 use crate::control::news::Item;
+use crate::control::outbox::Outbox;
 use crate::control::session::{Listening, Style};
 
 /// What a request says.
@@ -26,6 +27,7 @@ struct Body<'a> {
     name: Option<&'a str>,
     value: Option<&'a [u8]>,
     number: Option<u32>,
+    packet: Option<&'a [u8]>,
 }
 
 impl<'a> Body<'a> {
@@ -42,13 +44,13 @@ impl<'a> Body<'a> {
                 }
                 Attribute::Value(value) => body.value = Some(value),
                 Attribute::Number(number) => body.number = Some(number),
+                Attribute::Packet(packet) => body.packet = Some(packet),
                 Attribute::Last(_)
                 | Attribute::Count(_)
                 | Attribute::Class(_)
                 | Attribute::Kind(_)
                 | Attribute::Body(_)
                 | Attribute::Time(_)
-                | Attribute::Packet(_)
                 | Attribute::Text(_)
                 | Attribute::Other(_) => return Err(Errno::NOT_SUPPORTED),
             }
@@ -74,6 +76,11 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
         message::REASONS => Ok(reasons(desk, request)),
         message::SETTINGS => settings(desk, request, &body),
         message::SET => set(desk, &body),
+        message::EXPLAIN => {
+            let datagram = body.packet.ok_or(Errno::INVALID)?.to_vec();
+            let (port, mark) = (body.name.map(str::to_owned), body.number.unwrap_or(0));
+            desk.begin(Job::Question(Question { datagram, port, mark }))
+        }
         message::HELLO => {
             desk.session.port = body.number;
             Ok(Outcome::Done)
@@ -176,6 +183,18 @@ fn set(desk: &mut Desk<'_>, body: &Body<'_>) -> Result {
     match desk.engine.set(name, value) {
         Ok(Setting::Stored) => Ok(Outcome::Done),
         Ok(_) | Err(_) => Err(Errno::INVALID),
+    }
+}
+
+/// Writes a text, in as many messages as it takes: each has whole lines.
+pub(in crate::control) fn tell_text(outbox: &mut Outbox, asked: Asked, text: &str) {
+    for line in text.split_inclusive('\n') {
+        outbox.gather(|writer| {
+            let header = header(asked, Subsystem::Tidegate, message::EXPLAIN, Flags::MULTI);
+            writer.message(header, Family::default(), |writer| {
+                Attribute::Text(line.as_bytes()).write(writer);
+            });
+        });
     }
 }
 

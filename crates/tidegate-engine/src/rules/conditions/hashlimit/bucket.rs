@@ -15,7 +15,7 @@ const MICROSECOND: u64 = (SECOND / 1_000_000) as u64;
 const SECOND_BYTES: u64 = 250 << 23;
 
 /// A bucket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bucket {
     pub(super) expires: Instant,
     filled: Instant,
@@ -26,7 +26,7 @@ pub(super) struct Bucket {
     window: Window,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Window {
     current: u64,
     was_over: bool,
