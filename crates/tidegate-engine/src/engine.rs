@@ -353,8 +353,8 @@ impl Engine {
         let Some(mut flow) = self.table.load(id) else { return false };
         if flow.mark != mark {
             flow.mark = mark;
-            // As the kernel does for what an operator writes, the tracker's state is told as well.
-            flow.note(EventMask::MARK | EventMask::PROTOINFO);
+            // As the kernel does for what an operator writes, all that he might have changed is told.
+            flow.note(EventMask::WRITTEN);
             self.events.announce(now, id, &mut flow);
             self.table.save(id, &flow);
         }

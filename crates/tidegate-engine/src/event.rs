@@ -39,6 +39,10 @@ bitflags! {
         const SECMARK = 1 << 9;
         /// The labels changed.
         const LABEL = 1 << 10;
+        /// What is told when an operator has written to a flow, whatever he changed
+        /// (`ctnetlink_new_conntrack`).
+        const WRITTEN = Self::REPLY.bits() | Self::ASSURED.bits() | Self::PROTOINFO.bits()
+            | Self::HELPER.bits() | Self::MARK.bits() | Self::SEQADJ.bits() | Self::LABEL.bits();
     }
 }
 
