@@ -22,6 +22,7 @@ use tidegate_wire::Family;
 
 use self::errands::Errands;
 pub use self::rehearsal::{Caveat, Rehearsal};
+use crate::command::Change;
 use crate::defrag::Defrag;
 use crate::event::{Event, EventMask, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};
@@ -366,17 +367,11 @@ impl Engine {
         all.len()
     }
 
-    /// Sets a flow's mark and announces the change; whether the flow exists.
+    /// Sets a flow's mark, as [`Engine::change`] does, if it is another one; whether the flow exists.
     pub fn set_mark(&mut self, now: Instant, id: FlowId, mark: u32) -> bool {
-        let Some(mut flow) = self.table.load(id) else { return false };
-        if flow.mark != mark {
-            flow.mark = mark;
-            // As the kernel does for what an operator writes, the tracker's state is told as well.
-            flow.note(EventMask::MARK | EventMask::PROTOINFO);
-            self.events.announce(now, id, &mut flow);
-            self.table.save(id, &flow);
-        }
-        true
+        let Some(flow) = self.table.load(id) else { return false };
+        let change = Change { mark: Some((mark, u32::MAX)), ..Change::default() };
+        flow.mark == mark || self.change(now, id, &change).is_ok()
     }
 
     /// The next packet of the engine's own making.

@@ -55,9 +55,23 @@ fn main() -> ExitCode {
     cost.pieces.sort_unstable();
     let all: u64 = cost.pieces.iter().sum();
     let at = |share: usize| cost.pieces[(cost.pieces.len() - 1) * share / 1000] as f64 / 1000.0;
-    println!("{} flows of {flows} in {} pieces, {:.2} s", cost.flows, cost.pieces.len(), all as f64 / 1e9);
-    println!("a piece: median {:.0} us, 999 of 1000 {:.0} us, longest {:.0} us", at(500), at(999), at(1000));
-    println!("waiting for the client: {} bytes at most; the program grew by {} bytes", cost.waiting, grown.unwrap_or(0));
+    println!(
+        "{} flows of {flows} in {} pieces, {:.2} s",
+        cost.flows,
+        cost.pieces.len(),
+        all as f64 / 1e9
+    );
+    println!(
+        "a piece: median {:.0} us, 999 of 1000 {:.0} us, longest {:.0} us",
+        at(500),
+        at(999),
+        at(1000)
+    );
+    println!(
+        "waiting for the client: {} bytes at most; the program grew by {} bytes",
+        cost.waiting,
+        grown.unwrap_or(0)
+    );
     let is_good = cost.flows == u64::from(flows) && at(1000) <= 1000.0;
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
