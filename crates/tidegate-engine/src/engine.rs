@@ -24,7 +24,7 @@ use self::errands::Errands;
 pub use self::rehearsal::{Caveat, Rehearsal};
 use crate::command::Change;
 use crate::defrag::Defrag;
-use crate::event::{Event, EventMask, EventQueue};
+use crate::event::{Event, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};
 use crate::fib::Fib;
 use crate::flow::{Correction, Flow, FlowId, Master};
