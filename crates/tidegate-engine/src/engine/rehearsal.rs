@@ -71,6 +71,8 @@ const COPIES: usize = 1 << 16;
 impl Engine {
     /// What would become of a received packet now, and why. Nothing changes: no flow, counter, timer, event, line of the
     /// log, no rule's memory, and no random choice of later.
+    ///
+    /// What is due before the packet ([`Engine::handle_timeout`]) is no part of the answer: do it first.
     #[must_use]
     pub fn explain(&self, now: Instant, packet: &Packet<'_>, fib: &impl Fib) -> Rehearsal {
         let mut cast = BTreeSet::new();

@@ -30,6 +30,8 @@ pub(super) fn rehearsed(
     packet: &mut Packet<'_>,
     fib: &impl Fib,
 ) -> Outcome {
+    // What time brings about is no consequence of the packet.
+    engine.give_up_fragments(now, fib);
     // All of a large table would take long to write down.
     let before = (engine.count() < 16).then(|| seen(engine));
     let told = engine.explain(now, packet, fib);
@@ -247,14 +249,32 @@ fn a_search_for_a_port_takes_few_rounds() {
     assert!(engine.stats().found > 200);
 }
 
-/// What is told of a fragment is told with a caveat.
-#[test]
-fn fragments_are_told_apart() {
-    let mut bytes = udp(Host::Client, 64).bytes(Family::V4);
+/// The first fragment of a datagram.
+fn fragment(to: Host) -> Vec<u8> {
+    let mut bytes = udp(Host::Client, 64).to(to).bytes(Family::V4);
     bytes[6] |= 0x20;
     let sum = tidegate_wire::checksum::Sum::new().bytes(&bytes[..10]).bytes(&bytes[12..20]);
     let check = sum.finish().to_be_bytes();
     bytes[10..12].copy_from_slice(&check);
+    bytes
+}
+
+/// That nobody waits for fragments any more is told to their sender when the next packet comes, of which that is no
+/// consequence.
+#[test]
+fn what_time_brings_about_is_not_the_packet_s_doing() {
+    let mut engine = engine(limits());
+    receive_bytes(&mut engine, at(1), &mut fragment(Host::Router), Host::Client);
+    let mut bytes = udp(Host::Client, 1).ports(1, 2).bytes(Family::V4);
+    let mut packet = Packet::received(&mut bytes, Host::Client.ingress());
+    rehearsed(&mut engine, at(100), &mut packet, &World::new());
+    assert_eq!(engine.outputs.len(), 1);
+}
+
+/// What is told of a fragment is told with a caveat.
+#[test]
+fn fragments_are_told_apart() {
+    let mut bytes = fragment(Host::Server);
     let engine = engine(limits());
     let packet = Packet::received(&mut bytes, Host::Client.ingress());
     let told = engine.explain(at(1), &packet, &World::new());
