@@ -122,13 +122,15 @@ const ROWS: [(&str, &str, Table, Sign); 12] = [
     ),
     (
         "how many flows there are",
-        "*filter; -A FORWARD -m connlimit --connlimit-above 9 --connlimit-mask 0 -j DROP",
+        "*filter; -A FORWARD -m conntrack --ctstate NEW -m connlimit --connlimit-above 9 \
+         --connlimit-mask 0 -j DROP",
         Table::Roomy,
         Sign::Drops,
     ),
     (
         "how many flows are left of a full table",
-        "*filter; -A FORWARD -m connlimit --connlimit-above 9 --connlimit-mask 0 -j DROP",
+        "*filter; -A FORWARD -m conntrack --ctstate NEW -m connlimit --connlimit-above 9 \
+         --connlimit-mask 0 -j DROP",
         Table::Full,
         Sign::Drops,
     ),
