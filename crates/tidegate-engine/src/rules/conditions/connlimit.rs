@@ -200,7 +200,7 @@ fn collect(list: &mut Vec<Listed>, flows: &FlowTable, now: Instant) {
 impl Listed {
     /// Whether the flow is in the table and not over; `None` if it isn't there.
     fn is_alive(&self, flows: &FlowTable, now: Instant) -> Option<bool> {
-        let (id, direction) = flows.lookup(now, &self.tuple, self.zone)?;
+        let (id, direction) = flows.lookup_noted(now, &self.tuple, self.zone)?;
         if direction != Direction::Original {
             return None;
         }
