@@ -103,7 +103,9 @@ fn is_taken(binder: &mut Binder<'_>, flow: &Flow, tuple: &Tuple, attempts_left: 
         return binder.is_taken(flow, tuple);
     }
     let Some(reply) = tuple.invert() else { return true };
-    let Some((id, dir)) = binder.table.lookup(binder.now, &reply, flow.zone) else { return false };
+    let Some((id, dir)) = binder.table.lookup_noted(binder.now, &reply, flow.zone) else {
+        return false;
+    };
     let evictable = binder.table.load(id).is_some_and(|old| may_evict(&old, flow));
     if dir == Direction::Original || !evictable {
         return true;

@@ -71,6 +71,7 @@ impl FlowTable {
         match inquiry {
             Inquiry::Reply(tuple, number) => {
                 if self.filed_as(tuple, *number).next().is_some() {
+                    met.extend(self.filed_as(tuple, *number));
                     for tuple in neighbours(tuple) {
                         met.extend(self.filed_as(&tuple, *number));
                     }

@@ -216,7 +216,7 @@ fn collect(list: &mut Vec<Listed>, flows: &FlowTable, now: Instant) {
 impl Listed {
     /// Whether a flow with the tuple in either direction is in the table and not over; `None` if there is none.
     fn is_alive(&self, flows: &FlowTable, now: Instant) -> Option<bool> {
-        let (id, _) = flows.lookup(now, &self.tuple, self.zone)?;
+        let (id, _) = flows.lookup_noted(now, &self.tuple, self.zone)?;
         flows.load(id).map(|flow| !is_over(&flow))
     }
 }

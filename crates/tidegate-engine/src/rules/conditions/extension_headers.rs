@@ -84,21 +84,26 @@ impl Condition for Ah {
 
     fn fit<F: Fib>(&self, (): &mut (), _: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Fit {
         match find::<12>(ctx.datagram(), proto::AH) {
+            Ok(header) if header.len() < length(header) => Fit::Unreadable,
             Ok(header) => self.holds(header).into(),
             Err(fit) => fit,
         }
     }
 }
 
+/// What the header says that it is long, in bytes.
+fn length(header: &[u8]) -> usize {
+    (usize::from(header[1]) + 2) * 4
+}
+
 impl Ah {
     /// => at least 12 bytes
     fn holds(&self, header: &[u8]) -> bool {
         let index = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-        let length = (u32::from(header[1]) + 2) * 4;
         // To the kernel a length of 0 is none given.
         let asked = self.length.filter(|term| term.value != 0);
         self.index.is_none_or(|term| term.holds(term.value.contains(index)))
-            && asked.is_none_or(|term| term.holds(term.value == length))
+            && asked.is_none_or(|term| term.holds(term.value as usize == length(header)))
             && !(self.reserved && header[2..4] != [0, 0])
     }
 }
