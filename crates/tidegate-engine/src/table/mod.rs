@@ -229,6 +229,7 @@ impl FlowTable {
 
     /// The flow that has this tuple and is filed under the zone's number for the
     /// direction `filed`.
+    #[inline]
     fn owner(
         &self,
         now: Instant,

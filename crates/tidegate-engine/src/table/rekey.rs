@@ -35,6 +35,7 @@ impl FlowTable {
     }
 
     /// The slots filed under a tuple and a zone's number, of which `hash` is the hash.
+    #[inline]
     pub(super) fn candidates(
         &self,
         hash: u32,
