@@ -14,7 +14,7 @@
 //! The client knows the cookie as the server's first sequence number, so the flow's numbers are corrected for ever
 //! (`nat::seqadj`), and so are its time stamps, as the first one carried the SYN's options. What the target does with
 //! a packet and what the flow's packets meet before the last hook is in `path::synproxy`; here is what needs no path:
-//! the [cookie](CookieKeys), the [options](SynOptions), and what a flow [remembers](Proxy).
+//! the cookie (`cookie`), the options of a segment (`options`), and what a flow [remembers](Proxy).
 //!
 //! Linux: `nf_synproxy_core.c`, `syncookies.c`.
 
