@@ -1,8 +1,8 @@
 //! SYNPROXY against the kernel: scenarios that a recording alone cannot hold.
 //!
 //! The client must quote a cookie that nobody can foretell, and the engine's are not the kernel's. So the two ends are
-//! played while the router is watched ([`player`]), once against the kernel and once against the engine, and in both
-//! records names are put in the place of what was drawn ([`symbols`]). From then on they are records as any others,
+//! played while the router is watched (`player`), once against the kernel and once against the engine, and in both
+//! records names are put in the place of what was drawn (`symbols`). From then on they are records as any others,
 //! for the judge of the corpus.
 //!
 //! ```text
