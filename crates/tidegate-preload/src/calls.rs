@@ -325,6 +325,7 @@ pub(crate) unsafe extern "C" fn recvmsg(
         message.msg_namelen = 0;
         let count = libc_own::recvmsg()(descriptor, message, flags);
         message.msg_name = name;
+        message.msg_namelen = len;
         let held = usize::try_from(count).unwrap_or(0);
         let (beginning, held) = memory::beginning::<FAILURE_LEN>(message, held);
         let count = judge(descriptor, count, &beginning[..held], flags);

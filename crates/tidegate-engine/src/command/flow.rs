@@ -229,9 +229,14 @@ impl Engine {
         if let Some(name) = change.helper {
             self.change_helper(now, id, &mut flow, name)?;
         }
-        let mut care = self.table.care(id);
-        care.corrections = corrected(&mut flow, care.corrections, change);
         let done = apply_timeout(now, &mut flow, change).and_then(|()| apply(&mut flow, change));
+        let mut care = self.table.care(id);
+        if done.is_ok() {
+            care.corrections = corrected(&mut flow, care.corrections, change);
+        }
+        if flow.helper.is_none() {
+            care.memory = Memory::None;
+        }
         if Care::is_of(&flow) {
             self.table.set_care(id, care);
         }

@@ -53,7 +53,9 @@ impl Engine {
     pub fn forget_masquerade(&mut self, port: PortId, addr: Option<IpAddr>) -> bool {
         let errand = Errand::Masquerade { port, addr };
         let is_kept = self.errands.waiting.len() < LIMIT;
-        if is_kept && !self.errands.waiting.contains(&errand) {
+        // One that has begun has passed flows by already.
+        let begun = usize::from(self.errands.cursor != Cursor::default());
+        if is_kept && !self.errands.waiting.iter().skip(begun).any(|known| *known == errand) {
             self.errands.waiting.push_back(errand);
         }
         is_kept
@@ -129,7 +131,7 @@ impl Engine {
 
     /// Linux: `nf_conntrack_max95`.
     fn is_nearly_full(&self) -> bool {
-        let max = u64::from(self.limits.max);
-        max > 0 && self.table.len() as u64 >= max / 100 * 95 + max % 100 * 95 / 100
+        let most = self.limits.max / 100 * 95;
+        most > 0 && self.table.len() >= most as usize
     }
 }

@@ -93,6 +93,12 @@ impl Server {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.work(engine, &mut self.news, now);
         }
+        self.has_work()
+    }
+
+    /// Whether a listing or a flush can go on at once.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
         self.whose_turn().is_some()
     }
 

@@ -115,7 +115,7 @@ impl Session {
             return Err(Hangup);
         }
         while let Some(message) = Messages::new(rest).next() {
-            if self.holds_requests() {
+            if self.holds_requests() || self.outbox.is_full() {
                 self.waiting.extend_from_slice(rest);
                 return Ok(());
             }
@@ -163,7 +163,7 @@ impl Session {
     /// Whether something is going on, and can go on.
     pub(super) fn can_work(&self) -> bool {
         let goes_on = |pending: &Pending| pending.job.question().is_none();
-        self.job.as_ref().is_some_and(goes_on) && !self.outbox.is_full()
+        self.job.as_ref().map_or(!self.waiting.is_empty(), goes_on) && !self.outbox.is_full()
     }
 
     /// Goes on with what is going on, by a piece.
@@ -171,7 +171,12 @@ impl Session {
         if !self.can_work() {
             return;
         }
-        let Some(mut pending) = self.job.take() else { return };
+        let Some(mut pending) = self.job.take() else {
+            let waiting = core::mem::take(&mut self.waiting);
+            // What waits was read before; what can't be read ends it.
+            let _ = self.receive((engine, news), now, &waiting);
+            return;
+        };
         let header = pending.header;
         let asked = self.asked(&header);
         let site = &mut Site { engine, news, now, outbox: &mut self.outbox };

@@ -165,12 +165,12 @@ impl Endpoint {
             }
             stays
         });
-        let is_behind = server.work(engine, now);
+        server.work(engine, now);
         for (id, client) in clients {
             // Who is gone is noticed with the next turn.
             let _ = client.write(server, *id);
         }
-        is_behind || self.is_busy(server)
+        server.has_work() || self.is_busy(server)
     }
 
     fn accept(&mut self, server: &mut Server) {

@@ -17,6 +17,7 @@ use std::process::Command;
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind};
+use rustix::fs::fgetxattr;
 
 use super::Failure;
 use crate::client::{Place, Table};
@@ -112,7 +113,10 @@ fn check(path: &Path, named: &Path) -> Result<(), Obstacle> {
     let unreadable = |error| Obstacle::Unreadable(path.to_owned(), error);
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & (SET_USER | SET_GROUP) != 0 {
+    let mut capabilities = [0_u8; 64];
+    let named_so = "security.capability";
+    let has_capabilities = fgetxattr(&file, named_so, &mut capabilities[..]).is_ok();
+    if has_capabilities || mode & (SET_USER | SET_GROUP) != 0 {
         return Err(Obstacle::Privileged(named.to_owned()));
     }
     let mut reader = BufReader::new(file);
@@ -148,8 +152,12 @@ fn interpreter_of_script(reader: &mut impl BufRead) -> io::Result<Option<PathBuf
 /// Whether a program names a dynamic loader; `None`: it isn't one.
 fn has_loader(bytes: &[u8]) -> Option<bool> {
     match FileKind::parse(bytes).ok()? {
-        FileKind::Elf32 => names_loader::<FileHeader32<Endianness>>(bytes),
-        FileKind::Elf64 => names_loader::<FileHeader64<Endianness>>(bytes),
+        FileKind::Elf32 if cfg!(target_pointer_width = "32") => {
+            names_loader::<FileHeader32<Endianness>>(bytes)
+        }
+        FileKind::Elf64 if cfg!(target_pointer_width = "64") => {
+            names_loader::<FileHeader64<Endianness>>(bytes)
+        }
         _ => None,
     }
 }

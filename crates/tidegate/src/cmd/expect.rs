@@ -88,6 +88,10 @@ fn delete(args: &ExpectDeleteArgs) -> Result<(), Failure> {
     let mut errors = outcomes.iter().filter_map(|outcome| outcome.error);
     let refusal = errors.find(|errno| *errno != rustix::io::Errno::NOENT);
     match refusal {
+        Some(errno) if deleted > 0 => {
+            let why = io::Error::from(errno);
+            Err(Failure::Partly(format!("not all expectations were deleted: {why}")))
+        }
         Some(errno) => Err(ClientError::Refused(errno).into()),
         None if deleted == 0 => Err(Failure::Nothing),
         None => Ok(()),

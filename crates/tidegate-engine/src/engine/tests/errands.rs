@@ -48,19 +48,19 @@ fn live_until(engine: &mut Engine, end: Instant) {
 #[test]
 fn a_full_table_has_the_collector_come_for_what_is_closing() {
     for family in Family::ALL {
-        let mut engine = engine(Limits { max: 20, buckets: 1, ..limits() });
-        (1..=10).for_each(|port| stream(&mut engine, family, port));
-        (11..=20).for_each(|port| closing(&mut engine, family, port));
+        let mut engine = engine(Limits { max: 100, ..limits() });
+        (1..=50).for_each(|port| stream(&mut engine, family, port));
+        (51..=100).for_each(|port| closing(&mut engine, family, port));
         assert!(engine.flows().all(|(_, flow)| flow.is(Status::ASSURED)));
         live_until(&mut engine, at(60));
-        assert_eq!(engine.count(), 20, "nobody was turned away yet");
-        let turned_away = receive(&mut engine, at(60), family, &query(21)).verdict;
+        assert_eq!(engine.count(), 100, "nobody was turned away yet");
+        let turned_away = receive(&mut engine, at(60), family, &query(101)).verdict;
         assert!(matches!(turned_away, Verdict::Drop(_)));
         live_until(&mut engine, at(119));
-        assert_eq!(engine.count(), 20, "{family}: it comes within a minute, here after one");
+        assert_eq!(engine.count(), 100, "{family}: it comes within a minute, here after one");
         live_until(&mut engine, at(120));
-        assert_eq!(engine.count(), 18, "{family}: until the table is no longer nearly full");
-        assert!((1..=10).all(|port| ports(&engine).contains(&port)), "{family}: streams stay");
+        assert_eq!(engine.count(), 94, "{family}: until the table is no longer nearly full");
+        assert!((1..=50).all(|port| ports(&engine).contains(&port)), "{family}: streams stay");
         assert_eq!((engine.stats().early_drop, engine.errands.waiting.len()), (0, 0));
     }
 }
