@@ -18,7 +18,7 @@ fn corpus_is_complete() {
         }
     }
     let packets: usize = all.iter().map(|s| packet_count(&s.files["packets.pcap"])).sum();
-    assert_eq!(packets, 21638);
+    assert_eq!(packets, 26934);
 }
 
 fn packet_count(pcap: &[u8]) -> usize {
