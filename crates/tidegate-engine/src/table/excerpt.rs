@@ -15,11 +15,11 @@ use super::buckets::{Buckets, OPPOSITE};
 use super::lines::Lines;
 use super::slab::Slab;
 use super::wheel::Wheel;
-use super::{FlowTable, key, tick_of};
+use super::{FlowTable, key, numbers_of, tick_of};
 use crate::expect::Expectations;
 use crate::flow::{Care, FlowId};
 use crate::time::Instant;
-use crate::tuple::{Tuple, Zone};
+use crate::tuple::{Direction, Tuple, Zone};
 
 /// What a table was asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,19 @@ impl FlowTable {
                 notes.push(inquiry);
             }
         }
+    }
+
+    /// [`FlowTable::lookup`] on a packet's way.
+    pub(crate) fn lookup_noted(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> Option<(FlowId, Direction)> {
+        for filed in numbers_of(zone) {
+            self.note(|| Inquiry::Tuple(*tuple, zone.id_in(*filed)));
+        }
+        self.lookup(now, tuple, zone)
     }
 
     /// What was asked since the excerpt was made; nothing if this is none.

@@ -130,19 +130,6 @@ impl FlowTable {
         numbers_of(zone).iter().find_map(|filed| self.owner(now, tuple, zone, *filed))
     }
 
-    /// [`FlowTable::lookup`] on a packet's way.
-    pub(crate) fn lookup_noted(
-        &self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-    ) -> Option<(FlowId, Direction)> {
-        for filed in numbers_of(zone) {
-            self.note(|| Inquiry::Tuple(*tuple, zone.id_in(*filed)));
-        }
-        self.lookup(now, tuple, zone)
-    }
-
     /// [`FlowTable::lookup`], of a tuple that has this hash in the zone's number for the original
     /// direction.
     #[must_use]
