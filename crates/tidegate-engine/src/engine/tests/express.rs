@@ -292,7 +292,7 @@ fn check(shares: &[Share; RULES.len()]) {
     for ((name, _, is_fast), Share { packets, rides }) in RULES.iter().zip(shares) {
         assert!(*packets > 0, "nobody tried: {name}");
         if *is_fast {
-            assert!(*rides > 50, "{name}: only {rides} of {packets} packets were express");
+            assert!(*rides > 5, "{name}: only {rides} of {packets} packets were express");
             sum = Share { packets: sum.packets + packets, rides: sum.rides + rides };
         }
     }
