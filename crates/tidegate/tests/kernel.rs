@@ -21,6 +21,8 @@ const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
 /// Seconds of every entry: no other number in what is compared lies so near below.
 const LIFE: u64 = 90_000;
+/// Seconds that some are given later.
+const CHANGED: u64 = 4711;
 /// No test takes longer, on the busiest machine.
 const PATIENCE: u64 = 3000;
 
@@ -144,8 +146,13 @@ fn normal(line: &str) -> String {
             digits.push(c);
             continue;
         }
-        let is_life = digits.parse().is_ok_and(|number| (LIFE - PATIENCE..=LIFE).contains(&number));
-        text.push_str(if is_life { "LIFE" } else { &digits });
+        let number = digits.parse().unwrap_or(0);
+        let is_near = |life: u64| (life - PATIENCE..=life).contains(&number);
+        text.push_str(match (is_near(LIFE), is_near(CHANGED)) {
+            (true, _) => "LIFE",
+            (_, true) => "CHANGED",
+            _ => &digits,
+        });
         digits.clear();
         text.push(c);
     }
