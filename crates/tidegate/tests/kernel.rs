@@ -6,18 +6,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod stage;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::panic::catch_unwind;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid};
-
-const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+use self::stage::{TIDEGATE, command_of, new_network, play, words};
 
 /// Seconds of every entry: no other number in what is compared lies so near below.
 const LIFE: u64 = 90_000;
@@ -43,38 +41,12 @@ const TESTS: [(&str, fn()); 13] = [
 ];
 
 fn main() -> ExitCode {
-    become_root();
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
-    let (mut run, mut failed) = (0, 0);
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| is_wanted(name)) {
-        new_namespace();
-        let is_good = catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if is_good { "ok" } else { "FAILED" });
-        run += 1;
-        failed += usize::from(!is_good);
-    }
-    println!("{run} tests, {failed} failed");
-    if failed == 0 && run > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Whoever isn't root enters a user namespace where he is. The program has a single thread yet.
-fn become_root() {
-    let (user, group) = (geteuid(), getegid());
-    if user.is_root() {
-        return;
-    }
-    unshare(CloneFlags::CLONE_NEWUSER).expect("user namespaces are allowed");
-    fs::write("/proc/self/setgroups", "deny").unwrap();
-    fs::write("/proc/self/uid_map", format!("0 {user} 1")).unwrap();
-    fs::write("/proc/self/gid_map", format!("0 {group} 1")).unwrap();
+    play(&TESTS, new_table)
 }
 
 /// An empty table whose entries live long; the kernel counts and notes times.
-fn new_namespace() {
-    unshare(CloneFlags::CLONE_NEWNET).expect("network namespaces are allowed");
-    run("ip", &["link", "set", "lo", "up"]);
+fn new_table() {
+    new_network();
     let life = |name: &str| format!("nf_conntrack_{name}={LIFE}");
     let mut settings: Vec<String> =
         ["acct", "timestamp"].map(|n| format!("nf_conntrack_{n}=1")).into();
@@ -100,15 +72,8 @@ fn conntrack(args: &[&str]) -> Said {
     call("conntrack", args)
 }
 
-fn command(program: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).args(args);
-    command
-}
-
 fn call(program: &str, args: &[&str]) -> Said {
-    said(command(program, args).output().unwrap_or_else(|error| panic!("{program}: {error}")))
+    said(command_of(program, args).output().unwrap_or_else(|error| panic!("{program}: {error}")))
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -160,10 +125,6 @@ fn normal(line: &str) -> String {
 }
 
 /// Words of a command line.
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
-
 /// Entries of every protocol and both families, with marks, zones, NAT and states; then traffic.
 fn fill() {
     let entries = [
@@ -343,7 +304,7 @@ fn table() -> Vec<String> {
 #[track_caller]
 fn alike(prepare: fn(), theirs: &str, ours: &str) {
     let ends = [("conntrack", theirs), (TIDEGATE, ours)].map(|(program, line)| {
-        new_namespace();
+        new_table();
         prepare();
         let said = call(program, &words(line));
         let mut out = said.out;
@@ -401,7 +362,7 @@ fn entries_are_changed_alike() {
         alike(prepare, theirs, ours);
     }
     // What conntrack(8) can't say. Flows take labels only if some rule speaks of labels.
-    new_namespace();
+    new_table();
     let rules =
         "table inet t { chain c { type filter hook output priority 0; ct label set 127; }; }";
     run("nft", &[rules]);
@@ -427,7 +388,7 @@ fn entries_are_deleted_alike() {
     for (theirs, ours) in rows {
         alike(prepare, theirs, ours);
     }
-    new_namespace();
+    new_table();
     fill();
     let count = tidegate(&["list"]).out.len();
     let deleted = tidegate(&words("delete -y --timeout >0"));
@@ -462,7 +423,11 @@ fn nothing_is_cut_without_yes() {
 /// What both programs say of what happens meanwhile.
 fn listen(theirs: &str, ours: &str, cause: impl FnOnce()) -> [Vec<String>; 2] {
     let children = [("conntrack", theirs), (TIDEGATE, ours)].map(|(program, line)| {
-        command(program, &words(line)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+        command_of(program, &words(line))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     });
     sleep(Duration::from_millis(500));
     cause();
@@ -485,7 +450,7 @@ fn events_are_equal_line_by_line() {
         ("-E -o xml -f ipv6", "events -o xml -f ipv6"),
     ];
     for (theirs, ours) in rows {
-        new_namespace();
+        new_table();
         track();
         let [theirs_said, ours_said] = listen(theirs, ours, || {
             prepare();
@@ -505,7 +470,7 @@ fn talk_again() {
 
 /// A listener that is stopped can't keep up with what doesn't fit its buffer, which root has more of.
 fn lost_events_leave_a_mark() {
-    let mut child = command(TIDEGATE, &words("events --gap -j"))
+    let mut child = command_of(TIDEGATE, &words("events --gap -j"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -636,7 +601,7 @@ fn what_cannot_be_is_told_by_the_status() {
         assert_eq!(said.status, status, "{line}: {said:?}");
         assert_eq!(status == 0, said.err.iter().all(|line| !line.contains("error")), "{line}");
     }
-    let mut child = command(TIDEGATE, &["list"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command_of(TIDEGATE, &["list"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0), "a closed pipe is no error");
 }

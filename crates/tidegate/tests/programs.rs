@@ -9,23 +9,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod stage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_gateway::clock::Stopwatch;
 
-const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+use self::stage::{
+    Program, TIDEGATE, call, command_of, new_mounts, new_network, play, until, words,
+};
 
 const TESTS: [(&str, fn()); 4] = [
     ("files_of_the_kernels_table_are_the_kernels", files_of_the_kernels_table_are_the_kernels),
@@ -35,39 +36,10 @@ const TESTS: [(&str, fn()); 4] = [
 ];
 
 fn main() -> ExitCode {
-    become_root();
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word));
-    let (mut run, mut failed) = (0, 0);
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| is_wanted(name)) {
-        new_namespaces();
-        let is_good = catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if is_good { "ok" } else { "FAILED" });
-        run += 1;
-        failed += usize::from(!is_good);
-    }
-    println!("{run} tests, {failed} failed");
-    if failed == 0 && run > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Whoever isn't root enters a user namespace where he is. The program has a single thread yet.
-fn become_root() {
-    let (user, group) = (geteuid(), getegid());
-    if user.is_root() {
-        return;
-    }
-    unshare(CloneFlags::CLONE_NEWUSER).expect("user namespaces are allowed");
-    fs::write("/proc/self/setgroups", "deny").unwrap();
-    fs::write("/proc/self/uid_map", format!("0 {user} 1")).unwrap();
-    fs::write("/proc/self/gid_map", format!("0 {group} 1")).unwrap();
-}
-
-fn new_namespaces() {
-    let kinds = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
-    unshare(kinds).expect("network and mount namespaces are allowed");
-    call("mount", &["--make-rprivate", "/"]);
-    call("ip", &["link", "set", "lo", "up"]);
+    play(&TESTS, || {
+        new_network();
+        new_mounts();
+    })
 }
 
 fn files_of_the_kernels_table_are_the_kernels() {
@@ -145,11 +117,13 @@ fn iptstate_shows_the_engines_flows() {
     let engine = Engine::start();
     engine.insert(1, 90_000);
     engine.insert(2, 90_000);
+    // In the foreground: else a shell that forks for it leaves it no right to the terminal.
     let command = format!(
-        "stty rows 40 cols 150; TERM=xterm timeout 3 {TIDEGATE} exec --socket {} -- iptstate",
+        "stty rows 40 cols 150; TERM=xterm timeout --foreground 3 {TIDEGATE} exec --socket {} -- iptstate",
         engine.socket()
     );
-    let screen = command_of("script", &["-qec", &command, "/dev/null"]).output().unwrap();
+    let mut script = command_of("script", &["-qec", &command, "/dev/null"]);
+    let screen = script.stdin(Stdio::null()).output().unwrap();
     let screen = String::from_utf8_lossy(&screen.stdout).into_owned();
     for part in ["10.0.0.1:1000", "10.0.0.2:1000", "10.1.0.1:80", "ESTABLISHED", "24:59:"] {
         assert!(screen.contains(part), "{part} on {screen:?}");
@@ -309,52 +283,6 @@ impl Drop for Files {
     }
 }
 
-/// A program that ends with its value.
-struct Program(Child);
-
-impl Program {
-    fn end(&mut self) {
-        if let Ok(Some(_)) = self.0.try_wait() {
-            return;
-        }
-        let pid = self.0.id().to_string();
-        let _ = Command::new("kill").arg(pid).status();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-fn command_of(program: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).args(args).stdin(Stdio::null());
-    command
-}
-
-fn call(program: &str, args: &[&str]) -> String {
-    let output = command_of(program, args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Waits until there is something, ten seconds at most.
-fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..500 {
-        if let Some(found) = look() {
-            return found;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    panic!("it doesn't come");
-}
-
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -364,8 +292,4 @@ fn sorted(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort();
     lines
-}
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
 }
