@@ -290,9 +290,13 @@ impl Engine {
         budget - left
     }
 
+    /// Complains about datagrams that didn't become whole, each at its own time: flows that have ended since then were
+    /// there still.
     fn give_up_fragments(&mut self, now: Instant, fib: &impl Fib) {
-        while let Some(expired) = self.defrag.expire(now) {
-            Walk::new(self, now, fib, &mut ()).give_up(expired);
+        while let Some(due) = self.defrag.next_deadline().filter(|due| *due <= now)
+            && let Some(expired) = self.defrag.expire(due)
+        {
+            Walk::new(self, due, fib, &mut ()).give_up(expired);
         }
     }
 
