@@ -27,8 +27,13 @@ pub(crate) unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_i
     let is_netfilter = domain == AF_NETLINK && protocol == NETLINK_NETFILTER;
     match sockets::path().filter(|_| is_netfilter) {
         Some(path) => open(kind, path.as_bytes()),
-        // SAFETY: the caller's own arguments.
-        None => unsafe { libc_own::socket()(domain, kind, protocol) },
+        None => {
+            // SAFETY: the caller's own arguments.
+            let descriptor = unsafe { libc_own::socket()(domain, kind, protocol) };
+            // One of ours may have had this number, and have been closed without a call that is seen here.
+            Sockets::lock().forget(descriptor);
+            descriptor
+        }
     }
 }
 
@@ -69,9 +74,7 @@ fn refuse(descriptor: c_int) -> c_int {
 }
 
 fn introduce(descriptor: c_int, kind: c_int) {
-    let mut sockets = Sockets::lock();
-    let port = sockets.next_port(std::process::id());
-    sockets.set(descriptor, Socket { kind, port, groups: 0 });
+    let port = Sockets::lock().add(descriptor, kind);
     tell(descriptor, &notice::hello(port));
 }
 

@@ -46,10 +46,12 @@ impl Sockets {
         Self::lock().open.get(&descriptor).copied()
     }
 
-    /// The address of the next socket: the first one has the process's number, as in the kernel.
-    pub(crate) fn next_port(&mut self, process: u32) -> u32 {
+    /// Notes a new socket, and gives it an address: the first one has the process's number, as in the kernel.
+    pub(crate) fn add(&mut self, descriptor: c_int, kind: c_int) -> u32 {
         self.made += 1;
-        if self.made == 1 { process } else { 1 << 31 | self.made }
+        let port = if self.made == 1 { std::process::id() } else { 1 << 31 | self.made };
+        self.set(descriptor, Socket { kind, port, groups: 0 });
+        port
     }
 
     /// Notes what a descriptor stands for now.

@@ -114,6 +114,10 @@ enum Fate {
 
 /// So many clients, and no more.
 const MOST_CLIENTS: usize = 256;
+/// Places that those who may only look can't take.
+const ADMIN_PLACES: usize = 32;
+/// So many are let in before it is another's turn.
+const GUESTS_AT_ONCE: usize = 16;
 /// The longest request.
 const LONGEST: usize = 1 << 16;
 /// What the kernel may keep for a client that doesn't read.
@@ -175,11 +179,16 @@ impl Endpoint {
 
     fn accept(&mut self, server: &mut Server) {
         const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
-        while let Ok(socket) = accept_with(&self.listener, FLAGS) {
-            if self.clients.len() >= MOST_CLIENTS {
+        for _ in 0..GUESTS_AT_ONCE {
+            let Ok(socket) = accept_with(&self.listener, FLAGS) else { break };
+            let Ok(access) = self.access(&socket) else { continue };
+            let places = match access {
+                Access::Admin => MOST_CLIENTS,
+                Access::ReadOnly => MOST_CLIENTS - ADMIN_PLACES,
+            };
+            if self.clients.len() >= places {
                 continue;
             }
-            let Ok(access) = self.access(&socket) else { continue };
             // A smaller buffer serves as well.
             let _ = sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER);
             self.clients.insert(server.open(access), Client { socket, is_stuck: false });

@@ -110,7 +110,7 @@ fn write_refusal(f: &mut fmt::Formatter<'_>, errno: Errno) -> fmt::Result {
     match errno {
         Errno::PERM | Errno::ACCESS => f.write_str(
             "not permitted: the kernel asks for CAP_NET_ADMIN in the network namespace (be root), an \
-             engine for membership in its control socket's group",
+             engine to be its own user, root, or a member of its admin group",
         ),
         Errno::NOENT => f.write_str("there is no such entry"),
         Errno::EXIST => f.write_str("there is such an entry already: `update' changes it"),

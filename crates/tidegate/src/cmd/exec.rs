@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<(), Failure> {
     let (name, arguments) =
         args.program.split_first().ok_or(Obstacle::NoProgram(OsString::new()))?;
     let path = find(name)?;
-    check(&path, &path)?;
+    check(&path, &path, MOST_INTERPRETERS)?;
     // The program would say less clearly that nobody is there.
     drop(Table::open(&Place::Engine(args.socket.clone()))?);
     let shim = shim(args.preload.as_deref())?;
@@ -108,8 +108,9 @@ fn find(name: &OsStr) -> Result<PathBuf, Obstacle> {
     places.find(is_program).ok_or_else(|| Obstacle::NoProgram(name.to_owned()))
 }
 
-/// Whether the loader puts a shim into a program; `named` is what the user called it.
-fn check(path: &Path, named: &Path) -> Result<(), Obstacle> {
+/// Whether the loader puts a shim into a program; `named` is what the user called it. A script may name an interpreter
+/// that is a script, `depth` times.
+fn check(path: &Path, named: &Path, depth: u8) -> Result<(), Obstacle> {
     let unreadable = |error| Obstacle::Unreadable(path.to_owned(), error);
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
@@ -121,7 +122,8 @@ fn check(path: &Path, named: &Path) -> Result<(), Obstacle> {
     }
     let mut reader = BufReader::new(file);
     if let Some(interpreter) = interpreter_of_script(&mut reader).map_err(unreadable)? {
-        return check(&interpreter, named);
+        let depth = depth.checked_sub(1).ok_or_else(|| Obstacle::Unknown(named.to_owned()))?;
+        return check(&interpreter, named, depth);
     }
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).map_err(unreadable)?;
@@ -132,7 +134,7 @@ fn check(path: &Path, named: &Path) -> Result<(), Obstacle> {
     }
 }
 
-/// What stands behind `#!`. A script's interpreter that is a script itself is no longer looked through.
+/// What stands behind `#!`, or behind the `env` there, its options (`-S`) and settings.
 fn interpreter_of_script(reader: &mut impl BufRead) -> io::Result<Option<PathBuf>> {
     if !reader.fill_buf()?.starts_with(b"#!") {
         return Ok(None);
@@ -143,7 +145,8 @@ fn interpreter_of_script(reader: &mut impl BufRead) -> io::Result<Option<PathBuf
     let mut words = words.filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
     if Path::new(OsStr::from_bytes(first)).file_name() == Some(OsStr::new("env")) {
-        let name = words.next().map(OsStr::from_bytes);
+        let is_program = |word: &&[u8]| !word.starts_with(b"-") && !word.contains(&b'=');
+        let name = words.find(is_program).map(OsStr::from_bytes);
         return Ok(name.and_then(|name| find(name).ok()));
     }
     Ok(Some(PathBuf::from(OsString::from_vec(first.to_vec()))))
@@ -196,6 +199,8 @@ fn preloaded(shim: &Path) -> OsString {
 }
 
 const SHIM: &str = "libtidegate_preload.so";
+/// Linux: `exec_binprm`.
+const MOST_INTERPRETERS: u8 = 5;
 const SET_USER: u32 = 0o4000;
 const SET_GROUP: u32 = 0o2000;
 /// Linux: `BINPRM_BUF_SIZE`.

@@ -122,8 +122,9 @@ type Step = Result<(), Malformed>;
 /// What is noted in a message of this type, which begins at `from` of `bytes`. Offsets are those of
 /// `bytes`.
 pub(super) fn decode(bytes: &[u8], from: usize, ty: &Type) -> Result<Vec<Found>, Malformed> {
+    let (at, steps) = (from * OCTET, bytes.len() * STEPS_PER_OCTET + SPARE_STEPS);
     let (mark, notes) = (None, true);
-    let mut walk = Walk { bytes, at: from * OCTET, mark, notes, nth: 0, found: Vec::new() };
+    let mut walk = Walk { bytes, at, steps, mark, notes, nth: 0, found: Vec::new() };
     walk.step(ty)?;
     Ok(walk.found)
 }
@@ -132,6 +133,9 @@ struct Walk<'a> {
     bytes: &'a [u8],
     /// Where in the message it is, in bits.
     at: usize,
+    /// How many more values are looked at. What an open field holds may claim more than the field, and what
+    /// comes behind the field is read once more then: a message of such fields would take its length squared.
+    steps: usize,
     /// What addresses are noted as.
     mark: Option<Mark>,
     /// Whether anything is noted.
@@ -141,11 +145,15 @@ struct Walk<'a> {
 }
 
 const OCTET: usize = 8;
+/// More than the values of any message whose fields hold what they say; Linux has no such bound.
+const STEPS_PER_OCTET: usize = 16;
+const SPARE_STEPS: usize = 256;
 /// A sequence knows no more additions.
 const MOST_ADDITIONS: usize = 32;
 
 impl Walk<'_> {
     fn step(&mut self, ty: &Type) -> Step {
+        self.steps = self.steps.checked_sub(1).ok_or(Malformed)?;
         match *ty {
             Type::Null | Type::End => Ok(()),
             Type::Begin(mark) => {

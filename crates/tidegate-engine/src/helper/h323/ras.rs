@@ -29,6 +29,8 @@ const INFO_REQUEST_RESPONSE: u32 = 22;
 /// How long a registration lasts that doesn't say it.
 const DEFAULT_SECONDS: u32 = 300;
 /// How long the answer to an unregistration may take.
+/// Seconds; as long as Linux can count in its ticks, of which 250 are a second.
+const LONGEST_REGISTRATION: u32 = i32::MAX as u32 / 250;
 const UNREGISTRATION: Duration = Duration::from_secs(30);
 
 pub(super) fn process(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
@@ -178,7 +180,7 @@ fn confirm_registration(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
     if let Some(seconds) = number(found, Mark::TimeToLive) {
         pdu.call_mut(|call| call.registered = seconds);
     }
-    let seconds = pdu.call().registered;
+    let seconds = pdu.call().registered.min(LONGEST_REGISTRATION);
     if seconds > 0 {
         let Hearing { flow, now, .. } = &mut *pdu.hearing;
         flow.refresh(*now, Duration::from_secs(seconds.into()));
