@@ -176,9 +176,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             Judgement::Invalid(reason) | Judgement::Shortened(reason, _) => {
                 engine.table.save(id, &held.flow);
                 self.detach(t, tuple, reason);
-                if let Judgement::Shortened(_, shortened) = judgement {
-                    self.log_doubt(t, Doubt::Shortened(shortened));
-                }
+                self.log_shortened(t, judgement);
                 return true;
             }
             Judgement::Close => {
@@ -199,6 +197,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
         self.tell_change(tuple, before.as_ref(), &t.tracked, remark);
         true
+    }
+
+    fn log_shortened(&mut self, t: &Transit<'_, '_>, judgement: Judgement) {
+        if let Judgement::Shortened(_, shortened) = judgement {
+            self.log_doubt(t, Doubt::Shortened(shortened));
+        }
     }
 
     /// Goes on with a packet as INVALID that is not of the flow whose tuple it has.

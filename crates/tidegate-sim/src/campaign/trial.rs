@@ -83,42 +83,7 @@ fn licences(recorded: &Recorded) -> Value {
     let addresses = drawn_addresses(records);
     let ports: Vec<Value> =
         addresses.iter().map(|addr| json!({"addr": addr, "min": 1, "max": 65535})).collect();
-    let is_unseen = |record: &&Value| {
-        let stage = record["stage"].as_str().unwrap_or_default();
-        ["raw", "prerouting", "input", "forward", "postrouting"].contains(&stage)
-    };
-    let unseen = records.iter().filter(is_unseen);
-    let mut skips: Vec<Value> =
-        unseen.map(|record| json!({"index": record["index"], "field": "mark"})).collect();
-    // The time of day.
-    let told = records.iter().filter(|record| {
-        let outputs = record["out"].as_array();
-        record["verdict"] == "local"
-            && outputs.is_some_and(|out| out.iter().any(|o| is_timestamp(&o["hex"])))
-    });
-    skips.extend(told.map(|record| json!({"index": record["index"], "field": "out"})));
-    // Copies of the host's own packets have checksums and identifications that aren't drawn yet.
-    let own = records.iter().filter(|record| {
-        let outputs = record["out"].as_array();
-        outputs.is_some_and(|out| out.iter().any(|output| output["by"] != "fwd"))
-    });
-    skips.extend(own.map(|record| json!({"index": record["index"], "field": "nflog"})));
-    // Nobody sees that a helper drops a packet for the host which isn't the first one.
-    let unanswered = records.iter().filter(|record| {
-        let is_mute = record["out"].as_array().is_some_and(Vec::is_empty);
-        record["verdict"] == "local" && record["ct"]["helper"].is_string() && is_mute
-    });
-    for field in ["verdict", "stage"] {
-        let skip = |record: &Value| json!({"index": record["index"], "field": field});
-        skips.extend(unanswered.clone().map(skip));
-    }
-    // A complaint of the host about what a helper may have rewritten for it: its quote has a
-    // checksum that the kernel hadn't finished.
-    let quoting = records.iter().filter(|record| {
-        let helper = &record["ct"]["helper"];
-        record["verdict"] == "local" && helper.is_string() && record["ct"]["l4"] == "udp"
-    });
-    skips.extend(quoting.map(|record| json!({"index": record["index"], "field": "out"})));
+    let mut skips = blind_spots(records);
     let mut licences = json!({});
     let lag = recorded.lag.as_secs();
     if lag > 0 {
@@ -130,16 +95,63 @@ fn licences(recorded: &Recorded) -> Value {
     if !ports.is_empty() {
         licences["nat_ports"] = ports.into();
         // Nobody looks for ports in pieces.
-        let cut = records.iter().filter(|record| {
-            let outputs = record["out"].as_array();
-            outputs.is_some_and(|out| out.iter().any(|o| is_fragment(&o["hex"])))
-        });
-        skips.extend(cut.map(|record| json!({"index": record["index"], "field": "out"})));
+        let is_cut = |record: &Value| any_output(record, |output| is_fragment(&output["hex"]));
+        skips.extend(skips_of(records, is_cut, "out"));
     }
     if !skips.is_empty() {
         licences["skip"] = skips.into();
     }
     licences
+}
+
+/// What the record of the kernel can't show.
+fn blind_spots(records: &[Value]) -> Vec<Value> {
+    type Spot = (fn(&Value) -> bool, &'static str);
+    const SPOTS: [Spot; 6] = [
+        (ends_between_probes, "mark"),
+        (tells_the_time, "out"),
+        (is_answered_by_the_host, "nflog"),
+        (is_unanswered, "verdict"),
+        (is_unanswered, "stage"),
+        (may_be_quoted, "out"),
+    ];
+    SPOTS.iter().flat_map(|(is_blind, field)| skips_of(records, is_blind, field)).collect()
+}
+
+fn skips_of(records: &[Value], is_blind: impl Fn(&Value) -> bool, field: &str) -> Vec<Value> {
+    let blind = records.iter().filter(|record| is_blind(record));
+    blind.map(|record| json!({"index": record["index"], "field": field})).collect()
+}
+
+fn any_output(record: &Value, is_such: impl Fn(&Value) -> bool) -> bool {
+    record["out"].as_array().is_some_and(|outputs| outputs.iter().any(is_such))
+}
+
+fn ends_between_probes(record: &Value) -> bool {
+    let stage = record["stage"].as_str().unwrap_or_default();
+    ["raw", "prerouting", "input", "forward", "postrouting"].contains(&stage)
+}
+
+fn tells_the_time(record: &Value) -> bool {
+    record["verdict"] == "local" && any_output(record, |output| is_timestamp(&output["hex"]))
+}
+
+/// Copies of the host's own packets have checksums and identifications that aren't drawn yet.
+fn is_answered_by_the_host(record: &Value) -> bool {
+    any_output(record, |output| output["by"] != "fwd")
+}
+
+/// Nobody sees that a helper drops a packet for the host which isn't the first one.
+fn is_unanswered(record: &Value) -> bool {
+    let is_mute = record["out"].as_array().is_some_and(Vec::is_empty);
+    record["verdict"] == "local" && record["ct"]["helper"].is_string() && is_mute
+}
+
+/// A complaint of the host about what a helper may have rewritten for it: its quote has a checksum that the kernel
+/// hadn't finished.
+fn may_be_quoted(record: &Value) -> bool {
+    let entry = &record["ct"];
+    record["verdict"] == "local" && entry["helper"].is_string() && entry["l4"] == "udp"
 }
 
 /// The addresses at which some entry has a port that the kernel drew.
