@@ -4,6 +4,7 @@ pub(crate) mod filter;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod tuple;
 
@@ -17,6 +18,7 @@ use tidegate_gateway::replay::Inputs;
 
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
+use self::snapshot::SnapshotArgs;
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
     StatsArgs, SysctlArgs, UpdateArgs,
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Show how many flows there are
     #[command(after_help = TABLE_NOTES)]
     Count(CountArgs),
+    /// Write a table to a file, which every command that reads tables takes with -r
+    #[command(after_help = snapshot::SNAPSHOT_NOTES)]
+    Snapshot(Box<SnapshotArgs>),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),

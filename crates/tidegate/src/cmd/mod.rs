@@ -15,6 +15,7 @@ pub(crate) mod manual;
 pub(crate) mod procfs;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod snapshot;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
 pub(crate) mod update;
