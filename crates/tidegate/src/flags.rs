@@ -4,6 +4,7 @@ pub(crate) mod filter;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
+pub(crate) mod retime;
 pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod tuple;
@@ -18,6 +19,7 @@ use tidegate_gateway::replay::Inputs;
 
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
+use self::retime::RetimeArgs;
 use self::snapshot::SnapshotArgs;
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
@@ -60,6 +62,9 @@ pub(crate) enum Command {
     /// Delete flows: a dry run first
     #[command(after_help = TABLE_NOTES)]
     Delete(Box<DeleteArgs>),
+    /// Let idle flows drain, and keep live ones: a dry run first
+    #[command(after_help = retime::RETIME_NOTES)]
+    Retime(Box<RetimeArgs>),
     /// Delete all flows: a dry run first
     #[command(after_help = TABLE_NOTES)]
     Flush(FlushArgs),

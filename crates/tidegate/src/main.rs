@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Insert(args) => cmd::insert::run(args),
         Command::Update(args) => cmd::update::run(args),
         Command::Delete(args) => cmd::delete::run(args),
+        Command::Retime(args) => cmd::retime::run(args),
         Command::Flush(args) => cmd::flush::run(args),
         Command::Events(args) => cmd::events::run(args),
         Command::Stats(args) => cmd::stats::run(args),

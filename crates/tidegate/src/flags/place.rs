@@ -38,6 +38,13 @@ impl PlaceArgs {
             None => Place::Kernel(self.netns.clone()),
         }
     }
+
+    /// The options that name the table, each with a blank in front.
+    pub(crate) fn words(&self) -> String {
+        let netns = self.netns.as_ref().map(|name| format!(" --netns {name}"));
+        let socket = self.socket.as_ref().map(|path| format!(" --socket {}", path.display()));
+        netns.into_iter().chain(socket).collect()
+    }
 }
 
 /// How often to look.
