@@ -1,6 +1,7 @@
 //! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
 
 pub(crate) mod filter;
+pub(crate) mod forecast;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
 
+use self::forecast::{PlanArgs, WhatIfArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::retime::RetimeArgs;
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     /// Write a table to a file, which every command that reads tables takes with -r
     #[command(after_help = snapshot::SNAPSHOT_NOTES)]
     Snapshot(Box<SnapshotArgs>),
+    /// Show what a table would hold under other settings
+    #[command(after_help = forecast::WHAT_IF_NOTES)]
+    WhatIf(Box<WhatIfArgs>),
+    /// Print settings for what shall come, with their arithmetic
+    #[command(after_help = forecast::PLAN_NOTES)]
+    Plan(PlanArgs),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),

@@ -14,6 +14,7 @@ mod client;
 mod cmd;
 mod filter;
 mod flags;
+mod forecast;
 mod message;
 mod present;
 mod procfs;
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
         Command::Stats(args) => cmd::stats::run(args),
         Command::Count(args) => cmd::count::run(args),
         Command::Snapshot(args) => cmd::snapshot::run(args),
+        Command::WhatIf(args) => cmd::forecast::run(args),
+        Command::Plan(args) => cmd::forecast::plan(args),
         Command::Expect(command) => cmd::expect::run(command),
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),

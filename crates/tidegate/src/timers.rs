@@ -50,6 +50,11 @@ impl Timers {
         self.seconds.get(name).copied()
     }
 
+    /// Gives a setting another value.
+    pub(crate) fn set(&mut self, name: &str, seconds: u64) {
+        self.seconds.insert(name.to_owned(), seconds);
+    }
+
     /// The whole timeout that a packet gives a flow in its state.
     pub(crate) fn whole(&self, flow: &Flow<'_>) -> Option<u64> {
         let whole = self.value(setting_of(flow)?)?;

@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         &[
             ("retime_drains_idle_flows_and_undoes_it", retime_kernel),
             ("retime_does_the_same_to_an_engine", retime_engine),
+            ("a_forecast_from_one_listing_comes_true", forecast_kernel),
+            ("a_forecast_of_an_engine_comes_true", forecast_engine),
         ],
         set,
     )
@@ -131,4 +133,56 @@ fn retime(table: &Table) {
     assert_eq!(table.listed(&[]), 20, "all others are there");
     let late = table.output(&["retime", "--undo", undo, "--yes"]);
     assert_eq!(late.status.code(), Some(1), "nothing is left to be given back to");
+}
+
+fn forecast_kernel() {
+    forecast(&Table::kernel());
+}
+
+fn forecast_engine() {
+    forecast(&Table::engine());
+}
+
+/// Five sources of a hundred connections each: fresh, idle for an hour, for three hours, and two that end soon. What is
+/// told from one listing is compared with what is listed then.
+fn forecast(table: &Table) {
+    let rests = ["431990", "428400", "421200", "4", "8"];
+    for group in 0..rests.len() {
+        (0..100).for_each(|number| table.insert(&source(group), 2000 + number, 432_000));
+    }
+    for (group, rest) in rests.iter().enumerate() {
+        table.call(&["update", "-s", &source(group), "--set-timeout", rest, "--yes"]);
+    }
+    let began = std::time::Instant::now();
+    let told = json(&table.call(&["what-if", "--growth", "0", "--for", "12", "-j"]));
+    for (moment, expected) in [(2_u64, 500), (6, 400), (10, 300)] {
+        sleep(Duration::from_secs(moment).saturating_sub(began.elapsed()));
+        let points = told["points"].as_array().unwrap();
+        let point = points.iter().rfind(|point| point["seconds"].as_u64() <= Some(moment)).unwrap();
+        let (predicted, measured) = (point["before"].as_f64().unwrap(), table.listed(&[]));
+        println!("  in {moment} s: told {predicted}, listed {measured}");
+        assert!(is_within_a_hundredth(predicted, measured) && measured == expected, "{point}");
+    }
+    let shorter = ["--set", "tcp_timeout_established=2h4m"];
+    let told = json(&table.call(&[&["what-if", "-j"], &shorter[..]].concat()));
+    let predicted =
+        [told["after"]["least"].as_f64().unwrap(), told["after"]["most"].as_f64().unwrap()];
+    table.call(&["sysctl", "nf_conntrack_tcp_timeout_established=7440"]);
+    assert_eq!(table.listed(&[]), 300, "the setting alone changes nothing");
+    table.call(&["sysctl", "nf_conntrack_tcp_timeout_established=432000"]);
+    let undo = "/tmp/drained.undo";
+    table.call(&["retime", "--idle", ">2h4m", "--to", "1", "--yes", "--undo-to", undo]);
+    sleep(Duration::from_millis(2200));
+    let measured = table.listed(&[]);
+    println!("  under 2h4m: told {predicted:?}, listed {measured}");
+    assert!(predicted.iter().all(|predicted| is_within_a_hundredth(*predicted, measured)));
+    assert_eq!(measured, 200);
+}
+
+fn source(group: usize) -> String {
+    format!("10.0.1.{}", group + 1)
+}
+
+fn is_within_a_hundredth(predicted: f64, measured: usize) -> bool {
+    (predicted - measured as f64).abs() <= measured as f64 / 100.0
 }

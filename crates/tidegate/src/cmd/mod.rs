@@ -8,6 +8,7 @@ pub(crate) mod exec;
 pub(crate) mod expect;
 pub(crate) mod explain;
 pub(crate) mod flush;
+pub(crate) mod forecast;
 pub(crate) mod get;
 pub(crate) mod insert;
 pub(crate) mod list;

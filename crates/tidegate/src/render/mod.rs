@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod figures;
 pub(crate) mod flow;
 pub(crate) mod groups;
+pub(crate) mod plot;
 pub(crate) mod proc;
 pub(crate) mod ranking;
 pub(crate) mod stats;
