@@ -22,7 +22,7 @@ use self::forecast::{PlanArgs, WhatIfArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::retime::RetimeArgs;
-use self::snapshot::SnapshotArgs;
+use self::snapshot::{RecordArgs, SnapshotArgs};
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
     StatsArgs, SysctlArgs, UpdateArgs,
@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Write a table to a file, which every command that reads tables takes with -r
     #[command(after_help = snapshot::SNAPSHOT_NOTES)]
     Snapshot(Box<SnapshotArgs>),
+    /// Keep a table's history on disk: snapshots, and what happens between
+    #[command(after_help = snapshot::RECORD_NOTES)]
+    Record(RecordArgs),
     /// Show what a table would hold under other settings
     #[command(after_help = forecast::WHAT_IF_NOTES)]
     WhatIf(Box<WhatIfArgs>),

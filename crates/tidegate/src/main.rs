@@ -19,6 +19,8 @@ mod message;
 mod present;
 mod procfs;
 mod progress;
+mod record;
+mod redact;
 mod render;
 mod snapshot;
 mod timers;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Stats(args) => cmd::stats::run(args),
         Command::Count(args) => cmd::count::run(args),
         Command::Snapshot(args) => cmd::snapshot::run(args),
+        Command::Record(args) => cmd::record::run(args),
         Command::WhatIf(args) => cmd::forecast::run(args),
         Command::Plan(args) => cmd::forecast::plan(args),
         Command::Expect(command) => cmd::expect::run(command),

@@ -208,7 +208,7 @@ fn as_io(error: ClientError) -> io::Error {
         | ClientError::Netlink(error)
         | ClientError::Broken(error) => error,
         ClientError::NoSetting(_) => io::ErrorKind::NotFound.into(),
-        ClientError::Snapshot(_) => io::ErrorKind::InvalidData.into(),
+        ClientError::Snapshot(_) | ClientError::NotRecorded(_) => io::ErrorKind::InvalidData.into(),
         ClientError::ReadOnly(_) => io::ErrorKind::ReadOnlyFilesystem.into(),
         ClientError::Closed | ClientError::Garbled(_) => io::ErrorKind::ConnectionReset.into(),
     }

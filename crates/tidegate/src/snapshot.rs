@@ -16,6 +16,7 @@ use crate::client::{ClientError, Flow, Place, Request, Settings, Table, kept};
 use crate::cmd::Failure;
 use crate::filter::Filter;
 use crate::present::time_of_day;
+use crate::redact::{Redactor, redact_opening};
 
 /// What is written down of a table.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +33,33 @@ impl Subject<'_> {
     /// # Errors
     /// The table gives no answer, or the file can't be written.
     pub(crate) fn save(&self, path: &Path) -> Result<Closing, Failure> {
+        self.save_as(path, None)
+    }
+
+    /// The same with addresses that tell nothing.
+    ///
+    /// # Errors
+    /// The table gives no answer, or the file can't be written.
+    pub(crate) fn save_redacted(
+        &self,
+        path: &Path,
+        redactor: &Redactor,
+    ) -> Result<Closing, Failure> {
+        self.save_as(path, Some(redactor))
+    }
+
+    fn save_as(&self, path: &Path, redactor: Option<&Redactor>) -> Result<Closing, Failure> {
+        let mut opening = self.opening()?;
+        if redactor.is_some() {
+            redact_opening(&mut opening);
+        }
         let unfinished = unfinished(path);
         let at = |error| ClientError::File { path: path.to_owned(), error };
         let file = File::create(&unfinished).map_err(at)?;
         let out = BufWriter::with_capacity(BUFFER, file);
-        let written = Writer::begin(out, &self.opening()?).map_err(at).map_err(Failure::from);
+        let written = Writer::begin(out, &opening).map_err(at).map_err(Failure::from);
         let done = written.and_then(|mut writer| {
-            let closing = self.write(&mut writer)?;
+            let closing = self.write_as(&mut writer, redactor)?;
             let file = writer.into_inner().into_inner().map_err(|error| at(error.into_error()))?;
             file.sync_all().map_err(at)?;
             fs::rename(&unfinished, path).map_err(at)?;
@@ -76,46 +97,61 @@ impl Subject<'_> {
     ///
     /// # Errors
     /// The table gives no answer, or nothing can be written.
-    pub(crate) fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<Closing, Failure> {
+    pub(crate) fn write_as<W: Write>(
+        &self,
+        writer: &mut Writer<W>,
+        redactor: Option<&Redactor>,
+    ) -> Result<Closing, Failure> {
         writer.settings(&Settings::of(self.place)?.all()?)?;
         let mut table = Table::open(self.place)?;
-        self.write_statistics(&mut table, writer)?;
+        let mut put = |kind, message: &Message<'_>| put(writer, redactor, kind, message);
+        write_statistics(&mut table, |message| put(Kind::Statistics, message))?;
         let all = Request::new(Subsystem::Expect, expect::message::GET, Family::default());
-        table.dump(&all, |message| put(writer, Kind::Expectations, message))?;
+        table.dump(&all, |message| put(Kind::Expectations, message))?;
         let now = self.place.now()?;
         let flows = Request::new(Subsystem::Conntrack, message::GET, self.filter.family())
             .with(|request| self.filter.push(request));
         table.dump(&flows, |message| {
             let is_meant =
                 self.filter.is_empty() || self.filter.accepts(&Flow::parse(message)?, now);
-            if is_meant { put(writer, Kind::Flows, message) } else { Ok(()) }
+            if is_meant { put(Kind::Flows, message) } else { Ok(()) }
         })?;
         Ok(writer.close(self.place.now()?)?)
     }
-
-    fn write_statistics<W: Write>(
-        &self,
-        table: &mut Table,
-        writer: &mut Writer<W>,
-    ) -> Result<(), Failure> {
-        let count = Request::new(Subsystem::Conntrack, message::GET_STATS, Family::default());
-        if let Some(message) = table.ask(&count)?.as_deref().and_then(kept) {
-            put(writer, Kind::Statistics, &message)?;
-        }
-        let counters = [
-            (Subsystem::Conntrack, message::GET_STATS_CPU),
-            (Subsystem::Expect, expect::message::GET_STATS_CPU),
-        ];
-        for (subsystem, number) in counters {
-            let request = Request::new(subsystem, number, Family::default());
-            table.dump(&request, |message| put(writer, Kind::Statistics, message))?;
-        }
-        Ok(())
-    }
 }
 
-fn put<W: Write>(writer: &mut Writer<W>, kind: Kind, message: &Message<'_>) -> Result<(), Failure> {
-    Ok(writer.message(kind, message)?)
+fn write_statistics(
+    table: &mut Table,
+    mut put: impl FnMut(&Message<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let count = Request::new(Subsystem::Conntrack, message::GET_STATS, Family::default());
+    if let Some(message) = table.ask(&count)?.as_deref().and_then(kept) {
+        put(&message)?;
+    }
+    let counters = [
+        (Subsystem::Conntrack, message::GET_STATS_CPU),
+        (Subsystem::Expect, expect::message::GET_STATS_CPU),
+    ];
+    for (subsystem, number) in counters {
+        table.dump(&Request::new(subsystem, number, Family::default()), &mut put)?;
+    }
+    Ok(())
+}
+
+/// Messages of statistics hold no addresses.
+fn put<W: Write>(
+    writer: &mut Writer<W>,
+    redactor: Option<&Redactor>,
+    kind: Kind,
+    message: &Message<'_>,
+) -> Result<(), Failure> {
+    match redactor.filter(|_| kind != Kind::Statistics) {
+        None => Ok(writer.message(kind, message)?),
+        Some(redactor) => match kept(&redactor.message(message)) {
+            Some(message) => Ok(writer.message(kind, &message)?),
+            None => Ok(()),
+        },
+    }
 }
 
 /// The number of the network namespace that the thread is in.

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
             ("retime_does_the_same_to_an_engine", retime_engine),
             ("a_forecast_from_one_listing_comes_true", forecast_kernel),
             ("a_forecast_of_an_engine_comes_true", forecast_engine),
+            ("the_past_is_shown_after_a_crash", record_kernel),
+            ("the_past_of_an_engine_is_shown", record_engine),
+            ("what_is_shared_has_other_addresses", redact),
         ],
         set,
     )
@@ -185,4 +188,88 @@ fn source(group: usize) -> String {
 
 fn is_within_a_hundredth(predicted: f64, measured: usize) -> bool {
     (predicted - measured as f64).abs() <= measured as f64 / 100.0
+}
+
+fn record_kernel() {
+    record(&Table::kernel());
+}
+
+fn record_engine() {
+    record(&Table::engine());
+}
+
+/// What was listed at some moments is what a recording shows of them, whose writer was killed.
+fn record(table: &Table) {
+    let dir = "/tmp/recording";
+    (0..10).for_each(|number| table.insert("10.0.0.1", 2000 + number, 10_000));
+    let mut command = Command::new(TIDEGATE);
+    command.args(["record", "--dir", dir, "--every", "2s"]).args(&table.words);
+    let mut recorder = Program(command.spawn().unwrap());
+    until(|| table_of(dir, &[]).filter(|listed| listed.len() == 10));
+    let mut moments = vec![moment(table)];
+    for round in 1..=4 {
+        (0..5).for_each(|number| table.insert("10.0.0.2", 3000 + 10 * round + number, 1000));
+        table.call(&["delete", "-s", "10.0.0.1", "--sport", &(2000 + round).to_string(), "--yes"]);
+        table.call(&["delete", "--sport", &(3000 + 10 * round).to_string(), "--yes"]);
+        moments.push(moment(table));
+    }
+    sleep(Duration::from_millis(1300));
+    recorder.0.kill().unwrap();
+    recorder.0.wait().unwrap();
+    let segments = std::fs::read_dir(dir).unwrap().count();
+    assert!(segments >= 3, "{segments} files: a lock and more than one segment");
+    for (time, listed) in &moments {
+        let shown = table_of(dir, &["--at", time]).unwrap();
+        assert_eq!(&shown, listed, "{time}");
+    }
+    let count = call(TIDEGATE, &["count", "-r", dir, "--at", &moments[2].0]);
+    assert_eq!(count.trim(), moments[2].1.len().to_string());
+    let late = Command::new(TIDEGATE).args(["count", "-r", dir, "--at", "-0s"]).output().unwrap();
+    let said = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert!(said.contains("nothing is known of what happened from"), "{said}");
+}
+
+/// The present, and which flows there are: a pause before and behind keeps it apart from what happens.
+fn moment(table: &Table) -> (String, Vec<String>) {
+    sleep(Duration::from_millis(600));
+    let time = call("date", &["-u", "+%Y-%m-%dT%H:%M:%S.%NZ"]).trim().to_owned();
+    let listed = sports(&table.call(&["list"]));
+    sleep(Duration::from_millis(100));
+    (time, listed)
+}
+
+/// The flows that a recording shows, if it can be read.
+fn table_of(dir: &str, at: &[&str]) -> Option<Vec<String>> {
+    let output = Command::new(TIDEGATE).args(["list", "--read", dir]).args(at).output().unwrap();
+    output.status.success().then(|| sports(&String::from_utf8(output.stdout).unwrap()))
+}
+
+/// The sources of all flows, in order.
+fn sports(listing: &str) -> Vec<String> {
+    let of = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().filter(|word| word.starts_with('s')).collect();
+        words[..2].join(" ")
+    };
+    let mut all: Vec<_> = listing.lines().map(of).collect();
+    all.sort();
+    all
+}
+
+fn redact() {
+    let table = Table::kernel();
+    (0..10).for_each(|number| table.insert("10.0.0.1", 2000 + number, 10_000));
+    std::fs::write("/tmp/key", [9; 32]).unwrap();
+    let file = "/tmp/shared.ctsnap";
+    table.call(&["snapshot", "--redact=/tmp/key", "-o", file]);
+    let bytes = std::fs::read(file).unwrap();
+    for address in [[10, 0, 0, 1], [192, 0, 2, 1]] {
+        assert!(!bytes.windows(4).any(|window| window == address), "{address:?}");
+    }
+    let listed = call(TIDEGATE, &["list", "-r", file, "--by", "src,dst", "-j"]);
+    assert_eq!(listed.lines().count(), 1, "one source stays one: {listed}");
+    assert_eq!(json(&listed)["flows"], 10);
+    let again = "/tmp/again.ctsnap";
+    table.call(&["snapshot", "--redact=/tmp/key", "-o", again]);
+    let listed_again = call(TIDEGATE, &["list", "-r", again, "--by", "src,dst", "-j"]);
+    assert_eq!(listed, listed_again, "the same key gives the same addresses");
 }

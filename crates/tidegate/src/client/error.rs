@@ -38,6 +38,8 @@ pub(crate) enum ClientError {
     NoSetting(PathBuf),
     /// A file of a snapshot can't be read.
     Snapshot(Fault),
+    /// Of that moment nothing was recorded.
+    NotRecorded(PathBuf),
     /// What was asked for takes a table that lives, and this is a file.
     ReadOnly(PathBuf),
     /// A file.
@@ -83,6 +85,7 @@ impl ClientError {
             | Self::NoSetting(_)
             | Self::Snapshot(_)
             | Self::ReadOnly(_)
+            | Self::NotRecorded(_)
             | Self::File { .. } => Severity::Failed,
         }
     }
@@ -109,6 +112,9 @@ impl fmt::Display for ClientError {
             Self::Garbled(why) => write!(f, "an answer can't be read: {why}"),
             Self::NoSetting(path) => write!(f, "there is no {}", path.display()),
             Self::Snapshot(fault) => write!(f, "{fault}"),
+            Self::NotRecorded(path) => {
+                write!(f, "{}: nothing was recorded at that time", path.display())
+            }
             Self::ReadOnly(path) => {
                 write!(
                     f,

@@ -11,10 +11,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::error::ClientError;
 use super::saved::Saved;
 use super::socket::Socket;
+use crate::message as say;
 use crate::present::time_of_day;
+use crate::render::figures::Rfc3339;
 
 /// A table that can be spoken with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// The kernel's, in the network namespace of this name, process or path; `None`: in our own.
     Kernel(Option<String>),
@@ -26,11 +28,14 @@ pub(crate) enum Place {
 
 impl Place {
     /// Goes into the network namespace, if one is named. What the calling thread opens afterwards, sockets and files
-    /// below `/proc/sys/net`, belongs there. Tells an engine's place only from the kernel's.
+    /// below `/proc/sys/net`, belongs there. For a recording it says what is missing of it.
     ///
     /// # Errors
     /// There is no such namespace, or it may not be entered.
     pub(crate) fn enter(&self) -> Result<(), ClientError> {
+        if let Self::File(saved) = self {
+            return tell_gaps(saved);
+        }
         let Self::Kernel(Some(name)) = self else { return Ok(()) };
         let path = namespace_path(name);
         let at = |error| ClientError::Namespace { path: path.clone(), error };
@@ -62,6 +67,15 @@ impl Place {
             Self::File(saved) => saved.opening().map(|opening| opening.time),
         }
     }
+}
+
+/// Who reads a recording shall know what is missing.
+fn tell_gaps(saved: &Saved) -> Result<(), ClientError> {
+    for gap in saved.gaps()? {
+        let (from, to) = (Rfc3339(gap.from), Rfc3339(gap.to));
+        say::warning(format_args!("nothing is known of what happened from {from} to {to}"));
+    }
+    Ok(())
 }
 
 /// A number is a process, what has a slash is a path, all else is a name that `ip netns` gave.

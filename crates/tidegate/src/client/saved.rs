@@ -3,31 +3,69 @@
 //! A request for flows is answered with all of them, for every condition is tried by the caller anyway. What would
 //! change something is refused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
-use tidegate_gateway::snapshot::{Cause, Opening, Part, Reader, Records};
+use tidegate_gateway::snapshot::{Cause, Gap, Opening, Part, Reader, Records};
 use tidegate_wire::netlink::conntrack::{self, Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Attrs, Header, Message, Tuple, expect};
 
 use super::error::ClientError;
 use super::{Flow, Request, keep};
+use crate::record::past::Past;
 
-/// A table in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A table in a file, or in a recording at some moment.
+#[derive(Clone, Debug)]
 pub(crate) struct Saved {
-    /// The file.
+    /// The file, or the recording's directory.
     pub(crate) path: PathBuf,
+    /// The moment, in nanoseconds since 1970.
+    at: Option<u64>,
+    past: Arc<OnceLock<Past>>,
 }
 
 impl Saved {
+    /// That of a file; if a moment is named, or it is a directory, as it was then or at the end.
+    pub(crate) fn new(path: &Path, at: Option<u64>) -> Self {
+        Self { path: path.to_owned(), at, past: Arc::default() }
+    }
+
+    /// The moment of a recording; `None`: it is a snapshot.
+    fn past(&self) -> Result<Option<&Past>, ClientError> {
+        if self.at.is_none() && !self.path.is_dir() {
+            return Ok(None);
+        }
+        if self.past.get().is_none() {
+            // If another thread was faster its result is the same.
+            let _ = self.past.set(Past::open(&self.path, self.at)?);
+        }
+        Ok(self.past.get())
+    }
+
+    /// The file that holds the snapshot.
+    fn file(&self) -> Result<&Path, ClientError> {
+        Ok(self.past()?.map_or(&self.path, |past| &past.segment))
+    }
+
+    /// When something was missed of what is told.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub(super) fn gaps(&self) -> Result<&[Gap], ClientError> {
+        Ok(self.past()?.map_or(&[], |past| &past.gaps))
+    }
+
     /// What the file begins with.
     ///
     /// # Errors
     /// There is none, or it is no snapshot.
     pub(crate) fn opening(&self) -> Result<Opening, ClientError> {
-        Ok(Reader::open(&self.path)?.opening().clone())
+        Ok(match self.past()? {
+            Some(past) => Opening { time: past.at, ..past.opening.clone() },
+            None => Reader::open(&self.path)?.opening().clone(),
+        })
     }
 
     /// The settings that the table had.
@@ -35,7 +73,7 @@ impl Saved {
     /// # Errors
     /// The file can't be read.
     pub(super) fn settings(&self) -> Result<Vec<(String, String)>, ClientError> {
-        let mut reader = Reader::open(&self.path)?;
+        let mut reader = Reader::open(self.file()?)?;
         while let Some(part) = reader.part()? {
             match part {
                 Part::Settings(all) => return Ok(all),
@@ -53,7 +91,10 @@ impl Saved {
         mut each: impl FnMut(&Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let wanted = Wanted::of(request.kind).ok_or_else(|| self.refusal())?;
-        let mut reader = Reader::open(&self.path).map_err(ClientError::from)?;
+        if let (Wanted::Flows, Some(past)) = (wanted, self.past()?) {
+            return past.each_flow(each);
+        }
+        let mut reader = Reader::open(self.file()?).map_err(ClientError::from)?;
         loop {
             let part = reader.part().map_err(ClientError::from)?;
             let Some(part) = part else {
@@ -78,7 +119,11 @@ impl Saved {
     pub(super) fn ask(&self, request: &Request) -> Result<Option<Vec<u8>>, ClientError> {
         let of = |number| Header::kind_of(Subsystem::Conntrack, number);
         if request.kind == of(message::GET_STATS) {
-            return self.first(request, |_| true);
+            let answer = self.first(request, |_| true)?;
+            return match self.past()? {
+                Some(past) => past.counted(answer).map(Some),
+                None => Ok(answer),
+            };
         }
         if request.kind != of(message::GET) {
             return Err(self.refusal());

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
 }
 
 /// Becomes true when the user or the system wants an end.
-fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&flag))?;

@@ -14,6 +14,7 @@ pub(crate) mod insert;
 pub(crate) mod list;
 pub(crate) mod manual;
 pub(crate) mod procfs;
+pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod retime;
 pub(crate) mod run;

@@ -15,7 +15,7 @@ use tidegate_wire::Family;
 use tidegate_wire::netlink::Tuple;
 
 pub(crate) use self::prefix::Prefix;
-pub(crate) use self::quantity::{Amounts, Between, Ports, Spans, timeout};
+pub(crate) use self::quantity::{Amounts, Between, Ports, Spans, amount, timeout};
 use crate::client::{Flow, is_label};
 use crate::timers::Timers;
 
