@@ -163,3 +163,33 @@ fn a_cut_file_shows_what_is_whole_and_names_the_place() {
     assert_eq!(out.lines().count(), 5000);
     assert!(err.contains("table.ctsnap: block 5 at byte "), "{err}");
 }
+
+#[test]
+fn a_forecast_looks_at_every_snapshot_of_a_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("recording");
+    fs::create_dir(&recording).unwrap();
+    for (name, flows) in [("1.ctsnap", 60), ("2.ctsnap", 100), ("3.ctsnap", 80)] {
+        fs::rename(snapshot(dir.path(), flows), recording.join(name)).unwrap();
+    }
+    let (dir, svg) = (recording.to_str().unwrap(), dir.path().join("plot.svg"));
+    let set = ["--set", "tcp_timeout_established=5000", "--set", "max=70"];
+    let plot = ["--plot", svg.to_str().unwrap()];
+    let (out, err, status) = call(&[&["what-if", "-r", dir], &set[..], &plot[..]].concat());
+    assert_eq!(status, 0, "{err}");
+    assert!(
+        out.contains("of 3 snapshots 2 held as many as there may be then; 0 would have"),
+        "{out}"
+    );
+    assert!(out.contains("AS IS     80 flows"), "{out}");
+    assert!(out.contains("THEN      50 flows (71 % of 70)"), "{out}");
+    assert!(fs::read_to_string(&svg).unwrap().contains("recorded"));
+    let (out, _, status) =
+        call(&["plan", "-r", dir, "--growth", "100", "--fill", "50", "--keep-timeouts"]);
+    assert_eq!(status, 0);
+    // The most that was recorded, a hundred times, in twice the room: 20,000, in steps of 512.
+    assert!(out.contains("net.netfilter.nf_conntrack_max = 20480"), "{out}");
+    let (_, err, status) = call(&["what-if", "-r", dir, "--set", "tcp_timeout_estblished=5"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("the table has no such timeout"), "{err}");
+}

@@ -6,12 +6,13 @@ use std::io::{self, BufWriter, Write};
 use tidegate_wire::netlink::conntrack::message;
 
 use super::{Failure, list};
-use crate::client::{ClientError, Flow, Place, Settings, Table};
+use crate::client::{ClientError, Flow, Place, Saved, Settings, Table};
 use crate::filter::Filter;
 use crate::flags::forecast::{PlanArgs, WhatIfArgs, Wish};
 use crate::forecast::memory::Memory;
-use crate::forecast::report::{Report, Setting, Sizes};
-use crate::forecast::{Question, Study, plan};
+use crate::forecast::report::{Report, Setting, Sizes, Then};
+use crate::forecast::{Findings, Question, Study, plan};
+use crate::record::segments;
 use crate::snapshot::Subject;
 use crate::timers::{PREFIX, Timers};
 
@@ -24,7 +25,8 @@ pub(crate) fn run(args: &WhatIfArgs) -> Result<(), Failure> {
     let moments = (0..=STEPS).map(|step| step * horizon / STEPS).collect();
     let wishes = Wishes::of(&place, &args.set)?;
     let study = wishes.study(&place, &filter, moments, args.growth)?;
-    let report = wishes.report(&place, &study)?;
+    let mut report = wishes.report(&place, &study)?;
+    report.history = history(&place, &filter, &args.set)?;
     if let Some(path) = &args.plot {
         let at = |error| ClientError::File { path: path.clone(), error };
         std::fs::write(path, report.plot().svg()).map_err(at)?;
@@ -49,10 +51,35 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
         wishes.add_advice();
     }
     let study = wishes.study(&place, &everything, vec![0], 0.0)?;
-    let report = wishes.report(&place, &study)?;
+    let mut report = wishes.report(&place, &study)?;
+    report.history = history(&place, &everything, &wishes.wishes)?;
     let mut out = BufWriter::new(io::stdout().lock());
     plan::write(&mut out, &report, plan::Aim { fill: args.fill, growth: args.growth })?;
     Ok(out.flush()?)
+}
+
+/// What each snapshot of a recording held, and would have held; nothing if it is none.
+fn history(place: &Place, filter: &Filter, wishes: &[Wish]) -> Result<Vec<Then>, Failure> {
+    let Place::File(Saved { path, .. }) = place else { return Ok(Vec::new()) };
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let at = |error| ClientError::File { path: path.clone(), error };
+    let now = place.now()?;
+    let mut history = Vec::new();
+    for segment in segments(path).map_err(at)? {
+        let place = Place::File(Saved::new(&segment, None));
+        // Another segment than the last that was cut short tells nothing, and takes nothing away.
+        let Ok(time) = place.now() else { continue };
+        if time > now {
+            break;
+        }
+        let wishes = Wishes::of(&place, wishes)?;
+        let Ok(study) = wishes.study(&place, filter, vec![0], 0.0) else { continue };
+        let Findings { before, after, .. } = study.findings();
+        history.push(Then { time, before, after, max: wishes.wished("max") });
+    }
+    Ok(history)
 }
 
 /// A table's settings, and those that would be other.

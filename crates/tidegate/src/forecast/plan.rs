@@ -24,14 +24,15 @@ pub(crate) const ADVICE: [(&str, u64); 1] = [("tcp_timeout_established", 7440)];
 /// Those of the writer.
 pub(crate) fn write(out: &mut impl Write, report: &Report, aim: Aim) -> io::Result<()> {
     let Aim { fill, growth } = aim;
-    let then = report.findings.after.most;
+    let (before, then) = report.peak();
     let grown = then * growth;
     let wanted = grown * 100.0 / f64::from(fill);
     let size = size_of(wanted);
     let row = |number: f64| format!("{:>13}", Count(number.round() as u64).to_string());
     writeln!(out, "# For {}, listed {}.", report.table, Utc(report.time))?;
     writeln!(out, "#")?;
-    writeln!(out, "# {}  flows now", row(report.findings.before as f64))?;
+    let when = if report.history.is_empty() { "now" } else { "at the most of what was recorded" };
+    writeln!(out, "# {}  flows {when}", row(before as f64))?;
     if !report.settings.is_empty() {
         writeln!(out, "# {}  with the timeouts below, had they been so all along", row(then))?;
     }

@@ -56,6 +56,22 @@ pub(crate) struct Report {
     pub(crate) excess: [f64; 3],
     /// That share; the others are refused.
     pub(crate) evicting: f64,
+    /// What was recorded before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) history: Vec<Then>,
+}
+
+/// A recorded table.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Then {
+    /// When, in nanoseconds since 1970.
+    pub(crate) time: u64,
+    /// Flows that there were.
+    pub(crate) before: u64,
+    /// Flows that there would have been.
+    pub(crate) after: Bounds,
+    /// How many there might have been.
+    pub(crate) max: Option<u64>,
 }
 
 /// A class of flows.
@@ -99,6 +115,7 @@ impl Report {
             full_in: [0, 1, 2].map(full),
             excess: [0, 1, 2].map(over),
             evicting: evicting(findings.unassured, sizes[1].buckets),
+            history: Vec::new(),
             findings,
         }
     }
@@ -134,7 +151,11 @@ impl Report {
         )?;
         self.write_classes(out)?;
         writeln!(out)?;
-        self.plot().write_text(out)?;
+        if self.history.len() > 1 {
+            self.plot_of_history().write_text(out)?;
+            self.write_history(out)?;
+        }
+        self.plot_from_now().write_text(out)?;
         writeln!(out)?;
         self.write_room(out)?;
         self.write_ports(out)?;
@@ -226,8 +247,49 @@ impl Report {
         Ok(())
     }
 
-    /// The table from now on.
+    /// How often the table was full, and would have been.
+    fn write_history(&self, out: &mut impl Write) -> io::Result<()> {
+        let is_full = |flows: f64, then: &Then| then.max.is_some_and(|max| flows >= max as f64);
+        let before = self.history.iter().filter(|then| is_full(then.before as f64, then)).count();
+        let after = self.history.iter().filter(|then| is_full(then.after.most, then)).count();
+        let count = self.history.len();
+        writeln!(
+            out,
+            "RECORDED  of {count} snapshots {before} held as many as there may be then; {after} would have\n"
+        )
+    }
+
+    /// The most flows that there would be, of what is known.
+    pub(crate) fn peak(&self) -> (u64, f64) {
+        let first = (self.findings.before, self.findings.after.most);
+        self.history.iter().fold(first, |(before, after), then| {
+            (before.max(then.before), after.max(then.after.most))
+        })
+    }
+
+    /// What was recorded, or the table from now on.
     pub(crate) fn plot(&self) -> Plot {
+        if self.history.len() > 1 { self.plot_of_history() } else { self.plot_from_now() }
+    }
+
+    fn plot_of_history(&self) -> Plot {
+        let of = |index: usize, name: &str, points: Vec<f64>| {
+            let (mark, colour) = LOOKS[index];
+            Line { name: name.to_owned(), mark, colour, points }
+        };
+        let (before, after) =
+            self.history.iter().map(|then| (then.before as f64, then.after.most)).unzip();
+        let ends = [self.history.first(), self.history.last()];
+        let limit = self.sizes[1].max.map(|max| ("max".to_owned(), max as f64));
+        Plot {
+            title: format!("{}, recorded", self.table),
+            ends: ends.map(|then| then.map_or_else(String::new, |then| Utc(then.time).to_string())),
+            lines: vec![of(0, "as it was", before), of(2, "with the settings", after)],
+            limit,
+        }
+    }
+
+    fn plot_from_now(&self) -> Plot {
         let last = self.findings.points.last().map_or(0, |point| point.seconds);
         let lines = lines(&self.findings).into_iter().zip(NAMES.into_iter().zip(LOOKS));
         let line = |(points, (name, (mark, colour))): (Vec<f64>, (&str, (char, &'static str)))| {
