@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tidegate_gateway::snapshot::{Closing, Kind, Opening, Writer, byte_order};
 use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::frame::Subsystem;
-use tidegate_wire::netlink::{Family, Message, expect};
+use tidegate_wire::netlink::{Family, Message, expect, tidegate};
 
 use crate::client::{ClientError, Flow, Place, Request, Settings, Table, kept};
 use crate::cmd::Failure;
@@ -105,7 +105,7 @@ impl Subject<'_> {
         writer.settings(&Settings::of(self.place)?.all()?)?;
         let mut table = Table::open(self.place)?;
         let mut put = |kind, message: &Message<'_>| put(writer, redactor, kind, message);
-        write_statistics(&mut table, |message| put(Kind::Statistics, message))?;
+        write_statistics(self.place, &mut table, |message| put(Kind::Statistics, message))?;
         let all = Request::new(Subsystem::Expect, expect::message::GET, Family::default());
         table.dump(&all, |message| put(Kind::Expectations, message))?;
         let now = self.place.now()?;
@@ -121,6 +121,7 @@ impl Subject<'_> {
 }
 
 fn write_statistics(
+    place: &Place,
     table: &mut Table,
     mut put: impl FnMut(&Message<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -135,7 +136,11 @@ fn write_statistics(
     for (subsystem, number) in counters {
         table.dump(&Request::new(subsystem, number, Family::default()), &mut put)?;
     }
-    Ok(())
+    if let Place::Kernel(_) = place {
+        return Ok(());
+    }
+    let reasons = Request::new(Subsystem::Tidegate, tidegate::message::REASONS, Family::default());
+    table.dump(&reasons, &mut put)
 }
 
 /// Messages of statistics hold no addresses.

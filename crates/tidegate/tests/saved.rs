@@ -139,10 +139,10 @@ fn what_would_change_a_file_is_refused() {
     let path = snapshot(dir.path(), 2);
     let file = path.to_str().unwrap();
     let rows: [&[&str]; 5] = [
+        &["retime", "-r", file, "-p", "tcp", "--to", "5", "--yes"],
         &["delete", "-r", file, "-p", "tcp", "--yes"],
         &["update", "-r", file, "--set-mark", "1", "--yes"],
         &["flush", "--read", file, "--yes"],
-        &["events", "--read", file],
         &["sysctl", "-r", file, "nf_conntrack_max=1"],
     ];
     for args in rows {

@@ -201,6 +201,8 @@ fn record_engine() {
 /// What was listed at some moments is what a recording shows of them, whose writer was killed.
 fn record(table: &Table) {
     let dir = "/tmp/recording";
+    // Else the kernel says nothing of flows that were there before somebody listened.
+    table.call(&["sysctl", "nf_conntrack_events=1"]);
     (0..10).for_each(|number| table.insert("10.0.0.1", 2000 + number, 10_000));
     let mut command = Command::new(TIDEGATE);
     command.args(["record", "--dir", dir, "--every", "2s"]).args(&table.words);
@@ -221,6 +223,10 @@ fn record(table: &Table) {
     for (time, listed) in &moments {
         let shown = table_of(dir, &["--at", time]).unwrap();
         assert_eq!(&shown, listed, "{time}");
+    }
+    for (kind, number) in [("new", 20), ("destroy", 8)] {
+        let told = call(TIDEGATE, &["events", "--read", dir, "-e", kind]);
+        assert_eq!(told.lines().count(), number, "{kind}: {told}");
     }
     let count = call(TIDEGATE, &["count", "-r", dir, "--at", &moments[2].0]);
     assert_eq!(count.trim(), moments[2].1.len().to_string());

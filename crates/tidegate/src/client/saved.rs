@@ -10,11 +10,11 @@ use rustix::io::Errno;
 use tidegate_gateway::snapshot::{Cause, Gap, Opening, Part, Reader, Records};
 use tidegate_wire::netlink::conntrack::{self, Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
-use tidegate_wire::netlink::{Attrs, Header, Message, Tuple, expect};
+use tidegate_wire::netlink::{Attrs, Header, Message, Tuple, expect, tidegate};
 
 use super::error::ClientError;
 use super::{Flow, Request, keep};
-use crate::record::past::Past;
+use crate::record::past::{self, Happened, Past};
 
 /// A table in a file, or in a recording at some moment.
 #[derive(Clone, Debug)]
@@ -47,6 +47,17 @@ impl Saved {
     /// The file that holds the snapshot.
     fn file(&self) -> Result<&Path, ClientError> {
         Ok(self.past()?.map_or(&self.path, |past| &past.segment))
+    }
+
+    /// Hands over what happened until the moment.
+    ///
+    /// # Errors
+    /// It can't be read, or `each` wants no more.
+    pub(crate) fn each_event<E: From<ClientError>>(
+        &self,
+        each: impl FnMut(Happened<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        past::each_event(&self.path, self.at, each)
     }
 
     /// When something was missed of what is told.
@@ -90,6 +101,7 @@ impl Saved {
         request: &Request,
         mut each: impl FnMut(&Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let answer = answer_to(request.kind);
         let wanted = Wanted::of(request.kind).ok_or_else(|| self.refusal())?;
         if let (Wanted::Flows, Some(past)) = (wanted, self.past()?) {
             return past.each_flow(each);
@@ -107,8 +119,7 @@ impl Saved {
             let Some(mut records) = wanted.records(part) else { continue };
             records
                 .each(|_, message| match wanted {
-                    // Those of expectations come as messages of flows (see `wire::netlink::stats`): numbers tell all apart.
-                    Wanted::Statistics if message.header.kind as u8 != request.kind as u8 => Ok(()),
+                    Wanted::Statistics if message.header.kind != answer => Ok(()),
                     _ => each(message).map_err(Stop::Caller),
                 })
                 .map_err(Stop::into_error)?;
@@ -159,6 +170,16 @@ impl Saved {
     }
 }
 
+/// The kind of the messages that answer a request: that of the request, but for statistics of expectations, which
+/// come as messages of flows (see `wire::netlink::stats`).
+fn answer_to(kind: u16) -> u16 {
+    let number = expect::message::GET_STATS_CPU;
+    if kind == Header::kind_of(Subsystem::Expect, number) {
+        return Header::kind_of(Subsystem::Conntrack, number);
+    }
+    kind
+}
+
 /// Which part of a file answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
@@ -173,7 +194,8 @@ impl Wanted {
         let expectations = |number| kind == Header::kind_of(Subsystem::Expect, number);
         let statistics = flows(message::GET_STATS)
             || flows(message::GET_STATS_CPU)
-            || expectations(expect::message::GET_STATS_CPU);
+            || expectations(expect::message::GET_STATS_CPU)
+            || kind == Header::kind_of(Subsystem::Tidegate, tidegate::message::REASONS);
         if statistics {
             Some(Self::Statistics)
         } else if expectations(expect::message::GET) {

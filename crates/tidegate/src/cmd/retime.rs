@@ -27,6 +27,9 @@ use crate::timers::Timers;
 pub(crate) fn run(args: &RetimeArgs) -> Result<(), Failure> {
     let place = args.place.place_or(args.filter.file());
     place.enter()?;
+    if let (Place::File(saved), true) = (&place, args.yes) {
+        return Err(ClientError::ReadOnly(saved.path.clone()).into());
+    }
     match (&args.undo, args.to) {
         (Some(file), _) => undo(args, &place, file),
         (None, Some(to)) => retime(args, &place, to),

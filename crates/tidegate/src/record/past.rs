@@ -196,7 +196,10 @@ impl Past {
             };
             let mut stop = Ok(());
             let read = flows.each(|_, flow| {
-                let key = key_of(flow).unwrap_or_default();
+                let key = match self.changes.is_empty() {
+                    true => Vec::new(),
+                    false => key_of(flow).unwrap_or_default(),
+                };
                 stop = self.emit_known(&key, flow, &mut each);
                 if let Some((key, Fate::Changed(_))) = self.changes.get_key_value(&key) {
                     seen.insert(key);
@@ -250,6 +253,9 @@ impl Past {
     ) -> Result<(), E> {
         let passed = self.at.saturating_sub(time) / NANOS;
         let Some(message) = kept(flow) else { return Ok(()) };
+        if passed == 0 {
+            return each(&message);
+        }
         let rest = attr_of(&message, TIMEOUT)
             .and_then(|attr| Some(u32::from_be_bytes(*attr.value.first_chunk()?)));
         let Some(rest) = rest.map(u64::from) else { return each(&message) };
@@ -261,6 +267,66 @@ impl Past {
         let aged = aged.map_err(E::from)?;
         kept(&aged).map_or(Ok(()), |message| each(&message))
     }
+}
+
+/// What was recorded besides snapshots.
+pub(crate) enum Happened<'a> {
+    /// Something happened to a flow, at a time in nanoseconds since 1970.
+    Event(u64, &'a Message<'a>),
+    /// Something was missed.
+    Gap(Gap),
+}
+
+/// Hands over what happened until a moment, from the oldest on that is kept.
+///
+/// # Errors
+/// It can't be read, or `each` wants no more.
+pub(crate) fn each_event<E: From<ClientError>>(
+    path: &Path,
+    until: Option<u64>,
+    mut each: impl FnMut(Happened<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let file = |error| ClientError::File { path: path.to_owned(), error };
+    let all = if path.is_dir() { segments(path).map_err(file)? } else { vec![path.to_owned()] };
+    let until = until.unwrap_or(u64::MAX);
+    let mut last = 0;
+    for segment in all {
+        // What came while the snapshot was taken is in the segment before as well.
+        let known = last;
+        let mut stop = Ok(());
+        let read = events_of(&segment, |happened| {
+            let time = match &happened {
+                Happened::Event(time, _) => *time,
+                Happened::Gap(gap) => gap.to,
+            };
+            last = last.max(time);
+            stop = if time > known && time <= until { each(happened) } else { Ok(()) };
+            if stop.is_ok() { Ok(()) } else { Err(ClientError::Closed) }
+        });
+        stop?;
+        match read {
+            Err(ClientError::Snapshot(fault)) if fault.cause.is_early_end() => {}
+            read => read.map_err(E::from)?,
+        }
+    }
+    Ok(())
+}
+
+fn events_of(
+    segment: &Path,
+    mut each: impl FnMut(Happened<'_>) -> Result<(), ClientError>,
+) -> Result<(), ClientError> {
+    let mut reader = Reader::open(segment)?;
+    while let Some(part) = reader.part()? {
+        match part {
+            Part::Events(mut events) => {
+                events.each(|time, message| each(Happened::Event(time, message)))?;
+            }
+            Part::Gap(gap) if gap.from < gap.to => each(Happened::Gap(gap))?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What tells a flow from others of its table: the tuple of its first packet, and its zone.

@@ -134,6 +134,27 @@ fn what_is_missing_is_marked() {
     assert_eq!(Past::open(dir.path(), None).expect("recorded").at, 1126 * SECOND);
 }
 
+/// A kernel whose `nf_conntrack_events` is 2 says nothing of flows that nobody listened to when they began.
+#[test]
+fn who_was_there_before_the_recorder_ends_without_a_word() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (value, expected) in [("2", &[][..]), ("1", &[(7, 0)][..])] {
+        let path = dir.path().join(segment_name(1000 * SECOND));
+        let order = byte_order().to_owned();
+        let listens_since = Some(999 * SECOND);
+        let opening = Opening { time: 1000 * SECOND, order, listens_since, ..Opening::default() };
+        let mut writer = Writer::begin(Vec::new(), &opening).expect("memory");
+        let name = "net.netfilter.nf_conntrack_events".to_owned();
+        writer.settings(&[(name, value.to_owned())]).expect("memory");
+        let bytes = about(message::NEW, Flags::MULTI, 7, 100);
+        writer.message(Kind::Flows, &kept(&bytes).expect("a message")).expect("memory");
+        writer.close(1000 * SECOND).expect("memory");
+        fs::write(&path, writer.into_inner()).expect("a file");
+        assert_eq!(flows_at(&path, 1099).expect("recorded"), [(7, 1)]);
+        assert_eq!(flows_at(&path, 1101).expect("recorded"), expected, "events are {value}");
+    }
+}
+
 /// However much of the last segment a crash leaves, the table is as it was at some earlier moment, never a fault and never
 /// a mixture.
 #[test]
