@@ -1,9 +1,12 @@
 //! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
 
 pub(crate) mod filter;
+pub(crate) mod forecast;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
+pub(crate) mod retime;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod tuple;
 
@@ -15,8 +18,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
 
+use self::forecast::{PlanArgs, WhatIfArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
+use self::retime::RetimeArgs;
+use self::snapshot::{RecordArgs, SnapshotArgs};
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
     StatsArgs, SysctlArgs, UpdateArgs,
@@ -58,6 +64,9 @@ pub(crate) enum Command {
     /// Delete flows: a dry run first
     #[command(after_help = TABLE_NOTES)]
     Delete(Box<DeleteArgs>),
+    /// Let idle flows drain, and keep live ones: a dry run first
+    #[command(after_help = retime::RETIME_NOTES)]
+    Retime(Box<RetimeArgs>),
     /// Delete all flows: a dry run first
     #[command(after_help = TABLE_NOTES)]
     Flush(FlushArgs),
@@ -70,6 +79,18 @@ pub(crate) enum Command {
     /// Show how many flows there are
     #[command(after_help = TABLE_NOTES)]
     Count(CountArgs),
+    /// Write a table to a file, which every command that reads tables takes with -r
+    #[command(after_help = snapshot::SNAPSHOT_NOTES)]
+    Snapshot(Box<SnapshotArgs>),
+    /// Keep a table's history on disk: snapshots, and what happens between
+    #[command(after_help = snapshot::RECORD_NOTES)]
+    Record(RecordArgs),
+    /// Show what a table would hold under other settings
+    #[command(after_help = forecast::WHAT_IF_NOTES)]
+    WhatIf(Box<WhatIfArgs>),
+    /// Print settings for what shall come, with their arithmetic
+    #[command(after_help = forecast::PLAN_NOTES)]
+    Plan(PlanArgs),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),

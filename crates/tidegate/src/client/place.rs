@@ -1,4 +1,4 @@
-//! Which table is meant: the kernel's in some network namespace, or an engine's behind a socket.
+//! Which table is meant: the kernel's in some network namespace, an engine's behind a socket, or one in a file.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -9,24 +9,33 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::error::ClientError;
+use super::saved::Saved;
 use super::socket::Socket;
+use crate::message as say;
+use crate::present::time_of_day;
+use crate::render::figures::Rfc3339;
 
 /// A table that can be spoken with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// The kernel's, in the network namespace of this name, process or path; `None`: in our own.
     Kernel(Option<String>),
     /// An engine's, behind the control socket of this path.
     Engine(PathBuf),
+    /// One that was written down.
+    File(Saved),
 }
 
 impl Place {
     /// Goes into the network namespace, if one is named. What the calling thread opens afterwards, sockets and files
-    /// below `/proc/sys/net`, belongs there. Tells an engine's place only from the kernel's.
+    /// below `/proc/sys/net`, belongs there. For a recording it says what is missing of it.
     ///
     /// # Errors
     /// There is no such namespace, or it may not be entered.
     pub(crate) fn enter(&self) -> Result<(), ClientError> {
+        if let Self::File(saved) = self {
+            return tell_gaps(saved);
+        }
         let Self::Kernel(Some(name)) = self else { return Ok(()) };
         let path = namespace_path(name);
         let at = |error| ClientError::Namespace { path: path.clone(), error };
@@ -44,8 +53,29 @@ impl Place {
         match self {
             Self::Kernel(_) => open_kernel(mask),
             Self::Engine(path) => open_engine(path),
+            Self::File(saved) => Err(ClientError::ReadOnly(saved.path.clone())),
         }
     }
+
+    /// The moment that the table is of, in nanoseconds since 1970: the present, but for a file.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(crate) fn now(&self) -> Result<u64, ClientError> {
+        match self {
+            Self::Kernel(_) | Self::Engine(_) => Ok(time_of_day()),
+            Self::File(saved) => saved.opening().map(|opening| opening.time),
+        }
+    }
+}
+
+/// Who reads a recording shall know what is missing.
+fn tell_gaps(saved: &Saved) -> Result<(), ClientError> {
+    for gap in saved.gaps()? {
+        let (from, to) = (Rfc3339(gap.from), Rfc3339(gap.to));
+        say::warning(format_args!("nothing is known of what happened from {from} to {to}"));
+    }
+    Ok(())
 }
 
 /// A number is a process, what has a slash is a path, all else is a name that `ip netns` gave.

@@ -13,23 +13,32 @@ use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Flags, Message};
 
 use super::Failure;
-use crate::client::{Expected, Flow, Heard, Table};
+use crate::client::{Expected, Flow, Heard, Place, Saved, Table};
 use crate::filter::Filter;
 use crate::flags::table::{EventArg, EventsArgs};
 use crate::message as say;
 use crate::present::time_of_day;
+use crate::record::past::Happened;
 use crate::render::flow::{Kind, Occasion, Printer};
 
 /// Runs the command.
 pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
     let style = args.output.style().map_err(Failure::Usage)?;
-    let filter = args.filter.filter();
+    let place = args.place.place_or(args.filter.file());
+    place.enter()?;
+    let filter = args.filter.filter_on(&place)?;
     if args.expect && !filter.is_empty() {
         let what = "conditions are about flows, and --expect about expectations";
         return Err(Failure::Usage(what.to_owned()));
     }
-    let place = args.place.place();
-    place.enter()?;
+    if let Place::File(saved) = &place {
+        return tell(
+            args,
+            saved,
+            filter,
+            Printer::new(BufWriter::new(io::stdout().lock()), style, place.now()?),
+        );
+    }
     let mut table = Table::subscribe(&place, mask(args), args.after, |writer| {
         filter.write_conditions(writer);
     })?;
@@ -49,8 +58,24 @@ pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
     listener.finish(done)
 }
 
+/// Shows what was recorded.
+fn tell(args: &EventsArgs, saved: &Saved, filter: Filter, printer: Out) -> Result<(), Failure> {
+    let mut listener = Listener { args, filter, printer, gaps: Gaps::default() };
+    let done = saved.each_event(|happened| match happened {
+        Happened::Event(time, message) => listener.hear_at(time, message),
+        Happened::Gap(gap) => {
+            listener.gaps.times += 1;
+            Ok(listener.printer.gap(gap.to, None)?)
+        }
+    });
+    listener.finish(done)
+}
+
+/// Where events are written to.
+type Out = Printer<BufWriter<StdoutLock<'static>>>;
+
 /// Becomes true when the user or the system wants an end.
-fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
@@ -88,7 +113,7 @@ struct Gaps {
 struct Listener<'a> {
     args: &'a EventsArgs,
     filter: Filter,
-    printer: Printer<BufWriter<StdoutLock<'static>>>,
+    printer: Out,
     gaps: Gaps,
 }
 
@@ -111,14 +136,33 @@ impl Listener<'_> {
         if is_enough { Err(Failure::Enough) } else { Ok(()) }
     }
 
-    fn show(&mut self, message: &Message<'_>, number: Option<u64>) -> Result<(), Failure> {
-        let Some((subsystem, what)) = message.header.subsystem() else { return Ok(()) };
-        let kind = match what {
-            message::DELETE => Kind::Destroy,
-            _ if message.header.flags.contains(Flags::CREATE) => Kind::New,
-            _ => Kind::Update,
+    /// What was recorded at `time`, of the kinds that are wanted.
+    fn hear_at(&mut self, time: u64, message: &Message<'_>) -> Result<(), Failure> {
+        let group = match kind_of(message) {
+            Kind::New => group::NEW,
+            Kind::Update => group::UPDATE,
+            Kind::Destroy | Kind::Gap => group::DESTROY,
         };
-        let now = time_of_day();
+        if mask(self.args) & (1 << (group - 1)) == 0 {
+            return Ok(());
+        }
+        self.show_at(message, None, time)?;
+        let is_enough = self.args.count.is_some_and(|count| self.printer.shown() >= count);
+        if is_enough { Err(Failure::Enough) } else { Ok(()) }
+    }
+
+    fn show(&mut self, message: &Message<'_>, number: Option<u64>) -> Result<(), Failure> {
+        self.show_at(message, number, time_of_day())
+    }
+
+    fn show_at(
+        &mut self,
+        message: &Message<'_>,
+        number: Option<u64>,
+        now: u64,
+    ) -> Result<(), Failure> {
+        let Some((subsystem, _)) = message.header.subsystem() else { return Ok(()) };
+        let kind = kind_of(message);
         let port = message.header.pid;
         if subsystem == Subsystem::Expect as u8 {
             let on = Some(Occasion { kind, time: now, port, number });
@@ -142,5 +186,13 @@ impl Listener<'_> {
             say::warning(format_args!("events were lost {} times", self.gaps.times));
         }
         done
+    }
+}
+
+fn kind_of(message: &Message<'_>) -> Kind {
+    match message.header.subsystem() {
+        Some((_, message::DELETE)) => Kind::Destroy,
+        _ if message.header.flags.contains(Flags::CREATE) => Kind::New,
+        _ => Kind::Update,
     }
 }

@@ -48,7 +48,9 @@ impl Reader {
 
     /// Why packets were dropped or called INVALID, as only an engine knows.
     fn reasons(&self) -> Result<Vec<Reason>, Failure> {
-        let Place::Engine(_) = self.place else { return Ok(Vec::new()) };
+        if let Place::Kernel(_) = self.place {
+            return Ok(Vec::new());
+        }
         let request =
             Request::new(Subsystem::Tidegate, tidegate::message::REASONS, Family::default());
         let mut reasons = Vec::new();

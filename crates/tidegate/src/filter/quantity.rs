@@ -143,7 +143,8 @@ pub(crate) fn timeout(text: &str) -> Result<u32, BadNumber> {
     u32::try_from(seconds(text)?).map_err(long)
 }
 
-fn amount(text: &str) -> Result<u64, BadNumber> {
+/// An amount with a unit of either kind: `20k`, `2Gi`.
+pub(crate) fn amount(text: &str) -> Result<u64, BadNumber> {
     let bad = || BadNumber(text.to_owned(), "an amount is like 1500, 20k, 3M, 2Gi");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match &text[digits.len()..] {

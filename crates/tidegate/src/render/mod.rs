@@ -1,11 +1,13 @@
 //! Results in words, one file for each thing that can be shown.
 
+pub(crate) mod classes;
 pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod figures;
 pub(crate) mod flow;
 pub(crate) mod groups;
+pub(crate) mod plot;
 pub(crate) mod proc;
 pub(crate) mod ranking;
 pub(crate) mod stats;

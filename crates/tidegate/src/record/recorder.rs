@@ -1,0 +1,284 @@
+//! Writing a table's history down.
+//!
+//! Two threads: one takes a snapshot now and then, the other writes events to the segment of the last one. While a
+//! snapshot is taken events go to the old segment and are kept for the new one, whose snapshot may be older or newer than
+//! each of them; applied to it they give the same table.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tidegate_gateway::snapshot::{Gap, Writer};
+use tidegate_wire::netlink::Message;
+use tidegate_wire::netlink::conntrack::group;
+
+use super::{prune, segment_name};
+use crate::client::{ClientError, Heard, Place, Table, keep, kept};
+use crate::cmd::Failure;
+use crate::filter::Filter;
+use crate::present::time_of_day;
+use crate::redact::Redactor;
+use crate::snapshot::Subject;
+
+/// What is recorded, and where.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    /// Which table.
+    pub(crate) place: Place,
+    /// Where segments go.
+    pub(crate) dir: PathBuf,
+    /// The time between two snapshots.
+    pub(crate) every: Duration,
+    /// Bytes that all segments may have.
+    pub(crate) keep: u64,
+    /// Whether events are recorded.
+    pub(crate) events: bool,
+    /// Who makes addresses unrecognisable.
+    pub(crate) redactor: Option<Arc<Redactor>>,
+}
+
+impl Recorder {
+    /// Records until `stop`.
+    ///
+    /// # Errors
+    /// The table gives no answer, or nothing can be written.
+    pub(crate) fn run(&self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+        fs::create_dir_all(&self.dir).map_err(|error| at(&self.dir, error))?;
+        let _lock = self.lock()?;
+        let listens_since = time_of_day();
+        let tail = Arc::new(Mutex::new(Tail::new(self.redactor.clone())));
+        let listener = self.events.then(|| self.listen(&tail, stop)).transpose()?;
+        let done = self.take_snapshots(&tail, stop, listens_since);
+        stop.store(true, Ordering::Relaxed);
+        let heard = listener.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
+        let flushed = lock(&tail).flush(time_of_day());
+        done.and(heard).and(flushed)
+    }
+
+    /// Two recorders would take each other's segments away.
+    fn lock(&self) -> Result<File, Failure> {
+        let path = self.dir.join("lock");
+        let file = File::create(&path).map_err(|error| at(&path, error))?;
+        let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(&file, operation).map_err(|_| {
+            Failure::System(format!("{}: somebody else records here", self.dir.display()))
+        })?;
+        Ok(file)
+    }
+
+    fn listen(
+        &self,
+        tail: &Arc<Mutex<Tail>>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<thread::JoinHandle<Result<(), Failure>>, Failure> {
+        let mask = [group::NEW, group::UPDATE, group::DESTROY].map(|group| 1 << (group - 1));
+        let mask = mask.into_iter().sum();
+        let mut table = Table::subscribe(&self.place, mask, None, |_| {})?;
+        let (tail, stop) = (Arc::clone(tail), Arc::clone(stop));
+        Ok(thread::spawn(move || {
+            let mut done = Ok(());
+            while done.is_ok() && !stop.load(Ordering::Relaxed) {
+                // What comes in one datagram came at one time.
+                let mut came = None;
+                done = table.listen(|heard| {
+                    let (tail, now) = came.get_or_insert_with(|| (lock(&tail), time_of_day()));
+                    tail.hear(&heard, *now)
+                });
+                drop(came);
+                done = done.and_then(|()| lock(&tail).tick(time_of_day()));
+            }
+            // Whoever takes snapshots shall not go on alone.
+            stop.store(true, Ordering::Relaxed);
+            done
+        }))
+    }
+
+    fn take_snapshots(
+        &self,
+        tail: &Arc<Mutex<Tail>>,
+        stop: &Arc<AtomicBool>,
+        listens_since: u64,
+    ) -> Result<(), Failure> {
+        while !stop.load(Ordering::Relaxed) {
+            let began = time_of_day();
+            self.begin_segment(tail, listens_since)?;
+            prune(&self.dir, self.keep).map_err(|error| at(&self.dir, error))?;
+            let end = began.saturating_add(self.every.as_nanos() as u64);
+            while time_of_day() < end && !stop.load(Ordering::Relaxed) && !lock(tail).is_long() {
+                thread::sleep(TICK);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&self, tail: &Mutex<Tail>, listens_since: u64) -> Result<(), Failure> {
+        let everything = Filter::default();
+        let subject = Subject { place: &self.place, filter: &everything };
+        let mut opening = subject.opening()?;
+        opening.listens_since = self.events.then_some(listens_since);
+        if self.redactor.is_some() {
+            crate::redact::redact_opening(&mut opening);
+        }
+        let path = self.dir.join(segment_name(opening.time));
+        let part = path.with_extension("part");
+        let failed = |error| at(&part, error);
+        let file = File::create(&part).map_err(failed)?;
+        let mut writer = Writer::begin(BufWriter::new(file), &opening).map_err(failed)?;
+        lock(tail).keep_for_next();
+        subject.write_as(&mut writer, self.redactor.as_deref())?;
+        // The snapshot has to be on the disk before it has a name.
+        File::open(&part).and_then(|file| file.sync_all()).map_err(failed)?;
+        fs::rename(&part, &path).map_err(failed)?;
+        lock(tail).go_on(writer, time_of_day())
+    }
+}
+
+/// The segment that events go to.
+struct Tail {
+    writer: Option<Writer<BufWriter<File>>>,
+    redactor: Option<Arc<Redactor>>,
+    /// Events for the segment that is being made.
+    kept: Option<Vec<Event>>,
+    kept_bytes: usize,
+    /// When something was heard or it was known that nothing was.
+    heard: u64,
+    flushed: u64,
+    marked: u64,
+    begun: u64,
+}
+
+/// What is kept of an event.
+enum Event {
+    Message(u64, Vec<u8>),
+    Gap(Gap),
+}
+
+impl Tail {
+    fn new(redactor: Option<Arc<Redactor>>) -> Self {
+        let now = time_of_day();
+        Self {
+            writer: None,
+            redactor,
+            kept: None,
+            kept_bytes: 0,
+            heard: now,
+            flushed: now,
+            marked: now,
+            begun: 0,
+        }
+    }
+
+    fn hear(&mut self, heard: &Heard<'_>, now: u64) -> Result<(), Failure> {
+        match heard {
+            Heard::Message(message, _) => self.message(message, now)?,
+            Heard::Gap(_) => {
+                let gap = Gap { from: self.heard, to: now };
+                self.put(Event::Gap(gap))?;
+            }
+        }
+        self.heard = now;
+        Ok(())
+    }
+
+    fn message(&mut self, message: &Message<'_>, now: u64) -> Result<(), Failure> {
+        let bytes = match &self.redactor {
+            Some(redactor) => redactor.message(message),
+            None => keep(message),
+        };
+        self.put(Event::Message(now, bytes))
+    }
+
+    fn put(&mut self, event: Event) -> Result<(), Failure> {
+        if let Some(writer) = &mut self.writer {
+            event.write(writer)?;
+        }
+        let Some(all) = &mut self.kept else { return Ok(()) };
+        self.kept_bytes += event.len();
+        if self.kept_bytes <= MOST_KEPT {
+            all.push(event);
+        } else if let Some(Event::Gap(gap)) = all.last_mut() {
+            gap.to = time_of_day();
+        } else {
+            all.push(Event::Gap(Gap { from: self.heard, to: time_of_day() }));
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, once a second; and now and then that somebody listens.
+    fn tick(&mut self, now: u64) -> Result<(), Failure> {
+        if now.saturating_sub(self.flushed) < SECOND {
+            return Ok(());
+        }
+        self.heard = now;
+        self.flush(now)
+    }
+
+    fn flush(&mut self, now: u64) -> Result<(), Failure> {
+        self.flushed = now;
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        if now.saturating_sub(self.marked) >= 10 * SECOND {
+            self.marked = now;
+            writer.gap(&Gap { from: now, to: now })?;
+        }
+        Ok(writer.flush()?)
+    }
+
+    fn keep_for_next(&mut self) {
+        self.kept = Some(Vec::new());
+        self.kept_bytes = 0;
+    }
+
+    /// From now on events go to another segment, first those that were kept for it.
+    fn go_on(&mut self, mut writer: Writer<BufWriter<File>>, now: u64) -> Result<(), Failure> {
+        self.flush(now)?;
+        self.begun = writer.written();
+        for event in self.kept.take().unwrap_or_default() {
+            event.write(&mut writer)?;
+        }
+        self.writer = Some(writer);
+        self.flush(now)
+    }
+
+    /// Whether there are so many events that it is time for a snapshot.
+    fn is_long(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.written() - self.begun > LONG)
+    }
+}
+
+impl Event {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(_, bytes) => bytes.len(),
+            Self::Gap(_) => 0,
+        }
+    }
+
+    fn write(&self, writer: &mut Writer<BufWriter<File>>) -> io::Result<()> {
+        match self {
+            Self::Message(time, bytes) => match kept(bytes) {
+                Some(message) => writer.event(*time, &message),
+                None => Ok(()),
+            },
+            Self::Gap(gap) => writer.gap(gap),
+        }
+    }
+}
+
+fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn at(path: &Path, error: io::Error) -> Failure {
+    Failure::Table(ClientError::File { path: path.to_owned(), error })
+}
+
+const SECOND: u64 = 1_000_000_000;
+const TICK: Duration = Duration::from_millis(100);
+/// So many bytes of events are kept while a snapshot is taken.
+const MOST_KEPT: usize = 64 << 20;
+/// So many bytes of events are enough for a segment.
+const LONG: u64 = 64 << 20;
