@@ -8,7 +8,8 @@
 //! - [`clock`]: the one place where the machine's time is read;
 //! - [`control`]: ctnetlink, served from an engine;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
-//! - [`memory`]: an allocator that puts a large table on huge pages.
+//! - [`memory`]: an allocator that puts a large table on huge pages;
+//! - [`snapshot`]: files of what a table held at a moment, and of what happened since.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
 //! tracker's state only to print it.
@@ -19,4 +20,5 @@ pub mod daemon;
 pub mod memory;
 pub mod procfs;
 pub mod replay;
+pub mod snapshot;
 pub mod text;

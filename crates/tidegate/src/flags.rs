@@ -5,6 +5,8 @@ pub(crate) mod filter;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
+pub(crate) mod retime;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod tuple;
 
@@ -19,6 +21,8 @@ use tidegate_gateway::replay::Inputs;
 use self::doctor::DoctorArgs;
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
+use self::retime::RetimeArgs;
+use self::snapshot::SnapshotArgs;
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
     StatsArgs, SysctlArgs, UpdateArgs,
@@ -63,6 +67,9 @@ pub(crate) enum Command {
     /// Delete flows: a dry run first
     #[command(after_help = TABLE_NOTES)]
     Delete(Box<DeleteArgs>),
+    /// Let idle flows drain, and keep live ones: a dry run first
+    #[command(after_help = retime::RETIME_NOTES)]
+    Retime(Box<RetimeArgs>),
     /// Delete all flows: a dry run first
     #[command(after_help = TABLE_NOTES)]
     Flush(FlushArgs),
@@ -75,6 +82,9 @@ pub(crate) enum Command {
     /// Show how many flows there are
     #[command(after_help = TABLE_NOTES)]
     Count(CountArgs),
+    /// Write a table to a file, which every command that reads tables takes with -r
+    #[command(after_help = snapshot::SNAPSHOT_NOTES)]
+    Snapshot(Box<SnapshotArgs>),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),

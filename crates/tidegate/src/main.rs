@@ -20,6 +20,8 @@ mod present;
 mod procfs;
 mod progress;
 mod render;
+mod snapshot;
+mod timers;
 
 use std::io;
 use std::process::ExitCode;
@@ -46,10 +48,12 @@ fn main() -> ExitCode {
         Command::Insert(args) => cmd::insert::run(args),
         Command::Update(args) => cmd::update::run(args),
         Command::Delete(args) => cmd::delete::run(args),
+        Command::Retime(args) => cmd::retime::run(args),
         Command::Flush(args) => cmd::flush::run(args),
         Command::Events(args) => cmd::events::run(args),
         Command::Stats(args) => cmd::stats::run(args),
         Command::Count(args) => cmd::count::run(args),
+        Command::Snapshot(args) => cmd::snapshot::run(args),
         Command::Expect(command) => cmd::expect::run(command),
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),

@@ -63,7 +63,7 @@ impl Source for TableFiles {
 impl TableFiles {
     fn setting(&self, name: &str) -> Result<String, ClientError> {
         match (name, &self.place) {
-            (COUNT, Place::Engine(_)) => {
+            (COUNT, Place::Engine(_) | Place::File(_)) => {
                 Ok(count::counts(&mut Table::open(&self.place)?)?.entries.to_string())
             }
             _ => Settings::of(&self.place)?.value(name),
@@ -208,6 +208,8 @@ fn as_io(error: ClientError) -> io::Error {
         | ClientError::Netlink(error)
         | ClientError::Broken(error) => error,
         ClientError::NoSetting(_) => io::ErrorKind::NotFound.into(),
+        ClientError::Snapshot(_) => io::ErrorKind::InvalidData.into(),
+        ClientError::ReadOnly(_) => io::ErrorKind::ReadOnlyFilesystem.into(),
         ClientError::Closed | ClientError::Garbled(_) => io::ErrorKind::ConnectionReset.into(),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use rustix::io::Errno;
+use tidegate_gateway::snapshot::Fault;
 use tidegate_wire::netlink::{AttrError, FrameError};
 
 /// What can come between us and a table.
@@ -35,6 +36,10 @@ pub(crate) enum ClientError {
     Garbled(String),
     /// There is no setting of this name.
     NoSetting(PathBuf),
+    /// A file of a snapshot can't be read.
+    Snapshot(Fault),
+    /// What was asked for takes a table that lives, and this is a file.
+    ReadOnly(PathBuf),
     /// A file.
     File {
         /// Its path.
@@ -76,6 +81,8 @@ impl ClientError {
             | Self::Refused(_)
             | Self::Garbled(_)
             | Self::NoSetting(_)
+            | Self::Snapshot(_)
+            | Self::ReadOnly(_)
             | Self::File { .. } => Severity::Failed,
         }
     }
@@ -101,6 +108,14 @@ impl fmt::Display for ClientError {
             Self::Refused(errno) => write_refusal(f, *errno),
             Self::Garbled(why) => write!(f, "an answer can't be read: {why}"),
             Self::NoSetting(path) => write!(f, "there is no {}", path.display()),
+            Self::Snapshot(fault) => write!(f, "{fault}"),
+            Self::ReadOnly(path) => {
+                write!(
+                    f,
+                    "{}: a file can only be read; this takes a table that lives",
+                    path.display()
+                )
+            }
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -125,6 +140,12 @@ fn write_refusal(f: &mut fmt::Formatter<'_>, errno: Errno) -> fmt::Result {
 }
 
 impl std::error::Error for ClientError {}
+
+impl From<Fault> for ClientError {
+    fn from(fault: Fault) -> Self {
+        Self::Snapshot(fault)
+    }
+}
 
 impl From<FrameError> for ClientError {
     fn from(error: FrameError) -> Self {

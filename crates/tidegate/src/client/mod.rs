@@ -1,10 +1,10 @@
 //! A conversation with a connection tracking table, in netlink messages: the kernel's, in any network namespace, or
-//! that of an engine, through its control socket. Commands see no difference.
+//! that of an engine, through its control socket, or one that was written to a file. Commands see no difference.
 //!
 //! ```text
 //! Place --open--> Table: dump (many answers), exchange (one answer each), listen (events)
 //!                   |
-//!                 Socket: datagrams
+//!                 Socket: datagrams, or Saved: a file
 //! ```
 //!
 //! * [`Flow`] and [`Expected`] are what a message says, borrowed from it;
@@ -20,6 +20,7 @@ pub(crate) mod labels;
 pub(crate) mod names;
 mod numbered;
 mod place;
+mod saved;
 mod settings;
 mod socket;
 
@@ -31,14 +32,32 @@ pub(crate) use self::error::{ClientError, Severity};
 pub(crate) use self::expected::Expected;
 pub(crate) use self::flow::{Counted, Flow, is_label};
 pub(crate) use self::place::Place;
+pub(crate) use self::saved::Saved;
 pub(crate) use self::settings::Settings;
 use self::socket::Socket;
 
 /// A table, and how far the conversation with it has come.
 #[derive(Debug)]
 pub(crate) struct Table {
-    socket: Socket,
+    side: Side,
     sequence: u32,
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Side {
+    Live(Socket),
+    Saved(Saved),
+}
+
+impl Side {
+    /// The socket; who has none can't be asked to change or to tell what happens.
+    fn socket(&mut self) -> Result<&mut Socket, ClientError> {
+        match self {
+            Self::Live(socket) => Ok(socket),
+            Self::Saved(saved) => Err(ClientError::ReadOnly(saved.path.clone())),
+        }
+    }
 }
 
 /// What is asked of a table.
@@ -100,7 +119,14 @@ impl Table {
     /// # Errors
     /// There is no such table, or it is not for us.
     pub(crate) fn open(place: &Place) -> Result<Self, ClientError> {
-        Ok(Self { socket: place.open(0)?, sequence: 0 })
+        let side = match place {
+            Place::File(saved) => {
+                saved.opening()?;
+                Side::Saved(saved.clone())
+            }
+            Place::Kernel(_) | Place::Engine(_) => Side::Live(place.open(0)?),
+        };
+        Ok(Self { side, sequence: 0 })
     }
 
     /// Begins to listen to the multicast groups of `mask`, where group 1 is the lowest bit. An engine can begin behind
@@ -114,11 +140,11 @@ impl Table {
         after: Option<u64>,
         conditions: impl FnOnce(&mut Writer<'_>),
     ) -> Result<Self, ClientError> {
-        let mut table = Self { socket: place.open(mask)?, sequence: 0 };
+        let mut table = Self { side: Side::Live(place.open(mask)?), sequence: 0 };
         if let Place::Engine(_) = place {
             table.ask(&numbered::subscription(mask, after, conditions))?;
         }
-        table.socket.be_impatient()?;
+        table.side.socket()?.be_impatient()?;
         Ok(table)
     }
 
@@ -131,13 +157,17 @@ impl Table {
         request: &Request,
         mut each: impl FnMut(&Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let Side::Saved(saved) = &self.side {
+            return saved.dump(request, each);
+        }
         self.sequence += 1;
         let sequence = self.sequence;
         let mut datagram = Vec::new();
         request.clone().flags(Flags::DUMP).write(sequence, &mut datagram);
-        self.socket.send(&datagram)?;
+        let socket = self.side.socket()?;
+        socket.send(&datagram)?;
         loop {
-            let datagram = self.socket.receive()?.ok_or(ClientError::Refused(Errno::NOBUFS))?;
+            let datagram = socket.receive()?.ok_or(ClientError::Refused(Errno::NOBUFS))?;
             for message in Messages::new(datagram) {
                 let message = message.map_err(ClientError::from)?;
                 if message.header.seq != sequence {
@@ -160,6 +190,9 @@ impl Table {
     /// # Errors
     /// The table refuses, or the conversation breaks off.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Option<Vec<u8>>, ClientError> {
+        if let Side::Saved(saved) = &self.side {
+            return saved.ask(request);
+        }
         let mut outcomes = self.exchange(std::slice::from_ref(request))?;
         let outcome = outcomes.pop().unwrap_or(Outcome { error: None, data: None });
         match outcome.error {
@@ -181,7 +214,7 @@ impl Table {
                 self.sequence += 1;
                 request.clone().flags(Flags::ACK).write(self.sequence, &mut datagram);
             }
-            self.socket.send(&datagram)?;
+            self.side.socket()?.send(&datagram)?;
             outcomes.extend(self.collect(first, some.len())?);
         }
         Ok(outcomes)
@@ -192,7 +225,8 @@ impl Table {
         let mut outcomes = vec![Outcome { error: None, data: None }; count];
         let mut open = count;
         while open > 0 {
-            let datagram = self.socket.receive()?.ok_or(ClientError::Refused(Errno::NOBUFS))?;
+            let datagram = self.side.socket()?.receive()?;
+            let datagram = datagram.ok_or(ClientError::Refused(Errno::NOBUFS))?;
             for message in Messages::new(datagram) {
                 let message = message?;
                 let index = message.header.seq.wrapping_sub(first) as usize;
@@ -218,7 +252,7 @@ impl Table {
         &mut self,
         mut each: impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(datagram) = self.socket.receive()? else { return each(Heard::Gap(None)) };
+        let Some(datagram) = self.side.socket()?.receive()? else { return each(Heard::Gap(None)) };
         for message in Messages::new(datagram) {
             let message = message.map_err(ClientError::from)?;
             match message.control() {

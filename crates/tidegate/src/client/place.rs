@@ -1,4 +1,4 @@
-//! Which table is meant: the kernel's in some network namespace, or an engine's behind a socket.
+//! Which table is meant: the kernel's in some network namespace, an engine's behind a socket, or one in a file.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -9,7 +9,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::error::ClientError;
+use super::saved::Saved;
 use super::socket::Socket;
+use crate::present::time_of_day;
 
 /// A table that can be spoken with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) enum Place {
     Kernel(Option<String>),
     /// An engine's, behind the control socket of this path.
     Engine(PathBuf),
+    /// One that was written down.
+    File(Saved),
 }
 
 impl Place {
@@ -44,6 +48,18 @@ impl Place {
         match self {
             Self::Kernel(_) => open_kernel(mask),
             Self::Engine(path) => open_engine(path),
+            Self::File(saved) => Err(ClientError::ReadOnly(saved.path.clone())),
+        }
+    }
+
+    /// The moment that the table is of, in nanoseconds since 1970: the present, but for a file.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(crate) fn now(&self) -> Result<u64, ClientError> {
+        match self {
+            Self::Kernel(_) | Self::Engine(_) => Ok(time_of_day()),
+            Self::File(saved) => saved.opening().map(|opening| opening.time),
         }
     }
 }

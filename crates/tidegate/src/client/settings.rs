@@ -11,6 +11,7 @@ use tidegate_wire::netlink::tidegate::{self, Attribute, message};
 
 use super::error::ClientError;
 use super::place::Place;
+use super::saved::Saved;
 use super::{Request, Table};
 
 /// The settings of a table, under Linux's names such as `net.netfilter.nf_conntrack_max`.
@@ -19,6 +20,8 @@ pub(crate) enum Settings {
     Kernel,
     /// An engine's.
     Engine(Table),
+    /// Those in a file.
+    Saved(Saved, Vec<(String, String)>),
 }
 
 impl Settings {
@@ -30,6 +33,7 @@ impl Settings {
         match place {
             Place::Kernel(_) => Ok(Self::Kernel),
             Place::Engine(_) => Table::open(place).map(Self::Engine),
+            Place::File(saved) => Ok(Self::Saved(saved.clone(), saved.settings()?)),
         }
     }
 
@@ -45,6 +49,7 @@ impl Settings {
                 all
             }
             Self::Engine(table) => ask(table, None)?,
+            Self::Saved(_, all) => all.clone(),
         };
         all.sort();
         Ok(all)
@@ -60,6 +65,10 @@ impl Settings {
             Self::Engine(table) => {
                 let found = ask(table, Some(name))?.into_iter().find(|(known, _)| known == name);
                 found.map(|(_, value)| value).ok_or(ClientError::Refused(Errno::NOENT))
+            }
+            Self::Saved(_, all) => {
+                let found = all.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.clone()).ok_or(ClientError::Refused(Errno::NOENT))
             }
         }
     }
@@ -78,6 +87,7 @@ impl Settings {
                 let request = request(message::SET, Some(name), Some(value));
                 table.ask(&request).map(drop)
             }
+            Self::Saved(saved, _) => Err(ClientError::ReadOnly(saved.path.clone())),
         }
     }
 }

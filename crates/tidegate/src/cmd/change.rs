@@ -70,7 +70,8 @@ impl Change<'_> {
 }
 
 impl Tally {
-    fn exchange(
+    /// Makes requests about flows, whose messages are given, and hands back those for which it succeeded.
+    pub(super) fn exchange(
         &mut self,
         changer: &mut Table,
         requests: &[Request],

@@ -16,14 +16,14 @@ use crate::render::flow::Printer;
 /// Runs the command.
 pub(crate) fn run(args: &DeleteArgs) -> Result<(), Failure> {
     let style = args.output.style().map_err(Failure::Usage)?;
-    let filter = args.filter.filter();
+    let place = args.place.place_or(args.filter.file());
+    place.enter()?;
+    let filter = args.filter.filter_on(&place)?;
     if filter.is_empty() {
         let what = "`delete' wants a condition; `flush' deletes all flows";
         return Err(Failure::Usage(what.to_owned()));
     }
-    let place = args.place.place();
-    place.enter()?;
-    let change = Change { place: &place, filter: &filter, now: time_of_day() };
+    let change = Change { place: &place, filter: &filter, now: place.now()? };
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style, time_of_day());
     if !args.yes {
         change.each(|flow, _| Ok(printer.flow(flow, None)?))?;

@@ -23,13 +23,13 @@ use crate::render::flow::{Kind, Occasion, Printer};
 /// Runs the command.
 pub(crate) fn run(args: &EventsArgs) -> Result<(), Failure> {
     let style = args.output.style().map_err(Failure::Usage)?;
-    let filter = args.filter.filter();
+    let place = args.place.place_or(args.filter.file());
+    place.enter()?;
+    let filter = args.filter.filter_on(&place)?;
     if args.expect && !filter.is_empty() {
         let what = "conditions are about flows, and --expect about expectations";
         return Err(Failure::Usage(what.to_owned()));
     }
-    let place = args.place.place();
-    place.enter()?;
     let mut table = Table::subscribe(&place, mask(args), args.after, |writer| {
         filter.write_conditions(writer);
     })?;

@@ -10,7 +10,6 @@ use super::{Failure, watch};
 use crate::client::{Flow, Request, Table, kept};
 use crate::flags::table::GetArgs;
 use crate::message as say;
-use crate::present::time_of_day;
 use crate::render::flow::Printer;
 
 /// Runs the command.
@@ -25,7 +24,7 @@ pub(crate) fn run(args: &GetArgs) -> Result<(), Failure> {
     let mut table = Table::open(&place)?;
     watch::repeat(interval, || {
         let answer = table.ask(&request)?;
-        let mut printer = Printer::new(io::stdout().lock(), style, time_of_day());
+        let mut printer = Printer::new(io::stdout().lock(), style, place.now()?);
         if let Some(message) = answer.as_deref().and_then(kept) {
             printer.flow(&Flow::parse(&message)?, None)?;
         }

@@ -14,7 +14,6 @@ use crate::client::{Flow, Place, Request, Table, kept};
 use crate::filter::Filter;
 use crate::flags::table::{Column, ListArgs, SortKey};
 use crate::message as say;
-use crate::present::time_of_day;
 use crate::render::flow::{Printer, Shape, Style};
 use crate::render::groups::Groups;
 use crate::render::ranking::Ranking;
@@ -23,10 +22,11 @@ use crate::render::ranking::Ranking;
 pub(crate) fn run(args: &ListArgs) -> Result<(), Failure> {
     let style = args.output.style().map_err(Failure::Usage)?;
     let interval = args.watch.interval().map_err(Failure::Usage)?;
-    let place = args.place.place();
+    let place = args.place.place_or(args.filter.file());
     place.enter()?;
     warn_of_what_is_not_kept(args, &place);
-    let listing = Listing { args, place, filter: args.filter.filter(), style };
+    let filter = args.filter.filter_on(&place)?;
+    let listing = Listing { args, place, filter, style };
     watch::repeat(interval, || listing.show())
 }
 
@@ -64,7 +64,7 @@ impl Listing<'_> {
         if !self.args.by.is_empty() {
             return self.show_groups(out);
         }
-        let mut printer = Printer::new(out, self.style, time_of_day());
+        let mut printer = Printer::new(out, self.style, self.place.now()?);
         let sort = self.order();
         let done = if sort.is_empty() {
             self.stream(&mut printer)
@@ -91,7 +91,7 @@ impl Listing<'_> {
     }
 
     fn rank(&self, printer: &mut Printer<Out>, sort: &[SortKey]) -> Result<(), Failure> {
-        let now = time_of_day();
+        let now = self.place.now()?;
         let mut ranking = Ranking::new(sort, self.args.top);
         self.each(|flow, bytes| {
             ranking.add(flow, now, bytes);
@@ -105,7 +105,7 @@ impl Listing<'_> {
     }
 
     fn show_groups(&self, mut out: Out) -> Result<(), Failure> {
-        let now = time_of_day();
+        let now = self.place.now()?;
         let mut groups = Groups::new(&self.args.by);
         self.each(|flow, _| {
             groups.add(flow, now);
@@ -124,7 +124,7 @@ impl Listing<'_> {
         mut take: impl FnMut(&Flow<'_>, &dyn Fn() -> Vec<u8>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let number = if self.args.zero { message::GET_CTRZERO } else { message::GET };
-        let now = time_of_day();
+        let now = self.place.now()?;
         let request = request(&self.place, &self.filter, number);
         Table::open(&self.place)?.dump(&request, |message| {
             let flow = Flow::parse(message)?;

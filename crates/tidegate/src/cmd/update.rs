@@ -24,10 +24,10 @@ use crate::render::flow::Printer;
 pub(crate) fn run(args: &UpdateArgs) -> Result<(), Failure> {
     let style = args.output.style().map_err(Failure::Usage)?;
     check(&args.change).map_err(Failure::Usage)?;
-    let filter = args.filter.filter();
-    let place = args.place.place();
+    let place = args.place.place_or(args.filter.file());
     place.enter()?;
-    let change = Change { place: &place, filter: &filter, now: time_of_day() };
+    let filter = args.filter.filter_on(&place)?;
+    let change = Change { place: &place, filter: &filter, now: place.now()? };
     let mut printer = Printer::new(BufWriter::new(io::stdout().lock()), style, time_of_day());
     if !args.yes {
         change.each(|flow, _| Ok(printer.flow(flow, None)?))?;

@@ -43,7 +43,7 @@ impl Scene {
     /// Sets a setting of this table: name without `nf_conntrack_`.
     pub(crate) fn set(&self, name: &str, value: u64) -> String {
         let name = format!("nf_conntrack_{name}");
-        if self.table == Whose::Kernel && self.options.is_empty() {
+        if self.table != Whose::Engine && self.options.is_empty() {
             format!("sysctl -w net.netfilter.{name}={value}")
         } else {
             self.own("sysctl", &format!("{name}={value}"))
@@ -54,10 +54,10 @@ impl Scene {
     pub(crate) fn set_limit(&self, name: &str, value: u64) -> String {
         match self.table {
             Whose::Engine => self.set(name, value),
-            Whose::Kernel if self.is_first => {
+            Whose::Kernel | Whose::File if self.is_first => {
                 format!("sysctl -w net.netfilter.nf_conntrack_{name}={value}")
             }
-            Whose::Kernel => {
+            Whose::Kernel | Whose::File => {
                 format!("nsenter -t 1 -n sysctl -w net.netfilter.nf_conntrack_{name}={value}")
             }
         }

@@ -46,7 +46,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// A timeout in seconds, by its name without `nf_conntrack_`.
     pub(crate) fn timeout(&self, name: &str) -> Option<u64> {
-        self.census.timeouts.named(name).map(u64::from)
+        self.census.timers.value(name)
     }
 }
 
@@ -79,6 +79,8 @@ pub(crate) enum Whose {
     Kernel,
     /// An engine's.
     Engine,
+    /// One in a file, of another time or machine: the surroundings that can be seen are not its own.
+    File,
 }
 
 /// How full a table is.

@@ -208,6 +208,7 @@ fn status_of(findings: &[Finding]) -> Status {
 fn place(facts: &Facts) -> String {
     match (facts.scene.table, facts.scene.inode) {
         (Whose::Engine, _) => "engine".to_owned(),
+        (Whose::File, _) => "file".to_owned(),
         (Whose::Kernel, _) if facts.scene.is_first => "netns init".to_owned(),
         (Whose::Kernel, Some(inode)) => format!("netns {inode}"),
         (Whose::Kernel, None) => "netns".to_owned(),

@@ -17,6 +17,7 @@ use tidegate_wire::netlink::Tuple;
 pub(crate) use self::prefix::Prefix;
 pub(crate) use self::quantity::{Amounts, Between, Ports, Spans, timeout};
 use crate::client::{Flow, is_label};
+use crate::timers::Timers;
 
 /// Conditions on flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) enum Test {
     Timeout(Between),
     /// How long it has lived, in seconds.
     Age(Between),
+    /// How long it has been idle, for certain, in seconds, in a table of these timeouts.
+    Idle(Between, Timers),
     /// Packets of both directions.
     Packets(Between),
     /// Bytes of both directions.
@@ -107,6 +110,12 @@ impl Filter {
         Self { tests }
     }
 
+    /// Those of them for which another holds as well.
+    pub(crate) fn and(mut self, test: Test) -> Self {
+        self.tests.push(test);
+        self
+    }
+
     /// Whether everything is meant.
     pub(crate) fn is_empty(&self) -> bool {
         self.tests.is_empty()
@@ -138,6 +147,7 @@ impl Test {
             Self::Id(id) => flow.id == Some(*id),
             Self::Timeout(range) => flow.timeout.is_some_and(|left| range.holds(left.into())),
             Self::Age(range) => flow.age(now).is_some_and(|age| range.holds(age)),
+            Self::Idle(range, timers) => timers.idle(flow, now).is_within(*range),
             Self::Packets(range) => flow.counted().is_some_and(|sum| range.holds(sum.packets)),
             Self::Bytes(range) => flow.counted().is_some_and(|sum| range.holds(sum.bytes)),
         }

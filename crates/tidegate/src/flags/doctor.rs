@@ -1,5 +1,7 @@
 //! The command line of `doctor`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::place::PlaceArgs;
@@ -9,6 +11,10 @@ pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 
+    /// The same as --read
+    #[arg(short = 'r', value_name = "FILE", conflicts_with_all = ["netns", "socket", "read"])]
+    pub(crate) file: Option<PathBuf>,
+
     /// As JSON
     #[arg(short, long)]
     pub(crate) json: bool,
@@ -17,13 +23,21 @@ pub(crate) struct DoctorArgs {
     #[arg(short, long)]
     pub(crate) all: bool,
 
-    /// List the table for so many seconds at most; what was seen by then is shown as partial
-    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
-    pub(crate) time: f64,
+    /// List a live table for so many seconds at most; what was seen by then is shown as partial [default: 3]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) time: Option<f64>,
 
     /// Columns of the page [default: those of the terminal, or 120]
     #[arg(long, value_name = "COLUMNS")]
     pub(crate) width: Option<usize>,
+
+    /// Where the table is saved if something is wrong with it [default: the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_in: Option<PathBuf>,
+
+    /// Don't save it
+    #[arg(long, conflicts_with = "save_in")]
+    pub(crate) no_save: bool,
 }
 
 pub(crate) const NOTES: &str = "\

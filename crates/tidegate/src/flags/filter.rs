@@ -1,11 +1,15 @@
 //! The options that say which flows are meant. Letters are those of conntrack(8) where it has one.
 
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
 use clap::{Args, ValueEnum};
 use tidegate_wire::Family;
 
 use crate::client::labels::Labels;
-use crate::client::names;
+use crate::client::{ClientError, Place, Settings, names};
 use crate::filter::{Amounts, Filter, Masked, Ports, Prefix, Spans, Spot, Test, Translation};
+use crate::timers::Timers;
 
 /// Conditions, all of which must hold.
 #[derive(Clone, Debug, Args)]
@@ -29,9 +33,9 @@ pub(crate) struct FilterArgs {
     /// Destination of the original direction
     #[arg(short = 'd', long = "dst", visible_alias = "orig-dst", value_name = "NET")]
     dst: Option<Prefix>,
-    /// Source of the reply direction
-    #[arg(short = 'r', long, value_name = "NET")]
-    reply_src: Option<Prefix>,
+    /// Source of the reply direction; as -r also the name of a file, see --read
+    #[arg(short = 'r', long, value_name = "NET|FILE")]
+    reply_src: Option<NetOrFile>,
     /// Destination of the reply direction
     #[arg(short = 'q', long, value_name = "NET")]
     reply_dst: Option<Prefix>,
@@ -86,6 +90,9 @@ pub(crate) struct FilterArgs {
     /// Rest of its life: 30, <1m, 1h..5d
     #[arg(long, value_name = "TIME")]
     timeout: Option<Spans>,
+    /// Time since its last packet, told by the rest of its life: >2h4m. Flows that may be outside are not meant
+    #[arg(long, value_name = "TIME")]
+    idle: Option<Spans>,
     /// Time since it began: >1d (where the table keeps timestamps)
     #[arg(long, value_name = "TIME")]
     age: Option<Spans>,
@@ -95,6 +102,34 @@ pub(crate) struct FilterArgs {
     /// Bytes of both directions: >1M
     #[arg(long, value_name = "COUNT")]
     bytes: Option<Amounts>,
+}
+
+/// `-r` is an address to who knows conntrack(8), and a file to who knows tcpdump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NetOrFile {
+    Net(Prefix),
+    File(PathBuf),
+}
+
+impl NetOrFile {
+    fn net(&self) -> Option<Prefix> {
+        match self {
+            Self::Net(prefix) => Some(*prefix),
+            Self::File(_) => None,
+        }
+    }
+}
+
+impl FromStr for NetOrFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Err(_) if Path::new(text).exists() => Ok(Self::File(text.into())),
+            Err(why) => Err(format!("{why}, and there is no such file")),
+            Ok(net) => Ok(Self::Net(net)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -115,7 +150,17 @@ impl From<FamilyArg> for Family {
 }
 
 impl FilterArgs {
-    /// The conditions, those first that are tried fastest.
+    /// The conditions on the flows of a table, whose settings are asked for if a condition hangs on them.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub(crate) fn filter_on(&self, place: &Place) -> Result<Filter, ClientError> {
+        let Some(Spans(range)) = self.idle else { return Ok(self.filter()) };
+        let timers = Timers::of(&Settings::of(place)?.all()?);
+        Ok(self.filter().and(Test::Idle(range, timers)))
+    }
+
+    /// The conditions that hang on flows alone, those first that are tried fastest.
     pub(crate) fn filter(&self) -> Filter {
         let mut tests = Vec::new();
         let mut add = |test: Option<Test>| tests.extend(test);
@@ -139,7 +184,7 @@ impl FilterArgs {
         let addresses = [
             (Spot::Source(0), self.src),
             (Spot::Destination(0), self.dst),
-            (Spot::Source(1), self.reply_src),
+            (Spot::Source(1), self.reply_src.as_ref().and_then(NetOrFile::net)),
             (Spot::Destination(1), self.reply_dst),
             (Spot::Anywhere, self.addr),
         ];
@@ -171,6 +216,14 @@ impl FilterArgs {
         add(self.age.map(|Spans(range)| Test::Age(range)));
         add(self.packets.map(|Amounts(range)| Test::Packets(range)));
         add(self.bytes.map(|Amounts(range)| Test::Bytes(range)));
+    }
+
+    /// The file that -r names, where conntrack(8) has an address.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.reply_src {
+            Some(NetOrFile::File(path)) => Some(path),
+            Some(NetOrFile::Net(_)) | None => None,
+        }
     }
 
     /// Whether a condition needs what `nf_conntrack_timestamp` provides.

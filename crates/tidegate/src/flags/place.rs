@@ -1,11 +1,11 @@
 //! The options that say which table is meant, and how often to look.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::client::Place;
+use crate::client::{Place, Saved};
 
 /// Which table.
 #[derive(Clone, Debug, Args)]
@@ -17,15 +17,33 @@ pub(crate) struct PlaceArgs {
     /// That of an engine, by the path of its control socket
     #[arg(long, value_name = "PATH", conflicts_with = "netns")]
     socket: Option<PathBuf>,
+    /// One that `snapshot' or `record' wrote down
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["netns", "socket"])]
+    read: Option<PathBuf>,
 }
 
 impl PlaceArgs {
     /// The table; that of the kernel in our own namespace if nothing is said.
     pub(crate) fn place(&self) -> Place {
+        self.place_or(None)
+    }
+
+    /// The same, where a file may be named elsewhere on the command line.
+    pub(crate) fn place_or(&self, file: Option<&Path>) -> Place {
+        if let Some(path) = self.read.as_deref().or(file) {
+            return Place::File(Saved { path: path.to_owned() });
+        }
         match &self.socket {
             Some(path) => Place::Engine(path.clone()),
             None => Place::Kernel(self.netns.clone()),
         }
+    }
+
+    /// The options that name the table, each with a blank in front.
+    pub(crate) fn words(&self) -> String {
+        let netns = self.netns.as_ref().map(|name| format!(" --netns {name}"));
+        let socket = self.socket.as_ref().map(|path| format!(" --socket {}", path.display()));
+        netns.into_iter().chain(socket).collect()
     }
 }
 

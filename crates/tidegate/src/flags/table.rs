@@ -96,6 +96,7 @@ pub(crate) enum Column {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("read", |arg| arg.short('r')))]
 pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
@@ -199,6 +200,7 @@ pub(crate) enum EventArg {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("read", |arg| arg.short('r')))]
 pub(crate) struct StatsArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
@@ -219,6 +221,7 @@ pub(crate) struct StatsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("read", |arg| arg.short('r')))]
 pub(crate) struct CountArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
@@ -257,6 +260,7 @@ pub(crate) struct ExpectFilterArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("read", |arg| arg.short('r')))]
 pub(crate) struct ExpectListArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
@@ -290,6 +294,7 @@ pub(crate) struct ExpectFlushArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("read", |arg| arg.short('r')))]
 pub(crate) struct SysctlArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,

@@ -1,5 +1,6 @@
 //! Results in words, one file for each thing that can be shown.
 
+pub(crate) mod classes;
 pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod explain;

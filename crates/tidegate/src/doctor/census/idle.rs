@@ -1,15 +1,7 @@
-//! How long flows have been idle: what is left of a flow's life tells it, as every packet sets that to its state's
-//! timeout.
+//! How long flows have been idle, counted.
 //!
 //! The edges between the classes of a histogram are the very times that an advice can name, so that what the advice
 //! would touch is counted and not estimated.
-
-use std::collections::BTreeMap;
-
-use tidegate_wire::proto;
-
-use crate::client::Flow;
-use crate::client::names::bit;
 
 /// RFC 5382, REQ-5: a NAT keeps an idle TCP connection for 2 hours and 4 minutes at least.
 pub(crate) const TCP_PATIENCE: u32 = 7440;
@@ -74,77 +66,6 @@ impl Idle {
         None
     }
 }
-
-/// How long a table lets flows idle, by state.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Timeouts {
-    seconds: BTreeMap<String, u32>,
-}
-
-impl Timeouts {
-    /// Those among a table's settings.
-    pub(crate) fn of(settings: &[(String, String)]) -> Self {
-        let timeout = |(name, value): &(String, String)| {
-            let name = name.strip_prefix(PREFIX).filter(|name| name.contains("timeout"))?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Self { seconds: settings.iter().filter_map(timeout).collect() }
-    }
-
-    /// The timeout of a name without `nf_conntrack_`, such as `tcp_timeout_established`.
-    pub(crate) fn named(&self, name: &str) -> Option<u32> {
-        self.seconds.get(name).copied()
-    }
-
-    /// What a packet sets a flow's life to, in the state that it is in.
-    fn life(&self, flow: &Flow<'_>) -> Option<u32> {
-        let assured = flow.has(bit::ASSURED);
-        let name = match flow.proto() {
-            proto::TCP => return self.named(tcp_name(flow.state()?)),
-            proto::UDP | proto::UDPLITE if assured => "udp_timeout_stream",
-            proto::UDP | proto::UDPLITE => "udp_timeout",
-            proto::ICMP => "icmp_timeout",
-            proto::ICMPV6 => "icmpv6_timeout",
-            proto::GRE if assured => "gre_timeout_stream",
-            proto::GRE => "gre_timeout",
-            proto::SCTP => {
-                let state = flow.state()?.to_ascii_lowercase();
-                return self.named(&format!("sctp_timeout_{state}"));
-            }
-            _ => "generic_timeout",
-        };
-        self.named(name)
-    }
-
-    /// For how many seconds a flow has been idle. `None` if that can't be told: its life is longer than the setting
-    /// allows (a policy, or a setting that changed), or so short that another timer runs (unacknowledged data,
-    /// retransmissions, a retimed flow).
-    pub(super) fn idle(&self, flow: &Flow<'_>) -> Option<u32> {
-        let (life, left) = (self.life(flow)?, flow.timeout?);
-        let hurried = ["tcp_timeout_unacknowledged", "tcp_timeout_max_retrans"];
-        let hurried = hurried.iter().filter_map(|name| self.named(name)).max().unwrap_or(0);
-        if flow.proto() == proto::TCP && life > hurried && left <= hurried {
-            return None;
-        }
-        life.checked_sub(left)
-    }
-}
-
-/// The setting that belongs to a state of TCP.
-fn tcp_name(state: &str) -> &'static str {
-    match state {
-        "SYN_RECV" => "tcp_timeout_syn_recv",
-        "ESTABLISHED" => "tcp_timeout_established",
-        "FIN_WAIT" => "tcp_timeout_fin_wait",
-        "CLOSE_WAIT" => "tcp_timeout_close_wait",
-        "LAST_ACK" => "tcp_timeout_last_ack",
-        "TIME_WAIT" => "tcp_timeout_time_wait",
-        "CLOSE" => "tcp_timeout_close",
-        _ => "tcp_timeout_syn_sent",
-    }
-}
-
-const PREFIX: &str = "net.netfilter.nf_conntrack_";
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,10 @@ use tidegate_wire::netlink::Tuple;
 use tidegate_wire::proto;
 
 pub(crate) use self::heavy::{Group, Heavy};
-pub(crate) use self::idle::{EDGES, Idle, TCP_PATIENCE, Timeouts, UDP_PATIENCE};
+pub(crate) use self::idle::{EDGES, Idle, TCP_PATIENCE, UDP_PATIENCE};
 use crate::client::Flow;
 use crate::client::names::bit;
+use crate::timers::Timers;
 
 /// What a flow is like, in the eyes of who looks for a culprit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -253,7 +254,9 @@ pub(crate) struct Unheard {
 #[derive(Clone, Debug)]
 pub(crate) struct Census {
     /// The table's timeouts.
-    pub(crate) timeouts: Timeouts,
+    pub(crate) timers: Timers,
+    /// When it was listed, in nanoseconds since 1970.
+    now: u64,
     /// Some UDP flows without an answer from where they are translated to.
     pub(crate) unheard: Vec<Unheard>,
     /// Flows that were seen.
@@ -279,10 +282,11 @@ pub(crate) struct Census {
 }
 
 impl Census {
-    /// Nobody yet, in a table with these timeouts.
-    pub(crate) fn new(timeouts: Timeouts) -> Self {
+    /// Nobody yet, in a table with these timeouts, at a time in nanoseconds since 1970.
+    pub(crate) fn new(timers: Timers, now: u64) -> Self {
         Self {
-            timeouts,
+            timers,
+            now,
             unheard: Vec::new(),
             seen: 0,
             is_partial: false,
@@ -300,7 +304,9 @@ impl Census {
     /// Counts a flow.
     pub(crate) fn add(&mut self, flow: &Flow<'_>) {
         let class = Class::of(flow);
-        let idle = self.timeouts.idle(flow);
+        let idle = self.timers.idle(flow, self.now);
+        // What is sure: advice must not touch a flow that may be younger.
+        let idle = idle.most.map(|_| u32::try_from(idle.least).unwrap_or(u32::MAX));
         self.seen += 1;
         self.offloaded += u64::from(flow.has(bit::OFFLOAD));
         self.classes[class as usize].add(class, flow, idle);

@@ -1,5 +1,5 @@
 //! Symptom: flows that live and look dead. Evidence: entries that a flow table or a card carries: their packets pass by
-//! connection tracking, so their timers tell nothing, and draining idle ones could cut them.
+//! connection tracking, so their timers tell nothing, and whoever drains idle ones by hand cuts them.
 
 use super::{Finding, Outcome, Severity};
 use crate::doctor::facts::Facts;
@@ -19,10 +19,6 @@ pub(super) fn check(facts: &Facts) -> Outcome {
             "their idle times can't be told, and they were left out of what would be drained"
                 .to_owned(),
         ],
-        donts: vec![format!(
-            "retime without `-u !OFFLOAD': {} offloaded flows could be cut",
-            Count(offloaded)
-        )],
         ..Finding::default()
     })
 }

@@ -45,7 +45,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
 fn raise(facts: &Facts, max: u64) -> Option<Step> {
     let higher = max.checked_mul(4).filter(|higher| i32::try_from(*higher).is_ok())?;
     let what = match facts.scene.table {
-        Whose::Engine => "4x ceiling".to_owned(),
+        Whose::Engine | Whose::File => "4x ceiling".to_owned(),
         Whose::Kernel => {
             let needed =
                 (higher - max).saturating_mul(facts.memory.flow.unwrap_or(FLOW) + EXTENSIONS);

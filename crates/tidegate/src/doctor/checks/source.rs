@@ -40,7 +40,7 @@ fn cap(facts: &Facts, source: IpAddr, next: u64) -> Step {
     let limit = facts.room.max.unwrap_or(facts.census.seen) / 10;
     let limit = round(limit.max(next * 2)).max(100);
     let hook = if facts.local.contains(&source) { "output" } else { "forward" };
-    let has_iptables = facts.rules.has_iptables || facts.scene.table == Whose::Engine;
+    let has_iptables = facts.rules.has_iptables || facts.scene.table != Whose::Kernel;
     let [command, undo] =
         if has_iptables { by_iptables(source, hook, limit) } else { by_nft(source, hook, limit) };
     Step {

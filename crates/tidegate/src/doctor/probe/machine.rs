@@ -33,7 +33,7 @@ fn is_writable() -> bool {
 /// The machine's memory. A flow's is that of its object and of the extensions that most have; where only root may read
 /// the former it is what Linux 6.18 takes.
 pub(super) fn memory(table: Whose) -> Memory {
-    if table == Whose::Engine {
+    if table != Whose::Kernel {
         return Memory::default();
     }
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -51,7 +51,10 @@ fn object(slabs: &str) -> Option<u64> {
 }
 
 /// The addresses of the thread's namespace.
-pub(super) fn addresses() -> Vec<IpAddr> {
+pub(super) fn addresses(table: Whose) -> Vec<IpAddr> {
+    if table != Whose::Kernel {
+        return Vec::new();
+    }
     let v4 = fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap_or_default();
     let v6 = fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
     parse_addresses(&v4, &v6)

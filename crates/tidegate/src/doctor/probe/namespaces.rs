@@ -14,7 +14,7 @@ use crate::client::Place;
 
 /// Those that a process is in, or that have a name.
 pub(super) fn read(scene: &Scene, blind: &mut Vec<String>) -> Vec<Space> {
-    if scene.table == Whose::Engine {
+    if scene.table != Whose::Kernel {
         return Vec::new();
     }
     let mut spaces: BTreeMap<u64, Space> = BTreeMap::new();

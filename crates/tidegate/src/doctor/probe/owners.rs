@@ -14,7 +14,7 @@ use crate::client::Place;
 
 /// Looks up those who have most flows.
 pub(super) fn name(facts: &mut Facts) {
-    if facts.scene.table == Whose::Engine {
+    if facts.scene.table != Whose::Kernel {
         return;
     }
     let watch = Stopwatch::start();

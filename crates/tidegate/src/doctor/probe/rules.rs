@@ -14,7 +14,7 @@ use super::super::facts::{Rules, Whose};
 /// Asks the programs that there are.
 pub(super) fn read(table: Whose, blind: &mut Vec<String>) -> Rules {
     let mut rules = Rules::default();
-    if table == Whose::Engine {
+    if table != Whose::Kernel {
         return rules;
     }
     rules.has_iptables = exists("iptables");

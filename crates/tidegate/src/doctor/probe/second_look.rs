@@ -12,6 +12,9 @@ use crate::cmd::get;
 
 /// Where those go that still speak and are not answered, and how many they are.
 pub(super) fn refreshed(place: &Place, unheard: &[Unheard]) -> Vec<(Backend, u64)> {
+    if let Place::File(_) = place {
+        return Vec::new();
+    }
     let request = |flow: &Unheard| {
         let is_v4 = flow.tuple.src.is_some_and(|address| address.is_ipv4());
         let family = if is_v4 { tidegate_wire::Family::V4 } else { tidegate_wire::Family::V6 };

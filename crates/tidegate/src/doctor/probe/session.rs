@@ -12,6 +12,9 @@ use crate::cmd::get;
 
 /// The session, if this runs in one.
 pub(super) fn read(place: &Place) -> Option<Ssh> {
+    if let Place::File(_) = place {
+        return None;
+    }
     let own = std::env::var("SSH_CONNECTION").ok();
     let tuple = tuple_of(&own.or_else(of_ancestors)?)?;
     let client = tuple.src?;

@@ -1,0 +1,147 @@
+//! Writing a table down: its settings, statistics, expectations and flows, as it says them.
+//!
+//! The table is asked once; each answer is written as soon as it comes, so that ten million flows take no more memory
+//! than ten. A busy table changes meanwhile: the file's opening and its closing say from when to when it was asked.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tidegate_gateway::snapshot::{Closing, Kind, Opening, Writer, byte_order};
+use tidegate_wire::netlink::conntrack::message;
+use tidegate_wire::netlink::frame::Subsystem;
+use tidegate_wire::netlink::{Family, Message, expect};
+
+use crate::client::{ClientError, Flow, Place, Request, Settings, Table, kept};
+use crate::cmd::Failure;
+use crate::filter::Filter;
+use crate::present::time_of_day;
+
+/// What is written down of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// Which table; [`Place::enter`] was called.
+    pub(crate) place: &'a Place,
+    /// Which of its flows.
+    pub(crate) filter: &'a Filter,
+}
+
+impl Subject<'_> {
+    /// Writes it to a file that takes its name only when it is whole.
+    ///
+    /// # Errors
+    /// The table gives no answer, or the file can't be written.
+    pub(crate) fn save(&self, path: &Path) -> Result<Closing, Failure> {
+        let unfinished = unfinished(path);
+        let at = |error| ClientError::File { path: path.to_owned(), error };
+        let file = File::create(&unfinished).map_err(at)?;
+        let out = BufWriter::with_capacity(BUFFER, file);
+        let written = Writer::begin(out, &self.opening()?).map_err(at).map_err(Failure::from);
+        let done = written.and_then(|mut writer| {
+            let closing = self.write(&mut writer)?;
+            let file = writer.into_inner().into_inner().map_err(|error| at(error.into_error()))?;
+            file.sync_all().map_err(at)?;
+            fs::rename(&unfinished, path).map_err(at)?;
+            Ok(closing)
+        });
+        if done.is_err() {
+            // What is there is of no use; that it can't be removed is the lesser evil.
+            let _ = fs::remove_file(&unfinished);
+        }
+        done
+    }
+
+    /// What a file about it begins with: that of a file is kept.
+    ///
+    /// # Errors
+    /// It is a file that can't be read.
+    pub(crate) fn opening(&self) -> Result<Opening, ClientError> {
+        let (table, place) = match self.place {
+            Place::File(saved) => return saved.opening(),
+            Place::Kernel(name) => ("kernel", name.clone().unwrap_or_else(own_namespace)),
+            Place::Engine(path) => ("engine", path.display().to_string()),
+        };
+        Ok(Opening {
+            time: time_of_day(),
+            release: rustix::system::uname().release().to_string_lossy().into_owned(),
+            table: table.to_owned(),
+            place,
+            program: concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned(),
+            order: byte_order().to_owned(),
+            ..Opening::default()
+        })
+    }
+
+    /// Writes all behind the opening.
+    ///
+    /// # Errors
+    /// The table gives no answer, or nothing can be written.
+    pub(crate) fn write<W: Write>(&self, writer: &mut Writer<W>) -> Result<Closing, Failure> {
+        self.write_surroundings(writer)?;
+        let mut table = Table::open(self.place)?;
+        let now = self.place.now()?;
+        let flows = Request::new(Subsystem::Conntrack, message::GET, self.filter.family())
+            .with(|request| self.filter.push(request));
+        table.dump(&flows, |message| {
+            let is_meant =
+                self.filter.is_empty() || self.filter.accepts(&Flow::parse(message)?, now);
+            if is_meant { put(writer, Kind::Flows, message) } else { Ok(()) }
+        })?;
+        Ok(writer.close(self.place.now()?)?)
+    }
+
+    /// Writes all between the opening and the flows.
+    ///
+    /// # Errors
+    /// The table gives no answer, or nothing can be written.
+    pub(crate) fn write_surroundings<W: Write>(
+        &self,
+        writer: &mut Writer<W>,
+    ) -> Result<(), Failure> {
+        writer.settings(&Settings::of(self.place)?.all()?)?;
+        let mut table = Table::open(self.place)?;
+        self.write_statistics(&mut table, writer)?;
+        let all = Request::new(Subsystem::Expect, expect::message::GET, Family::default());
+        table.dump(&all, |message| put(writer, Kind::Expectations, message))
+    }
+
+    fn write_statistics<W: Write>(
+        &self,
+        table: &mut Table,
+        writer: &mut Writer<W>,
+    ) -> Result<(), Failure> {
+        let count = Request::new(Subsystem::Conntrack, message::GET_STATS, Family::default());
+        if let Some(message) = table.ask(&count)?.as_deref().and_then(kept) {
+            put(writer, Kind::Statistics, &message)?;
+        }
+        let counters = [
+            (Subsystem::Conntrack, message::GET_STATS_CPU),
+            (Subsystem::Expect, expect::message::GET_STATS_CPU),
+        ];
+        for (subsystem, number) in counters {
+            let request = Request::new(subsystem, number, Family::default());
+            table.dump(&request, |message| put(writer, Kind::Statistics, message))?;
+        }
+        Ok(())
+    }
+}
+
+fn put<W: Write>(writer: &mut Writer<W>, kind: Kind, message: &Message<'_>) -> Result<(), Failure> {
+    Ok(writer.message(kind, message)?)
+}
+
+/// The number of the network namespace that the thread is in.
+fn own_namespace() -> String {
+    let link = fs::read_link("/proc/thread-self/ns/net");
+    link.map_or_else(|_| String::new(), |path| path.display().to_string())
+}
+
+/// The name of a file while it is written.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// As much is written at once.
+const BUFFER: usize = 256 << 10;
