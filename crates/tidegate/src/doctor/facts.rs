@@ -120,6 +120,12 @@ impl Counters {
         self.totals.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value)
     }
 
+    /// New flows that were refused for want of room, a second. Those whose tuple or port was taken, or whose chain was
+    /// too long, are dropped as well, but for another reason.
+    pub(crate) fn refused(&self) -> f64 {
+        (self.rate("drop") - self.rate("insert_failed")).max(0.0)
+    }
+
     /// How much it grew a second.
     pub(crate) fn rate(&self, name: &str) -> f64 {
         let grown = self.grown.iter().find(|(known, _)| *known == name);

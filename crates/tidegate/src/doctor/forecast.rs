@@ -20,7 +20,7 @@ pub(crate) fn until(facts: &Facts, max: u64, freed: u64) -> Option<f64> {
 pub(crate) fn pressure(facts: &Facts) -> f64 {
     let counters = &facts.counters;
     let span = counters.span.as_secs_f64().max(0.1);
-    counters.growth as f64 / span + counters.rate("drop")
+    counters.growth as f64 / span + counters.refused()
 }
 
 /// A change that chance explains is none.

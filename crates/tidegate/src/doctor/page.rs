@@ -235,7 +235,7 @@ impl Page {
 
 fn idle(who: &Who) -> String {
     who.idle_median
-        .map_or_else(String::new, |seconds| format!("  idle p50 {}", brief(seconds.into())))
+        .map_or_else(String::new, |seconds| format!("  idle p50 ~{}", brief(seconds.into())))
 }
 
 fn brief(seconds: u64) -> String {

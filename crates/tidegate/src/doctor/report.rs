@@ -228,7 +228,7 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
         let top =
             top.first().map_or(0, |(_, group)| group.tally.flows * 1000 / facts.census.seen.max(1));
         let until = forecast::until_full(facts, 0).map_or_else(|| "> 90 d".to_owned(), brief);
-        let refused = facts.counters.rate("drop");
+        let refused = facts.counters.refused();
         return format!(
             "{fill}, top source {}, {refused:.0} refused, full in {until}",
             percent(top)
@@ -261,7 +261,7 @@ fn since(facts: &Facts) -> Option<Since> {
 }
 
 fn feels_like(facts: &Facts) -> Option<String> {
-    let refused = facts.counters.rate("drop") > 0.0;
+    let refused = facts.counters.refused() > 0.0;
     (refused || facts.room.permille() >= Some(1000)).then(|| {
         let ssh = if facts.ssh.is_some() { "; your ssh survives, new ones do not" } else { "" };
         format!("local programs: \"Operation not permitted\" (EPERM); forwarded SYNs vanish; existing flows still pass{ssh}")
@@ -276,8 +276,8 @@ fn traffic(facts: &Facts) -> Traffic {
         new: facts.arrivals.as_ref().map(|arrivals| tenth(arrivals.rate())),
         is_lossy: facts.arrivals.as_ref().is_some_and(|arrivals| arrivals.is_lossy),
         growth: tenth(counters.growth as f64 / span),
-        refused: tenth(counters.rate("drop")),
-        refused_in_all: counters.total("drop"),
+        refused: tenth(counters.refused()),
+        refused_in_all: counters.total("drop").saturating_sub(counters.total("insert_failed")),
         evicted: tenth(counters.rate("early_drop")),
         until_full: forecast::until_full(facts, 0),
     }

@@ -67,37 +67,33 @@ pub(crate) fn largest_of(census: &Census, class: Class) -> Option<Suspect> {
     of_class(census, class).into_iter().next()
 }
 
+/// A class as the groups of one kind: those of which the first is most of it, or else the first few are; the narrowest
+/// kind first.
 fn of_class(census: &Census, class: Class) -> Vec<Suspect> {
     let all = *census.class(class);
-    let is_most = |flows: u64| flows * 2 >= all.flows;
+    let kinds = kinds(census, class);
+    let is_most = |some: &[Suspect]| {
+        let flows: u64 = some.iter().map(|suspect| suspect.tally.flows).sum();
+        !some.is_empty() && flows * 2 >= all.flows
+    };
+    let by_first = kinds.iter().find(|kind| is_most(&kind[..kind.len().min(1)]));
+    let found = by_first.or_else(|| kinds.iter().find(|kind| is_most(kind)));
+    let everybody = || vec![Suspect { class, source: None, target: None, tally: all }];
+    found.cloned().unwrap_or_else(everybody).into_iter().filter(|one| one.tally.flows > 0).collect()
+}
+
+/// The largest groups of a class, of each kind.
+fn kinds(census: &Census, class: Class) -> [Vec<Suspect>; 3] {
     let suspect =
         |source, target, group: &Group| Suspect { class, source, target, tally: group.tally };
-    let pairs = census.pairs.largest(MOST, |(of, ..), _| *of == class);
-    let sources = census.sources.largest(MOST, |(of, _), _| *of == class);
-    let targets = census.destinations.largest(MOST, |(of, _), _| *of == class);
-    let covered = |groups: &[u64]| is_most(groups.iter().sum());
-    if all.flows == 0 {
-        return Vec::new();
-    }
-    if covered(&pairs.iter().map(|(_, group)| group.tally.flows).collect::<Vec<_>>()) {
-        return pairs
-            .iter()
-            .map(|((_, source, target), group)| suspect(Some(*source), Some(*target), group))
-            .collect();
-    }
-    if covered(&sources.iter().map(|(_, group)| group.tally.flows).collect::<Vec<_>>()) {
-        return sources
-            .iter()
-            .map(|((_, source), group)| suspect(Some(*source), None, group))
-            .collect();
-    }
-    if covered(&targets.iter().map(|(_, group)| group.tally.flows).collect::<Vec<_>>()) {
-        return targets
-            .iter()
-            .map(|((_, target), group)| suspect(None, Some(*target), group))
-            .collect();
-    }
-    vec![Suspect { class, source: None, target: None, tally: all }]
+    let pairs = census.pairs.largest(MOST, |(of, ..), _| *of == class).into_iter();
+    let sources = census.sources.largest(MOST, |(of, _), _| *of == class).into_iter();
+    let targets = census.destinations.largest(MOST, |(of, _), _| *of == class).into_iter();
+    [
+        pairs.map(|((_, from, to), group)| suspect(Some(*from), Some(*to), group)).collect(),
+        sources.map(|((_, from), group)| suspect(Some(*from), None, group)).collect(),
+        targets.map(|((_, to), group)| suspect(None, Some(*to), group)).collect(),
+    ]
 }
 
 /// As many are shown.

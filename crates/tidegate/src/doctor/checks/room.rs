@@ -13,9 +13,9 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     let (Some(permille), Some(max)) = (facts.room.permille(), facts.room.max) else {
         return Outcome::Clear("no limit on flows".to_owned());
     };
-    let [refused, evicted] = ["drop", "early_drop"].map(|name| facts.counters.rate(name));
-    let is_full = permille >= FULL || refused > 0.0;
-    let soon = forecast::until_full(facts, 0).filter(|seconds| *seconds < SOON);
+    let (refused, evicted) = (facts.counters.refused(), facts.counters.rate("early_drop"));
+    let is_full = permille >= FULL || (refused > 0.0 && permille >= NEAR);
+    let soon = forecast::until_full(facts, 0).filter(|seconds| *seconds < SOON && permille >= HALF);
     let severity = match permille {
         _ if is_full => Severity::Critical,
         NEAR.. => Severity::Warning,
@@ -80,8 +80,9 @@ fn donts(facts: &Facts) -> Vec<String> {
 /// Thousandths of the limit.
 const FULL: u64 = 990;
 const NEAR: u64 = 800;
-/// Within an hour.
-const SOON: f64 = 3600.0;
+const HALF: u64 = 500;
+/// Seconds. What grows for a moment mostly comes to an end by itself when the first of it have died.
+const SOON: f64 = 600.0;
 /// What a flow's object takes in Linux 6.18, and what its extensions do.
 const FLOW: u64 = 256;
 const EXTENSIONS: u64 = 64;

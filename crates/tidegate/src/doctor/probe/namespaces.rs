@@ -23,7 +23,8 @@ pub(super) fn read(scene: &Scene, blind: &mut Vec<String>) -> Vec<Space> {
         let data = match fs::metadata(format!("/proc/{process}/ns/net")) {
             Ok(data) => data,
             Err(error) => {
-                hidden += u64::from(error.kind() == ErrorKind::PermissionDenied);
+                hidden +=
+                    u64::from(error.kind() == ErrorKind::PermissionDenied && is_alive(process));
                 continue;
             }
         };
@@ -48,6 +49,12 @@ pub(super) fn read(scene: &Scene, blind: &mut Vec<String>) -> Vec<Space> {
         }
     }
     spaces.into_values().collect()
+}
+
+/// A process that has ended and was not buried is in no namespace.
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// The numbers of all processes, in their order.
