@@ -148,7 +148,7 @@ pub(crate) struct Arrivals {
     /// There were more: some were lost.
     pub(crate) is_lossy: bool,
     /// From whom.
-    pub(crate) sources: Heavy<Source>,
+    pub(crate) sources: Heavy<Source, ()>,
 }
 
 impl Arrivals {

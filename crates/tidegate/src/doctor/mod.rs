@@ -23,6 +23,8 @@ mod page;
 mod probe;
 mod report;
 mod suspects;
+#[cfg(test)]
+mod tests;
 
 use std::thread;
 

@@ -12,34 +12,39 @@ use super::Tally;
 
 /// Groups of flows by a key.
 #[derive(Clone, Debug)]
-pub(crate) struct Heavy<K> {
-    groups: HashMap<K, Group>,
+pub(crate) struct Heavy<K, T = Tally> {
+    groups: HashMap<K, Group<T>>,
     room: usize,
     floor: u64,
 }
 
 /// A group of flows.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Group {
-    /// Those that were counted.
-    pub(crate) tally: Tally,
+pub(crate) struct Group<T = Tally> {
+    /// How many were counted.
+    pub(crate) flows: u64,
+    /// What is known of them.
+    pub(crate) tally: T,
     /// How many at most were not, before the group was noticed.
     pub(crate) missed: u64,
 }
 
-impl<K: Eq + Hash + Ord> Heavy<K> {
+impl<K: Eq + Hash + Ord, T: Default> Heavy<K, T> {
     /// Room for so many groups that are sure to be kept.
     pub(crate) fn new(room: usize) -> Self {
         Self { groups: HashMap::new(), room, floor: 0 }
     }
 
-    /// The group of a key, which is made if need be.
-    pub(crate) fn group(&mut self, key: K) -> &mut Group {
+    /// Counts a flow of a key's group, which is made if need be, and hands over what is known of the group.
+    pub(crate) fn count(&mut self, key: K) -> &mut T {
         if self.groups.len() >= 2 * self.room && !self.groups.contains_key(&key) {
             self.forget();
         }
         let missed = self.floor;
-        self.groups.entry(key).or_insert_with(|| Group { missed, ..Group::default() })
+        let entry = self.groups.entry(key);
+        let group = entry.or_insert_with(|| Group { flows: 0, tally: T::default(), missed });
+        group.flows += 1;
+        &mut group.tally
     }
 
     /// Forgets the smaller half, and all that are as small as the largest of it.
@@ -56,11 +61,11 @@ impl<K: Eq + Hash + Ord> Heavy<K> {
     pub(crate) fn largest(
         &self,
         limit: usize,
-        is_wanted: impl Fn(&K, &Group) -> bool,
-    ) -> Vec<(&K, &Group)> {
+        is_wanted: impl Fn(&K, &Group<T>) -> bool,
+    ) -> Vec<(&K, &Group<T>)> {
         let mut groups: Vec<_> =
             self.groups.iter().filter(|(key, group)| is_wanted(key, group)).collect();
-        groups.sort_unstable_by(|(a, b), (c, d)| d.tally.flows.cmp(&b.tally.flows).then(a.cmp(c)));
+        groups.sort_unstable_by(|(a, b), (c, d)| d.flows.cmp(&b.flows).then(a.cmp(c)));
         groups.truncate(limit);
         groups
     }
@@ -71,9 +76,9 @@ impl<K: Eq + Hash + Ord> Heavy<K> {
     }
 }
 
-impl Group {
+impl<T> Group<T> {
     fn most(&self) -> u64 {
-        self.tally.flows + self.missed
+        self.flows + self.missed
     }
 }
 
@@ -83,30 +88,30 @@ mod tests {
 
     #[test]
     fn small_groups_are_forgotten_and_large_ones_counted_exactly() {
-        let mut heavy = Heavy::new(100);
+        let mut heavy: Heavy<u32, ()> = Heavy::new(100);
         for number in 0..100_000_u32 {
             // Every fourth is of the large group, all others are alone.
             let key = if number.is_multiple_of(4) { 0 } else { number };
-            heavy.group(key).tally.flows += 1;
+            heavy.count(key);
             assert!(heavy.groups.len() <= 200);
         }
         let (key, group) = heavy.largest(1, |_, _| true)[0];
-        assert_eq!((*key, group.tally.flows, group.missed), (0, 25_000, 0));
+        assert_eq!((*key, group.flows, group.missed), (0, 25_000, 0));
         assert_eq!(heavy.len(), None);
     }
 
     #[test]
     fn a_group_s_true_size_lies_within_its_bounds() {
-        let (mut heavy, mut truth) = (Heavy::new(10), HashMap::new());
+        let (mut heavy, mut truth): (Heavy<u64, ()>, _) = (Heavy::new(10), HashMap::new());
         let mut state = 1_u64;
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let key = ((state >> 33) % 64).min((state >> 40) % 64);
-            heavy.group(key).tally.flows += 1;
+            heavy.count(key);
             *truth.entry(key).or_insert(0_u64) += 1;
         }
         for (key, group) in heavy.largest(10, |_, _| true) {
-            let count = group.tally.flows;
+            let count = group.flows;
             assert!((count..=count + group.missed).contains(&truth[key]), "{key}");
             assert!(group.missed <= 20_000 / 10);
         }

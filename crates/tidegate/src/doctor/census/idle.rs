@@ -33,9 +33,13 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// Counts a flow that has been idle for so many seconds.
-    pub(super) fn add(&mut self, seconds: u32) {
-        let class = EDGES.partition_point(|edge| seconds > *edge);
+    /// Where a flow belongs that has been idle for so many seconds.
+    pub(super) fn class(seconds: u32) -> usize {
+        EDGES.partition_point(|edge| seconds > *edge)
+    }
+
+    /// Counts a flow of a class.
+    pub(super) fn add(&mut self, class: usize) {
         self.counts[class] += 1;
     }
 
@@ -74,7 +78,9 @@ mod tests {
     #[test]
     fn what_is_idle_for_longer_than_an_edge_is_counted_exactly() {
         let mut idle = Idle::default();
-        [0, 10, 11, 7440, 7441, 500_000].into_iter().for_each(|seconds| idle.add(seconds));
+        [0, 10, 11, 7440, 7441, 500_000]
+            .into_iter()
+            .for_each(|seconds| idle.add(Idle::class(seconds)));
         for (edge, expected) in [(10, 4), (TCP_PATIENCE, 2), (345_600, 1)] {
             assert_eq!(idle.beyond(edge), expected, "{edge}");
         }
@@ -85,7 +91,7 @@ mod tests {
     fn the_median_lies_in_the_class_of_the_middle_one() {
         let mut idle = Idle::default();
         assert_eq!(idle.median(), None);
-        [5, 20_000, 20_001, 20_002].into_iter().for_each(|seconds| idle.add(seconds));
+        [5, 20_000, 20_001, 20_002].into_iter().for_each(|seconds| idle.add(Idle::class(seconds)));
         let median = idle.median().expect("there are some");
         assert!((14_400..=43_200).contains(&median), "{median}");
     }

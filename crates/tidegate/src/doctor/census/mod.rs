@@ -174,26 +174,49 @@ pub(crate) struct Tally {
     pub(crate) sources: Option<(IpAddr, u8)>,
 }
 
-impl Tally {
-    fn add(&mut self, class: Class, flow: &Flow<'_>, idle: Option<u32>) {
+/// What is to be counted of a flow, found out once for all the groups that it belongs to.
+struct Glance {
+    answered: bool,
+    assured: bool,
+    translated: bool,
+    live: bool,
+    /// Its class by idle time, if that is known.
+    idle: Option<usize>,
+    source: Option<IpAddr>,
+}
+
+impl Glance {
+    fn at(flow: &Flow<'_>, class: Class, idle: Option<u32>) -> Self {
         let answered = flow.has(bit::SEEN_REPLY);
-        self.flows += 1;
-        self.answered += u64::from(answered);
-        self.assured += u64::from(flow.has(bit::ASSURED));
-        if let Some(idle) = idle {
-            self.idle.add(idle);
-        }
-        if let Some(source) = flow.tuples[0].src {
-            self.sources =
-                Some(self.sources.map_or((source, width(source)), |net| widen(net, source)));
-        }
-        let translated = flow.is_source_translated() || flow.is_destination_translated();
-        self.translated += u64::from(translated);
         let is_missed = |patience| idle.is_none_or(|idle| idle <= patience);
-        if answered && class.patience().is_some_and(is_missed) {
+        Self {
+            answered,
+            assured: flow.has(bit::ASSURED),
+            translated: flow.is_source_translated() || flow.is_destination_translated(),
+            live: answered && class.patience().is_some_and(is_missed),
+            idle: idle.map(Idle::class),
+            source: flow.tuples[0].src,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, flow: &Glance) {
+        self.flows += 1;
+        self.answered += u64::from(flow.answered);
+        self.assured += u64::from(flow.assured);
+        self.translated += u64::from(flow.translated);
+        if let Some(class) = flow.idle {
+            self.idle.add(class);
+        }
+        if let Some(source) = flow.source {
+            let widened = self.sources.map_or((source, width(source)), |net| widen(net, source));
+            self.sources = Some(widened);
+        }
+        if flow.live {
             self.live += 1;
-            self.live_idle.add(idle.unwrap_or(0));
-            self.live_translated += u64::from(translated);
+            self.live_translated += u64::from(flow.translated);
+            self.live_idle.add(flow.idle.unwrap_or(0));
         }
     }
 }
@@ -274,7 +297,7 @@ pub(crate) struct Census {
     /// By destination.
     pub(crate) destinations: Heavy<(Class, Spot)>,
     /// By source, whatever their class.
-    pub(crate) owners: Heavy<Source>,
+    pub(crate) owners: Heavy<Source, ()>,
     /// Those whose source is translated, by what they take a port of.
     pub(crate) pools: Heavy<(Class, Pool)>,
     /// UDP whose destination is translated.
@@ -295,9 +318,9 @@ impl Census {
             pairs: Heavy::new(ROOM),
             sources: Heavy::new(ROOM),
             destinations: Heavy::new(ROOM),
-            owners: Heavy::new(ROOM),
-            pools: Heavy::new(ROOM / 4),
-            backends: Heavy::new(ROOM / 4),
+            owners: Heavy::new(4 * ROOM),
+            pools: Heavy::new(ROOM),
+            backends: Heavy::new(ROOM),
         }
     }
 
@@ -309,20 +332,21 @@ impl Census {
         let idle = idle.most.map(|_| u32::try_from(idle.least).unwrap_or(u32::MAX));
         self.seen += 1;
         self.offloaded += u64::from(flow.has(bit::OFFLOAD));
-        self.classes[class as usize].add(class, flow, idle);
+        let glance = Glance::at(flow, class, idle);
+        self.classes[class as usize].add(&glance);
         let [original, reply] = &flow.tuples;
         let (Some(source), Some(target)) = (original.src, original.dst) else { return };
         let (source, proto) = (Source::of(source), flow.proto());
         let there = Spot { proto, address: target, port: original.dport };
-        self.pairs.group((class, source, there)).tally.add(class, flow, idle);
-        self.sources.group((class, source)).tally.add(class, flow, idle);
-        self.destinations.group((class, there)).tally.add(class, flow, idle);
-        self.owners.group(source).tally.add(class, flow, idle);
+        self.pairs.count((class, source, there)).add(&glance);
+        self.sources.count((class, source)).add(&glance);
+        self.destinations.count((class, there)).add(&glance);
+        self.owners.count(source);
         let (Some(external), Some(server)) = (reply.dst, reply.src) else { return };
         let server = Spot { proto, address: server, port: reply.sport };
         if flow.is_source_translated() && matches!(proto, proto::TCP | proto::UDP) {
             let pool = Pool { external, destination: server };
-            self.pools.group((class, pool)).tally.add(class, flow, idle);
+            self.pools.count((class, pool)).add(&glance);
         }
         if proto == proto::UDP && flow.is_destination_translated() {
             let backend = Backend { service: there, server };
@@ -335,7 +359,7 @@ impl Census {
                     left: flow.timeout.unwrap_or(0),
                 });
             }
-            self.backends.group(backend).tally.add(class, flow, idle);
+            self.backends.count(backend).add(&glance);
         }
     }
 
@@ -351,6 +375,6 @@ impl Census {
 }
 
 /// Groups of each kind that are sure to be kept.
-const ROOM: usize = 8192;
+const ROOM: usize = 2048;
 /// Flows that are looked at again.
 const SAMPLES: usize = 256;

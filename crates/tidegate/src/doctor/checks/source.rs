@@ -12,11 +12,11 @@ use crate::render::figures::Count;
 pub(super) fn check(facts: &Facts) -> Outcome {
     let owners = facts.census.owners.largest(2, |_, _| true);
     let Some((source, group)) = owners.first() else { return Outcome::Clear(String::new()) };
-    let (flows, share) = (group.tally.flows, facts.share(group.tally.flows));
+    let (flows, share) = (group.flows, facts.share(group.flows));
     if share < LARGE || facts.census.seen < FEW {
         return Outcome::Clear(format!("top source {}", percent(share)));
     }
-    let next = owners.get(1).map_or(0, |(_, group)| group.tally.flows);
+    let next = owners.get(1).map_or(0, |(_, group)| group.flows);
     let who =
         facts.owners.iter().find(|owner| owner.address == source.0).map(|owner| owner.who.clone());
     let culprit = who.map_or_else(|| source.to_string(), |who| format!("{source}, {who}"));

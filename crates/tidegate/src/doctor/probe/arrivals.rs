@@ -40,7 +40,7 @@ impl Arrivals {
                 let flow = Flow::parse(message)?;
                 if let Some(source) = flow.tuples[0].src.filter(|_| is_new) {
                     self.new += 1;
-                    self.sources.group(Source::of(source)).tally.flows += 1;
+                    self.sources.count(Source::of(source));
                 }
             }
         }

@@ -19,7 +19,7 @@ pub(super) fn name(facts: &mut Facts) {
     }
     let watch = Stopwatch::start();
     let least = facts.census.seen / 50;
-    let owners = facts.census.owners.largest(SUSPECTS, |_, group| group.tally.flows > least);
+    let owners = facts.census.owners.largest(SUSPECTS, |_, group| group.flows > least);
     let suspects: Vec<IpAddr> = owners.into_iter().map(|(source, _)| source.0).collect();
     for address in suspects {
         if watch.elapsed() > PATIENCE {
