@@ -1,5 +1,6 @@
 //! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
 
+pub(crate) mod doctor;
 pub(crate) mod filter;
 pub(crate) mod forecast;
 pub(crate) mod output;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
 
+use self::doctor::DoctorArgs;
 use self::forecast::{PlanArgs, WhatIfArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     /// Show what would become of a packet, step by step, and change nothing
     #[command(after_help = packet::NOTES)]
     Explain(Box<ExplainArgs>),
+    /// Say what is wrong with a table, who does it, and what to do about it
+    #[command(after_help = doctor::NOTES)]
+    Doctor(DoctorArgs),
     /// Show the flows of a table
     #[command(after_help = TABLE_NOTES)]
     List(Box<ListArgs>),

@@ -12,6 +12,7 @@
 
 mod client;
 mod cmd;
+mod doctor;
 mod filter;
 mod flags;
 mod forecast;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Replay(args) => cmd::replay::run(args),
         Command::Explain(args) => cmd::explain::run(args),
+        Command::Doctor(args) => cmd::doctor::run(args),
         Command::List(args) => cmd::list::run(args),
         Command::Get(args) => cmd::get::run(args),
         Command::Insert(args) => cmd::insert::run(args),
@@ -104,6 +106,7 @@ fn report(failure: &Failure) -> ExitCode {
             message::error(what);
             return ExitCode::from(5);
         }
+        Failure::Verdict(status) => return ExitCode::from(*status as u8),
         Failure::Nothing | Failure::Enough => {}
     }
     ExitCode::from(1)

@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "replay", "list", "get", "insert", "update", "delete", "flush", "events", "stats", "count",
-    "expect", "sysctl", "explain",
+    "expect", "sysctl", "explain", "doctor",
 ];
 
 fn tidegate(line: &str) -> (i32, String, String) {

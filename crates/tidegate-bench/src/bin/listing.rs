@@ -41,6 +41,10 @@ struct Args {
     /// The program to measure [default: the `tidegate` beside this one]
     #[arg(long)]
     tidegate: Option<String>,
+
+    /// Only what `tidegate doctor` takes
+    #[arg(long)]
+    doctor: bool,
 }
 
 fn main() -> ExitCode {
@@ -86,6 +90,9 @@ fn measure(args: &Args) -> io::Result<bool> {
     eprintln!("{} flows made in {:.1} s", args.flows, clock.elapsed().as_secs_f64());
     let own = std::env::current_exe()?.with_file_name("tidegate");
     let own = args.tidegate.clone().unwrap_or_else(|| own.to_string_lossy().into_owned());
+    if args.doctor {
+        return examine(&own, args.rounds);
+    }
     let mut is_good = true;
     println!("| arguments | seconds | | CPU | | ratio | memory kB | | own kB | | same lines |");
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
@@ -108,6 +115,24 @@ fn measure(args: &Args) -> io::Result<bool> {
             if is_same { "yes" } else { "NO" },
         );
         is_good &= is_same && ours.seconds <= theirs.seconds * TOLERANCE;
+    }
+    Ok(is_good)
+}
+
+/// What a verdict takes, with the evidence saved and without.
+fn examine(own: &str, rounds: usize) -> io::Result<bool> {
+    let dir = std::env::temp_dir();
+    let dir = dir.to_string_lossy();
+    let mut is_good = true;
+    println!("| `tidegate doctor` | seconds | CPU | memory kB |");
+    println!("|---|---|---|---|");
+    for (name, arguments) in [("`--no-save`", ["--no-save"].as_slice()), ("", &["--save-in", &dir])]
+    {
+        let program = [&[own, "doctor", "--time", "60"], arguments].concat();
+        let costs = (0..rounds.max(1)).map(|_| cost(&program)).collect::<io::Result<Vec<_>>>()?;
+        let Cost { seconds, processor, kilobytes, .. } = median(&costs);
+        println!("| {name} | {seconds:.2} | {processor:.2} | {kilobytes} |");
+        is_good &= seconds < DOCTOR_SECONDS && kilobytes < DOCTOR_KILOBYTES;
     }
     Ok(is_good)
 }
@@ -312,3 +337,6 @@ const CONFIRMED: u32 = 8;
 /// Seen from both sides, and assured.
 const ANSWERED: u32 = 6;
 const AT_ONCE: usize = 100;
+/// The goal for a million flows.
+const DOCTOR_SECONDS: f64 = 3.0;
+const DOCTOR_KILOBYTES: u64 = 64 << 10;

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &GetArgs) -> Result<(), Failure> {
 }
 
 /// Asks for the flow that has this tuple, as its original one or as that of its replies.
-pub(super) fn request(family: Family, tuple: Tuple, zone: Option<u16>, is_reply: bool) -> Request {
+pub(crate) fn request(family: Family, tuple: Tuple, zone: Option<u16>, is_reply: bool) -> Request {
     Request::new(Subsystem::Conntrack, message::GET, family).with(|writer| {
         match is_reply {
             false => Attribute::Original(tuple).write(writer),

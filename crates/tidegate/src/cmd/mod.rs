@@ -3,6 +3,7 @@
 mod change;
 pub(crate) mod count;
 pub(crate) mod delete;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod expect;
@@ -30,6 +31,7 @@ use tidegate_gateway::replay::Fault;
 use tidegate_gateway::replay::record::Stop;
 
 use crate::client::ClientError;
+use crate::doctor::Status;
 
 /// Why a command did not do all it was asked for.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) enum Failure {
     Program(exec::Obstacle),
     /// There is nothing of the kind that was asked for; that was said already.
     Nothing,
+    /// What the doctor says, which was shown already.
+    Verdict(Status),
     /// Only part was done.
     Partly(String),
     /// All that was asked for was shown.

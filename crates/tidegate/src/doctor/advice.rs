@@ -1,0 +1,65 @@
+//! What to do: lines to paste, each with the number of flows that it touches and the line that takes it back.
+
+use serde::Serialize;
+
+use super::facts::{Scene, Whose};
+
+/// Something to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Step {
+    /// What it brings.
+    pub(crate) what: String,
+    /// The line to paste.
+    pub(crate) command: String,
+    /// The line that takes it back; `None`: nothing can, or nothing need.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) undo: Option<String>,
+    /// So many entries go; `None`: that isn't its purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frees: Option<u64>,
+    /// So many entries there may be afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) room: Option<u64>,
+    /// So many entries of the kind there will be once it has worked, at the present rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) settles: Option<u64>,
+    /// Live flows among those that it touches.
+    pub(crate) live: u64,
+    /// Those of them that it ends: translated ones, whose entry nothing can make again.
+    pub(crate) cut: u64,
+}
+
+impl Scene {
+    /// A command of our own, about this table.
+    pub(crate) fn own(&self, verb: &str, rest: &str) -> String {
+        format!("tidegate {verb}{}{}{rest}", self.options, if rest.is_empty() { "" } else { " " })
+    }
+
+    /// A command of the system, about this namespace.
+    pub(crate) fn system(&self, line: &str) -> String {
+        format!("{}{line}", self.prefix)
+    }
+
+    /// Sets a setting of this table: name without `nf_conntrack_`.
+    pub(crate) fn set(&self, name: &str, value: u64) -> String {
+        let name = format!("nf_conntrack_{name}");
+        if self.table != Whose::Engine && self.options.is_empty() {
+            format!("sysctl -w net.netfilter.{name}={value}")
+        } else {
+            self.own("sysctl", &format!("{name}={value}"))
+        }
+    }
+
+    /// Sets a setting that only the machine's first namespace can.
+    pub(crate) fn set_limit(&self, name: &str, value: u64) -> String {
+        match self.table {
+            Whose::Engine => self.set(name, value),
+            Whose::Kernel | Whose::File if self.is_first => {
+                format!("sysctl -w net.netfilter.nf_conntrack_{name}={value}")
+            }
+            Whose::Kernel | Whose::File => {
+                format!("nsenter -t 1 -n sysctl -w net.netfilter.nf_conntrack_{name}={value}")
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Looking at a table and around it. Each probe tells what it couldn't see; none changes anything, none asks a name
+//! server, and all of them together are done in the time that the table's own listing takes, or two seconds.
+
+mod arrivals;
+mod cloud;
+mod counters;
+mod elsewhere;
+mod expectations;
+mod kernel_log;
+mod machine;
+mod namespaces;
+mod owners;
+mod rules;
+mod second_look;
+mod session;
+mod sockets;
+
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tidegate_gateway::clock::Stopwatch;
+use tidegate_wire::netlink::conntrack::message;
+
+use super::census::Census;
+use super::evidence::Evidence;
+use super::facts::{Arrivals, Facts, Room, Scene, Whose};
+use crate::client::{ClientError, Flow, Place, Settings, Table};
+use crate::cmd::{Failure, list};
+use crate::filter::Filter;
+use crate::timers::Timers;
+
+/// What is looked at, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Survey {
+    /// The table. Whoever asks is in its namespace already.
+    pub(crate) place: Place,
+    /// The time for the listing; what is left out afterwards is told. `None`: as long as it takes.
+    pub(crate) cap: Option<Duration>,
+}
+
+/// The probes that take a while and run beside the listing.
+struct Watch {
+    watch: Stopwatch,
+    counters: counters::Reader,
+    elsewhere: elsewhere::Reader,
+    arrivals: Option<JoinHandle<Result<Arrivals, String>>>,
+}
+
+impl Survey {
+    /// Looks at everything. What is listed goes into the evidence as well, if there is any wanted.
+    ///
+    /// # Errors
+    /// The table can't be reached, or gives no figure at all.
+    pub(crate) fn gather(&self, evidence: &mut Evidence) -> Result<Facts, Failure> {
+        let mut blind = Vec::new();
+        let settings = Settings::of(&self.place)?.all().unwrap_or_default();
+        let scene = self.scene()?;
+        let watch = self.watch(scene.table)?;
+        let timers = Timers::of(&settings);
+        let census = self.census(Census::new(timers, scene.time), &mut blind, evidence)?;
+        let rules = rules::read(scene.table, &mut blind);
+        let expected = expectations::read(&self.place, &settings, &mut blind);
+        let arrivals = watch.arrivals.map(|ear| ear.join().unwrap_or_else(|_| Err(String::new())));
+        let arrivals = arrivals
+            .and_then(|heard| heard.map_err(|why| blind.push(format!("arrivals: {why}"))).ok());
+        if scene.table != Whose::File {
+            thread::sleep(SPAN.saturating_sub(watch.watch.elapsed()));
+        }
+        let (counters, counts) = watch.counters.finish()?;
+        let max = setting(&settings, "nf_conntrack_max").or(counts.max.map(u64::from));
+        let mut facts = Facts {
+            room: Room {
+                count: counts.entries.into(),
+                max: max.filter(|max| *max > 0),
+                buckets: setting(&settings, "nf_conntrack_buckets"),
+            },
+            counters,
+            arrivals,
+            refreshed: second_look::refreshed(&self.place, &census.unheard),
+            census,
+            log: kernel_log::read(scene.table, &mut blind),
+            memory: machine::memory(scene.table),
+            elsewhere: watch.elsewhere.finish(),
+            local: machine::addresses(scene.table),
+            ssh: session::read(&self.place),
+            owners: Vec::new(),
+            spaces: namespaces::read(&scene, &mut blind),
+            scene,
+            rules,
+            expected,
+            blind,
+        };
+        owners::name(&mut facts);
+        facts.scene.took = watch.watch.elapsed();
+        Ok(facts)
+    }
+
+    fn watch(&self, table: Whose) -> Result<Watch, Failure> {
+        let is_alive = table != Whose::File;
+        Ok(Watch {
+            watch: Stopwatch::start(),
+            counters: counters::Reader::start(&self.place)?,
+            elsewhere: elsewhere::Reader::start(table),
+            arrivals: is_alive.then(|| arrivals::listen(self.place.clone(), SPAN)).flatten(),
+        })
+    }
+
+    fn scene(&self) -> Result<Scene, ClientError> {
+        let time = self.place.now()?;
+        if let Place::File(saved) = &self.place {
+            let kernel = saved.opening()?.release;
+            return Ok(Scene {
+                table: Whose::File,
+                is_first: true,
+                kernel,
+                time,
+                ..Scene::default()
+            });
+        }
+        let (table, options, prefix) = match &self.place {
+            Place::Engine(path) => {
+                (Whose::Engine, format!(" --socket {}", path.display()), String::new())
+            }
+            Place::Kernel(Some(name)) => (Whose::Kernel, format!(" --netns {name}"), inside(name)),
+            Place::Kernel(None) | Place::File(_) => (Whose::Kernel, String::new(), String::new()),
+        };
+        let inode = machine::namespace();
+        let is_first = table == Whose::Kernel && machine::is_first_namespace(inode);
+        let (kernel, took) = (machine::kernel(), Duration::ZERO);
+        Ok(Scene { table, inode, is_first, kernel, time, took, options, prefix })
+    }
+
+    /// Lists the table, until it is through or the time is over.
+    fn census(
+        &self,
+        mut census: Census,
+        blind: &mut Vec<String>,
+        evidence: &mut Evidence,
+    ) -> Result<Census, Failure> {
+        let watch = Stopwatch::start();
+        let request = list::request(&self.place, &Filter::new(Vec::new()), message::GET);
+        let listed = Table::open(&self.place)?.dump(&request, |message| {
+            census.add(&Flow::parse(message)?);
+            evidence.put(message);
+            let is_late = || self.cap.is_some_and(|cap| watch.elapsed() > cap);
+            if census.seen.is_multiple_of(BETWEEN_LOOKS) && is_late() {
+                return Err(Failure::Enough);
+            }
+            Ok(())
+        });
+        match listed {
+            Ok(()) => {}
+            Err(Failure::Enough) => census.is_partial = true,
+            Err(Failure::Table(error @ ClientError::Refused(_))) => {
+                census.is_partial = true;
+                blind.push(format!("flows: {error}"));
+            }
+            Err(other) => return Err(other),
+        }
+        Ok(census)
+    }
+}
+
+/// How a program of the system is led into a namespace.
+fn inside(name: &str) -> String {
+    match name.parse::<u32>() {
+        Ok(process) => format!("nsenter -t {process} -n "),
+        Err(_) if name.contains('/') => format!("nsenter --net={name} "),
+        Err(_) => format!("ip netns exec {name} "),
+    }
+}
+
+/// A setting's number.
+fn setting(settings: &[(String, String)], name: &str) -> Option<u64> {
+    let is_it = |(known, _): &&(String, String)| known.strip_prefix("net.netfilter.") == Some(name);
+    settings.iter().find(is_it)?.1.parse().ok()
+}
+
+/// Between the two looks at counters, and for those who listen, at least.
+const SPAN: Duration = Duration::from_millis(1500);
+/// Flows between two looks at the clock.
+const BETWEEN_LOOKS: u64 = 1024;

@@ -1,0 +1,352 @@
+//! Verdicts on tables that never were: no kernel, no privilege. What the kernel makes of the advice is told by
+//! `tests/incidents.rs`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tidegate_wire::netlink::Tuple;
+use tidegate_wire::netlink::conntrack::{ProtoInfo, TcpInfo};
+
+use super::census::{Backend, Census, Heavy, Source, Spot};
+use super::facts::{
+    Arrivals, Counters, Expected, Facts, Log, Memory, Rise, Room, Rules, Scene, Space, Spell, Ssh,
+};
+use super::page::page;
+use super::report::{Report, Status};
+use crate::client::Flow;
+use crate::client::names::bit;
+use crate::timers::{PREFIX, Timers};
+
+const NOW: u64 = 1_800_000_000_000_000_000;
+const ANSWERED: u32 = bit::SEEN_REPLY | bit::ASSURED | bit::CONFIRMED;
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn timers() -> Timers {
+    let rows = [
+        ("tcp_timeout_established", "432000"),
+        ("tcp_timeout_time_wait", "120"),
+        ("tcp_timeout_syn_recv", "60"),
+        ("tcp_timeout_syn_sent", "120"),
+        ("udp_timeout", "30"),
+        ("udp_timeout_stream", "120"),
+    ];
+    Timers::of(&rows.map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned())))
+}
+
+/// A table of ten thousand, with nobody in it.
+fn facts() -> Facts {
+    Facts {
+        scene: Scene { is_first: true, kernel: "6.18".to_owned(), time: NOW, ..Scene::default() },
+        room: Room { count: 0, max: Some(10_000), buckets: Some(10_000) },
+        counters: Counters { span: Duration::from_secs(2), ..Counters::default() },
+        arrivals: Some(Arrivals {
+            new: 200,
+            span: Duration::from_secs(2),
+            is_lossy: false,
+            sources: Heavy::new(8),
+        }),
+        census: Census::new(timers(), NOW),
+        log: Some(Log::default()),
+        memory: Memory { available: Some(1 << 30), flow: Some(256) },
+        spaces: Vec::new(),
+        elsewhere: Vec::new(),
+        rules: Rules { has_iptables: true, ..Rules::default() },
+        local: Vec::new(),
+        ssh: None,
+        owners: Vec::new(),
+        refreshed: Vec::new(),
+        expected: Expected { count: 0, max: Some(100), ..Expected::default() },
+        blind: Vec::new(),
+    }
+}
+
+/// A flow from a source to a destination; TCP if it has a state.
+fn flow(from: (&str, u16), to: (&str, u16), state: Option<u8>, left: u32) -> Flow<'static> {
+    let proto = Some(if state.is_some() { 6 } else { 17 });
+    let tuple = |(src, sport): (&str, u16), (dst, dport): (&str, u16)| Tuple {
+        src: Some(address(src)),
+        dst: Some(address(dst)),
+        proto,
+        sport: Some(sport),
+        dport: Some(dport),
+        ..Tuple::default()
+    };
+    let tcp = state.map(|state| TcpInfo { state: Some(state), ..TcpInfo::default() });
+    Flow {
+        tuples: [tuple(from, to), tuple(to, from)],
+        status: Some(if state.is_some() { ANSWERED } else { bit::CONFIRMED }),
+        info: ProtoInfo { tcp, ..ProtoInfo::default() },
+        timeout: Some(left),
+        ..Flow::default()
+    }
+}
+
+fn fill(facts: &mut Facts, count: u32, make: impl Fn(u32) -> Flow<'static>) {
+    (0..count).for_each(|number| facts.census.add(&make(number)));
+    facts.room.count += u64::from(count);
+}
+
+/// One source, idle for three hours.
+fn idle(number: u32) -> Flow<'static> {
+    flow(("10.0.0.1", number as u16), ("192.0.2.1", 443), Some(3), 421_200)
+}
+
+/// Somebody who speaks.
+fn live(number: u32) -> Flow<'static> {
+    flow(
+        (&format!("10.1.{}.{}", number / 250, number % 250), 5000),
+        ("192.0.2.2", 443),
+        Some(3),
+        431_990,
+    )
+}
+
+fn full() -> Facts {
+    let mut facts = facts();
+    fill(&mut facts, 7000, idle);
+    fill(&mut facts, 3000, live);
+    facts.counters.totals = vec![("drop", 5000)];
+    facts.counters.grown = vec![("drop", 200)];
+    facts
+}
+
+type Stage = fn(&mut Facts);
+
+/// Each row: what is staged, how, the status, the first finding's check, words in its culprit, words of a step.
+const INCIDENTS: [(&str, Stage, Status, &str, &str, &str); 11] = [
+    (
+        "idle TCP",
+        |f| *f = full(),
+        Status::Critical,
+        "table",
+        "",
+        "retime -p tcp --state ESTABLISHED --idle '>2h4m' --to 30s --yes",
+    ),
+    (
+        "DNS without answers",
+        |f| {
+            fill(f, 4000, |n| {
+                flow((&format!("10.2.{}.{}", n / 250, n % 250), 53), ("10.96.0.10", 53), None, 20)
+            })
+        },
+        Status::Warning,
+        "unreplied",
+        "> 10.96.0.10:53",
+        "delete -p udp -u UNREPLIED -d 10.96.0.10 --dport 53 --yes",
+    ),
+    (
+        "a SYN flood by IPv6",
+        |f| {
+            fill(f, 4000, |n| {
+                flow((&format!("2001:db8:{n:x}::1"), 9), ("2001:db8::80", 80), Some(2), 20)
+            })
+        },
+        Status::Warning,
+        "half-open",
+        "> [2001:db8::80]:80",
+        "-d 2001:db8::80 --dport 80 --idle '>10s' --to 1s --yes",
+    ),
+    (
+        "a proxy",
+        |f| fill(f, 4000, |n| flow(("10.0.0.5", n as u16), ("10.0.1.1", 80), Some(7), 60)),
+        Status::Warning,
+        "time-wait",
+        "10.0.0.5 > 10.0.1.1:80",
+        "nf_conntrack_tcp_timeout_time_wait=30",
+    ),
+    (
+        "ports",
+        |f| {
+            f.rules.ranges.push((address("198.51.100.1"), 4000, 4099));
+            fill(f, 99, |n| {
+                let mut flow = idle(n);
+                flow.tuples[1].dst = Some(address("198.51.100.1"));
+                flow
+            });
+        },
+        Status::Critical,
+        "ports",
+        "198.51.100.1 > 192.0.2.1:443",
+        "-n 198.51.100.1 -r 192.0.2.1 --reply-sport 443",
+    ),
+    (
+        "another namespace",
+        |f| {
+            let who = "pod shop/crawler".to_owned();
+            f.spaces.push(Space { inode: 5, place: "77".to_owned(), who, count: 10_000, drops: 3 });
+        },
+        Status::Critical,
+        "namespace",
+        "pod shop/crawler",
+        "doctor --netns 77",
+    ),
+    (
+        "a dead server",
+        |f| {
+            let spot = |text| Spot { proto: 17, address: address(text), port: Some(53) };
+            fill(f, 9, |n| {
+                let mut flow = flow(("10.0.0.9", n as u16), ("10.96.0.10", 53), None, 29);
+                flow.tuples[1].src = Some(address("10.42.3.4"));
+                flow
+            });
+            f.refreshed
+                .push((Backend { service: spot("10.96.0.10"), server: spot("10.42.3.4") }, 9));
+        },
+        Status::Warning,
+        "stale-dnat",
+        "10.96.0.10:53 > 10.42.3.4:53",
+        "delete -p udp -u UNREPLIED -d 10.96.0.10 -g 10.42.3.4 --dport 53 --yes",
+    ),
+    (
+        "expectations",
+        |f| {
+            f.expected = Expected {
+                count: 100,
+                max: Some(100),
+                helper: Some(("sip".to_owned(), 98)),
+                source: None,
+            };
+        },
+        Status::Critical,
+        "expectations",
+        "sip",
+        "nf_conntrack_expect_max=400",
+    ),
+    (
+        "elsewhere",
+        |f| {
+            f.elsewhere.push(Rise {
+                name: "eth0 conntrack_allowance_exceeded".to_owned(),
+                rate: 4211.0,
+                ..Rise::default()
+            })
+        },
+        Status::Warning,
+        "elsewhere",
+        "allowance",
+        "",
+    ),
+    (
+        "a source that isn't idle",
+        |f| fill(f, 4000, |n| flow(("10.0.0.1", n as u16), ("192.0.2.1", 443), Some(3), 431_990)),
+        Status::Warning,
+        "source",
+        "10.0.0.1",
+        "--connlimit-above 1000 -j REJECT",
+    ),
+    ("references that leak", |f| f.room.count = 484, Status::Warning, "drift", "", ""),
+];
+
+#[test]
+fn each_incident_is_told_for_what_it_is() {
+    for (what, stage, status, check, culprit, command) in INCIDENTS {
+        let mut facts = facts();
+        stage(&mut facts);
+        let report = Report::new(&facts);
+        assert_eq!(report.status, status, "{what}: {report:#?}");
+        let finding = &report.findings[0];
+        assert_eq!(finding.check, check, "{what}: {report:#?}");
+        assert!(
+            finding.culprit.as_deref().unwrap_or_default().contains(culprit),
+            "{what}: {finding:#?}"
+        );
+        let is_there = |step: &super::advice::Step| step.command.contains(command);
+        assert!(command.is_empty() || report.steps.iter().any(is_there), "{what}: {report:#?}");
+        for width in [80, 120] {
+            let text = anstream::adapter::strip_str(&page(&report, width, false)).to_string();
+            assert!(text.lines().count() <= 30 && text.is_ascii(), "{what}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_healthy_table_takes_one_line() {
+    let mut facts = facts();
+    fill(&mut facts, 1200, live);
+    let report = Report::new(&facts);
+    let text = anstream::adapter::strip_str(&page(&report, 120, false)).to_string();
+    assert_eq!(text, "OK  12.0 % (1,200/10,000), top source 0.0 %, 0 refused, full in > 90 d\n");
+}
+
+#[test]
+fn every_step_says_how_many_live_flows_it_touches() {
+    let mut facts = full();
+    facts.ssh = Some(Ssh { client: address("198.51.100.7"), is_tracked: true });
+    let report = Report::new(&facts);
+    let drain = &report.steps[0];
+    assert_eq!((drain.frees, drain.live, drain.cut), (Some(7000), 0, 0));
+    let donts: Vec<_> = report.findings.iter().flat_map(|finding| &finding.donts).collect();
+    assert!(
+        donts[0].contains(
+            "0 live NATed flows die, 3,000 others lose their state, your ssh from 198.51.100.7"
+        ),
+        "{donts:?}"
+    );
+    assert_eq!(report.after[0], "A alone: 30.0 %, full again in 1m10s at this rate");
+}
+
+#[test]
+fn the_log_tells_since_when() {
+    let mut facts = full();
+    let spell = Spell { inode: None, first: NOW - 331_000_000_000, last: NOW - 3_000_000_000 };
+    facts.log = Some(Log { full: vec![spell.clone()], expectations: None });
+    assert_eq!(Report::new(&facts).since.map(|since| since.seconds), Some(331));
+    // What ended an hour ago, or is another namespace's, says nothing of now.
+    for other in [
+        Spell { last: NOW - 3_600_000_000_000, ..spell.clone() },
+        Spell { inode: Some(7), ..spell },
+    ] {
+        facts.log = Some(Log { full: vec![other], expectations: None });
+        assert_eq!(Report::new(&facts).since, None);
+    }
+}
+
+#[test]
+fn what_is_translated_is_not_left_untracked() {
+    let mut facts = facts();
+    let ask = |n: u32| flow(("10.0.0.9", n as u16), ("192.0.2.53", 53), None, 20);
+    fill(&mut facts, 2000, ask);
+    let steps = |facts: &Facts| {
+        let report = Report::new(facts);
+        let finding = report.findings.into_iter().find(|finding| finding.check == "notrack");
+        finding.expect("there is a candidate").steps
+    };
+    let rules = steps(&facts);
+    for part in [
+        "-t raw -I PREROUTING -p udp -d 192.0.2.53 --dport 53",
+        "-t raw -I OUTPUT -p udp -s 192.0.2.53 --sport 53",
+        "--ctstate UNTRACKED -j ACCEPT",
+    ] {
+        assert!(rules[0].command.contains(part), "{part}: {rules:#?}");
+    }
+    assert!(
+        rules[1].command.contains("notrack")
+            && rules[1].command.contains("ct state untracked accept")
+    );
+    fill(&mut facts, 1, |_| {
+        let mut flow = ask(5000);
+        flow.tuples[1].dst = Some(address("198.51.100.1"));
+        flow
+    });
+    assert_eq!(steps(&facts), []);
+}
+
+#[test]
+fn a_source_of_ipv6_is_its_64() {
+    assert_eq!(Source::of(address("2001:db8:1:2:3::4")).to_string(), "2001:db8:1:2::/64");
+    let mut facts = facts();
+    fill(&mut facts, 4000, |n| {
+        flow((&format!("2001:db8::{n:x}"), 9), ("2001:db8:1::80", 80), Some(3), 431_990)
+    });
+    let report = Report::new(&facts);
+    assert_eq!(report.who[0].label, "2001:db8::/64 > [2001:db8:1::80]:80");
+    let cap =
+        report.steps.iter().find(|step| step.command.starts_with("ip6tables")).expect("a cap");
+    assert!(
+        cap.command.contains("-s 2001:db8::/64") && cap.command.contains("--connlimit-mask 64"),
+        "{cap:#?}"
+    );
+}
