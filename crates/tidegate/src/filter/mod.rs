@@ -5,6 +5,7 @@
 //! changes nothing.
 
 mod conditions;
+mod expression;
 mod prefix;
 mod push;
 mod quantity;
@@ -14,8 +15,9 @@ mod tests;
 use tidegate_wire::Family;
 use tidegate_wire::netlink::Tuple;
 
+pub(crate) use self::expression::Expression;
 pub(crate) use self::prefix::Prefix;
-pub(crate) use self::quantity::{Amounts, Between, Ports, Spans, timeout};
+pub(crate) use self::quantity::{Amounts, BadNumber, Between, Ports, Spans, timeout};
 use crate::client::{Flow, is_label};
 
 /// Conditions on flows.
@@ -61,6 +63,8 @@ pub(crate) enum Test {
     Packets(Between),
     /// Bytes of both directions.
     Bytes(Between),
+    /// Conditions that are joined in other ways.
+    Where(Box<Expression>),
 }
 
 /// Which bits of a number count, and what they are.
@@ -140,6 +144,7 @@ impl Test {
             Self::Age(range) => flow.age(now).is_some_and(|age| range.holds(age)),
             Self::Packets(range) => flow.counted().is_some_and(|sum| range.holds(sum.packets)),
             Self::Bytes(range) => flow.counted().is_some_and(|sum| range.holds(sum.bytes)),
+            Self::Where(expression) => expression.holds(flow, now),
         }
     }
 }
