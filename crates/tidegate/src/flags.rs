@@ -5,6 +5,7 @@ pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
 pub(crate) mod table;
+pub(crate) mod top;
 pub(crate) mod tuple;
 
 use std::ffi::OsString;
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     /// Show how many flows there are
     #[command(after_help = TABLE_NOTES)]
     Count(CountArgs),
+    /// Show a table as it lives, on a full screen, with rates
+    #[command(after_help = top::NOTES)]
+    Top(Box<top::TopArgs>),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),

@@ -19,6 +19,7 @@ mod present;
 mod procfs;
 mod progress;
 mod render;
+mod top;
 
 use std::io;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Events(args) => cmd::events::run(args),
         Command::Stats(args) => cmd::stats::run(args),
         Command::Count(args) => cmd::count::run(args),
+        Command::Top(args) => cmd::top::run(args),
         Command::Expect(command) => cmd::expect::run(command),
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),

@@ -138,7 +138,7 @@ impl Listing<'_> {
 
 /// The request for the flows that a filter means. An engine is asked in its own words, which say more, unless the
 /// kernel's request is of a kind of its own.
-pub(super) fn request(place: &Place, filter: &Filter, number: u8) -> Request {
+pub(crate) fn request(place: &Place, filter: &Filter, number: u8) -> Request {
     match place {
         Place::Engine(_) if number == message::GET => {
             Request::new(Subsystem::Tidegate, tidegate::message::LIST, Family::default())

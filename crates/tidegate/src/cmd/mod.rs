@@ -17,6 +17,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
+pub(crate) mod top;
 pub(crate) mod update;
 mod watch;
 

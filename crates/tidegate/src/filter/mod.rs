@@ -111,6 +111,11 @@ impl Filter {
         Self { tests }
     }
 
+    /// The conditions.
+    pub(crate) fn into_tests(self) -> Vec<Test> {
+        self.tests
+    }
+
     /// Whether everything is meant.
     pub(crate) fn is_empty(&self) -> bool {
         self.tests.is_empty()
