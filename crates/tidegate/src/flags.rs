@@ -1,5 +1,6 @@
 //! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
 
+pub(crate) mod exporter;
 pub(crate) mod filter;
 pub(crate) mod output;
 pub(crate) mod packet;
@@ -9,6 +10,7 @@ pub(crate) mod top;
 pub(crate) mod tuple;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     /// Show a table as it lives, on a full screen, with rates
     #[command(after_help = top::NOTES)]
     Top(Box<top::TopArgs>),
+    /// Serve a table's figures to Prometheus
+    #[command(after_help = exporter::NOTES)]
+    Exporter(exporter::ExporterArgs),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),
@@ -195,6 +200,10 @@ pub(crate) struct RunArgs {
     /// Play the capture as it was recorded, not as fast as it goes
     #[arg(long, requires = "pcap")]
     pub(crate) recorded_pace: bool,
+
+    /// Serve figures to Prometheus at this address, such as 127.0.0.1:9465; see `tidegate exporter'
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
 
     /// How many events are kept for listeners who are behind
     #[arg(long, value_name = "EVENTS", default_value_t = 16_384)]

@@ -12,6 +12,7 @@
 
 mod client;
 mod cmd;
+mod exporter;
 mod filter;
 mod flags;
 mod message;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Stats(args) => cmd::stats::run(args),
         Command::Count(args) => cmd::count::run(args),
         Command::Top(args) => cmd::top::run(args),
+        Command::Exporter(args) => cmd::exporter::run(args),
         Command::Expect(command) => cmd::expect::run(command),
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),

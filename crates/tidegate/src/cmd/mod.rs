@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod expect;
 pub(crate) mod explain;
+pub(crate) mod exporter;
 pub(crate) mod flush;
 pub(crate) mod get;
 pub(crate) mod insert;
