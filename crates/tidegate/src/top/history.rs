@@ -24,11 +24,13 @@ impl History {
         self.samples.iter().skip(skipped).map(|(_, entries)| *entries).collect()
     }
 
-    /// How many entries more a second: the line that lies closest to the samples of the last half minute. `None` before
+    /// How many entries more a second: the line that lies closest to the samples of the last half minute, or to the last four if it is looked seldom. `None` before
     /// there are enough.
     pub(crate) fn growth(&self) -> Option<f64> {
         let (newest, _) = *self.samples.back()?;
-        let recent = self.samples.iter().filter(|(at, _)| newest - *at <= RECENT);
+        let recent = self.samples.iter().filter(|(at, _)| newest - *at <= RECENT).count();
+        let skipped = self.samples.len().saturating_sub(recent.max(FEWEST));
+        let recent = self.samples.iter().skip(skipped);
         let points: Vec<(f64, f64)> =
             recent.map(|(at, entries)| (at.as_secs_f64(), *entries as f64)).collect();
         let span = points.last()?.0 - points.first()?.0;
@@ -56,6 +58,7 @@ impl History {
 
 const REMEMBERED: usize = 600;
 const RECENT: Duration = Duration::from_secs(30);
+const FEWEST: usize = 4;
 /// Fewer seconds say nothing.
 const ENOUGH: f64 = 1.5;
 /// Less than one entry in ten seconds is noise.
@@ -97,6 +100,15 @@ mod tests {
         let history = history(&counts);
         assert!(history.growth().is_some_and(|growth| (growth - 10.0).abs() < 1e-6));
         assert_eq!(history.counts(3), [370, 380, 390]);
+    }
+
+    #[test]
+    fn four_samples_count_however_far_apart_they_are() {
+        let mut history = History::default();
+        for minute in 0..10 {
+            history.add(Duration::from_secs(minute * 60), minute * 60);
+        }
+        assert!(history.growth().is_some_and(|growth| (growth - 1.0).abs() < 1e-6));
     }
 
     #[test]

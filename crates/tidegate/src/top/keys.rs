@@ -59,7 +59,7 @@ fn command(state: &mut State, key: KeyEvent) -> Option<Command> {
         KeyCode::Char('g') => return regroup(state, 1),
         KeyCode::Char('G') => return regroup(state, -1),
         KeyCode::Enter => return open(state),
-        _ => walk(state, key.code),
+        _ => return walk(state, key.code),
     }
     None
 }
@@ -77,8 +77,9 @@ fn asked(letter: char) -> Option<Asked> {
     })
 }
 
-/// Keys that only move the cursor. `j` is up and `k` is down, as in iptstate.
-fn walk(state: &mut State, code: KeyCode) {
+/// Keys that move the cursor; more rows are asked for where those that are known end. `j` is up and `k` is down, as in iptstate.
+fn walk(state: &mut State, code: KeyCode) -> Option<Command> {
+    let asked = state.question().limit;
     let (page, last) = (state.page.max(1), state.rows().saturating_sub(1));
     state.cursor = match code {
         KeyCode::Up | KeyCode::Char('j') => state.cursor.saturating_sub(1),
@@ -87,9 +88,10 @@ fn walk(state: &mut State, code: KeyCode) {
         KeyCode::PageDown => state.cursor + page,
         KeyCode::Home => 0,
         KeyCode::End => last,
-        _ => return,
+        _ => return None,
     };
     state.settle();
+    (state.question().limit > asked).then_some(Command::Refresh)
 }
 
 /// The table must be asked again, and what comes is looked at from the top.

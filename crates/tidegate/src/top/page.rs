@@ -77,6 +77,6 @@ pub(crate) fn text(picture: &Buffer) -> Vec<String> {
 
 impl From<ClientError> for Report {
     fn from(error: ClientError) -> Self {
-        Self::Told(error.to_string())
+        Self::Trouble(error.to_string())
     }
 }

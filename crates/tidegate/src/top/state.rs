@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) mode: Mode,
     /// What is said below.
     pub(crate) message: Option<String>,
+    /// What is wrong with the table at the moment.
+    pub(crate) trouble: Option<String>,
     /// The last pass.
     pub(crate) snapshot: Option<Snapshot>,
     /// How many entries the whole table has and may have.
@@ -105,8 +107,8 @@ pub(crate) enum Report {
     Snapshot(Box<Snapshot>),
     /// So many entries there are and may be, so long after the beginning.
     Counts(Duration, u64, Option<u64>),
-    /// Something to tell.
-    Told(String),
+    /// The table gives no answer.
+    Trouble(String),
     /// An address has this name, or none.
     Name(IpAddr, Option<String>),
 }
@@ -130,6 +132,7 @@ impl State {
             names: HashMap::new(),
             mode: Mode::Command,
             message: None,
+            trouble: None,
             snapshot: None,
             counts: None,
             history: History::default(),
@@ -142,7 +145,7 @@ impl State {
     /// What the table is to be asked.
     pub(crate) fn question(&self) -> Question {
         let filter = self.filters.filter(&self.base);
-        let limit = AT_LEAST.max((self.cursor + 1).next_multiple_of(AT_LEAST) + self.page);
+        let limit = (self.cursor + 1 + self.page).next_multiple_of(AT_LEAST);
         Question { filter, by: self.by, sort: *self.sort(), limit }
     }
 
@@ -166,13 +169,14 @@ impl State {
         match report {
             Report::Snapshot(snapshot) => {
                 self.snapshot = Some(*snapshot);
+                self.trouble = None;
                 self.settle();
             }
             Report::Counts(at, entries, max) => {
                 self.history.add(at, entries);
                 self.counts = Some((entries, max));
             }
-            Report::Told(text) => self.message = Some(text),
+            Report::Trouble(text) => self.trouble = Some(text),
             Report::Name(address, name) => {
                 self.names.insert(address, name);
             }
@@ -229,5 +233,5 @@ impl State {
     }
 }
 
-/// So many rows are asked for, or a screen more than the cursor has come to.
+/// So many rows are asked for, or so many times so many that there is a screen behind the cursor.
 const AT_LEAST: usize = 500;

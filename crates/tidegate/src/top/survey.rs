@@ -260,7 +260,9 @@ impl Survey {
         flows: &[Flow<'_>],
     ) -> Snapshot {
         let feed = |sieve: &mut Sieve<'_>| {
-            flows.iter().zip(0..).for_each(|(flow, number)| sieve.take(flow, &|| vec![number]));
+            for (flow, number) in flows.iter().zip(0_usize..) {
+                sieve.take(flow, &|| vec![number as u8]);
+            }
             Ok(())
         };
         self.sift(question, since, feed).expect("nothing stops it")

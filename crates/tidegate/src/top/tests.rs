@@ -373,6 +373,31 @@ fn the_cursor_stays_in_sight() {
     assert_eq!((stage.state.cursor, stage.state.offset), (1, 1));
 }
 
+/// A table that was gone is told of as long as it is.
+#[test]
+fn trouble_passes() {
+    let mut stage = Stage::new();
+    stage.state.take(Report::Trouble("the engine closed the conversation".to_owned()));
+    assert!(stage.shows("the engine closed the conversation"));
+    stage.look();
+    assert!(!stage.shows("the engine closed the conversation"));
+}
+
+#[test]
+fn more_rows_are_asked_for_where_they_end() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.state.question().limit, 500);
+    let question = stage.state.question();
+    let many: Vec<Flow<'_>> = (0..500).map(|_| flows(1).remove(0)).collect();
+    let snapshot = stage.survey.over(&question, None, &many[..250]);
+    stage.state.take(Report::Snapshot(Box::new(snapshot)));
+    assert_eq!(stage.press("⇟"), None);
+    let snapshot = stage.survey.over(&question, None, &many);
+    stage.state.take(Report::Snapshot(Box::new(snapshot)));
+    stage.state.cursor = 482;
+    assert_eq!(stage.press("↓"), Some(Command::Refresh));
+}
+
 /// Where nobody counts, it is said.
 #[test]
 fn rates_that_are_not_known_are_not_shown_as_zero() {

@@ -6,7 +6,7 @@ mod help;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
 
@@ -94,9 +94,10 @@ fn foot(state: &State) -> Line<'_> {
             Line::from(vec![bold(question), Span::raw(text.clone()), Span::raw("_")])
         }
         Mode::Confirm(_, flow) => bold(format!("delete {flow}? (y/n)")).into(),
-        Mode::Command | Mode::Help => match &state.message {
-            Some(message) => bold(message.clone()).into(),
-            None => Line::styled(HINT, Style::new().fg(Color::DarkGray)),
+        Mode::Command | Mode::Help => match (&state.message, &state.trouble) {
+            (Some(message), _) => bold(message.clone()).into(),
+            (None, Some(trouble)) => bold(trouble.clone()).fg(Color::Red).into(),
+            (None, None) => Line::styled(HINT, Style::new().fg(Color::DarkGray)),
         },
     }
 }
