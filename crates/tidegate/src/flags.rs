@@ -1,6 +1,7 @@
 //! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
 
 pub(crate) mod doctor;
+pub(crate) mod exporter;
 pub(crate) mod filter;
 pub(crate) mod forecast;
 pub(crate) mod output;
@@ -9,9 +10,11 @@ pub(crate) mod place;
 pub(crate) mod retime;
 pub(crate) mod snapshot;
 pub(crate) mod table;
+pub(crate) mod top;
 pub(crate) mod tuple;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -96,6 +99,12 @@ pub(crate) enum Command {
     /// Print settings for what shall come, with their arithmetic
     #[command(after_help = forecast::PLAN_NOTES)]
     Plan(PlanArgs),
+    /// Show a table as it lives, on a full screen, with rates
+    #[command(after_help = top::NOTES)]
+    Top(Box<top::TopArgs>),
+    /// Serve a table's figures to Prometheus
+    #[command(after_help = exporter::NOTES)]
+    Exporter(exporter::ExporterArgs),
     /// Show or delete expectations
     #[command(subcommand, after_help = TABLE_NOTES)]
     Expect(ExpectCommand),
@@ -217,6 +226,10 @@ pub(crate) struct RunArgs {
     /// Play the capture as it was recorded, not as fast as it goes
     #[arg(long, requires = "pcap")]
     pub(crate) recorded_pace: bool,
+
+    /// Serve figures to Prometheus at this address, such as 127.0.0.1:9465; see `tidegate exporter'
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
 
     /// How many events are kept for listeners who are behind
     #[arg(long, value_name = "EVENTS", default_value_t = 16_384)]

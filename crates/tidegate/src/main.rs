@@ -13,6 +13,7 @@
 mod client;
 mod cmd;
 mod doctor;
+mod exporter;
 mod filter;
 mod flags;
 mod forecast;
@@ -25,6 +26,7 @@ mod redact;
 mod render;
 mod snapshot;
 mod timers;
+mod top;
 
 use std::io;
 use std::process::ExitCode;
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
         Command::Record(args) => cmd::record::run(args),
         Command::WhatIf(args) => cmd::forecast::run(args),
         Command::Plan(args) => cmd::forecast::plan(args),
+        Command::Top(args) => cmd::top::run(args),
+        Command::Exporter(args) => cmd::exporter::run(args),
         Command::Expect(command) => cmd::expect::run(command),
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),

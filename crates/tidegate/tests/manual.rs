@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "replay", "list", "get", "insert", "update", "delete", "flush", "events", "stats", "count",
-    "expect", "sysctl", "explain", "doctor",
+    "expect", "sysctl", "explain", "doctor", "top", "exporter",
 ];
 
 fn tidegate(line: &str) -> (i32, String, String) {
@@ -75,6 +75,14 @@ fn what_cannot_be_is_told_by_words_and_status() {
         ("list --sort colour", 2, "sorted by family, proto"),
         ("list -j -o csv", 2, "at once"),
         ("list --watch=0", 2, "a tenth of a second"),
+        ("list --where dport<:0", 2, "no port is"),
+        ("top --netns nowhere -1", 4, "/run/netns/nowhere"),
+        ("top tcp and port", 2, "a port is missing here"),
+        ("top", 2, "wants a terminal"),
+        ("top --sort flows -1", 2, "flows have no column `flows'"),
+        ("top --rate 0", 2, "a tenth at least"),
+        ("exporter --socket /nowhere --once", 4, "control socket /nowhere"),
+        ("exporter --listen here", 1, "here"),
         ("delete", 2, "`flush' deletes all flows"),
         ("update -p tcp", 2, "nothing to update"),
         ("expect delete", 2, "`expect flush'"),

@@ -38,6 +38,14 @@ struct Args {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 
+    /// Run this shell command beside the flows instead, such as one that measures `tidegate top`
+    #[arg(long, value_name = "COMMAND")]
+    run: Option<String>,
+
+    /// Flows are counted for (nf_conntrack_acct)
+    #[arg(long)]
+    acct: bool,
+
     /// The program to measure [default: the `tidegate` beside this one]
     #[arg(long)]
     tidegate: Option<String>,
@@ -85,9 +93,15 @@ const ROWS: [(&str, &[&str]); 8] = [
 fn measure(args: &Args) -> io::Result<bool> {
     let _limit = Raised::to(args.flows.saturating_add(args.flows / 8))?;
     unshare(CloneFlags::CLONE_NEWNET)?;
+    if args.acct {
+        fs::write(ACCT, "1")?;
+    }
     let clock = Stopwatch::start();
     fill(args.flows)?;
     eprintln!("{} flows made in {:.1} s", args.flows, clock.elapsed().as_secs_f64());
+    if let Some(command) = &args.run {
+        return Ok(Command::new("sh").args(["-c", command]).status()?.success());
+    }
     let own = std::env::current_exe()?.with_file_name("tidegate");
     let own = args.tidegate.clone().unwrap_or_else(|| own.to_string_lossy().into_owned());
     if args.doctor {
@@ -247,6 +261,7 @@ struct Raised {
     namespace: File,
 }
 
+const ACCT: &str = "/proc/sys/net/netfilter/nf_conntrack_acct";
 const LIMIT: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 impl Raised {

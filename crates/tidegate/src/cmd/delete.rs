@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DeleteArgs) -> Result<(), Failure> {
 }
 
 /// Deletes just this flow, not another that took its place.
-fn request(flow: &Flow<'_>) -> Request {
+pub(crate) fn request(flow: &Flow<'_>) -> Request {
     Request::new(Subsystem::Conntrack, message::DELETE, family_of(flow)).with(|writer| {
         write_identity(flow, writer);
         if let Some(id) = flow.id {

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod expect;
 pub(crate) mod explain;
+pub(crate) mod exporter;
 pub(crate) mod flush;
 pub(crate) mod forecast;
 pub(crate) mod get;
@@ -22,6 +23,7 @@ pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
+pub(crate) mod top;
 pub(crate) mod update;
 mod watch;
 

@@ -9,7 +9,9 @@ use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, 
 use tidegate_gateway::replay::{Cause, Fault};
 use tidegate_wire::pcap::Capture;
 
-use super::Failure;
+use super::{Failure, exporter};
+use crate::client::Place;
+use crate::exporter::server::Terms;
 use crate::flags::RunArgs;
 use crate::message;
 
@@ -37,6 +39,9 @@ fn keep_going(args: &RunArgs, plane: impl DataPlane) -> Result<(), Failure> {
     let RunArgs { mode, group, admin_group, .. } = *args;
     let policy = Policy { mode, group, admin_group };
     let endpoint = Endpoint::bind(&args.control, policy).map_err(system)?;
+    if let Some(address) = args.metrics {
+        exporter::beside(address, Place::Engine(args.control.clone()), Terms::default())?;
+    }
     let (inputs, seed) = (args.inputs.inputs(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, args.backlog)?;
     warnings.iter().for_each(message::warning);

@@ -46,21 +46,6 @@ impl Reader {
         Ok(read)
     }
 
-    /// Why packets were dropped or called INVALID, as only an engine knows.
-    fn reasons(&self) -> Result<Vec<Reason>, Failure> {
-        if let Place::Kernel(_) = self.place {
-            return Ok(Vec::new());
-        }
-        let request =
-            Request::new(Subsystem::Tidegate, tidegate::message::REASONS, Family::default());
-        let mut reasons = Vec::new();
-        Table::open(&self.place)?.dump(&request, |message| {
-            reasons.push(reason(message)?);
-            Ok::<_, Failure>(())
-        })?;
-        Ok(reasons)
-    }
-
     fn show(&mut self, args: &StatsArgs, with_rates: bool) -> Result<(), Failure> {
         let before = self.before.take();
         let now = self.read()?;
@@ -74,7 +59,7 @@ impl Reader {
             let page = CounterPage {
                 entries: counts.entries,
                 max: counts.max,
-                reasons: self.reasons()?,
+                reasons: reasons(&self.place)?,
                 now: now.totals(),
                 before: earlier.map(|earlier| earlier.totals()).zip(elapsed),
             };
@@ -83,6 +68,20 @@ impl Reader {
         io::Write::flush(&mut out)?;
         Ok(())
     }
+}
+
+/// Why packets were dropped or called INVALID, as only an engine knows.
+pub(crate) fn reasons(place: &Place) -> Result<Vec<Reason>, Failure> {
+    if let Place::Kernel(_) = place {
+        return Ok(Vec::new());
+    }
+    let request = Request::new(Subsystem::Tidegate, tidegate::message::REASONS, Family::default());
+    let mut reasons = Vec::new();
+    Table::open(place)?.dump(&request, |message| {
+        reasons.push(reason(message)?);
+        Ok::<_, Failure>(())
+    })?;
+    Ok(reasons)
 }
 
 /// What a table counted.

@@ -44,7 +44,11 @@ impl Filter {
             Test::Packets(range) => within(Field::Packets, range.ends()),
             Test::Bytes(range) => within(Field::Bytes, range.ends()),
             // An engine's field doesn't say of which direction a zone is.
-            Test::Zone(_) | Test::ZoneOf(..) | Test::Translated(..) | Test::Idle(..) => {
+            Test::Zone(_)
+            | Test::ZoneOf(..)
+            | Test::Translated(..)
+            | Test::Idle(..)
+            | Test::Where(_) => {
                 return None;
             }
         })

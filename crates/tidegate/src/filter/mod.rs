@@ -5,6 +5,7 @@
 //! changes nothing.
 
 mod conditions;
+mod expression;
 mod prefix;
 mod push;
 mod quantity;
@@ -14,8 +15,9 @@ mod tests;
 use tidegate_wire::Family;
 use tidegate_wire::netlink::Tuple;
 
+pub(crate) use self::expression::Expression;
 pub(crate) use self::prefix::Prefix;
-pub(crate) use self::quantity::{Amounts, Between, Ports, Spans, amount, timeout};
+pub(crate) use self::quantity::{Amounts, BadNumber, Between, Ports, Spans, amount, timeout};
 use crate::client::{Flow, is_label};
 use crate::timers::Timers;
 
@@ -64,6 +66,8 @@ pub(crate) enum Test {
     Packets(Between),
     /// Bytes of both directions.
     Bytes(Between),
+    /// Conditions that are joined in other ways.
+    Where(Box<Expression>),
 }
 
 /// Which bits of a number count, and what they are.
@@ -116,6 +120,11 @@ impl Filter {
         self
     }
 
+    /// The conditions.
+    pub(crate) fn into_tests(self) -> Vec<Test> {
+        self.tests
+    }
+
     /// Whether everything is meant.
     pub(crate) fn is_empty(&self) -> bool {
         self.tests.is_empty()
@@ -150,6 +159,7 @@ impl Test {
             Self::Idle(range, timers) => timers.idle(flow, now).is_within(*range),
             Self::Packets(range) => flow.counted().is_some_and(|sum| range.holds(sum.packets)),
             Self::Bytes(range) => flow.counted().is_some_and(|sum| range.holds(sum.bytes)),
+            Self::Where(expression) => expression.holds(flow, now),
         }
     }
 }

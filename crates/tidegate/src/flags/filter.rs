@@ -8,7 +8,9 @@ use tidegate_wire::Family;
 
 use crate::client::labels::Labels;
 use crate::client::{ClientError, Place, Settings, names};
-use crate::filter::{Amounts, Filter, Masked, Ports, Prefix, Spans, Spot, Test, Translation};
+use crate::filter::{
+    Amounts, Expression, Filter, Masked, Ports, Prefix, Spans, Spot, Test, Translation,
+};
 use crate::timers::Timers;
 
 /// Conditions, all of which must hold.
@@ -102,6 +104,9 @@ pub(crate) struct FilterArgs {
     /// Bytes of both directions: >1M
     #[arg(long, value_name = "COUNT")]
     bytes: Option<Amounts>,
+    /// An expression of ss or tcpdump: 'state established ( dport = :443 or src 10/8 )'
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    expression: Option<Expression>,
 }
 
 /// `-r` is an address to who knows conntrack(8), and a file to who knows tcpdump.
@@ -177,6 +182,7 @@ impl FilterArgs {
         self.label.iter().for_each(|bit| add(Some(Test::Label(*bit))));
         add(self.helper.clone().map(Test::Helper));
         self.amounts(&mut add);
+        tests.extend(self.expression.clone().map(Expression::into_tests).unwrap_or_default());
         Filter::new(tests)
     }
 
@@ -228,12 +234,17 @@ impl FilterArgs {
 
     /// Whether a condition needs what `nf_conntrack_timestamp` provides.
     pub(crate) fn needs_age(&self) -> bool {
-        self.age.is_some()
+        self.age.is_some() || self.expression_asks(|test| matches!(test, Test::Age(_)))
     }
 
     /// Whether a condition needs what `nf_conntrack_acct` provides.
     pub(crate) fn needs_counters(&self) -> bool {
-        self.packets.is_some() || self.bytes.is_some()
+        let counted = |test: &Test| matches!(test, Test::Packets(_) | Test::Bytes(_));
+        self.packets.is_some() || self.bytes.is_some() || self.expression_asks(counted)
+    }
+
+    fn expression_asks(&self, wanted: impl Fn(&Test) -> bool) -> bool {
+        self.expression.as_ref().is_some_and(|expression| expression.asks(&wanted))
     }
 }
 
