@@ -1,6 +1,7 @@
 //! The command line, defined once: `--help`, man pages, completions and the parser can't disagree.
 
 pub(crate) mod filter;
+pub(crate) mod lab;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tidegate_gateway::replay::Inputs;
 
+use self::lab::{LabArgs, PageArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::table::{
@@ -82,6 +84,12 @@ pub(crate) enum Command {
     /// Serve a table's files as in /proc, over FUSE: for scripts, sysctl and node_exporter
     #[command(after_help = PROCFS_NOTES)]
     Procfs(ProcfsArgs),
+    /// Watch a stateful firewall with NAT between real TCP/IP stacks, in namespaces of its own
+    #[command(after_help = lab::LAB_NOTES)]
+    Lab(Box<LabArgs>),
+    /// Serve a page that shows a table: flows, fill, states, talkers, reasons of drops
+    #[command(after_help = lab::PAGE_NOTES)]
+    Page(PageArgs),
     /// Print what a shell needs to complete the command line
     Completions {
         /// Which shell

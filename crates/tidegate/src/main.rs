@@ -14,11 +14,14 @@ mod client;
 mod cmd;
 mod filter;
 mod flags;
+mod lab;
 mod message;
+mod page;
 mod present;
 mod procfs;
 mod progress;
 mod render;
+mod survey;
 
 use std::io;
 use std::process::ExitCode;
@@ -52,6 +55,8 @@ fn main() -> ExitCode {
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),
         Command::Procfs(args) => cmd::procfs::run(args),
+        Command::Lab(args) => cmd::lab::run(args),
+        Command::Page(args) => cmd::page::run(args),
         Command::Completions { shell } => cmd::manual::complete(*shell),
         Command::Man { command, dir } => cmd::manual::run(command, dir.as_deref()),
         Command::Run(args) => cmd::run::run(args),
@@ -94,6 +99,7 @@ fn report(failure: &Failure) -> ExitCode {
             message::error(what);
             return ExitCode::from(5);
         }
+        Failure::Status(status) => return ExitCode::from(*status),
         Failure::Nothing | Failure::Enough => {}
     }
     ExitCode::from(1)

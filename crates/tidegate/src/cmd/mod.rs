@@ -10,8 +10,10 @@ pub(crate) mod explain;
 pub(crate) mod flush;
 pub(crate) mod get;
 pub(crate) mod insert;
+pub(crate) mod lab;
 pub(crate) mod list;
 pub(crate) mod manual;
+pub(crate) mod page;
 pub(crate) mod procfs;
 pub(crate) mod replay;
 pub(crate) mod run;
@@ -46,6 +48,8 @@ pub(crate) enum Failure {
     Partly(String),
     /// All that was asked for was shown.
     Enough,
+    /// A program that was started for the user ended with this.
+    Status(u8),
     /// The system doesn't let it.
     System(String),
 }
