@@ -1,5 +1,6 @@
 //! What a page shows.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,6 +26,7 @@ pub(crate) struct Board<'a> {
 struct Last {
     survey: Option<Survey>,
     fault: Option<String>,
+    history: VecDeque<[f64; 2]>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +40,21 @@ struct State<'a> {
     survey: Option<Survey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<Row>>,
+    /// Of each look: flows that began a second, bits a second that came in.
+    history: VecDeque<[f64; 2]>,
+}
+
+impl Last {
+    fn take(&mut self, survey: Survey) {
+        let bit_rate = survey.links.iter().map(|link| link.bit_rate[0]).sum();
+        if let Some(new_rate) = survey.new_rate {
+            self.history.push_back([new_rate, bit_rate]);
+        }
+        if self.history.len() > REMEMBERED {
+            self.history.pop_front();
+        }
+        (self.survey, self.fault) = (Some(survey), None);
+    }
 }
 
 impl<'a> Board<'a> {
@@ -54,7 +71,7 @@ impl<'a> Board<'a> {
             let begin = Stopwatch::start();
             let seen = surveyor.look();
             match seen {
-                Ok(survey) => *self.last() = Last { survey: Some(survey), fault: None },
+                Ok(survey) => self.last().take(survey),
                 Err(error) => self.last().fault = Some(error.to_string()),
             }
             let rest = OFTEN.max(begin.elapsed() * SHARE);
@@ -76,10 +93,10 @@ impl<'a> Board<'a> {
 
     /// All of it as JSON.
     pub(super) fn state(&self) -> String {
-        let Last { survey, fault } = self.last().clone();
+        let Last { survey, fault, history } = self.last().clone();
         let explains = matches!(self.place, Place::Engine(_));
         let checks = self.ledger.map(Ledger::rows);
-        let state = State { title: &self.title, explains, fault, survey, checks };
+        let state = State { title: &self.title, explains, fault, survey, checks, history };
         serde_json::to_string(&state).unwrap_or_default()
     }
 
@@ -92,4 +109,6 @@ impl<'a> Board<'a> {
 const OFTEN: Duration = Duration::from_millis(900);
 /// Reading a large one takes at most one part in so many of the time.
 const SHARE: u32 = 5;
+/// Looks that the curves show.
+const REMEMBERED: usize = 120;
 const BREATH: Duration = Duration::from_millis(50);
