@@ -8,6 +8,7 @@
 //! - [`clock`]: the one place where the machine's time is read;
 //! - [`control`]: ctnetlink, served from an engine;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
+//! - [`fib`]: interfaces, routes and neighbours, the kernel's or a file's;
 //! - [`memory`]: an allocator that puts a large table on huge pages.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
@@ -16,6 +17,7 @@
 pub mod clock;
 pub mod control;
 pub mod daemon;
+pub mod fib;
 pub mod memory;
 pub mod procfs;
 pub mod replay;
