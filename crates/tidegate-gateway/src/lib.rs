@@ -9,6 +9,7 @@
 //! - [`control`]: ctnetlink, served from an engine;
 //! - [`dataplane`]: packets from and to real links;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
+//! - [`fib`]: interfaces, routes and neighbours, the kernel's or a file's;
 //! - [`memory`]: an allocator that puts a large table on huge pages.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod control;
 pub mod daemon;
 pub mod dataplane;
+pub mod fib;
 pub mod memory;
 pub mod procfs;
 pub mod replay;
