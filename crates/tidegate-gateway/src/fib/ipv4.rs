@@ -95,8 +95,8 @@ impl World {
         let iif = out.map_or("lo", |out| &self.links.link(out).port.name);
         let back = Flow { src: dst.into(), dst: src.into(), iif, mark: 0, only: None };
         let Ok((route, _)) = self.look_up(&back) else { return settings.rp_filter == 0 };
-        let is_host = route.kind == Kind::Unicast
-            || route.kind == Kind::Local && settings.accept_local;
+        let is_host =
+            route.kind == Kind::Unicast || route.kind == Kind::Local && settings.accept_local;
         let leads_back = || route.hops.iter().any(|hop| hop.port == port);
         is_host && (settings.rp_filter != 1 || leads_back())
     }
@@ -167,12 +167,7 @@ impl World {
 
     /// The first address of an interface that is in a network with `peer`; or its first; or another interface's. Linux:
     /// `inet_select_addr`.
-    fn address_towards(
-        &self,
-        port: PortId,
-        peer: Option<Ipv4Addr>,
-        scope: u8,
-    ) -> Option<Ipv4Addr> {
+    fn address_towards(&self, port: PortId, peer: Option<Ipv4Addr>, scope: u8) -> Option<Ipv4Addr> {
         let link = self.links.link(port);
         let nearest = if link.settings.route_localnet { LINK } else { HOST };
         let mut usable = link.addresses.iter().filter_map(|address| match address.local {
