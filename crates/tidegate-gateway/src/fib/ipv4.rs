@@ -88,29 +88,31 @@ impl World {
         out: Option<PortId>,
     ) -> bool {
         let settings = self.links.link(port).settings;
-        let is_strict = settings.rp_filter != 0 || self.has_own_routes || !self.has_usual_rules();
+        let is_strict = settings.rp_filter != 0
+            || self.has_own_routes
+            || !self.has_usual_rules()
+            || settings.send_redirects && out == Some(port);
         if !is_strict {
             return settings.accept_local || self.own.binary_search(&src).is_err();
         }
         let iif = out.map_or("lo", |out| &self.links.link(out).port.name);
         let back = Flow { src: dst.into(), dst: src.into(), iif, mark: 0, only: None };
         let Ok((route, _)) = self.look_up(&back) else { return settings.rp_filter == 0 };
-        let is_host = route.kind == Kind::Unicast
-            || route.kind == Kind::Local && settings.accept_local;
+        let is_host =
+            route.kind == Kind::Unicast || route.kind == Kind::Local && settings.accept_local;
         let leads_back = || route.hops.iter().any(|hop| hop.port == port);
         is_host && (settings.rp_filter != 1 || leads_back())
     }
 
     /// A packet of the host's own.
     fn send_v4(&self, mark: u32, src: Ipv4Addr, dst: Ipv4Addr) -> Way {
-        if dst.is_broadcast() {
-            return Way::Local { broadcast: true };
-        }
+        // No destination is the host itself.
         if dst.is_unspecified() {
-            return Way::Blackhole;
+            return Way::Local { broadcast: false };
         }
         let flow = Flow { src: src.into(), dst: dst.into(), iif: "lo", mark, only: None };
         match self.look_up(&flow) {
+            Ok(_) if dst.is_broadcast() => Way::Local { broadcast: true },
             Ok((route, Some(hop))) => match route.kind {
                 Kind::Local => Way::Local { broadcast: false },
                 Kind::Broadcast => Way::Local { broadcast: true },
@@ -167,12 +169,7 @@ impl World {
 
     /// The first address of an interface that is in a network with `peer`; or its first; or another interface's. Linux:
     /// `inet_select_addr`.
-    fn address_towards(
-        &self,
-        port: PortId,
-        peer: Option<Ipv4Addr>,
-        scope: u8,
-    ) -> Option<Ipv4Addr> {
+    fn address_towards(&self, port: PortId, peer: Option<Ipv4Addr>, scope: u8) -> Option<Ipv4Addr> {
         let link = self.links.link(port);
         let nearest = if link.settings.route_localnet { LINK } else { HOST };
         let mut usable = link.addresses.iter().filter_map(|address| match address.local {

@@ -50,7 +50,8 @@ impl World {
 
     /// A packet of the host's own.
     fn send_v6(&self, mark: u32, src: Ipv6Addr, dst: Ipv6Addr) -> Way {
-        let own = src.is_unicast_link_local() && (dst.is_unicast_link_local() || dst.is_multicast());
+        let own =
+            src.is_unicast_link_local() && (dst.is_unicast_link_local() || dst.is_multicast());
         let only = if own { self.port_with(src) } else { None };
         let flow = Flow { src: src.into(), dst: dst.into(), iif: "lo", mark, only };
         match self.look_up(&flow) {

@@ -54,6 +54,8 @@ pub struct Settings {
     pub accept_local: bool,
     /// `route_localnet`: 127.0.0.0/8 is an ordinary network here.
     pub route_localnet: bool,
+    /// `send_redirects`: what leaves where it came from is looked at more closely.
+    pub send_redirects: bool,
 }
 
 /// An address of an interface.
@@ -188,5 +190,10 @@ static NOWHERE: Link = Link {
     vlan: None,
     master: None,
     addresses: Vec::new(),
-    settings: Settings { rp_filter: 0, accept_local: false, route_localnet: false },
+    settings: Settings {
+        rp_filter: 0,
+        accept_local: false,
+        route_localnet: false,
+        send_redirects: false,
+    },
 };

@@ -135,10 +135,11 @@ impl World {
     }
 
     fn note_own_addresses(&mut self) {
-        let addresses = self.links.addresses(Family::V4).filter_map(|(_, address)| match address.local {
-            IpAddr::V4(addr) => Some(addr),
-            IpAddr::V6(_) => None,
-        });
+        let addresses =
+            self.links.addresses(Family::V4).filter_map(|(_, address)| match address.local {
+                IpAddr::V4(addr) => Some(addr),
+                IpAddr::V6(_) => None,
+            });
         self.own = addresses.collect();
         self.own.sort_unstable();
     }
@@ -219,7 +220,9 @@ impl World {
         let (length, found) = tables.find(table, flow.dst, fits)?;
         // As long as nobody has changed the rules, IPv4's tables `local` and `main` are one.
         let (length, found) = match tables.find(MAIN, flow.dst, fits) {
-            Some((longer, other)) if table == policy::LOCAL && longer > length && self.is_one(flow.dst) => {
+            Some((longer, other))
+                if table == policy::LOCAL && longer > length && self.is_one(flow.dst) =>
+            {
                 (longer, other)
             }
             _ => (length, found),
@@ -238,7 +241,10 @@ impl World {
         let rules = &self.rules[0];
         let tables = [policy::LOCAL, MAIN, policy::DEFAULT].map(Action::Table);
         rules.len() == 3
-            && rules.iter().zip(tables).all(|(rule, action)| *rule == Rule::for_all(rule.priority, action))
+            && rules
+                .iter()
+                .zip(tables)
+                .all(|(rule, action)| *rule == Rule::for_all(rule.priority, action))
     }
 }
 
@@ -314,9 +320,8 @@ impl Fib for World {
     /// IPv6: the first that is good everywhere. Linux: `nf_nat_redirect_ipv4`, `nf_nat_redirect_ipv6`.
     fn primary_address(&self, port: PortId, family: Family) -> Option<IpAddr> {
         let mut addresses = self.links.link(port).addresses.iter();
-        let is_usable = |address: &&link::Address| {
-            Family::of(address.local) == family && !address.is_tentative
-        };
+        let is_usable =
+            |address: &&link::Address| Family::of(address.local) == family && !address.is_tentative;
         addresses.find(is_usable).map(|address| address.local)
     }
 

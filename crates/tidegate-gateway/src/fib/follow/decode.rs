@@ -93,7 +93,8 @@ pub(super) fn address(message: &AddressMessage) -> Option<(u32, Address)> {
             _ => {}
         }
     }
-    let unsure = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
+    let unsure =
+        flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
     let address = Address {
         local: local.or(network)?,
         network: network.or(local)?,
@@ -119,7 +120,9 @@ pub(super) fn neighbour(
     let (mut addr, mut mac) = (None, None);
     for attribute in &message.attributes {
         match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(at)) => addr = Some((*at).into()),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(at)) => {
+                addr = Some((*at).into())
+            }
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(at)) => {
                 addr = Some((*at).into());
             }
@@ -330,9 +333,7 @@ fn unserved_by(attribute: &RuleAttribute) -> Option<&'static str> {
         RuleAttribute::L3MDev(true) => Some("a VRF"),
         RuleAttribute::UidRange(_) => Some("a user"),
         RuleAttribute::IpProtocol(_) => Some("a protocol"),
-        RuleAttribute::SourcePortRange(_) | RuleAttribute::DestinationPortRange(_) => {
-            Some("ports")
-        }
+        RuleAttribute::SourcePortRange(_) | RuleAttribute::DestinationPortRange(_) => Some("ports"),
         RuleAttribute::TunId(_) => Some("a tunnel's number"),
         RuleAttribute::SuppressIfGroup(group) if *group != u32::MAX => Some("an interface group"),
         _ => None,

@@ -288,7 +288,8 @@ impl Mirror {
             let link = decode::link(&message);
             let index = link.index;
             seen.insert(index);
-            let known = self.world.links.port(index).map(|port| self.world.links.link(port).clone());
+            let known =
+                self.world.links.port(index).map(|port| self.world.links.link(port).clone());
             let Some(port) = self.world.set_link(link) else {
                 self.caveats.insert(Caveat::TooManyLinks);
                 continue;
@@ -302,7 +303,8 @@ impl Mirror {
                         (!known.is_up && now.is_up, Change::Up(port)),
                         (known.port != now.port || known.mac != now.mac, Change::Altered(port)),
                     ];
-                    changes.extend(changed.into_iter().filter(|(is_so, _)| *is_so).map(|(_, it)| it));
+                    changes
+                        .extend(changed.into_iter().filter(|(is_so, _)| *is_so).map(|(_, it)| it));
                 }
             }
         }

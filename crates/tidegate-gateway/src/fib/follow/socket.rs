@@ -84,7 +84,8 @@ impl Socket {
             match recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
                 Ok((len, _)) => {
                     let datagram = Datagram(&self.buffer[..len]);
-                    let told = datagram.filter_map(|message| Some((message.flags, message.read()?)));
+                    let told =
+                        datagram.filter_map(|message| Some((message.flags, message.read()?)));
                     return Ok(Received::Messages(told.collect()));
                 }
                 Err(Errno::AGAIN) => return Ok(Received::Nothing),
