@@ -7,6 +7,7 @@
 //!   conntrack(8);
 //! - [`clock`]: the one place where the machine's time is read;
 //! - [`control`]: ctnetlink, served from an engine;
+//! - [`dataplane`]: packets from and to real links;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
 //! - [`fib`]: interfaces, routes and neighbours, the kernel's or a file's;
 //! - [`memory`]: an allocator that puts a large table on huge pages.
@@ -17,6 +18,7 @@
 pub mod clock;
 pub mod control;
 pub mod daemon;
+pub mod dataplane;
 pub mod fib;
 pub mod memory;
 pub mod procfs;

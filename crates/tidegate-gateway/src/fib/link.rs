@@ -142,6 +142,12 @@ impl Links {
         Some(port)
     }
 
+    /// How many numbers have been given out: they are those below.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
+    }
+
     /// The engine's number of an interface.
     #[must_use]
     pub fn port(&self, index: u32) -> Option<PortId> {
