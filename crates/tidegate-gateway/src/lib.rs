@@ -6,6 +6,7 @@
 //! - [`text`]: flows and events in the words of `/proc/net/nf_conntrack` and
 //!   conntrack(8);
 //! - [`clock`]: the one place where the machine's time is read;
+//! - [`config`]: the one file of a live gateway;
 //! - [`control`]: ctnetlink, served from an engine;
 //! - [`dataplane`]: packets from and to real links;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
@@ -16,6 +17,7 @@
 //! tracker's state only to print it.
 
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dataplane;

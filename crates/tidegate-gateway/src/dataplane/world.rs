@@ -46,8 +46,8 @@ pub trait World: Fib {
     /// What can be polled for reading; readable if something has changed.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
-    /// The port of a name.
-    fn port_named(&self, name: &str) -> Option<PortId>;
+    /// How many ports there are: their numbers are those below.
+    fn ports(&self) -> u16;
 
     /// A port's hardware, as it is now.
     fn hardware(&self, port: PortId) -> Hardware;
@@ -62,6 +62,12 @@ pub trait World: Fib {
     /// A packet was sent to a neighbour who is known: he is in use, and must not be forgotten. Called at most once a
     /// second for each.
     fn confirm(&mut self, port: PortId, next_hop: IpAddr);
+}
+
+/// The port of a name.
+#[must_use]
+pub fn port_named(world: &impl World, name: &str) -> Option<PortId> {
+    (0..world.ports()).map(PortId).find(|port| world.port(*port).name == name)
 }
 
 /// Ports, routes and neighbours that never change.
@@ -183,9 +189,8 @@ impl World for StaticWorld {
         None
     }
 
-    fn port_named(&self, name: &str) -> Option<PortId> {
-        let at = self.ports.iter().position(|(port, _)| port.name == name)?;
-        Some(PortId(at as u16))
+    fn ports(&self) -> u16 {
+        self.ports.len() as u16
     }
 
     fn hardware(&self, port: PortId) -> Hardware {

@@ -88,7 +88,10 @@ impl World {
         out: Option<PortId>,
     ) -> bool {
         let settings = self.links.link(port).settings;
-        let is_strict = settings.rp_filter != 0 || self.has_own_routes || !self.has_usual_rules();
+        let is_strict = settings.rp_filter != 0
+            || self.has_own_routes
+            || !self.has_usual_rules()
+            || settings.send_redirects && out == Some(port);
         if !is_strict {
             return settings.accept_local || self.own.binary_search(&src).is_err();
         }
@@ -103,14 +106,13 @@ impl World {
 
     /// A packet of the host's own.
     fn send_v4(&self, mark: u32, src: Ipv4Addr, dst: Ipv4Addr) -> Way {
-        if dst.is_broadcast() {
-            return Way::Local { broadcast: true };
-        }
+        // No destination is the host itself.
         if dst.is_unspecified() {
-            return Way::Blackhole;
+            return Way::Local { broadcast: false };
         }
         let flow = Flow { src: src.into(), dst: dst.into(), iif: "lo", mark, only: None };
         match self.look_up(&flow) {
+            Ok(_) if dst.is_broadcast() => Way::Local { broadcast: true },
             Ok((route, Some(hop))) => match route.kind {
                 Kind::Local => Way::Local { broadcast: false },
                 Kind::Broadcast => Way::Local { broadcast: true },

@@ -54,6 +54,8 @@ pub struct Settings {
     pub accept_local: bool,
     /// `route_localnet`: 127.0.0.0/8 is an ordinary network here.
     pub route_localnet: bool,
+    /// `send_redirects`: what leaves where it came from is looked at more closely.
+    pub send_redirects: bool,
 }
 
 /// An address of an interface.
@@ -140,6 +142,12 @@ impl Links {
         Some(port)
     }
 
+    /// How many numbers have been given out: they are those below.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
+    }
+
     /// The engine's number of an interface.
     #[must_use]
     pub fn port(&self, index: u32) -> Option<PortId> {
@@ -188,5 +196,10 @@ static NOWHERE: Link = Link {
     vlan: None,
     master: None,
     addresses: Vec::new(),
-    settings: Settings { rp_filter: 0, accept_local: false, route_localnet: false },
+    settings: Settings {
+        rp_filter: 0,
+        accept_local: false,
+        route_localnet: false,
+        send_redirects: false,
+    },
 };

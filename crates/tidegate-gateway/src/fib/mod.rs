@@ -9,15 +9,17 @@
 //! - [`World`] answers as the kernel's routing would: `ipv4` and `ipv6` hold what each family decides about a packet,
 //!   `source` which address the host speaks from. It is told things and never asks anybody.
 //! - [`link`], [`table`], [`policy`] and [`neighbour`] are what it is made of.
-//! - [`follow`] keeps one equal to the kernel's; [`fixed`] makes one from a file.
+//! - [`follow`] keeps one equal to the kernel's; [`fixed`] makes one from a file. `live` is what a forwarder sees of both.
 //!
 //! One difference is meant: whether the kernel itself forwards (`ip_forward`, `forwarding`) makes none, as it is Tidegate
 //! that does. What of the kernel's routing isn't known here is told as a [`Caveat`], not passed over.
 
+pub mod fixed;
 pub mod follow;
 mod ipv4;
 mod ipv6;
 pub mod link;
+mod live;
 pub mod neighbour;
 pub mod policy;
 mod source;
@@ -58,6 +60,8 @@ pub enum Caveat {
     Route(u32, &'static str),
     /// There are more interfaces than an engine can number.
     TooManyLinks,
+    /// The kernel doesn't let us ask for neighbours.
+    NoAsking(String),
     /// A message of the kernel's can't be read.
     Message(String),
 }
@@ -72,6 +76,7 @@ impl std::fmt::Display for Caveat {
                 write!(f, "a route of table {table} is passed over: {what} is not served")
             }
             Self::TooManyLinks => f.write_str("there are more than 65,535 interfaces"),
+            Self::NoAsking(error) => write!(f, "neighbours can't be asked for: {error}"),
             Self::Message(error) => write!(f, "a message of the kernel's can't be read: {error}"),
         }
     }

@@ -11,16 +11,18 @@ mod decode;
 mod proc;
 mod socket;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage as Notice;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::RouteMessage;
 use tidegate_engine::fib::PortId;
+use tidegate_engine::time::Instant;
 use tidegate_wire::Family;
 
 use self::decode::Entry;
@@ -39,6 +41,8 @@ pub struct Mirror {
     caveats: BTreeSet<Caveat>,
     /// Caveats that were told already.
     told: BTreeSet<Caveat>,
+    /// Neighbours that don't answer, and when they may be asked again.
+    absent: VecDeque<(Instant, PortId, IpAddr)>,
 }
 
 /// Something that happened, for those who keep more than the world.
@@ -88,6 +92,7 @@ impl Mirror {
             stale: Stale::ALL,
             caveats: BTreeSet::new(),
             told: BTreeSet::new(),
+            absent: VecDeque::new(),
         };
         mirror.refresh(&mut Vec::new())?;
         Ok(mirror)
@@ -149,6 +154,27 @@ impl Mirror {
         };
         self.world.neighbours.set(port, addr, known);
         Ok(())
+    }
+
+    /// Has those asked for again that did not answer a while ago, if somebody needs them.
+    pub(super) fn forgive(&mut self, now: Instant, changes: &[Change]) {
+        for change in changes {
+            if let Change::Neighbour(port, addr) = *change
+                && self.world.neighbours.find(port, addr) == Some(Neighbour::Failed)
+            {
+                self.absent.push_back((now + GRUDGE, port, addr));
+            }
+        }
+        while let Some((_, port, addr)) = self.absent.pop_front_if(|(at, ..)| *at <= now) {
+            if self.world.neighbours.find(port, addr) == Some(Neighbour::Failed) {
+                self.world.neighbours.remove(port, addr);
+            }
+        }
+    }
+
+    /// Something that differs from the kernel's answers.
+    pub(super) fn note(&mut self, caveat: Caveat) {
+        self.caveats.insert(caveat);
     }
 
     fn take(&mut self, notice: &Notice, flags: u16, changes: &mut Vec<Change>) {
@@ -399,3 +425,6 @@ impl Mirror {
         Ok(notices)
     }
 }
+
+/// So long a neighbour who doesn't answer counts as absent.
+const GRUDGE: Duration = Duration::from_secs(1);

@@ -19,6 +19,7 @@ pub(super) fn settings(name: &str) -> Settings {
         rp_filter: most("rp_filter"),
         accept_local: most("accept_local") != 0,
         route_localnet: most("route_localnet") != 0,
+        send_redirects: most("send_redirects") != 0,
     }
 }
 
