@@ -196,6 +196,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 
+    /// An interface that packets are forwarded by; again for each of them
+    #[arg(long = "interface", value_name = "NAME", conflicts_with = "pcap")]
+    pub(crate) interfaces: Vec<String>,
+
+    /// How packets come and go
+    #[arg(long, value_name = "PLANE", value_enum, default_value_t, requires = "interfaces")]
+    pub(crate) plane: PlaneChoice,
+
     /// Play the capture as it was recorded, not as fast as it goes
     #[arg(long, requires = "pcap")]
     pub(crate) recorded_pace: bool,
@@ -206,6 +214,17 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum PlaneChoice {
+    /// The best that works here
+    #[default]
+    Auto,
+    /// Packet sockets (AF_PACKET): any interface
+    Packet,
+    /// AF_XDP
+    Xdp,
 }
 
 fn octal(text: &str) -> Result<u32, String> {
