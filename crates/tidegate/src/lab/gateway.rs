@@ -64,7 +64,10 @@ fn start_kernel(files: &Files) -> Result<Gateway, Obstacle> {
         ("net/ipv6/conf/all/forwarding", "1"),
         ("net/ipv4/ip_forward", "1"),
     ];
-    settings.iter().try_for_each(|(name, value)| write_setting(name, value)).map_err(Obstacle::Links)?;
+    settings
+        .iter()
+        .try_for_each(|(name, value)| write_setting(name, value))
+        .map_err(Obstacle::Links)?;
     Ok(Gateway { place: Place::Kernel(None), child: None })
 }
 

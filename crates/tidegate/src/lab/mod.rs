@@ -86,7 +86,7 @@ pub(crate) fn inside(args: &LabArgs, dir: &Path) -> Result<u8, Obstacle> {
     let passage = traffic::await_passage(&hosts);
     if !args.has_own_rules() {
         // Rules of the user's own may forbid it.
-        passage.or_else(|fault| Err(gateway.fault(&files).unwrap_or(fault)))?;
+        passage.map_err(|fault| gateway.fault(&files).unwrap_or(fault))?;
     }
     let lab = Lab { args, files: &files, hosts: &hosts };
     let status = lab.run(&mut gateway, listener);
@@ -109,7 +109,7 @@ impl Lab<'_> {
         let ledger_shown = has_traffic.then_some(&ledger);
         let board = &Board::new(title, gateway.place.clone(), ledger_shown);
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let mut screen = Screen::new(self.args, address, &self.files.control());
+        let mut screen = Screen::new(self.args, address, self.files);
         let status = thread::scope(|scope| {
             scope.spawn(|| self.hosts.gateway.enter().map(|()| board.watch(&stop)));
             if let Some(listener) = listener {

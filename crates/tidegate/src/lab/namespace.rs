@@ -32,7 +32,10 @@ pub(super) fn leave_processes() -> Result<(), Obstacle> {
         ("/proc/self/uid_map", format!("0 {user} 1")),
         ("/proc/self/gid_map", format!("0 {group} 1")),
     ];
-    files.into_iter().try_for_each(|(path, text)| fs::write(path, text)).map_err(Obstacle::Forbidden)
+    files
+        .into_iter()
+        .try_for_each(|(path, text)| fs::write(path, text))
+        .map_err(Obstacle::Forbidden)
 }
 
 /// Gives the calling process mounts of its own: what it mounts is seen by nobody else.

@@ -2,9 +2,10 @@
 //! be; and a summary at the end.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_wire::Family;
 
+use super::files::Files;
 use super::traffic::ledger::{Check, FAMILIES, Ledger, Row, Tally};
 use crate::flags::lab::{LabArgs, Router};
 use crate::message;
@@ -24,6 +26,7 @@ pub(super) struct Screen {
     router: Router,
     page: Option<SocketAddr>,
     control: Option<PathBuf>,
+    notes: String,
     manner: Manner,
     begin: Stopwatch,
     drawn: Option<Stopwatch>,
@@ -52,24 +55,27 @@ struct Summary {
 
 impl Screen {
     /// Nothing is shown yet.
-    pub(super) fn new(args: &LabArgs, page: Option<SocketAddr>, control: &Path) -> Self {
+    pub(super) fn new(args: &LabArgs, page: Option<SocketAddr>, files: &Files) -> Self {
         let manner = match (args.json, io::stdout().is_terminal()) {
             (true, _) => Manner::Json,
             (false, true) => Manner::Terminal,
             (false, false) => Manner::Lines,
         };
         let router = args.gateway;
-        let control = (router == Router::Tidegate).then(|| control.to_owned());
+        let control = (router == Router::Tidegate).then(|| files.control());
+        // The kernel has none.
+        let notes = fs::read_to_string(files.log()).unwrap_or_default();
         let (begin, drawn) = (Stopwatch::start(), None);
-        let screen = Self { router, page, control, manner, begin, drawn, height: 0 };
+        let screen = Self { router, page, control, notes, manner, begin, drawn, height: 0 };
         if args.command.is_empty() && manner != Manner::Json {
             screen.announce();
         }
         screen
     }
 
-    /// Says where else to look.
+    /// Says what the gateway said, and where else to look.
     pub(super) fn announce(&self) {
+        anstream::eprint!("{}", self.notes);
         if let Some(page) = self.page {
             message::note(format_args!("the lab's page is http://{page}/"));
         }
@@ -180,7 +186,8 @@ fn headline(survey: &Survey) -> String {
     }
     for link in &survey.links {
         let [packets, _] = link.packet_rate.map(|rate| Count(rate.round() as u64));
-        let _ = write!(line, "  {} in {} {packets} packets/s", link.name, BitRate(link.bit_rate[0]));
+        let _ =
+            write!(line, "  {} in {} {packets} packets/s", link.name, BitRate(link.bit_rate[0]));
     }
     line
 }
@@ -231,8 +238,9 @@ fn states(survey: &Survey) -> String {
 }
 
 fn reasons(text: &mut String, survey: &Survey) {
-    let some = survey.reasons.iter().filter(|reason| reason.count > 0);
-    let words: Vec<String> = some
+    let words: Vec<String> = survey
+        .reasons
+        .iter()
         .map(|reason| format!("{}.{} {}", reason.class, reason.name, Count(reason.count)))
         .collect();
     if !words.is_empty() {

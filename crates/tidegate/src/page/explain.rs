@@ -67,8 +67,18 @@ fn decode(value: &str) -> Option<String> {
 }
 
 const FIELDS: [&str; 12] = [
-    "proto", "src", "dst", "sport", "dport", "flags", "icmp-type", "icmp-code", "icmp-id", "in",
-    "mark", "hex",
+    "proto",
+    "src",
+    "dst",
+    "sport",
+    "dport",
+    "flags",
+    "icmp-type",
+    "icmp-code",
+    "icmp-id",
+    "in",
+    "mark",
+    "hex",
 ];
 
 #[cfg(test)]

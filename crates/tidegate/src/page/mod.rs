@@ -43,7 +43,9 @@ fn answer(request: &Request, board: &Board<'_>) -> Answer {
     }
     let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
     match (request.method(), path) {
-        (Method::Get | Method::Head, "/") => typed(PAGE.as_bytes().to_vec(), "text/html; charset=utf-8"),
+        (Method::Get | Method::Head, "/") => {
+            typed(PAGE.as_bytes().to_vec(), "text/html; charset=utf-8")
+        }
         (Method::Get, "/api/state") => typed(board.state().into_bytes(), "application/json"),
         (Method::Get, "/api/explain") => match explain::explain(board.place(), query) {
             Ok(steps) => text(200, &steps),

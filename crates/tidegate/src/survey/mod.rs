@@ -11,9 +11,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use tidegate_gateway::clock::Stopwatch;
+use tidegate_wire::netlink::Family;
 use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::frame::Subsystem;
-use tidegate_wire::netlink::Family;
 
 pub(crate) use self::links::LinkRate;
 use self::links::Meter;
@@ -122,7 +122,7 @@ impl Surveyor {
             time: now,
             entries: counts.entries.into(),
             max: counts.max.map(u64::from),
-            reasons: reasons(&self.place, &mut table)?,
+            reasons: met(reasons(&self.place, &mut table)?),
             counters: counters(&mut table)?,
             links: self.meter.read(),
             ..Survey::default()
@@ -138,6 +138,12 @@ impl Surveyor {
         self.before = Some((Stopwatch::start(), now, sums));
         Ok(survey)
     }
+}
+
+/// The reasons that some packet met.
+fn met(mut reasons: Vec<Reason>) -> Vec<Reason> {
+    reasons.retain(|reason| reason.count > 0);
+    reasons
 }
 
 /// All counters of a table that are not 0.
@@ -169,7 +175,8 @@ impl Survey {
     fn settle(&mut self, sums: &Sums, before: Option<&(Stopwatch, u64, Sums)>) {
         self.prune();
         self.states = sums.states();
-        let earlier = before.map(|(clock, _, sums)| (sums, clock.elapsed().as_secs_f64().max(1e-3)));
+        let earlier =
+            before.map(|(clock, _, sums)| (sums, clock.elapsed().as_secs_f64().max(1e-3)));
         self.talkers = sums.talkers(earlier);
         self.talkers.truncate(SHOWN);
         self.new_rate = before.map(|(clock, time, _)| {

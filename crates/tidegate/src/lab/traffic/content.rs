@@ -107,7 +107,10 @@ mod tests {
         flipped[70_000] ^= 1;
         assert_eq!(received(&flipped).ok(), Some(70_000), "a bit");
         let missing = [&sent[..5000], &sent[5001..]].concat();
-        assert!(received(&missing).is_ok_and(|good| (5000..5010).contains(&good)), "a byte is lost");
+        assert!(
+            received(&missing).is_ok_and(|good| (5000..5010).contains(&good)),
+            "a byte is lost"
+        );
         assert!(received(&sent[..1000]).is_err(), "the rest is missing");
         assert_ne!(Content::of(1).first(64), Content::of(2).first(64), "seeds differ");
     }

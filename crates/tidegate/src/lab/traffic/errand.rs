@@ -90,7 +90,7 @@ pub(super) fn question(family: Family, seed: u64) -> Outcome {
 
 /// An echo request of ICMP: to the server, every other time to the gateway itself.
 pub(super) fn ping(family: Family, seed: u64) -> Outcome {
-    let to = if seed % 2 == 0 { SERVER } else { INSIDE };
+    let to = if seed.is_multiple_of(2) { SERVER } else { INSIDE };
     let (request, reply) = match family {
         Family::V4 => (8, 0),
         Family::V6 => (128, 129),

@@ -25,7 +25,7 @@ pub(super) const BULK: u16 = 9000;
 pub(super) fn begin() -> io::Result<()> {
     serve_streams(HTTP, answer_http)?;
     serve_streams(BULK, answer_bulk)?;
-    serve_datagrams(DNS, |query| answer_dns(query))?;
+    serve_datagrams(DNS, answer_dns)?;
     serve_datagrams(ECHO, |datagram| Some(datagram.to_vec()))
 }
 
@@ -126,7 +126,8 @@ pub(super) fn answer_dns(query: &[u8]) -> Option<Vec<u8>> {
 
 /// Each name has an address below 198.18.0.0/15: the sum of its bytes.
 fn address_of(name: &[u8]) -> [u8; 4] {
-    let sum = name.iter().fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    let sum =
+        name.iter().fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
     let [high, low] = sum.to_be_bytes();
     [198, 18, high, low]
 }
