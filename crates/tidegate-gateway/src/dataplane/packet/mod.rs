@@ -22,6 +22,9 @@ use super::{Link, LinkLayer};
 /// Not in every libc: a packet that is sent skips the queueing discipline of its interface.
 const PACKET_QDISC_BYPASS: i32 = 20;
 const PACKET_COPY_THRESH: i32 = 7;
+/// The mark of what is sent here, by which a [`host`](super::host)'s fence tells it from what the host sends: nftables
+/// sees packets on departure that skip the queueing discipline, too.
+pub(super) const OWN_MARK: i32 = i32::from_be_bytes(*b"tide");
 
 /// Opens an interface.
 ///
@@ -40,6 +43,7 @@ pub fn open(index: u32, header: LinkLayer) -> io::Result<Link> {
     let fd = std::os::fd::AsFd::as_fd(&sender);
     set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1_i32)?;
     set_option(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1_i32)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, OWN_MARK)?;
     bind_packet(fd, index, 0)?;
     let sender = PacketSender::new(sender, header);
     Ok(Link { receiver: Box::new(receiver), sender: Box::new(sender) })
