@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::LinkLayer;
+use super::packet::OWN_MARK;
 
 /// A table that lasts as long as this.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ fn text(name: &str, ports: &[(String, LinkLayer)], host: &str) -> String {
             let _ = write!(
                 text,
                 "chain out{number} {{ type filter hook egress device \"{port}\" priority 0; policy accept; \
-                 vlan id 0-4095 accept; meta protocol != {{ ip, ip6 }} accept; \
+                 meta mark {OWN_MARK} accept; vlan id 0-4095 accept; meta protocol != {{ ip, ip6 }} accept; \
                  ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00 accept; {DISCOVERY} fwd to \"{host}\"; }}; "
             );
         }
