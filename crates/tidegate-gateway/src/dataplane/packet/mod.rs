@@ -26,6 +26,9 @@ const PACKET_COPY_THRESH: i32 = 7;
 /// sees packets on departure that skip the queueing discipline, too.
 pub(super) const OWN_MARK: i32 = i32::from_be_bytes(*b"tide");
 
+/// The mark of what is sent here, by which a fence knows it: nftables see it although it skips the queueing discipline.
+pub(super) const OWN_MARK: u32 = 0x7469_6465;
+
 /// Opens an interface.
 ///
 /// # Errors
