@@ -22,9 +22,6 @@ use super::{Link, LinkLayer};
 /// Not in every libc: a packet that is sent skips the queueing discipline of its interface.
 const PACKET_QDISC_BYPASS: i32 = 20;
 const PACKET_COPY_THRESH: i32 = 7;
-/// The mark of what is sent here, by which a [`host`](super::host)'s fence tells it from what the host sends: nftables
-/// sees packets on departure that skip the queueing discipline, too.
-pub(super) const OWN_MARK: i32 = i32::from_be_bytes(*b"tide");
 
 /// The mark of what is sent here, by which a fence knows it: nftables see it although it skips the queueing discipline.
 pub(super) const OWN_MARK: u32 = 0x7469_6465;
