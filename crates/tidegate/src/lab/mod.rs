@@ -28,7 +28,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tidegate_gateway::clock::Stopwatch;
 
@@ -52,7 +52,7 @@ pub(crate) fn outside(args: &LabArgs) -> Result<u8, Obstacle> {
         return Err(Obstacle::File(missing.clone(), std::io::ErrorKind::NotFound.into()));
     }
     namespace::leave_processes()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg("lab").arg("--inside").arg(dir.path()).args(env::args_os().skip(2));
     let mut child = command.spawn().map_err(Obstacle::Forbidden)?;
@@ -61,7 +61,7 @@ pub(crate) fn outside(args: &LabArgs) -> Result<u8, Obstacle> {
             return Ok(command::status_of(status));
         }
         // Of an interrupt a terminal has told both.
-        if signals.pending().any(|signal| signal == SIGTERM) {
+        if signals.pending().any(|signal| signal != SIGINT) {
             end(&child);
         }
         thread::sleep(BREATH);
@@ -139,7 +139,7 @@ impl Lab<'_> {
         screen: &mut Screen,
         (board, ledger): (&Board<'_>, &Ledger),
     ) -> Result<(), Obstacle> {
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
         let begin = Stopwatch::start();
         let end = self.args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
         while end.is_none_or(|end| begin.elapsed() < end) && signals.pending().next().is_none() {

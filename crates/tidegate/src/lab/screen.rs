@@ -9,17 +9,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_wire::Family;
 
 use super::files::Files;
+use super::topology::{INNER_PORT, OUTER_PORT};
 use super::traffic::ledger::{Check, FAMILIES, Ledger, Row, Tally};
 use crate::flags::lab::{LabArgs, Router};
 use crate::message;
 use crate::page::Board;
 use crate::render::figures::{BitRate, Bytes, Count, Many};
-use crate::survey::Survey;
+use crate::survey::{LinkRate, Survey};
 
 /// See the module's documentation.
 pub(super) struct Screen {
@@ -101,7 +103,8 @@ impl Screen {
             let frame = self.frame(&survey, ledger);
             self.draw(&frame);
         } else {
-            let line = format!("{:>4} s  {}", self.begin.elapsed().as_secs(), headline(&survey));
+            let seconds = self.begin.elapsed().as_secs();
+            let line = format!("{seconds:>4} s  {}  {}", headline(&survey), links(&survey));
             let (held, all) = (ledger.rows().iter().filter(|row| row.holds).count(), Check::ALL);
             anstream::println!("{line}  {held} of {} checks hold", all.len() * FAMILIES.len());
         }
@@ -117,7 +120,9 @@ impl Screen {
             let text = serde_json::to_string(&summary).unwrap_or_default();
             return anstream::println!("{text}");
         }
-        self.draw("");
+        if self.manner == Manner::Terminal {
+            self.draw("");
+        }
         let mut text = checks(ledger);
         faults(&mut text, ledger);
         if let Some(survey) = &survey {
@@ -150,17 +155,24 @@ impl Screen {
             // Not by way of anstream, which takes such words away where colours are not wanted.
             let _ = write!(io::stdout(), "\x1b[{}A\x1b[J", self.height);
         }
-        self.height = frame.lines().count();
-        anstream::print!("{frame}");
-        let _ = io::stdout().flush();
+        let rows = tcgetwinsize(io::stdout()).map_or(usize::MAX, |size| size.ws_row.into());
+        // What is longer or wider than the terminal would be drawn again and again below itself.
+        let lines: Vec<&str> = frame.lines().take(rows.saturating_sub(1)).collect();
+        self.height = lines.len();
+        let _ = write!(io::stdout(), "{NO_WRAP}");
+        for line in lines {
+            anstream::println!("{line}");
+        }
+        let _ = write!(io::stdout(), "{WRAP}").and_then(|()| io::stdout().flush());
     }
 
     fn frame(&self, survey: &Survey, ledger: &Ledger) -> String {
         let seconds = self.begin.elapsed().as_secs();
         let mut text = format!(
-            "{BOLD}tidegate lab{BOLD:#}  gateway: {}  {seconds} s  (Ctrl-C ends it)\n{}\n\n",
+            "{BOLD}tidegate lab{BOLD:#}  gateway: {}  {seconds} s  (Ctrl-C ends it)\n{}\n{}\n\n",
             self.router.name(),
-            headline(survey)
+            headline(survey),
+            links(survey),
         );
         text += &checks(ledger);
         faults(&mut text, ledger);
@@ -184,23 +196,29 @@ fn headline(survey: &Survey) -> String {
     if let Some(rate) = survey.new_rate {
         let _ = write!(line, ", {} new a second", Count(rate.round() as u64));
     }
-    for link in &survey.links {
-        let [packets, _] = link.packet_rate.map(|rate| Count(rate.round() as u64));
-        let _ =
-            write!(line, "  {} in {} {packets} packets/s", link.name, BitRate(link.bit_rate[0]));
-    }
     line
+}
+
+/// What comes in by the gateway's interfaces.
+fn links(survey: &Survey) -> String {
+    let link = |link: &LinkRate| {
+        let packets = Count(link.packet_rate[0].round() as u64);
+        format!("{} in {}, {packets} packets/s", link.name, BitRate(link.bit_rate[0]))
+    };
+    let ports = [INNER_PORT, OUTER_PORT];
+    let links = survey.links.iter().filter(|link| ports.contains(&link.name.as_str()));
+    links.map(link).collect::<Vec<_>>().join("  ")
 }
 
 /// Each check, a line with both families.
 fn checks(ledger: &Ledger) -> String {
-    let mut text = format!("{BOLD}{:<18}{:<32}{:<32}{BOLD:#}\n", "check", "ipv4", "ipv6");
+    let mut text = format!("{BOLD}{:<18}{:<28}{:<28}{BOLD:#}\n", "check", "ipv4", "ipv6");
     for check in Check::ALL {
         let _ = write!(text, "{:<18}", check.name());
         for family in FAMILIES {
             let tally = ledger.tally(check, family);
             let (style, cell) = cell(&tally);
-            let _ = write!(text, "{style}{cell:<32}{style:#}");
+            let _ = write!(text, "{style}{cell:<28}{style:#}");
         }
         text.push('\n');
     }
@@ -253,5 +271,7 @@ const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::G
 const BAD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 /// Bytes that are worth a word.
 const MUCH: u64 = 10_000_000;
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 const LARGEST: usize = 5;
 const STATES: usize = 6;
