@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use tidegate_wire::Headers;
+use tidegate_wire::offload;
+pub use tidegate_wire::offload::{Checksum, Offload};
 use tidegate_wire::packet::ethernet::MacAddr;
 
 use crate::defrag::FragmentPlan;
@@ -40,19 +42,22 @@ pub struct Packet<'a> {
     pub link: Option<LinkHeader>,
     /// The packet mark.
     pub mark: u32,
+    /// What its sender left to those behind it: the end of its checksum, the cutting of a superframe. A superframe
+    /// counts as one packet, and is too big for a link only if the pieces are.
+    pub offload: Offload,
 }
 
 impl<'a> Packet<'a> {
     /// A datagram received on `in_port`.
     #[must_use]
     pub fn received(bytes: &'a mut [u8], in_port: PortId) -> Self {
-        Self { bytes, in_port: Some(in_port), link: None, mark: 0 }
+        Self { bytes, in_port: Some(in_port), link: None, mark: 0, offload: Offload::NONE }
     }
 
     /// A datagram of the host's own.
     #[must_use]
     pub fn local(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, in_port: None, link: None, mark: 0 }
+        Self { bytes, in_port: None, link: None, mark: 0, offload: Offload::NONE }
     }
 }
 
@@ -82,6 +87,8 @@ pub struct Output {
     pub destination: Destination,
     /// Why it is here.
     pub origin: Origin,
+    /// What is still to be done about it: as with the caller's packet that it was.
+    pub offload: Offload,
 }
 
 /// Where a packet of the output queue goes.
@@ -237,6 +244,26 @@ impl<'p, 'b> Transit<'p, 'b> {
         let (template, out_port, outgrown, estate) = (None, None, None, None);
         let traced = false;
         Self { packet, headers, tracked, template, out_port, plan, outgrown, traced, estate }
+    }
+
+    /// Whether it is a superframe whose pieces are no longer than this.
+    pub(crate) fn is_cut_to(&self, mtu: u32) -> bool {
+        let longest = self.packet.offload.longest_segment(self.bytes(), &self.headers);
+        longest.is_some_and(|longest| longest <= mtu as usize)
+    }
+
+    /// What is left to do about it now.
+    pub(crate) fn offload(&self) -> Offload {
+        Offload { checksum: self.headers.checksum, ..self.packet.offload }
+    }
+
+    /// Finishes its checksum, if that is partial.
+    pub(crate) fn finish_checksum(&mut self) {
+        if self.headers.checksum.is_partial() {
+            let bytes = self.outgrown.as_deref_mut().unwrap_or(self.packet.bytes);
+            offload::finish(bytes, &self.headers);
+            self.headers.checksum = Checksum::Full;
+        }
     }
 
     /// The datagram as it is now.

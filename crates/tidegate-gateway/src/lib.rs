@@ -6,8 +6,11 @@
 //! - [`text`]: flows and events in the words of `/proc/net/nf_conntrack` and
 //!   conntrack(8);
 //! - [`clock`]: the one place where the machine's time is read;
+//! - [`config`]: the one file of a live gateway;
 //! - [`control`]: ctnetlink, served from an engine;
+//! - [`dataplane`]: packets from and to real links;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
+//! - [`fib`]: interfaces, routes and neighbours, the kernel's or a file's;
 //! - [`memory`]: an allocator that puts a large table on huge pages;
 //! - [`snapshot`]: files of what a table held at a moment, and of what happened since.
 //!
@@ -15,8 +18,11 @@
 //! tracker's state only to print it.
 
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod dataplane;
+pub mod fib;
 pub mod memory;
 pub mod procfs;
 pub mod replay;

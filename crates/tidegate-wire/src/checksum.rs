@@ -131,6 +131,13 @@ impl Delta {
         Self(self.0.word(!Sum::new().addr(old).partial()).addr(new))
     }
 
+    /// Both changes.
+    #[inline]
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(Sum(self.0.0 + other.0.0))
+    }
+
     /// The checksum field after the change, given what it held before.
     #[must_use]
     pub fn apply(self, check: u16) -> u16 {

@@ -11,6 +11,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::family::Family;
+use crate::offload::Checksum;
 use crate::packet::{Ipv4, Ipv6, ipv6};
 use crate::proto;
 
@@ -40,6 +41,8 @@ pub struct Headers {
     pub ip_header_len: usize,
     /// What the datagram says about fragmentation, `None` if nothing.
     pub fragment: Option<Fragment>,
+    /// The state of the upper layer's checksum: full, as far as the datagram itself can tell.
+    pub checksum: Checksum,
 }
 
 impl Headers {
@@ -256,6 +259,7 @@ fn ipv4_headers(header: &Ipv4<&[u8]>, len: usize) -> Headers {
         len,
         ip_header_len: header.header_len(),
         fragment,
+        checksum: Checksum::Full,
     }
 }
 
@@ -307,6 +311,7 @@ fn ipv6_headers(header: &Ipv6<&[u8]>, len: usize) -> Headers {
         len,
         ip_header_len: ipv6::HEADER_LEN,
         fragment: chain.fragment,
+        checksum: Checksum::Full,
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod doctor;
 pub(crate) mod exporter;
 pub(crate) mod filter;
 pub(crate) mod forecast;
+pub(crate) mod lab;
 pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
@@ -24,6 +25,7 @@ use tidegate_gateway::replay::Inputs;
 
 use self::doctor::DoctorArgs;
 use self::forecast::{PlanArgs, WhatIfArgs};
+use self::lab::{LabArgs, PageArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::retime::RetimeArgs;
@@ -117,6 +119,12 @@ pub(crate) enum Command {
     /// Serve a table's files as in /proc, over FUSE: for scripts, sysctl and node_exporter
     #[command(after_help = PROCFS_NOTES)]
     Procfs(ProcfsArgs),
+    /// Watch a stateful firewall with NAT between real TCP/IP stacks, in namespaces of its own
+    #[command(after_help = lab::LAB_NOTES)]
+    Lab(Box<LabArgs>),
+    /// Serve a page that shows a table: flows, fill, states, talkers, reasons of drops
+    #[command(after_help = lab::PAGE_NOTES)]
+    Page(PageArgs),
     /// Print what a shell needs to complete the command line
     Completions {
         /// Which shell
@@ -223,6 +231,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 
+    /// An interface that packets are forwarded by; again for each of them
+    #[arg(long = "interface", value_name = "NAME", conflicts_with = "pcap")]
+    pub(crate) interfaces: Vec<String>,
+
+    /// How packets come and go
+    #[arg(long, value_name = "PLANE", value_enum, default_value_t, requires = "interfaces")]
+    pub(crate) plane: PlaneChoice,
+
     /// Play the capture as it was recorded, not as fast as it goes
     #[arg(long, requires = "pcap")]
     pub(crate) recorded_pace: bool,
@@ -237,6 +253,17 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum PlaneChoice {
+    /// The best that works here
+    #[default]
+    Auto,
+    /// Packet sockets (AF_PACKET): any interface
+    Packet,
+    /// AF_XDP
+    Xdp,
 }
 
 fn octal(text: &str) -> Result<u32, String> {

@@ -17,7 +17,9 @@ mod exporter;
 mod filter;
 mod flags;
 mod forecast;
+mod lab;
 mod message;
+mod page;
 mod present;
 mod procfs;
 mod progress;
@@ -25,6 +27,7 @@ mod record;
 mod redact;
 mod render;
 mod snapshot;
+mod survey;
 mod timers;
 mod top;
 
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
         Command::Sysctl(args) => cmd::sysctl::run(args),
         Command::Exec(args) => cmd::exec::run(args),
         Command::Procfs(args) => cmd::procfs::run(args),
+        Command::Lab(args) => cmd::lab::run(args),
+        Command::Page(args) => cmd::page::run(args),
         Command::Completions { shell } => cmd::manual::complete(*shell),
         Command::Man { command, dir } => cmd::manual::run(command, dir.as_deref()),
         Command::Run(args) => cmd::run::run(args),
@@ -110,7 +115,7 @@ fn report(failure: &Failure) -> ExitCode {
             message::error(what);
             return ExitCode::from(5);
         }
-        Failure::Verdict(status) => return ExitCode::from(*status as u8),
+        Failure::Status(status) => return ExitCode::from(*status),
         Failure::Nothing | Failure::Enough => {}
     }
     ExitCode::from(1)

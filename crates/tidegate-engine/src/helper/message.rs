@@ -2,11 +2,13 @@
 //!
 //! What is written may be of another length. The headers are made right for it, and the checksum is
 //! computed anew, as in Linux (`nf_nat_mangle_tcp_packet`, `nf_nat_mangle_udp_packet`). A packet that
-//! no longer fits its buffer moves to one of its own.
+//! no longer fits its buffer moves to one of its own. Superframes are no exception: what they are cut into
+//! has the new payload, and as many bytes more or less in its last piece; a partial checksum stays partial.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use tidegate_wire::offload::{self, Checksum};
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::packet::ipv6::{self, Ipv6};
 use tidegate_wire::packet::tcp::Tcp;
@@ -52,6 +54,11 @@ impl<'a> Message<'a> {
     /// The payload; empty if there is none.
     pub(crate) fn data(&self) -> &[u8] {
         self.bytes().get(self.data..self.headers.len).unwrap_or_default()
+    }
+
+    /// The state of the checksum.
+    pub(crate) fn checksum(&self) -> Checksum {
+        self.headers.checksum
     }
 
     /// The upper layer, header and all. Who writes there minds the checksum.
@@ -173,8 +180,13 @@ impl<'a> Message<'a> {
 
     /// A UDP datagram without a checksum stays without.
     fn fill_checksum(&mut self) {
-        let Headers { src, dst, len, proto, .. } = self.headers;
+        let Headers { src, dst, len, proto, checksum, .. } = self.headers;
         let l4 = self.l4;
+        if checksum.is_partial() {
+            let headers = Headers { l4: Some(l4), ..self.headers };
+            offload::begin(self.bytes_mut(), &headers);
+            return;
+        }
         let segment = &mut self.bytes_mut()[l4..len];
         match proto {
             proto::TCP => {

@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use tidegate_wire::checksum::{Delta, Sum, transport};
 use tidegate_wire::dissect::dissect_quoted;
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::gre::{Gre, PPTP_HEADER_LEN, VERSION_PPTP};
 use tidegate_wire::packet::icmp::Icmp;
 use tidegate_wire::packet::icmpv6::Icmpv6;
@@ -96,7 +97,8 @@ pub(crate) fn end(bytes: &mut [u8], headers: &mut Headers, target: &Tuple, manip
     if let Some(l4) = headers.l4 {
         let len = headers.len.min(bytes.len());
         let segment = bytes.get_mut(l4..len).unwrap_or_default();
-        upper_layer(segment, headers.proto, target, manip, Delta::new().addr(old, new))?;
+        let sum = Covered { addresses: Delta::new().addr(old, new), state: headers.checksum };
+        upper_layer(segment, headers.proto, target, manip, sum)?;
     }
     set_address(bytes, manip, new);
     match manip {
@@ -115,60 +117,69 @@ fn set_address(bytes: &mut [u8], manip: Manip, addr: IpAddr) {
     }
 }
 
+/// What the upper layer's checksum covers beside the upper layer.
+#[derive(Clone, Copy)]
+struct Covered {
+    /// What changes in the addresses.
+    addresses: Delta,
+    state: Checksum,
+}
+
 fn upper_layer(
     segment: &mut [u8],
     proto: u8,
     target: &Tuple,
     manip: Manip,
-    delta: Delta,
+    sum: Covered,
 ) -> Result {
     match proto {
-        proto::TCP => tcp(segment, target, manip, delta),
-        proto::UDP => udp(segment, target, manip, delta),
-        proto::UDPLITE => udplite(segment, target, manip, delta),
+        proto::TCP => tcp(segment, target, manip, sum),
+        proto::UDP => udp(segment, target, manip, sum),
+        proto::UDPLITE => udplite(segment, target, manip, sum),
         proto::SCTP => sctp(segment, target, manip),
         proto::GRE => gre(segment, target, manip),
         proto::ICMP => icmp(segment, target),
-        proto::ICMPV6 => icmpv6(segment, target, delta),
+        proto::ICMPV6 => icmpv6(segment, target, sum.addresses),
         _ => Ok(()),
     }
 }
 
 /// A quoted TCP header may be cut after eight bytes, and then has no checksum
 /// to update.
-fn tcp(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Result {
+fn tcp(segment: &mut [u8], target: &Tuple, manip: Manip, sum: Covered) -> Result {
     if segment.len() < 8 {
         return Err(Untranslatable);
     }
-    let delta = swap_port(segment, target, manip, delta);
+    let ports = swap_port(segment, target, manip);
     if let Some(mut tcp) = Tcp::new(segment) {
-        tcp.set_checksum(delta.apply(tcp.checksum()));
+        tcp.set_checksum(sum.state.mended(tcp.checksum(), sum.addresses, ports));
     }
     Ok(())
 }
 
 /// A checksum of zero means that there is none; one that becomes zero is sent
-/// as all ones (RFC 768).
-fn udp(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Result {
+/// as all ones (RFC 768). A partial one is neither.
+fn udp(segment: &mut [u8], target: &Tuple, manip: Manip, sum: Covered) -> Result {
     if segment.len() < 8 {
         return Err(Untranslatable);
     }
-    let delta = swap_port(segment, target, manip, delta);
+    let ports = swap_port(segment, target, manip);
     let mut udp = Udp::new(segment).ok_or(Untranslatable)?;
-    if udp.checksum() != 0 {
-        let checksum = delta.apply(udp.checksum());
-        udp.set_checksum(if checksum == 0 { 0xffff } else { checksum });
+    if sum.state.is_partial() {
+        udp.set_checksum(sum.state.mended(udp.checksum(), sum.addresses, ports));
+    } else {
+        udp.adjust(sum.addresses.and(ports));
     }
     Ok(())
 }
 
 /// The checksum covers addresses and ports, however little else it covers.
-fn udplite(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Result {
+fn udplite(segment: &mut [u8], target: &Tuple, manip: Manip, sum: Covered) -> Result {
     if segment.len() < 8 {
         return Err(Untranslatable);
     }
-    let delta = swap_port(segment, target, manip, delta);
-    UdpLite::new(segment).ok_or(Untranslatable)?.adjust(delta);
+    let ports = swap_port(segment, target, manip);
+    UdpLite::new(segment).ok_or(Untranslatable)?.adjust(sum.addresses.and(ports));
     Ok(())
 }
 
@@ -178,7 +189,7 @@ fn sctp(segment: &mut [u8], target: &Tuple, manip: Manip) -> Result {
     if segment.len() < 8 {
         return Err(Untranslatable);
     }
-    swap_port(segment, target, manip, Delta::new());
+    swap_port(segment, target, manip);
     if let Some(mut sctp) = Sctp::new(segment) {
         sctp.fill_checksum();
     }
@@ -203,14 +214,14 @@ fn gre(segment: &mut [u8], target: &Tuple, manip: Manip) -> Result {
 
 /// All protocols with ports have that of the source in the first word and that
 /// of the destination in the second.
-fn swap_port(segment: &mut [u8], target: &Tuple, manip: Manip, delta: Delta) -> Delta {
+fn swap_port(segment: &mut [u8], target: &Tuple, manip: Manip) -> Delta {
     let (at, new) = match manip {
         Manip::Src => (0, target.sport),
         Manip::Dst => (2, target.dport),
     };
     let old = u16::from_be_bytes([segment[at], segment[at + 1]]);
     segment[at..at + 2].copy_from_slice(&new.to_be_bytes());
-    delta.word(old, new)
+    Delta::new().word(old, new)
 }
 
 fn icmp(message: &mut [u8], target: &Tuple) -> Result {

@@ -6,6 +6,7 @@
 
 use tidegate_wire::SeqNum;
 use tidegate_wire::checksum::Delta;
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::tcp::{self, Tcp, TcpFlags};
 
 use crate::flow::Correction;
@@ -19,9 +20,11 @@ const BLOCK_LEN: usize = 8;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CutOff;
 
-/// Corrects a segment, with what holds for the sender's numbers and for those of the other end.
+/// Corrects a segment, with what holds for the sender's numbers and for those of the other end, and its checksum, which
+/// covers all of them unless it is partial.
 pub(crate) fn adjust(
     segment: &mut [u8],
+    checksum: Checksum,
     sender: &Correction,
     other: &Correction,
 ) -> Result<(), CutOff> {
@@ -29,17 +32,21 @@ pub(crate) fn adjust(
     let (seq, ack) = (tcp.seq(), tcp.ack());
     let new_seq = SeqNum(seq.0.wrapping_add_signed(sender.of(seq)));
     tcp.set_seq(new_seq);
-    tcp.adjust(Delta::new().dword(seq.0, new_seq.0));
+    mend(&mut tcp, checksum, Delta::new().dword(seq.0, new_seq.0));
     if !tcp.flags().contains(TcpFlags::ACK) {
         return Ok(());
     }
     let new_ack = restored(ack, other);
     tcp.set_ack(new_ack);
-    tcp.adjust(Delta::new().dword(ack.0, new_ack.0));
+    mend(&mut tcp, checksum, Delta::new().dword(ack.0, new_ack.0));
     if segment.len() < tcp::HEADER_LEN.max(Tcp::new(&*segment).map_or(0, |tcp| tcp.header_len())) {
         return Err(CutOff);
     }
-    adjust_sack(segment, other)
+    adjust_sack(segment, checksum, other)
+}
+
+fn mend(tcp: &mut Tcp<&mut [u8]>, checksum: Checksum, delta: Delta) {
+    tcp.set_checksum(checksum.mended(tcp.checksum(), Delta::new(), delta));
 }
 
 /// A number that the receiver of corrected segments tells, in the numbers of their sender.
@@ -51,7 +58,7 @@ fn restored(seq: SeqNum, correction: &Correction) -> SeqNum {
 }
 
 /// The checksum is corrected word by word as Linux does it, wherever in the segment a block lies.
-fn adjust_sack(segment: &mut [u8], other: &Correction) -> Result<(), CutOff> {
+fn adjust_sack(segment: &mut [u8], checksum: Checksum, other: &Correction) -> Result<(), CutOff> {
     let end = Tcp::new(&*segment).map_or(0, |tcp| tcp.header_len());
     let mut at = tcp::HEADER_LEN;
     while at < end {
@@ -64,7 +71,7 @@ fn adjust_sack(segment: &mut [u8], other: &Correction) -> Result<(), CutOff> {
                     return Err(CutOff);
                 }
                 if kind == SACK && len > 2 && (len - 2).is_multiple_of(BLOCK_LEN) {
-                    adjust_blocks(segment, at + 2..at + len, other);
+                    adjust_blocks(segment, at + 2..at + len, checksum, other);
                 }
                 len
             }
@@ -74,7 +81,12 @@ fn adjust_sack(segment: &mut [u8], other: &Correction) -> Result<(), CutOff> {
     Ok(())
 }
 
-fn adjust_blocks(segment: &mut [u8], blocks: core::ops::Range<usize>, other: &Correction) {
+fn adjust_blocks(
+    segment: &mut [u8],
+    blocks: core::ops::Range<usize>,
+    checksum: Checksum,
+    other: &Correction,
+) {
     let mut delta = Delta::new();
     let (edges, _) = segment[blocks].as_chunks_mut::<4>();
     for edge in edges {
@@ -84,7 +96,7 @@ fn adjust_blocks(segment: &mut [u8], blocks: core::ops::Range<usize>, other: &Co
         delta = delta.dword(old, new);
     }
     if let Some(mut tcp) = Tcp::new(segment) {
-        tcp.adjust(delta);
+        mend(&mut tcp, checksum, delta);
     }
 }
 
@@ -125,7 +137,7 @@ mod tests {
         ];
         for (what, seq, ack, expected) in rows {
             let mut bytes = segment(seq, ack, &[]);
-            adjust(&mut bytes, &SENDER, &OTHER).unwrap();
+            adjust(&mut bytes, Checksum::Full, &SENDER, &OTHER).unwrap();
             let tcp = Tcp::new(&bytes[..]).unwrap();
             assert_eq!((tcp.seq().0, tcp.ack().0), expected, "{what}");
             let [src, dst] = ends();
@@ -139,7 +151,7 @@ mod tests {
         options.extend_from_slice(&5003u32.to_be_bytes());
         options.extend_from_slice(&5100u32.to_be_bytes());
         let mut bytes = segment(1001, 5003, &options);
-        adjust(&mut bytes, &SENDER, &OTHER).unwrap();
+        adjust(&mut bytes, Checksum::Full, &SENDER, &OTHER).unwrap();
         let tcp = Tcp::new(&bytes[..]).unwrap();
         let blocks: Vec<_> = tcp.sack_blocks().map(|(left, right)| (left.0, right.0)).collect();
         assert_eq!(blocks, [(5007, 5104)]);
@@ -147,11 +159,19 @@ mod tests {
         assert_eq!(transport(src, dst, proto::TCP, &bytes), 0);
         for options in [[NOP, NOP, NOP, SACK], [NOP, NOP, SACK, 10], [SACK, 1, 0, 0]] {
             let mut bytes = segment(1, 1, &options);
-            assert_eq!(adjust(&mut bytes, &SENDER, &OTHER), Err(CutOff), "{options:?}");
+            assert_eq!(
+                adjust(&mut bytes, Checksum::Full, &SENDER, &OTHER),
+                Err(CutOff),
+                "{options:?}"
+            );
         }
         for len in 0..20 {
             let mut bytes = segment(1, 1, &[]);
-            assert_eq!(adjust(&mut bytes[..len], &SENDER, &OTHER), Err(CutOff), "{len}");
+            assert_eq!(
+                adjust(&mut bytes[..len], Checksum::Full, &SENDER, &OTHER),
+                Err(CutOff),
+                "{len}"
+            );
         }
     }
 }

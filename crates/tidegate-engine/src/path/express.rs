@@ -12,7 +12,7 @@ use tidegate_wire::Family;
 use tidegate_wire::checksum::Sum;
 
 use super::glance::{Glance, Kind};
-use super::layout::Layout;
+use super::layout::{Layout, Upper};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
@@ -156,7 +156,8 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
         seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
-            translate(self.packet.bytes, self.kind.proto, translation);
+            let how = Upper { proto, checksum: self.packet.offload.checksum };
+            translate(self.packet.bytes, how, translation);
         }
         if exit.route == ExpressRoute::Forward {
             K::take_hop(self.packet.bytes);
@@ -174,7 +175,8 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
         let words = [u16::from(proto.number()), payload.len() as u16];
         let pseudo_header = words.into_iter().fold(self.key.address_sum(), Sum::word);
         let (dir, now, limits) = (seat.dir, self.now, self.limits);
-        let plain = Plain { payload, dir, now, limits, pseudo_header };
+        let verify_checksum = limits.checksum && self.packet.offload.checksum.is_in_doubt();
+        let plain = Plain { payload, dir, now, limits, verify_checksum, pseudo_header };
         let cells = &seat.record.cells;
         Some(match proto {
             ExpressProto::Tcp => Finding::Tcp(track::tcp::usual(cells, &plain)?),
@@ -206,7 +208,8 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
                 Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input })
             }
             Route::Forward { port, next_hop } => {
-                let fits = self.len <= self.fib.port(port).mtu as usize;
+                let mtu = self.fib.port(port).mtu as usize;
+                let fits = self.len <= mtu || self.is_cut_to(mtu);
                 let moved = seat.dir == Direction::Original
                     && seat.masquerade_port().is_some_and(|own| own != port);
                 let verdict = Verdict::Forward { port, next_hop };
@@ -215,15 +218,24 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
             Route::Unreachable | Route::Blackhole => None,
         }
     }
+
+    /// Whether it is a superframe whose pieces fit.
+    #[cold]
+    #[inline(never)]
+    fn is_cut_to(&self, mtu: usize) -> bool {
+        let headers = K::headers(self.packet.bytes);
+        let longest = self.packet.offload.longest_segment(self.packet.bytes, &headers);
+        longest.is_some_and(|longest| longest <= mtu)
+    }
 }
 
 /// Rewrites the ends that are translated.
 #[inline(never)]
-fn translate<K: Layout>(bytes: &mut [u8], proto: ExpressProto, translation: &Translation<K>) {
+fn translate<K: Layout>(bytes: &mut [u8], how: Upper, translation: &Translation<K>) {
     let Translation { target, src, dst } = *translation;
     for (manip, applies) in [(Manip::Dst, dst), (Manip::Src, src)] {
         if applies {
-            target.set_end(bytes, proto, manip);
+            target.set_end(bytes, how, manip);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Fragments on the path: put together before the first rule, cut again behind
 //! the last one, and complained about when the rest never comes.
 
+use alloc::vec::Vec;
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use tidegate_wire::packet::{icmp, icmpv6, sctp, tcp};
+use tidegate_wire::segment::Segments;
 use tidegate_wire::{Family, Headers, dissect, dissect_quoted, proto};
 
 use super::answer::Complaint;
@@ -13,7 +15,7 @@ use crate::defrag::{
 };
 use crate::engine::Outcome;
 use crate::fib::{AddrType, Fib, PortId};
-use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
+use crate::packet::{Checksum, Destination, Offload, Origin, Output, Packet, Tracked, Transit};
 use crate::trace::{Observer, Step};
 use crate::verdict::{DropReason, HelperFault, Onward, Verdict};
 
@@ -44,8 +46,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     fn walk_whole(&mut self, datagram: Datagram, packet: &Packet<'_>, path: Path<Self>) -> Outcome {
         let Datagram { mut bytes, plan } = datagram;
-        let (in_port, link, mark) = (packet.in_port, packet.link, packet.mark);
-        let mut whole = Packet { bytes: &mut bytes, in_port, link, mark };
+        let mark = packet.mark;
+        let mut whole = Packet { bytes: &mut bytes, offload: Offload::NONE, ..*packet };
         self.observer.note(|| Step::Reassembled { len: whole.bytes.len() });
         match dissect(whole.bytes) {
             Ok(headers) => self.walk(&mut whole, headers, Tracked::None, Some(plan), path),
@@ -58,7 +60,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// Whether the packet must be dropped rather than be sent by a port of this
     /// MTU, whole or in fragments.
     pub(super) fn is_too_big(t: &Transit<'_, '_>, mtu: u32) -> bool {
-        exceeds_mtu(t.packet.bytes, &t.headers, t.plan.as_ref(), mtu)
+        exceeds_mtu(t.packet.bytes, &t.headers, t.plan.as_ref(), mtu) && !t.is_cut_to(mtu)
     }
 
     /// Puts what must leave in other pieces than it is in, or has `grown`, into the output queue.
@@ -74,18 +76,23 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 Verdict::Drop(DropReason::Helper(HelperFault::TooBig))
             }
             Verdict::Forward { port, next_hop } => {
-                let whole = || grown.then(|| alloc::vec![t.packet.bytes[..t.headers.len].to_vec()]);
-                let Some(pieces) = self.pieces(t, port).or_else(whole) else { return verdict };
+                let whole = |t: &Transit<'_, '_>| {
+                    grown.then(|| alloc::vec![t.packet.bytes[..t.headers.len].to_vec()])
+                };
+                let Some(pieces) = self.pieces(t, port).or_else(|| whole(t)) else {
+                    return verdict;
+                };
                 let destination = Destination::Port { port, next_hop };
-                let origin = self.origin;
-                let outputs = pieces.into_iter().map(|bytes| Output { bytes, destination, origin });
+                let (origin, offload) = (self.origin, t.offload());
+                let outputs = pieces.into_iter();
+                let outputs = outputs.map(|bytes| Output { bytes, destination, origin, offload });
                 self.engine.outputs.extend(outputs);
                 Verdict::Queued(Onward::Forward)
             }
             Verdict::Local if grown || t.plan.is_some() || t.outgrown.is_some() => {
                 let bytes = t.bytes()[..t.headers.len].to_vec();
-                let (destination, origin) = (Destination::Host, self.origin);
-                self.engine.outputs.push_back(Output { bytes, destination, origin });
+                let (destination, origin, offload) = (Destination::Host, self.origin, t.offload());
+                self.engine.outputs.push_back(Output { bytes, destination, origin, offload });
                 Verdict::Queued(Onward::Local)
             }
             Verdict::Local | Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => verdict,
@@ -96,25 +103,21 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     #[inline(never)]
     fn must_stay(&self, t: &Transit<'_, '_>, port: PortId) -> bool {
         let mtu = self.fib.port(port).mtu;
-        t.plan.is_none() && exceeds_mtu(t.bytes(), &t.headers, None, mtu)
+        t.plan.is_none() && exceeds_mtu(t.bytes(), &t.headers, None, mtu) && !t.is_cut_to(mtu)
     }
 
     /// The fragments to send; `None`: the packet goes as it is. Linux is silent
     /// about a datagram that cannot be cut here, and so are we: no pieces.
-    fn pieces(
-        &self,
-        t: &Transit<'_, '_>,
-        port: PortId,
-    ) -> Option<alloc::vec::Vec<alloc::vec::Vec<u8>>> {
+    fn pieces(&self, t: &mut Transit<'_, '_>, port: PortId) -> Option<Vec<Vec<u8>>> {
         let mtu = self.fib.port(port).mtu;
         match &t.plan {
             Some(plan) => Some(refragment(t.bytes(), &t.headers, plan, mtu).unwrap_or_default()),
-            None if t.headers.len <= mtu as usize => {
+            None if t.headers.len <= mtu as usize || t.is_cut_to(mtu) => {
                 t.outgrown.as_ref().map(|bytes| alloc::vec![bytes.clone()])
             }
             None => match t.headers.family {
-                Family::V4 => Some(fragment_v4(t.bytes(), &t.headers, mtu)),
-                Family::V6 => Some(alloc::vec::Vec::new()),
+                Family::V4 => Some(fragments_v4(t, mtu)),
+                Family::V6 => Some(Vec::new()),
             },
         }
     }
@@ -135,6 +138,25 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let mut t = Transit::new(&mut packet, headers, Tracked::None, None);
         self.complain(&mut t, Complaint { kind, code: REASSEMBLY, info: 0 }, Origin::Router);
     }
+}
+
+/// The fragments of a datagram, or of all that a superframe stands for (Linux: `ip_finish_output_gso`).
+#[cold]
+fn fragments_v4(t: &mut Transit<'_, '_>, mtu: u32) -> Vec<Vec<u8>> {
+    let offload = core::mem::take(&mut t.packet.offload);
+    let Some(mut segments) = Segments::new(t.bytes(), offload, Checksum::Full) else {
+        t.finish_checksum();
+        return fragment_v4(t.bytes(), &t.headers, mtu);
+    };
+    let (mut pieces, mut segment) = (Vec::new(), Vec::new());
+    while segments.next_into(&mut segment) {
+        if let Ok(headers) = dissect(&segment) {
+            pieces.extend(fragment_v4(&segment, &headers, mtu));
+        }
+        segment.clear();
+    }
+    t.headers.checksum = Checksum::Full;
+    pieces
 }
 
 /// Linux pulls SCTP's header into one piece to verify its checksum (`sctp_error`).

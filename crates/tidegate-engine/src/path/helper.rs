@@ -101,7 +101,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let range = t.headers.l4.unwrap_or(t.headers.len)..t.headers.len;
         let bytes = t.outgrown.as_deref_mut().unwrap_or(t.packet.bytes);
         let segment = bytes.get_mut(range).unwrap_or_default();
-        if seqadj::adjust(segment, &sender, &other).is_err() {
+        if seqadj::adjust(segment, t.headers.checksum, &sender, &other).is_err() {
             self.engine.stats.drop += 1;
             return Break(DropReason::SequenceAdjust);
         }

@@ -8,6 +8,7 @@
 use core::net::IpAddr;
 
 use tidegate_wire::checksum::Delta;
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::{Family, Headers};
 
@@ -15,6 +16,13 @@ use crate::nat::Manip;
 use crate::rules::ExpressProto;
 use crate::table::express::Shelved;
 use crate::table::key::{Key4, Key6};
+
+/// What the upper layer is, and how its checksum stands.
+#[derive(Clone, Copy)]
+pub(super) struct Upper {
+    pub(super) proto: ExpressProto,
+    pub(super) checksum: Checksum,
+}
 
 /// Where a family's plain datagrams have what.
 pub(super) trait Layout: Shelved {
@@ -27,7 +35,7 @@ pub(super) trait Layout: Shelved {
     /// The headers, as `wire::dissect` gives them.
     fn headers(bytes: &[u8]) -> Headers;
     /// Has the datagram begin, or end, where this tuple does.
-    fn set_end(self, bytes: &mut [u8], proto: ExpressProto, manip: Manip);
+    fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip);
     /// Takes one hop off.
     fn take_hop(bytes: &mut [u8]);
 }
@@ -61,11 +69,12 @@ impl Layout for Key4 {
             len: Self::len(bytes),
             ip_header_len: Self::L4,
             fragment: None,
+            checksum: Checksum::Full,
         }
     }
 
     #[inline(always)]
-    fn set_end(self, bytes: &mut [u8], proto: ExpressProto, manip: Manip) {
+    fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip) {
         const HEADER_CHECKSUM: usize = 10;
         let (at, addr) = match manip {
             Manip::Src => (12, self.src),
@@ -74,7 +83,7 @@ impl Layout for Key4 {
         let delta = Delta::new().dword(word(bytes, at), addr);
         put_word(bytes, at, addr);
         put_half(bytes, HEADER_CHECKSUM, delta.apply(half(bytes, HEADER_CHECKSUM)));
-        set_port(&mut bytes[Self::L4..], proto, port(self.sport, self.dport, manip), delta);
+        set_port(&mut bytes[Self::L4..], how, port(self.sport, self.dport, manip), delta);
     }
 
     #[inline(always)]
@@ -119,11 +128,12 @@ impl Layout for Key6 {
             len: Self::len(bytes),
             ip_header_len: Self::L4,
             fragment: None,
+            checksum: Checksum::Full,
         }
     }
 
     #[inline(always)]
-    fn set_end(self, bytes: &mut [u8], proto: ExpressProto, manip: Manip) {
+    fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip) {
         let (at, addr) = match manip {
             Manip::Src => (8, self.src),
             Manip::Dst => (24, self.dst),
@@ -133,7 +143,7 @@ impl Layout for Key6 {
         for (number, new) in addr.into_iter().enumerate() {
             put_word(bytes, at + 4 * number, new);
         }
-        set_port(&mut bytes[Self::L4..], proto, port(self.sport, self.dport, manip), delta);
+        set_port(&mut bytes[Self::L4..], how, port(self.sport, self.dport, manip), delta);
     }
 
     #[inline(always)]
@@ -151,23 +161,23 @@ fn port(sport: u16, dport: u16, manip: Manip) -> (usize, u16) {
     }
 }
 
-/// Sets a port, and the checksum for it and for what else has changed. A UDP checksum of zero means
-/// that there is none; one that becomes zero is sent as all ones (RFC 768).
+/// Sets a port, and the checksum for it and for the addresses. A UDP checksum of zero means that there
+/// is none; one that becomes zero is sent as all ones (RFC 768). A partial one is neither.
 #[inline(always)]
-fn set_port(segment: &mut [u8], proto: ExpressProto, (at, port): (usize, u16), delta: Delta) {
-    let delta = delta.word(half(segment, at), port);
+fn set_port(segment: &mut [u8], how: Upper, (at, port): (usize, u16), addresses: Delta) {
+    let ports = Delta::new().word(half(segment, at), port);
     put_half(segment, at, port);
-    match proto {
-        ExpressProto::Tcp => put_half(segment, 16, delta.apply(half(segment, 16))),
-        ExpressProto::Udp => match half(segment, 6) {
-            0 => {}
-            old => put_half(
-                segment,
-                6,
-                Some(delta.apply(old)).filter(|new| *new != 0).unwrap_or(0xffff),
-            ),
-        },
+    let field = match how.proto {
+        ExpressProto::Tcp => 16,
+        ExpressProto::Udp => 6,
+    };
+    let old = half(segment, field);
+    let is_udp = how.proto == ExpressProto::Udp && !how.checksum.is_partial();
+    if is_udp && old == 0 {
+        return;
     }
+    let new = how.checksum.mended(old, addresses, ports);
+    put_half(segment, field, if is_udp && new == 0 { 0xffff } else { new });
 }
 
 #[inline(always)]

@@ -44,7 +44,9 @@ use self::answer::attached;
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::packet::{CtInfo, Destination, Held, Origin, Output, Owner, Packet, Tracked, Transit};
+use crate::packet::{
+    CtInfo, Destination, Held, Offload, Origin, Output, Owner, Packet, Tracked, Transit,
+};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
 use crate::table::Hint;
 use crate::time::Instant;
@@ -162,6 +164,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         path: Path<Self>,
     ) -> Outcome {
         let len = headers.len;
+        let headers = Headers { checksum: packet.offload.checksum, ..headers };
         let mut transit = Transit::new(packet, headers, tracked, plan);
         let verdict = match path(self, &mut transit) {
             Continue(verdict) => {
@@ -173,6 +176,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
                 Verdict::Drop(reason)
             }
         };
+        transit.packet.offload.checksum = transit.headers.checksum;
         self.outcome(verdict, Some(&transit.tracked), transit.packet.mark)
     }
 
@@ -418,7 +422,12 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             Verdict::Local if origin == Origin::Synproxy => Destination::Host,
             Verdict::Local | Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
         };
-        self.engine.outputs.push_back(Output { bytes, destination, origin });
+        self.engine.outputs.push_back(Output {
+            bytes,
+            destination,
+            origin,
+            offload: Offload::NONE,
+        });
     }
 }
 

@@ -35,8 +35,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let len = headers.len.min(packet.bytes.len());
         let mut bytes = packet.bytes[..len].to_vec();
         bytes.resize(len + ROOM, 0);
-        let (in_port, link, mark) = (packet.in_port, packet.link, packet.mark);
-        let mut roomy = Packet { bytes: &mut bytes, in_port, link, mark };
+        let mut roomy = Packet { bytes: &mut bytes, ..*packet };
         let outcome = self.walk(&mut roomy, headers, Tracked::None, None, path);
         packet.mark = roomy.mark;
         packet.bytes[..len].copy_from_slice(&bytes[..len]);

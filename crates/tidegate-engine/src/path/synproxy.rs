@@ -227,7 +227,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let offset = self.care_of(t).proxy.clock_offset;
         let range = t.headers.l4.unwrap_or(t.headers.len)..t.headers.len;
         if let Some(segment) = t.packet.bytes.get_mut(range) {
-            shift_clock(segment, dir, offset);
+            shift_clock(segment, t.headers.checksum, dir, offset);
         }
         Continue(())
     }

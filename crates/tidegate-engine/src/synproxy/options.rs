@@ -13,6 +13,7 @@
 use alloc::vec::Vec;
 
 use tidegate_wire::checksum::Delta;
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::tcp::{self, HEADER_LEN, MAX_WINDOW_SCALE, Tcp, TcpFlags, TcpOptions};
 
 use super::Offer;
@@ -157,7 +158,7 @@ fn clock(now: Instant) -> u32 {
 /// Corrects the server's clock in a segment: what it says in the reply direction, what it is told in the other one. As
 /// in the kernel, the checksum is corrected as if the words lay at even places, and a list that makes no sense is left
 /// as it is from there on. Linux: `synproxy_tstamp_adjust`.
-pub(crate) fn shift_clock(segment: &mut [u8], dir: Direction, offset: u32) {
+pub(crate) fn shift_clock(segment: &mut [u8], checksum: Checksum, dir: Direction, offset: u32) {
     let end = Tcp::new(&*segment).map_or(0, |tcp| tcp.header_len()).min(segment.len());
     let mut at = HEADER_LEN;
     while offset != 0 && at < end {
@@ -170,7 +171,7 @@ pub(crate) fn shift_clock(segment: &mut [u8], dir: Direction, offset: u32) {
                     return;
                 }
                 if (kind, len) == (tcp::OPT_TIMESTAMPS, 10) {
-                    shift(segment, at, dir, offset);
+                    shift((segment, checksum), at, dir, offset);
                 }
                 len
             }
@@ -179,7 +180,7 @@ pub(crate) fn shift_clock(segment: &mut [u8], dir: Direction, offset: u32) {
     }
 }
 
-fn shift(segment: &mut [u8], option: usize, dir: Direction, offset: u32) {
+fn shift((segment, checksum): (&mut [u8], Checksum), option: usize, dir: Direction, offset: u32) {
     let (at, offset) = match dir {
         Direction::Reply => (option + 2, offset.wrapping_neg()),
         Direction::Original => (option + 6, offset),
@@ -191,7 +192,8 @@ fn shift(segment: &mut [u8], option: usize, dir: Direction, offset: u32) {
     let new = old.wrapping_add(offset);
     *word = new.to_be_bytes();
     if let Some(mut tcp) = Tcp::new(segment) {
-        tcp.adjust(Delta::new().dword(old, new));
+        let delta = Delta::new().dword(old, new);
+        tcp.set_checksum(checksum.mended(tcp.checksum(), Delta::new(), delta));
     }
 }
 
@@ -303,7 +305,7 @@ mod tests {
             (Direction::Reply, (50, 5), (0xffff_ffce, 5)),
         ] {
             let mut bytes = stamped(before.0, before.1);
-            shift_clock(&mut bytes, dir, 100);
+            shift_clock(&mut bytes, Checksum::Full, dir, 100);
             let timestamps = SynOptions::of(&bytes).unwrap().timestamps;
             assert_eq!(timestamps, Some(Timestamps { value: after.0, echo: after.1 }), "{dir:?}");
         }
@@ -315,12 +317,12 @@ mod tests {
         for head in [&[0u8, 0][..], &[5, 40], &[5, 1], &[5, 0]] {
             let options = [head, &stamps].concat();
             let mut bytes = segment(&options);
-            shift_clock(&mut bytes, Direction::Reply, 1);
+            shift_clock(&mut bytes, Checksum::Full, Direction::Reply, 1);
             assert_eq!(bytes, segment(&options), "{head:?}");
         }
         let mut short = segment(&[]);
         short[12] = 0xf0;
-        shift_clock(&mut short, Direction::Reply, 1);
+        shift_clock(&mut short, Checksum::Full, Direction::Reply, 1);
         assert_eq!(SynOptions::of(&short), None);
     }
 }

@@ -115,6 +115,8 @@ pub(crate) struct Plain<'a> {
     pub(crate) dir: Direction,
     pub(crate) now: Instant,
     pub(crate) limits: &'a Limits,
+    /// Whether its checksum is to be verified.
+    pub(crate) verify_checksum: bool,
     /// The sum of the pseudo header.
     pub(crate) pseudo_header: Sum,
 }
@@ -123,14 +125,15 @@ impl Plain<'_> {
     /// Whether the upper-layer checksum is wrong, if it is to be verified.
     #[inline(always)]
     fn has_bad_checksum(&self) -> bool {
-        self.limits.checksum && self.pseudo_header.bytes(self.payload).finish() != 0
+        self.verify_checksum && self.pseudo_header.bytes(self.payload).finish() != 0
     }
 }
 
-/// Whether the checksum over payload and pseudo header is right.
+/// Whether the checksum over payload and pseudo header is right, or somebody else answers for it.
 pub(crate) fn checksum_is_right(headers: &Headers, payload: &[u8]) -> bool {
     use tidegate_wire::checksum::transport;
     match headers.proto {
+        _ if !headers.checksum.is_in_doubt() => true,
         proto::ICMP => Sum::new().bytes(payload).finish() == 0,
         proto => transport(headers.src, headers.dst, proto, payload) == 0,
     }

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::{Family, Headers};
 
 use super::{InvalidReason, Judgement, ProtoState, Segment, judge};
@@ -167,6 +168,7 @@ impl Trial {
             len: bytes.len(),
             ip_header_len: 0,
             fragment: None,
+            checksum: Checksum::Full,
         };
         let segment = Segment {
             datagram: &bytes,

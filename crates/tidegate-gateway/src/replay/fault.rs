@@ -54,6 +54,13 @@ pub enum Cause {
     MissingFile(String),
     /// An action names a protocol that it can't act on.
     UnknownProtocol(String),
+    /// A field of a gateway's file says what can't be.
+    Config {
+        /// The field; empty where the problem names it.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A patch refers to a packet or a field that is not there.
     Patch {
         /// The packet that was to be patched.
@@ -138,6 +145,8 @@ impl fmt::Display for Cause {
             Self::Json(error) => write!(f, "{error}"),
             Self::MissingFile(name) => write!(f, "the scenario has no file `{name}`"),
             Self::UnknownProtocol(name) => write!(f, "can't act on flows of protocol `{name}`"),
+            Self::Config { field, problem } if field.is_empty() => f.write_str(problem),
+            Self::Config { field, problem } => write!(f, "{field}: {problem}"),
             Self::Patch { index, from } => write!(
                 f,
                 "packet {index} can't be patched: packet {from} put out nothing with that field"

@@ -143,6 +143,7 @@ fn ipv4_headers_whole() {
         len: 40,
         ip_header_len: 20,
         fragment: None,
+        checksum: Checksum::Full,
     };
     assert_eq!(dissect(&bytes), Ok(want));
     assert_eq!(want.payload(&bytes), [7; 20], "padding is no payload");

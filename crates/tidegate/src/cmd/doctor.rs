@@ -24,7 +24,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
         Ok(report) => report,
         Err(Failure::Table(error)) => {
             say::error(error);
-            return Err(Failure::Verdict(Status::Unknown));
+            return Err(Failure::Status(Status::Unknown as u8));
         }
         Err(other) => return Err(other),
     };
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
     match report.status {
         Status::Ok => Ok(()),
-        bad => Err(Failure::Verdict(bad)),
+        bad => Err(Failure::Status(bad as u8)),
     }
 }
 

@@ -23,12 +23,16 @@ use crate::message as say;
 
 /// Runs the command.
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    Ok(io::stdout().lock().write_all(told(args)?.as_bytes())?)
+}
+
+/// What would become of the packet, in words.
+pub(crate) fn told(args: &ExplainArgs) -> Result<String, Failure> {
     let datagram = datagram_of(&args.packet)?;
-    let text = match &args.socket {
-        Some(path) => ask(&Place::Engine(path.clone()), args, &datagram)?,
-        None => rehearse(args, datagram)?,
-    };
-    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+    match &args.socket {
+        Some(path) => ask(&Place::Engine(path.clone()), args, &datagram),
+        None => rehearse(args, datagram),
+    }
 }
 
 fn datagram_of(packet: &PacketArgs) -> Result<Vec<u8>, Failure> {

@@ -13,8 +13,10 @@ pub(crate) mod flush;
 pub(crate) mod forecast;
 pub(crate) mod get;
 pub(crate) mod insert;
+pub(crate) mod lab;
 pub(crate) mod list;
 pub(crate) mod manual;
+pub(crate) mod page;
 pub(crate) mod procfs;
 pub(crate) mod record;
 pub(crate) mod replay;
@@ -33,7 +35,6 @@ use tidegate_gateway::replay::Fault;
 use tidegate_gateway::replay::record::Stop;
 
 use crate::client::ClientError;
-use crate::doctor::Status;
 
 /// Why a command did not do all it was asked for.
 #[derive(Debug)]
@@ -50,12 +51,12 @@ pub(crate) enum Failure {
     Program(exec::Obstacle),
     /// There is nothing of the kind that was asked for; that was said already.
     Nothing,
-    /// What the doctor says, which was shown already.
-    Verdict(Status),
     /// Only part was done.
     Partly(String),
     /// All that was asked for was shown.
     Enough,
+    /// A program that was started for the user ended with this.
+    Status(u8),
     /// The system doesn't let it.
     System(String),
 }

@@ -4,27 +4,51 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use tidegate_gateway::config::{Checksum, Interface, Plane};
 use tidegate_gateway::control::socket::{Endpoint, Policy};
 use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
+use tidegate_gateway::dataplane::{self, Forwarder};
+use tidegate_gateway::fib::follow::Mirror;
 use tidegate_gateway::replay::{Cause, Fault};
 use tidegate_wire::pcap::Capture;
 
 use super::{Failure, exporter};
 use crate::client::Place;
 use crate::exporter::server::Terms;
-use crate::flags::RunArgs;
+use crate::flags::{PlaneChoice, RunArgs};
 use crate::message;
 
 /// Runs the command.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     match &args.pcap {
-        None => keep_going(args, NoPackets::default()),
+        None if args.interfaces.is_empty() => keep_going(args, NoPackets::default()),
+        None => keep_going(args, live(args)?),
         Some(path) => {
             let pace = if args.recorded_pace { Pace::AsRecorded } else { Pace::AtOnce };
             let capture = open(path)?;
             keep_going(args, CapturePlane::new(capture, path.display().to_string(), pace))
         }
     }
+}
+
+/// A forwarder between the machine's own interfaces.
+fn live(args: &RunArgs) -> Result<Forwarder<Mirror>, Failure> {
+    let world = Mirror::open().map_err(system)?;
+    let plane = match args.plane {
+        PlaneChoice::Auto => Plane::Auto,
+        PlaneChoice::Packet => Plane::AfPacket,
+        PlaneChoice::Xdp => Plane::AfXdp,
+    };
+    let interface = |name: &String| Interface {
+        name: name.clone(),
+        plane,
+        queues: 1,
+        checksum: Checksum::default(),
+    };
+    let interfaces: Vec<Interface> = args.interfaces.iter().map(interface).collect();
+    let (forwarder, notes) = dataplane::start::open(world, &interfaces)?;
+    notes.iter().for_each(message::note);
+    Ok(forwarder)
 }
 
 fn open(path: &Path) -> Result<Capture<Box<dyn Read>>, Fault> {

@@ -1,5 +1,6 @@
-//! The express path against the walk: three engines of one seed see the same traffic. One gets its
-//! packets in batches, one asks the express path for each and walks where that gives up, and one
+//! The express path against the walk: four engines of one seed see the same traffic. One gets its
+//! packets in batches, one asks the express path for each and walks where that gives up, one gets them
+//! with checksums that nobody has finished, and one
 //! always walks, which is right by definition. After every batch nothing may tell them apart.
 
 mod net;
@@ -11,9 +12,13 @@ use proptest::prelude::{ProptestConfig, any, prop};
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestRunner;
 
+use tidegate_wire::checksum::transport;
+use tidegate_wire::{offload, proto};
+
 use self::net::{Net, RULES, rules};
 use self::traffic::{Op, Options, Talk, ops, talks};
 use super::*;
+use crate::packet::Checksum;
 
 /// What is set once per case.
 #[derive(Clone, Debug)]
@@ -81,10 +86,12 @@ struct Walked {
     after: Vec<u8>,
 }
 
-/// The three engines, and the world around them.
+/// The engines, and the world around them.
 struct Trio {
     batch: Engine,
     single: Engine,
+    /// Its packets have partial checksums.
+    partial: Engine,
     walk: Engine,
     net: Net,
     now: Instant,
@@ -99,6 +106,7 @@ impl Trio {
         Self {
             batch: setup.engine(),
             single: setup.engine(),
+            partial: setup.engine(),
             walk: setup.engine(),
             net: Net::new(),
             now: Instant::ZERO,
@@ -158,10 +166,11 @@ impl Trio {
     /// Does something between two batches, which gives the same everywhere.
     fn command(&mut self, mut order: impl FnMut(&mut Engine, Instant, &Net) -> String) {
         self.settle();
-        let Self { batch, single, walk, now, net, .. } = self;
+        let Self { batch, single, partial, walk, now, net, .. } = self;
         let expected = order(walk, *now, net);
         assert_eq!(order(batch, *now, net), expected);
         assert_eq!(order(single, *now, net), expected);
+        assert_eq!(order(partial, *now, net), expected);
     }
 
     /// A handshake, or a query and its answer. A conversation that is going on is left alone, but
@@ -201,7 +210,7 @@ impl Trio {
     }
 
     fn receive(&mut self, bytes: Vec<u8>, in_port: crate::fib::PortId) {
-        let Self { single, walk, net, now, queue, share, .. } = self;
+        let Self { single, partial, walk, net, now, queue, share, .. } = self;
         let mut after = bytes.clone();
         let mut packet = Packet::received(&mut after, in_port);
         // Explaining takes its time: only some are.
@@ -228,6 +237,7 @@ impl Trio {
             outcome
         });
         assert_eq!((seen, &again), (outcome, &after), "express: {is_express}, of {bytes:02x?}");
+        leave_checksum(partial, (*now, net), (bytes.clone(), in_port), (outcome, &after));
         queue.push(Walked { bytes, in_port, outcome, after });
     }
 
@@ -250,10 +260,59 @@ impl Trio {
             });
         }
         assert_eq!(seen, expected);
+        let tables = [&self.walk, &self.partial]
+            .map(|engine| alloc::format!("{:?}", engine.flows().collect::<Vec<_>>()));
+        assert_eq!(tables[1], tables[0], "with partial checksums");
+        while self.partial.poll_output().is_some() {}
+        while self.partial.poll_event().is_some() {}
+        while self.partial.poll_log().is_some() {}
         let expected = whole(&mut self.walk);
         assert_eq!(whole(&mut self.single), expected, "one by one");
         assert_eq!(whole(&mut self.batch), expected, "in a batch");
     }
+}
+
+/// Processes a packet whose checksum is not finished yet, if it was right; afterwards it must be the same, finished.
+fn leave_checksum(
+    engine: &mut Engine,
+    (now, net): (Instant, &Net),
+    (mut bytes, in_port): (Vec<u8>, crate::fib::PortId),
+    (outcome, after): (Outcome, &[u8]),
+) {
+    let is_partial = begin_checksum(&mut bytes);
+    let mut packet = Packet::received(&mut bytes, in_port);
+    if is_partial {
+        packet.offload.checksum = Checksum::Partial;
+    }
+    assert_eq!(engine.process(now, &mut packet, net), outcome, "partial: {is_partial}");
+    if !matches!(outcome.verdict, Verdict::Forward { .. } | Verdict::Local) {
+        return;
+    }
+    assert_eq!(packet.offload.checksum.is_partial(), is_partial);
+    if is_partial {
+        let headers = tidegate_wire::dissect(&bytes).unwrap();
+        assert!(offload::finish(&mut bytes, &headers));
+    }
+    assert_eq!(bytes, after, "partial: {is_partial}");
+}
+
+/// Leaves a right checksum of a whole datagram unfinished; whether it could be.
+fn begin_checksum(bytes: &mut [u8]) -> bool {
+    let Ok(headers) = tidegate_wire::dissect(bytes) else { return false };
+    let upper = headers.payload(bytes);
+    let is_whole = match headers.proto {
+        proto::TCP => upper.len() >= 20,
+        proto::UDP => {
+            upper.len() >= 8
+                && upper[6..8] != [0, 0]
+                && u16::from_be_bytes([upper[4], upper[5]]) as usize == upper.len()
+        }
+        _ => false,
+    };
+    let is_right = is_whole
+        && headers.fragment.is_none()
+        && transport(headers.src, headers.dst, headers.proto, upper) == 0;
+    is_right && offload::begin(bytes, &headers)
 }
 
 /// Everything that can be seen of an engine.

@@ -10,6 +10,7 @@ mod ber;
 use core::net::IpAddr;
 
 use tidegate_wire::checksum::Delta;
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::udp::{self, Udp};
 
 use super::{Hearing, HelperFault, Outcome};
@@ -39,24 +40,29 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
     if from == to {
         return Ok(());
     }
+    let checksum = hearing.message.checksum();
     let datagram = hearing.message.upper_layer();
     let addresses = ber::addresses(&datagram[udp::HEADER_LEN..]);
     for at in addresses.map_err(|ber::Malformed| HelperFault::Unreadable)? {
-        translate(datagram, at, (from.octets(), to.octets()));
+        translate((datagram, checksum), at, (from.octets(), to.octets()));
     }
     Ok(())
 }
 
 /// Replaces the address at `at` of a datagram's payload, if it is the one. The checksum may become 0,
 /// which says that there is none.
-fn translate(datagram: &mut [u8], at: usize, (from, to): ([u8; ADDRESS_LEN], [u8; ADDRESS_LEN])) {
+fn translate(
+    (datagram, checksum): (&mut [u8], Checksum),
+    at: usize,
+    (from, to): ([u8; ADDRESS_LEN], [u8; ADDRESS_LEN]),
+) {
     let place = udp::HEADER_LEN + at..udp::HEADER_LEN + at + ADDRESS_LEN;
     if datagram[place.clone()] != from {
         return;
     }
     datagram[place].copy_from_slice(&to);
     let Some(mut udp) = Udp::new(datagram) else { return };
-    if udp.checksum() != 0 {
+    if udp.checksum() != 0 && !checksum.is_partial() {
         udp.set_checksum(change(from, to, at % 2 == 1).apply(udp.checksum()));
     }
 }

@@ -19,7 +19,15 @@ fn translated(proto: u8, segment: &[u8], manip: Manip) -> core::result::Result<V
     let target = Tuple { src, dst, sport: 1024, dport: 1024, proto };
     let mut bytes = segment.to_vec();
     let delta = Delta::new().addr(OLD, NEW);
-    upper_layer(&mut bytes, proto, &target, manip, delta).map(|()| bytes).map_err(|_| ())
+    upper_layer(
+        &mut bytes,
+        proto,
+        &target,
+        manip,
+        Covered { addresses: delta, state: Checksum::Full },
+    )
+    .map(|()| bytes)
+    .map_err(|_| ())
 }
 
 /// An SCTP packet from port 5000 to port 6000 that was recorded.

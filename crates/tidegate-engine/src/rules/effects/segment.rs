@@ -1,6 +1,7 @@
 //! What targets that edit a TCP header share: where it is, and its options one by one.
 
 use tidegate_wire::checksum::Delta;
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::tcp::HEADER_LEN;
 
 use crate::fib::Fib;
@@ -13,6 +14,8 @@ pub(super) const CHECKSUM: usize = 16;
 pub(super) struct Segment<'a> {
     pub(super) bytes: &'a mut [u8],
     pub(super) header: usize,
+    /// The state of its checksum.
+    pub(super) checksum: Checksum,
 }
 
 /// What there is to edit.
@@ -36,7 +39,7 @@ pub(super) fn look<'c, F: Fib>(ctx: &'c mut RuleContext<'_, F>) -> Look<'c> {
     if header < HEADER_LEN || header > bytes.len() {
         return Look::Damaged;
     }
-    Look::There(Segment { bytes, header })
+    Look::There(Segment { bytes, header, checksum: ctx.headers.checksum })
 }
 
 /// Has the first `len` bytes of the segment in one piece, as Linux does before it changes them
@@ -52,16 +55,14 @@ impl Segment<'_> {
     pub(super) fn set_word(&mut self, at: usize, word: u16) {
         let old = self.word(at);
         self.put(at, word);
-        let checksum = Delta::new().word(old, word).apply(self.word(CHECKSUM));
-        self.put(CHECKSUM, checksum);
+        self.mend(Delta::new().word(old, word));
     }
 
     /// Replaces a word wherever it lies. The kernel mends the checksum as if the place were even, and so makes a wrong
     /// one of a right one if it is not.
     pub(super) fn set_unaligned(&mut self, at: usize, old: u16, new: u16) {
         self.put(at, new);
-        let checksum = Delta::new().word(old, new).apply(self.word(CHECKSUM));
-        self.put(CHECKSUM, checksum);
+        self.mend(Delta::new().word(old, new));
     }
 
     /// Replaces a byte, and mends the checksum.
@@ -70,6 +71,11 @@ impl Segment<'_> {
         let [high, low] = self.word(even).to_be_bytes();
         let pair = if at == even { [byte, low] } else { [high, byte] };
         self.set_word(even, u16::from_be_bytes(pair));
+    }
+
+    fn mend(&mut self, delta: Delta) {
+        let checksum = self.checksum.mended(self.word(CHECKSUM), Delta::new(), delta);
+        self.put(CHECKSUM, checksum);
     }
 
     fn word(&self, at: usize) -> u16 {

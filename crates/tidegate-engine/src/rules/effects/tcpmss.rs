@@ -151,12 +151,11 @@ fn insert<F: Fib>(ctx: &mut RuleContext<'_, F>, mss: u16) {
     segment[12] += 0x10;
     let new = u16::from_be_bytes([segment[12], segment[13]]);
     let length = (len - start) as u16;
-    let delta = Delta::new()
-        .word(length, length + ROOM as u16)
-        .dword(0, u32::from_be_bytes([OPTION, 4, high, low]))
-        .word(old, new);
+    let covered = Delta::new().word(length, length + ROOM as u16);
+    let delta = Delta::new().dword(0, u32::from_be_bytes([OPTION, 4, high, low])).word(old, new);
     let checksum = u16::from_be_bytes([segment[CHECKSUM], segment[CHECKSUM + 1]]);
-    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&delta.apply(checksum).to_be_bytes());
+    let mended = ctx.headers.checksum.mended(checksum, covered, delta);
+    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&mended.to_be_bytes());
     lengthen(ctx, len + ROOM);
 }
 

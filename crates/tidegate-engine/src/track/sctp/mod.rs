@@ -70,7 +70,8 @@ impl<'a> Packet<'a> {
     /// A cookie comes first.
     fn check(segment: &Segment<'a>) -> Result<Self, InvalidReason> {
         let header = Header::new(segment.payload()).ok_or(InvalidReason::SctpShort)?;
-        if segment.verify_checksum && !header.checksum_ok() {
+        let is_in_doubt = segment.verify_checksum && segment.headers.checksum.is_in_doubt();
+        if is_in_doubt && !header.checksum_ok() {
             return Err(InvalidReason::BadChecksum);
         }
         let mut kinds = Kinds::default();

@@ -94,7 +94,7 @@ fn plain<'a>(segment: &Segment<'a>) -> Plain<'a> {
     let payload = segment.payload();
     let Segment { dir, now, limits, .. } = *segment;
     let pseudo_header = checksum::pseudo_header(src, dst, proto::TCP, payload.len());
-    Plain { payload, dir, now, limits, pseudo_header }
+    Plain { payload, dir, now, limits, verify_checksum: limits.checksum, pseudo_header }
 }
 
 /// What both make of a segment; whether the express path took it.

@@ -1,0 +1,362 @@
+//! The one file of a live gateway: which interfaces, whose world, which rules, who may look.
+//!
+//! It is TOML. A key that isn't known is refused, since what is passed over would be missed; a fault is told with file,
+//! line and field. Files that it names are looked for beside it, unless their paths are absolute. What can be known to be
+//! wrong without touching anything is found by [`Config::read`]; what the named files say, by
+//! [`Provisions`](crate::replay::Provisions).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+
+use crate::control::socket::Policy;
+use crate::fib::fixed::{Description, FixedWorld};
+use crate::replay::{Cause, Fault, Inputs};
+
+/// What the file says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file itself, as messages call it.
+    pub file: PathBuf,
+    /// The interfaces that packets are forwarded between. None: no packets.
+    pub interfaces: Vec<Interface>,
+    /// How many workers share the packets.
+    pub workers: u16,
+    /// Rules, settings, sets, policies, labels.
+    pub inputs: Inputs,
+    /// The control socket.
+    pub control: Control,
+    /// How many events are kept for listeners who are behind.
+    pub backlog: usize,
+    /// A world that doesn't change, instead of the kernel's.
+    pub fixed: Option<Description>,
+    /// Whether the kernel is kept from forwarding and answering the same packets.
+    pub take_over: bool,
+}
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// How its packets come and go.
+    pub plane: Plane,
+    /// How many of its queues are served.
+    pub queues: u16,
+    /// What is done about checksums, where the plane leaves a choice.
+    pub checksum: Checksum,
+}
+
+/// How packets come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plane {
+    /// The best that works here.
+    #[default]
+    Auto,
+    /// AF_PACKET: any interface.
+    AfPacket,
+    /// AF_XDP.
+    AfXdp,
+    /// A TUN device, which is made if it isn't there.
+    Tun,
+}
+
+impl Plane {
+    /// Its name in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::AfPacket => "af-packet",
+            Self::AfXdp => "af-xdp",
+            Self::Tun => "tun",
+        }
+    }
+}
+
+/// What is done about checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checksum {
+    /// They are taken as they come.
+    #[default]
+    Trust,
+    /// They are computed anew.
+    Recompute,
+    /// They are left to the far side, which is told where they belong.
+    Metadata,
+}
+
+/// The control socket.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// Its path.
+    pub socket: PathBuf,
+    /// Who may connect, and who may change anything.
+    pub policy: Policy,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    #[serde(default)]
+    plane: Plane,
+    #[serde(default = "one")]
+    workers: Spanned<u16>,
+    #[serde(default)]
+    take_over: bool,
+    #[serde(default = "usual_backlog")]
+    backlog: usize,
+    rules4: Option<Spanned<PathBuf>>,
+    rules6: Option<Spanned<PathBuf>>,
+    sysctl: Option<Spanned<PathBuf>>,
+    ipset: Option<Spanned<PathBuf>>,
+    timeouts: Option<Spanned<PathBuf>>,
+    labels: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    control: WrittenControl,
+    #[serde(default, rename = "interface")]
+    interfaces: Vec<WrittenInterface>,
+    world: Option<Spanned<Description>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenInterface {
+    name: Spanned<String>,
+    plane: Option<Plane>,
+    #[serde(default = "one")]
+    queues: Spanned<u16>,
+    #[serde(default)]
+    checksum: Checksum,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenControl {
+    socket: Option<PathBuf>,
+    mode: Option<Spanned<String>>,
+    group: Option<Spanned<Group>>,
+    admin_group: Option<Spanned<Group>>,
+}
+
+/// A group's number or name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Group {
+    Number(u32),
+    Name(String),
+}
+
+fn one() -> Spanned<u16> {
+    Spanned::new(0..0, 1)
+}
+
+fn usual_backlog() -> usize {
+    16_384
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Every fault of it that can be known; those of the files that it names are not among them, but that they aren't
+    /// there is.
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        let label = path.display().to_string();
+        let text = match fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => return Err(vec![Fault::of(label, Cause::NotText)]),
+            Err(error) => return Err(vec![Fault::of(label, Cause::Io(error))]),
+        };
+        Self::parse(path, &text)
+    }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// See [`Config::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader { path, text, faults: Vec::new() };
+        let written: Written = match toml::from_str(text) {
+            Ok(written) => written,
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                reader.refuse(at, "", error.message());
+                return Err(reader.faults);
+            }
+        };
+        let config = reader.config(written);
+        if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
+    }
+}
+
+/// A file that is being read.
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self, written: Written) -> Config {
+        let workers = self.positive("workers", &written.workers);
+        let interfaces = written.interfaces;
+        self.check_names(&interfaces);
+        let interfaces =
+            interfaces.into_iter().map(|one| self.interface(one, written.plane)).collect();
+        let fixed = written.world.map(|world| self.world(world));
+        let inputs = Inputs {
+            rules4: self.file("rules4", written.rules4),
+            rules6: self.file("rules6", written.rules6),
+            sysctl: self.file("sysctl", written.sysctl),
+            sets: self.file("ipset", written.ipset),
+            timeouts: self.file("timeouts", written.timeouts),
+            labels: self.file("labels", written.labels),
+        };
+        Config {
+            file: self.path.to_owned(),
+            interfaces,
+            workers,
+            inputs,
+            control: self.control(written.control),
+            backlog: written.backlog,
+            fixed,
+            take_over: written.take_over,
+        }
+    }
+
+    fn interface(&mut self, written: WrittenInterface, usual: Plane) -> Interface {
+        let queues = self.positive("interface.queues", &written.queues);
+        Interface {
+            name: written.name.into_inner(),
+            plane: written.plane.unwrap_or(usual),
+            queues,
+            checksum: written.checksum,
+        }
+    }
+
+    fn check_names(&mut self, interfaces: &[WrittenInterface]) {
+        for (number, WrittenInterface { name, .. }) in interfaces.iter().enumerate() {
+            let at = name.span().start;
+            let name = name.get_ref();
+            if interfaces[..number].iter().any(|other| other.name.get_ref() == name) {
+                self.refuse(at, "interface.name", &format!("there are two `{name}'"));
+            }
+            if name.is_empty() || name.len() > LONGEST_NAME {
+                self.refuse(at, "interface.name", "no interface has such a name");
+            }
+        }
+    }
+
+    /// A world that contradicts itself is refused here, not when it is needed.
+    fn world(&mut self, world: Spanned<Description>) -> Description {
+        let at = world.span().start;
+        let world = world.into_inner();
+        if let Err(error) = FixedWorld::new(&world) {
+            self.refuse(at, "world", &error.to_string());
+        }
+        world
+    }
+
+    fn control(&mut self, written: WrittenControl) -> Control {
+        let mode = written.mode.map_or(0o600, |mode| self.mode(&mode));
+        let policy = Policy {
+            mode,
+            group: self.group("control.group", written.group),
+            admin_group: self.group("control.admin-group", written.admin_group),
+        };
+        let socket = written.socket.unwrap_or_else(|| PathBuf::from(USUAL_SOCKET));
+        Control { socket: self.beside(&socket), policy }
+    }
+
+    fn mode(&mut self, written: &Spanned<String>) -> u32 {
+        let mode = u32::from_str_radix(written.get_ref(), 8).ok().filter(|mode| *mode <= 0o777);
+        mode.unwrap_or_else(|| {
+            let at = written.span().start;
+            self.refuse(at, "control.mode", "expected an octal number up to \"777\"");
+            0
+        })
+    }
+
+    fn group(&mut self, field: &str, written: Option<Spanned<Group>>) -> Option<u32> {
+        let written = written?;
+        let at = written.span().start;
+        match written.into_inner() {
+            Group::Number(number) => Some(number),
+            Group::Name(name) => {
+                let number =
+                    group_number(&fs::read_to_string("/etc/group").unwrap_or_default(), &name);
+                if number.is_none() {
+                    self.refuse(at, field, &format!("there is no group `{name}'"));
+                }
+                number
+            }
+        }
+    }
+
+    fn positive(&mut self, field: &str, written: &Spanned<u16>) -> u16 {
+        if *written.get_ref() == 0 {
+            self.refuse(written.span().start, field, "must not be 0");
+        }
+        *written.get_ref()
+    }
+
+    /// A file that must be there.
+    fn file(&mut self, field: &str, written: Option<Spanned<PathBuf>>) -> Option<PathBuf> {
+        let written = written?;
+        let path = self.beside(written.get_ref());
+        if let Err(error) = fs::metadata(&path) {
+            self.refuse(written.span().start, field, &format!("{}: {error}", path.display()));
+        }
+        Some(path)
+    }
+
+    /// A path that is relative is so to the file.
+    fn beside(&self, path: &Path) -> PathBuf {
+        match self.path.parent() {
+            Some(parent) => parent.join(path),
+            None => path.to_owned(),
+        }
+    }
+
+    fn refuse(&mut self, at: usize, field: &str, problem: &str) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let cause = Cause::Config { field: field.to_owned(), problem: problem.to_owned() };
+        self.faults.push(Fault::at(self.path.display().to_string(), line, cause));
+    }
+}
+
+/// The number of a group, by a text like that of /etc/group.
+fn group_number(text: &str, name: &str) -> Option<u32> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+/// `IFNAMSIZ`, without the end.
+const LONGEST_NAME: usize = 15;
+/// Where the socket is if the file doesn't say.
+const USUAL_SOCKET: &str = "/run/tidegate.sock";
+
+impl Plane {
+    /// By its name.
+    ///
+    /// # Errors
+    /// There is none of this name; which there are.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+            name.into_deserializer();
+        Self::deserialize(name).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a file may say, and how it is told that it may not.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    let faults = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect();
+    Config::parse(Path::new("/etc/tidegate/gateway.toml"), text).map_err(faults)
+}
+
+#[test]
+fn what_is_not_said_is_usual() {
+    let config = parse("").unwrap();
+    assert!(config.interfaces.is_empty() && config.fixed.is_none() && !config.take_over);
+    assert_eq!((config.workers, config.backlog), (1, 16_384));
+    assert_eq!(config.control.socket, Path::new("/run/tidegate.sock"));
+    assert_eq!(config.control.policy.mode, 0o600);
+}
+
+#[test]
+fn all_that_may_be_said() {
+    let config = parse(
+        r#"
+plane = "af-packet"
+workers = 2
+take-over = true
+backlog = 100
+[control]
+socket = "tidegate.sock"
+mode = "660"
+group = 7
+admin-group = 8
+[[interface]]
+name = "lan0"
+[[interface]]
+name = "wan0"
+plane = "af-xdp"
+queues = 4
+checksum = "metadata"
+[[world.link]]
+name = "lan0"
+mac = "02:00:00:00:00:01"
+addresses = ["10.0.0.1/24", "fd00::1/64"]
+[[world.route]]
+to = "0.0.0.0/0"
+port = "lan0"
+via = "10.0.0.254"
+[[world.neighbour]]
+port = "lan0"
+address = "10.0.0.254"
+mac = "02:00:00:00:00:02"
+"#,
+    )
+    .unwrap();
+    let [lan, wan] = &config.interfaces[..] else { panic!("{config:?}") };
+    assert_eq!((lan.plane, wan.plane), (Plane::AfPacket, Plane::AfXdp));
+    assert_eq!((wan.queues, wan.checksum), (4, Checksum::Metadata));
+    assert_eq!(config.control.socket, Path::new("/etc/tidegate/tidegate.sock"));
+    let Policy { mode, group, admin_group } = config.control.policy;
+    assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
+    assert_eq!((config.workers, config.backlog, config.take_over), (2, 100, true));
+    let world = config.fixed.unwrap();
+    assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));
+}
+
+#[test]
+fn faults_name_line_and_field() {
+    // What is wrong, the text, and what is said of it.
+    let rows: [(&str, &str, &[&str]); 9] = [
+        (
+            "an unknown key",
+            "workers = 1\nworker = 2\n",
+            &["gateway.toml:2: unknown field `worker`"],
+        ),
+        ("no TOML", "workers = \n", &["gateway.toml:1: "]),
+        ("no number", "\nworkers = \"two\"\n", &["gateway.toml:2: invalid type"]),
+        ("nobody to do it", "workers = 0\n", &["gateway.toml:1: workers: must not be 0"]),
+        (
+            "a file that isn't there",
+            "\n\nrules4 = \"rules.v4\"\n",
+            &["gateway.toml:3: rules4: /etc/tidegate/rules.v4: No such file"],
+        ),
+        (
+            "two faults are told both",
+            "[control]\nmode = \"999\"\ngroup = \"no-such-group\"\n",
+            &["gateway.toml:2: control.mode: ", "gateway.toml:3: control.group: there is no group"],
+        ),
+        (
+            "one interface twice",
+            "[[interface]]\nname = \"a\"\n[[interface]]\nname = \"a\"\n",
+            &["gateway.toml:4: interface.name: there are two `a'"],
+        ),
+        (
+            "a plane that there isn't",
+            "plane = \"dpdk\"\n",
+            &["gateway.toml:1: unknown variant `dpdk`"],
+        ),
+        (
+            "a world that contradicts itself",
+            "[[world.route]]\nto = \"::/0\"\nport = \"wan\"\n",
+            &["gateway.toml:1: world: there is no link `wan'"],
+        ),
+    ];
+    for (what, text, told) in rows {
+        let faults = parse(text).unwrap_err();
+        assert_eq!(faults.len(), told.len(), "{what}: {faults:?}");
+        for (fault, told) in faults.iter().zip(told) {
+            assert!(fault.contains(told), "{what}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn groups_have_numbers() {
+    let text = "root:x:0:\nadm:x:4:syslog\nbroken\n";
+    assert_eq!(group_number(text, "adm"), Some(4));
+    assert_eq!(group_number(text, "ad"), None);
+    assert_eq!(group_number(text, "broken"), None);
+}
+
+#[test]
+fn a_plane_has_a_name() {
+    for plane in [Plane::Auto, Plane::AfPacket, Plane::AfXdp, Plane::Tun] {
+        assert_eq!(Plane::named(plane.name()), Ok(plane));
+    }
+    assert!(Plane::named("dpdk").unwrap_err().contains("af-packet"));
+}

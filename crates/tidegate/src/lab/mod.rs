@@ -1,0 +1,169 @@
+//! The lab: a client, a gateway and a server in namespaces of their own, real traffic between them, and what it shows.
+//!
+//! ```text
+//! outside    the process that was started: namespaces for the next one, which it waits for
+//!   inside   the first process of the lab: topology (namespace, links), gateway, traffic, screen, page
+//!              gateway, command: programs in networks of the lab
+//! ```
+//!
+//! Traffic is threads, each in the network of its host; the page's socket was opened in the network of whoever
+//! started the lab, and stays there. Nothing outlives `inside`, which is the first in its namespace of processes.
+
+mod command;
+mod files;
+mod gateway;
+mod links;
+mod namespace;
+mod obstacle;
+mod screen;
+pub(crate) mod topology;
+pub(crate) mod traffic;
+
+use std::env;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tidegate_gateway::clock::Stopwatch;
+
+use self::files::Files;
+use self::gateway::Gateway;
+pub(crate) use self::obstacle::Obstacle;
+use self::screen::Screen;
+use self::topology::Hosts;
+use self::traffic::ledger::Ledger;
+use crate::flags::lab::LabArgs;
+use crate::page::{self, Board};
+
+/// Starts the lab and waits for its end; the status that it ended with.
+///
+/// # Errors
+/// The system doesn't let us make namespaces.
+pub(crate) fn outside(args: &LabArgs) -> Result<u8, Obstacle> {
+    let dir = tempfile::Builder::new().prefix("tidegate-lab.").tempdir();
+    let dir = dir.map_err(|error| Obstacle::File(env::temp_dir(), error))?;
+    if let Some(missing) = args.rules4.iter().chain(&args.rules6).find(|path| !path.is_file()) {
+        return Err(Obstacle::File(missing.clone(), std::io::ErrorKind::NotFound.into()));
+    }
+    namespace::leave_processes()?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("lab").arg("--inside").arg(dir.path()).args(env::args_os().skip(2));
+    let mut child = command.spawn().map_err(Obstacle::Forbidden)?;
+    loop {
+        if let Some(status) = child.try_wait().map_err(Obstacle::Forbidden)? {
+            return Ok(command::status_of(status));
+        }
+        // Of an interrupt a terminal has told both.
+        if signals.pending().any(|signal| signal != SIGINT) {
+            end(&child);
+        }
+        thread::sleep(BREATH);
+    }
+}
+
+/// The lab itself; the status that it shall end with.
+///
+/// # Errors
+/// It can't be built, or its gateway failed.
+pub(crate) fn inside(args: &LabArgs, dir: &Path) -> Result<u8, Obstacle> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|errno| Obstacle::Forbidden(errno.into()))?;
+    let files = Files::write(dir, args)?;
+    let listener = (!args.no_page).then(|| TcpListener::bind(args.page)).transpose();
+    let listener = listener.map_err(|error| Obstacle::Page(args.page, error))?;
+    namespace::leave_mounts()?;
+    files.cover_names()?;
+    let hosts = Hosts::build()?;
+    traffic::serve(&hosts)?;
+    let mut gateway = Gateway::start(args.gateway, &hosts, &files)?;
+    let passage = traffic::await_passage(&hosts);
+    if !args.has_own_rules() {
+        // Rules of the user's own may forbid it.
+        passage.map_err(|fault| gateway.fault(&files).unwrap_or(fault))?;
+    }
+    let lab = Lab { args, files: &files, hosts: &hosts };
+    let status = lab.run(&mut gateway, listener);
+    gateway.stop();
+    status
+}
+
+/// What is built.
+struct Lab<'a> {
+    args: &'a LabArgs,
+    files: &'a Files,
+    hosts: &'a Hosts,
+}
+
+impl Lab<'_> {
+    fn run(&self, gateway: &mut Gateway, listener: Option<TcpListener>) -> Result<u8, Obstacle> {
+        let (ledger, stop) = (Ledger::default(), AtomicBool::new(false));
+        let has_traffic = self.args.command.is_empty();
+        let title = format!("lab, gateway: {}", self.args.gateway.name());
+        let ledger_shown = has_traffic.then_some(&ledger);
+        let board = &Board::new(title, gateway.place.clone(), ledger_shown);
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let mut screen = Screen::new(self.args, address, self.files);
+        let status = thread::scope(|scope| {
+            scope.spawn(|| self.hosts.gateway.enter().map(|()| board.watch(&stop)));
+            if let Some(listener) = listener {
+                scope.spawn(|| page::serve(listener, board, &stop));
+            }
+            if has_traffic {
+                traffic::run(scope, self.hosts, &ledger, &stop);
+            }
+            let status = match has_traffic {
+                true => self.show(gateway, &mut screen, (board, &ledger)).map(|()| 0),
+                false => command::run(self.args, self.hosts, &mut screen),
+            };
+            stop.store(true, Ordering::Relaxed);
+            status
+        })?;
+        if !has_traffic {
+            return Ok(status);
+        }
+        screen.finish(board, &ledger);
+        Ok(u8::from(!ledger.holds()))
+    }
+
+    /// Shows how things stand until the time is over or a signal comes.
+    fn show(
+        &self,
+        gateway: &mut Gateway,
+        screen: &mut Screen,
+        (board, ledger): (&Board<'_>, &Ledger),
+    ) -> Result<(), Obstacle> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
+        let begin = Stopwatch::start();
+        let end = self.args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        while end.is_none_or(|end| begin.elapsed() < end) && signals.pending().next().is_none() {
+            if let Some(fault) = gateway.fault(self.files) {
+                return Err(fault);
+            }
+            screen.show(board, ledger);
+            thread::sleep(BREATH);
+        }
+        Ok(())
+    }
+}
+
+/// Asks a program to end.
+fn end(child: &Child) {
+    if let Some(pid) = pid_of(child) {
+        // It may have ended meanwhile.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+/// Between two looks.
+const BREATH: Duration = Duration::from_millis(50);
