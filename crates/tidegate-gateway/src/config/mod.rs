@@ -100,6 +100,22 @@ pub struct Control {
     pub policy: Policy,
 }
 
+impl Default for Config {
+    /// That of an empty file.
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            interfaces: Vec::new(),
+            workers: 1,
+            inputs: Inputs::default(),
+            control: Control { socket: PathBuf::from(USUAL_SOCKET), policy: Policy::default() },
+            backlog: usual_backlog(),
+            fixed: None,
+            take_over: false,
+        }
+    }
+}
+
 /// The file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -168,12 +184,7 @@ impl Config {
     /// Every fault of it that can be known; those of the files that it names are not among them, but that they aren't
     /// there is.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
-        let label = path.display().to_string();
-        let text = match fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => return Err(vec![Fault::of(label, Cause::NotText)]),
-            Err(error) => return Err(vec![Fault::of(label, Cause::Io(error))]),
-        };
+        let text = text_of(path).map_err(|fault| vec![fault])?;
         Self::parse(path, &text)
     }
 
@@ -182,17 +193,43 @@ impl Config {
     /// # Errors
     /// See [`Config::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        match Self::examine(path, text) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Reads a file as far as that goes, and tells all that is wrong with it. What is left out of the configuration
+    /// is among the faults.
+    #[must_use]
+    pub fn survey(path: &Path) -> (Option<Self>, Vec<Fault>) {
+        match text_of(path) {
+            Ok(text) => Self::examine(path, &text),
+            Err(fault) => (None, vec![fault]),
+        }
+    }
+
+    fn examine(path: &Path, text: &str) -> (Option<Self>, Vec<Fault>) {
         let mut reader = Reader { path, text, faults: Vec::new() };
         let written: Written = match toml::from_str(text) {
             Ok(written) => written,
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 reader.refuse(at, "", error.message());
-                return Err(reader.faults);
+                return (None, reader.faults);
             }
         };
         let config = reader.config(written);
-        if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
+        (Some(config), reader.faults)
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, Fault> {
+    let label = path.display().to_string();
+    match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(_)) => Err(Fault::of(label, Cause::NotText)),
+        Err(error) => Err(Fault::of(label, Cause::Io(error))),
     }
 }
 
@@ -313,6 +350,7 @@ impl Reader<'_> {
         let path = self.beside(written.get_ref());
         if let Err(error) = fs::metadata(&path) {
             self.refuse(written.span().start, field, &format!("{}: {error}", path.display()));
+            return None;
         }
         Some(path)
     }

@@ -8,6 +8,7 @@
 //! Flows stay in any case.
 
 mod plane;
+mod service;
 mod signals;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::control::socket::Endpoint;
 use crate::replay::{Cause, Fault, Inputs, Provisions};
 
 pub use self::plane::{CapturePlane, DataPlane, NoPackets, Pace, Readiness};
+use self::service::Service;
 pub use self::signals::{Signal, Signals};
 
 /// Packets of a turn.
@@ -41,6 +43,7 @@ pub struct Daemon<P> {
     plane: P,
     clock: Clock,
     inputs: Inputs,
+    service: Service,
 }
 
 /// Why a turn was the last one.
@@ -74,7 +77,8 @@ impl<P: DataPlane> Daemon<P> {
         engine.adopt_policies(policies);
         rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
         let server = Server::new(backlog);
-        Ok((Self { engine, server, endpoint, plane, clock, inputs }, warnings))
+        let service = Service::new();
+        Ok((Self { engine, server, endpoint, plane, clock, inputs, service }, warnings))
     }
 
     /// Turns until a signal says to stop. `heed` is told how each reload went: what has no effect, or what is at fault;
@@ -84,22 +88,39 @@ impl<P: DataPlane> Daemon<P> {
         signals: &mut Signals,
         mut heed: impl FnMut(Result<Vec<Fault>, Vec<Fault>>),
     ) -> End {
+        self.service.ready();
         loop {
+            self.service.live();
             match signals.take() {
-                Some(Signal::Stop) => return End::Stopped,
-                Some(Signal::Reload) => heed(self.reload()),
+                Some(Signal::Stop) => {
+                    self.service.stopping();
+                    return End::Stopped;
+                }
+                Some(Signal::Reload) => self.read_again(&mut heed),
+                None if self.server.wants_reload() => self.read_again(&mut heed),
                 None => {}
             }
             match self.turn() {
                 Err(fault) => heed(Err(vec![fault])),
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(false) if !self.server.wants_reload() => {
                     if let Err(error) = self.wait(signals) {
                         return End::System(error);
                     }
                 }
+                Ok(_) => {}
             }
         }
+    }
+
+    /// Reads rules and settings anew, and tells everybody who wants to know how it went.
+    fn read_again(&mut self, heed: &mut impl FnMut(Result<Vec<Fault>, Vec<Fault>>)) {
+        self.service.reloading();
+        let outcome = self.reload();
+        let (Ok(faults) | Err(faults)) = &outcome;
+        let report: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+        self.server.reloaded(&report, outcome.is_ok());
+        heed(outcome);
+        self.service.ready();
     }
 
     /// Does what is due; whether there is more to do at once.
@@ -133,7 +154,8 @@ impl<P: DataPlane> Daemon<P> {
             Readiness::Never => None,
         };
         let next = [self.engine.next_deadline(), due].into_iter().flatten().min();
-        let sleep = next.map_or(LONGEST_SLEEP, |next| next.saturating_sub(now)).min(LONGEST_SLEEP);
+        let longest = LONGEST_SLEEP.min(self.service.patience());
+        let sleep = next.map_or(longest, |next| next.saturating_sub(now)).min(longest);
         let timeout =
             Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: sleep.subsec_nanos().into() };
         match poll(&mut fds, Some(&timeout)) {

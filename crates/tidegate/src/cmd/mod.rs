@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod change;
+pub(crate) mod check;
 pub(crate) mod count;
 pub(crate) mod delete;
 pub(crate) mod events;
@@ -13,6 +14,7 @@ pub(crate) mod insert;
 pub(crate) mod list;
 pub(crate) mod manual;
 pub(crate) mod procfs;
+pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod stats;
