@@ -3,6 +3,7 @@
 use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{LinkHeader, Offload, Packet};
 use tidegate_wire::packet::ethernet::{self, Ethernet, MacAddr};
+use tidegate_wire::virtio_net::{Contradiction, VirtioNet};
 
 /// How many bytes in front of a datagram are free in every received frame: for an Ethernet header, a VLAN tag, and what
 /// the link puts in front of those.
@@ -21,6 +22,8 @@ pub struct Frame<'a> {
     pub link: Option<LinkHeader>,
     /// What is left to do about it.
     pub offload: Offload,
+    /// By which way it leaves.
+    pub(super) way: u16,
 }
 
 impl<'a> Frame<'a> {
@@ -32,14 +35,24 @@ impl<'a> Frame<'a> {
         let (dst, src, ethertype) = (ethernet.dst(), ethernet.src(), ethernet.ethertype());
         let start = head + ethernet.payload_offset();
         let link = Some(LinkHeader { dst, src, ethertype });
-        Some(Self { buffer, head: start, start, end, link, offload: Offload::NONE })
+        Some(Self { buffer, head: start, start, end, link, offload: Offload::NONE, way: 0 })
     }
 
     /// A bare datagram at this place of a buffer. `None` if it isn't there.
     #[must_use]
     pub fn raw(buffer: &'a mut [u8], (start, end): (usize, usize)) -> Option<Self> {
         buffer.get(start..end)?;
-        Some(Self { buffer, head: start, start, end, link: None, offload: Offload::NONE })
+        Some(Self { buffer, head: start, start, end, link: None, offload: Offload::NONE, way: 0 })
+    }
+
+    /// A frame that is ready to be sent: where it begins, where the datagram in it does, and where it ends.
+    #[must_use]
+    pub fn prepared(
+        buffer: &'a mut [u8],
+        (head, start, end): (usize, usize, usize),
+    ) -> Option<Self> {
+        buffer.get(head..start)?;
+        Some(Self { head, ..Self::raw(buffer, (start, end))? })
     }
 
     /// Whether there is an IP datagram in it.
@@ -65,6 +78,11 @@ impl<'a> Frame<'a> {
         Packet { link, offload, ..Packet::received(self.datagram_mut(), port) }
     }
 
+    /// The datagram as one of the host's own.
+    pub fn local_packet(&mut self) -> Packet<'_> {
+        Packet { offload: self.offload, ..Packet::local(self.datagram_mut()) }
+    }
+
     /// The frame, from the link header on, if that has been written.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -75,6 +93,18 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn link_len(&self) -> usize {
         self.start - self.head
+    }
+
+    /// Takes over what the link said was left to do about the frame, which begins at this place of the buffer.
+    ///
+    /// # Errors
+    /// It contradicts itself or the frame.
+    pub fn take_offload(&mut self, told: &VirtioNet, head: usize) -> Result<(), Contradiction> {
+        if *told != VirtioNet::default() {
+            let link_len = self.start - head;
+            self.offload = told.offload(self.datagram_mut(), link_len)?;
+        }
+        Ok(())
     }
 
     /// Lets what follows the datagram's end by its IP header go: padding.

@@ -2,21 +2,31 @@
 //!
 //! A *link* is one port's way to the wire, in two halves that never wait: a [`Receiver`] hands over batches of
 //! [`Frame`]s, which lie in its own memory, and a [`Sender`] takes batches of such frames, whoever's memory they lie in.
-//! The forwarder between them knows no kind of link; it asks what a link can do
+//! The [`Forwarder`] between them knows no kind of link; it asks what a link can do
 //! ([`Capabilities`]), and does the rest itself. What the world looks like (routes, neighbours, names) it asks of a
 //! [`World`].
 //!
-//! Each kind of link is a file: [`mem`] for tests.
+//! Each kind of link is a file: [`packet`] for any interface, [`tun`], [`mem`] for tests.
 //!
 //! Nothing here waits, and nothing is ever lost in silence: what can't be received or sent is counted.
 
+mod bpf;
+mod depart;
+pub mod forward;
 pub mod frame;
+pub mod host;
 pub mod mem;
+mod neighbours;
+pub mod packet;
+mod system;
+pub mod tun;
 pub mod world;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
+pub use self::depart::Losses;
+pub use self::forward::Forwarder;
 pub use self::frame::{Frame, HEADROOM};
 pub use self::world::{Hardware, Neighbour, StaticWorld, World};
 

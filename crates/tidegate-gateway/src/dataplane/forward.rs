@@ -1,0 +1,213 @@
+//! The forwarder: batches from links through an engine to links.
+//!
+//! A turn takes in what the world has become, then a batch of each link, each as a whole through the engine and out; then
+//! the host's own packets, and what the engine has to say itself. Verdicts decide, nobody else: a packet that is for the
+//! host goes to the host's link, and what comes from there begins at OUTPUT.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll;
+use tidegate_engine::Engine;
+use tidegate_engine::fib::PortId;
+use tidegate_engine::time::Instant;
+use tidegate_engine::verdict::Verdict;
+
+use super::depart::{Departures, Losses};
+use super::world::{World, port_named};
+use super::{Counters, Frame, Link, Receiver};
+use crate::daemon::{DataPlane, Readiness};
+use crate::replay::{Cause, Fault};
+
+/// Packets that go through the engine together.
+const BATCH: usize = 64;
+
+/// See the module's documentation.
+pub struct Forwarder<W> {
+    world: W,
+    receivers: Vec<Attached>,
+    host: Option<Box<dyn Receiver>>,
+    departures: Departures,
+    verdicts: Vec<Verdict>,
+    /// Readable if there is anything to do.
+    watch: OwnedFd,
+}
+
+/// A port's receiver.
+struct Attached {
+    port: PortId,
+    receiver: Box<dyn Receiver>,
+    /// It is gone: this is told once.
+    is_gone: bool,
+}
+
+impl<W: World> Forwarder<W> {
+    /// A forwarder between no links.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new(world: W) -> io::Result<Self> {
+        let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        if let Some(fd) = world.fd() {
+            listen(&watch, fd)?;
+        }
+        let (departures, verdicts) = (Departures::default(), Vec::with_capacity(BATCH));
+        Ok(Self { world, receivers: Vec::new(), host: None, departures, verdicts, watch })
+    }
+
+    /// Adds a port's link.
+    ///
+    /// # Errors
+    /// It can't be waited for.
+    pub fn add(&mut self, port: PortId, link: Link) -> io::Result<()> {
+        if let Some(fd) = link.receiver.fd() {
+            listen(&self.watch, fd)?;
+        }
+        self.receivers.push(Attached { port, receiver: link.receiver, is_gone: false });
+        self.departures.add(port, link.sender);
+        Ok(())
+    }
+
+    /// Sets the link to the host's own stack.
+    ///
+    /// # Errors
+    /// It can't be waited for.
+    pub fn set_host(&mut self, link: Link) -> io::Result<()> {
+        if let Some(fd) = link.receiver.fd() {
+            listen(&self.watch, fd)?;
+        }
+        self.host = Some(link.receiver);
+        self.departures.set_host(link.sender);
+        Ok(())
+    }
+
+    /// The world.
+    pub fn world_mut(&mut self) -> &mut W {
+        &mut self.world
+    }
+
+    /// What could not leave.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.departures.losses()
+    }
+
+    /// What each port's link has done.
+    pub fn counters(&mut self) -> Vec<(PortId, Counters)> {
+        let Self { receivers, departures, .. } = self;
+        let both = |one: &mut Attached| {
+            (one.port, one.receiver.counters().and(departures.counters(one.port)))
+        };
+        receivers.iter_mut().map(both).collect()
+    }
+
+    /// A batch of one link's; how many frames there were.
+    fn take(
+        &mut self,
+        at: usize,
+        most: usize,
+        engine: &mut Engine,
+        now: Instant,
+    ) -> io::Result<usize> {
+        let Self { world, receivers, departures, verdicts, .. } = self;
+        let Attached { port, receiver, .. } = &mut receivers[at];
+        let mut frames: Vec<Frame<'_>> = Vec::with_capacity(most);
+        receiver.receive(most, &mut frames)?;
+        let count = frames.len();
+        frames.retain(Frame::is_ip);
+        verdicts.clear();
+        let mut offloads = [Default::default(); BATCH];
+        let mut packets = Vec::with_capacity(frames.len());
+        packets.extend(frames.iter_mut().map(|frame| frame.packet(*port)));
+        engine.process_batch(now, &mut packets, world, |packet, outcome| {
+            offloads[verdicts.len()] = packet.offload;
+            verdicts.push(outcome.verdict);
+        });
+        for (frame, offload) in frames.iter_mut().zip(offloads) {
+            frame.offload = offload;
+        }
+        departures.send(&mut frames, verdicts, world, now);
+        Ok(count)
+    }
+
+    /// A batch of the host's own.
+    fn take_own(&mut self, engine: &mut Engine, now: Instant) -> io::Result<usize> {
+        let Self { world, host, departures, verdicts, .. } = self;
+        let Some(host) = host else { return Ok(0) };
+        let mut frames: Vec<Frame<'_>> = Vec::with_capacity(BATCH);
+        host.receive(BATCH, &mut frames)?;
+        verdicts.clear();
+        for frame in &mut frames {
+            let mut packet = frame.local_packet();
+            verdicts.push(engine.send_local(now, &mut packet, world).verdict);
+            frame.offload = packet.offload;
+        }
+        departures.send(&mut frames, verdicts, world, now);
+        Ok(frames.len())
+    }
+
+    /// Sends what the engine has made itself.
+    fn send_outputs(&mut self, engine: &mut Engine, now: Instant) {
+        while let Some(output) = engine.poll_output() {
+            self.departures.send_output(output, &mut self.world, now);
+        }
+        while engine.poll_log().is_some() {}
+        while engine.poll_copy().is_some() {}
+    }
+
+    fn fault(&self, at: usize, error: io::Error) -> Fault {
+        let port = self.receivers[at].port;
+        Fault::of(&self.world.port(port).name, Cause::Io(error))
+    }
+}
+
+fn listen(watch: &OwnedFd, fd: impl AsFd) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(0);
+    Ok(epoll::add(watch, fd, data, epoll::EventFlags::IN)?)
+}
+
+impl<W: World> DataPlane for Forwarder<W> {
+    type World = W;
+
+    fn world(&self) -> &W {
+        &self.world
+    }
+
+    fn port(&self, name: Option<&str>) -> Option<PortId> {
+        match name {
+            Some(name) => port_named(&self.world, name),
+            None => self.receivers.first().map(|one| one.port),
+        }
+    }
+
+    fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
+        let changed = self.world.turn(engine, now);
+        changed.map_err(|error| Fault::of("rtnetlink", Cause::Io(error)))?;
+        self.departures.retry(&mut self.world, now);
+        let mut count = 0;
+        let mut gone = None;
+        for at in 0..self.receivers.len() {
+            let mut taken = 0;
+            while taken < most && !self.receivers[at].is_gone {
+                match self.take(at, BATCH, engine, now) {
+                    Ok(0) => break,
+                    Ok(frames) => taken += frames,
+                    Err(error) => {
+                        self.receivers[at].is_gone = true;
+                        gone = Some(self.fault(at, error));
+                    }
+                }
+                self.send_outputs(engine, now);
+            }
+            count = count.max(taken);
+        }
+        let own = self.take_own(engine, now);
+        count = count.max(own.map_err(|error| Fault::of("the host's link", Cause::Io(error)))?);
+        self.send_outputs(engine, now);
+        gone.map_or(Ok(count.min(most)), Err)
+    }
+
+    fn readiness(&self) -> Readiness<'_> {
+        Readiness::When(self.watch.as_fd())
+    }
+}

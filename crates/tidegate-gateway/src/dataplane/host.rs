@@ -1,0 +1,151 @@
+//! The host itself, behind the engine: what is for it goes up by a TUN interface of ours, and what it sends comes down
+//! by the same.
+//!
+//! Two small programs on each port keep the kernel's hands off. The one on arrival drops IP, which the engine has a copy
+//! of; ARP and neighbour discovery stay the kernel's. The one on departure turns the host's own unicast away to the TUN
+//! interface, so that it comes by OUTPUT and POSTROUTING like everybody's. Both end with this process.
+//!
+//! ```text
+//!     sockets of the host
+//!        |  ^
+//!        v  |            tidegate0 (TUN)
+//!      routing <------------- Local ------+
+//!        |                                |
+//!        v       redirect                 |
+//!    port, egress ---> tidegate0 ---> engine <--- packet socket <--- port, ingress -x
+//!                                         +-----> packet socket ---> port
+//! ```
+//!
+//! Broadcasts and multicasts of the host, and neighbour discovery, pass the second program as they are: they leave
+//! without a rule having seen them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::bpf::{Hook, Instruction, attach};
+use super::tun::{self, Queues};
+use super::{Link, LinkLayer};
+
+/// What keeps the kernel away, as long as it lives.
+#[derive(Debug)]
+pub struct Fence {
+    _programs: Vec<OwnedFd>,
+}
+
+/// The interface's longest datagram: as of loopback, since no wire is behind it.
+const MTU: u32 = 65_535;
+
+/// Makes the host's link; what it is called, and its number.
+///
+/// # Errors
+/// TUN interfaces can't be had.
+pub fn open(name: &str) -> io::Result<(Link, String)> {
+    let (link, name) = tun::open(name, Queues::Single)?;
+    // No address of its own, or the kernel would talk by it. Where the files are not, neither is the family.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
+    // What comes up by it has come from elsewhere, and was judged there.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0");
+    tun::raise(&name, MTU)?;
+    Ok((link, name))
+}
+
+/// Keeps the kernel away from ports, but for the host's own packets, which go to the interface `host`.
+///
+/// # Errors
+/// The kernel refuses; none of the ports is fenced.
+pub fn fence(ports: &[(u32, LinkLayer)], host: u32) -> io::Result<Fence> {
+    let mut programs = Vec::new();
+    for (index, header) in ports {
+        programs.push(attach(&arrival(*header), Hook::Ingress, *index)?);
+        programs.push(attach(&departure(*header, host), Hook::Egress, *index)?);
+    }
+    Ok(Fence { _programs: programs })
+}
+
+/// Offsets in `__sk_buff`.
+const PROTOCOL: i16 = 16;
+const VLAN_PRESENT: i16 = 20;
+/// `TCX_NEXT`, `TCX_DROP`.
+const NEXT: i32 = -1;
+const DROP: i32 = 2;
+/// `bpf_redirect`
+const REDIRECT: i32 = 23;
+
+const ETHERTYPE_IPV4: i32 = 0x0800_u16.to_be() as i32;
+const ETHERTYPE_IPV6: i32 = 0x86dd_u16.to_be() as i32;
+const ICMPV6: i32 = 58;
+/// Neighbour discovery's types (RFC 4861 section 4).
+const FIRST_DISCOVERY: i32 = 133;
+const LAST_DISCOVERY: i32 = 137;
+
+/// Where a test jumps to if it holds.
+#[derive(Clone, Copy)]
+enum Aim {
+    /// Nowhere: it is no test.
+    On,
+    /// To the verdict.
+    Verdict,
+    /// Past it.
+    Pass,
+}
+
+/// Drops IP but neighbour discovery.
+fn arrival(header: LinkLayer) -> Vec<Instruction> {
+    program(header, &[], &[Instruction::set(0, DROP), Instruction::EXIT])
+}
+
+/// Turns IP away but neighbour discovery and what goes to many.
+fn departure(header: LinkLayer, host: u32) -> Vec<Instruction> {
+    let to_many = [
+        (Instruction::packet_byte(0), Aim::On),
+        (Instruction::mask(0, 1), Aim::On),
+        (Instruction::if_other(0, 0), Aim::Pass),
+    ];
+    let verdict = [
+        Instruction::set(1, host as i32),
+        Instruction::set(2, 0),
+        Instruction::call(REDIRECT),
+        Instruction::EXIT,
+    ];
+    match header {
+        LinkLayer::Ethernet => program(header, &to_many, &verdict),
+        LinkLayer::Raw => program(header, &[], &verdict),
+    }
+}
+
+/// A program with a verdict about the interface's own IP, but for neighbour discovery and what is exempt. Frames of VLANs
+/// are those of other interfaces.
+fn program(
+    header: LinkLayer,
+    exempt: &[(Instruction, Aim)],
+    verdict: &[Instruction],
+) -> Vec<Instruction> {
+    let ip = match header {
+        LinkLayer::Ethernet => 14,
+        LinkLayer::Raw => 0,
+    };
+    let mut steps = vec![
+        (Instruction::copy(6, 1), Aim::On),
+        (Instruction::load(0, 6, VLAN_PRESENT), Aim::On),
+        (Instruction::if_other(0, 0), Aim::Pass),
+        (Instruction::load(7, 6, PROTOCOL), Aim::On),
+    ];
+    steps.extend(exempt);
+    steps.extend([
+        (Instruction::if_equal(7, ETHERTYPE_IPV4), Aim::Verdict),
+        (Instruction::if_other(7, ETHERTYPE_IPV6), Aim::Pass),
+        (Instruction::packet_byte(ip + 6), Aim::On),
+        (Instruction::if_other(0, ICMPV6), Aim::Verdict),
+        (Instruction::packet_byte(ip + 40), Aim::On),
+        (Instruction::if_more(0, LAST_DISCOVERY), Aim::Verdict),
+        (Instruction::if_more(0, FIRST_DISCOVERY - 1), Aim::Pass),
+    ]);
+    let (end, pass) = (steps.len(), steps.len() + verdict.len());
+    let aimed = steps.into_iter().enumerate().map(|(at, (step, aim))| match aim {
+        Aim::On => step,
+        Aim::Verdict => step.over(end - at - 1),
+        Aim::Pass => step.over(pass - at - 1),
+    });
+    let rest = [Instruction::set(0, NEXT), Instruction::EXIT];
+    aimed.chain(verdict.iter().copied()).chain(rest).collect()
+}

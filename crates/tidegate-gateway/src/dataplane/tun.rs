@@ -1,0 +1,135 @@
+//! TUN interfaces: datagrams that the kernel routes to an interface of ours, and back.
+//!
+//! One call a datagram, behind virtio's header: superframes and partial checksums pass as they are.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TUN, IFF_VNET_HDR};
+use rustix::fs::{Mode, OFlags};
+use tidegate_wire::virtio_net::{self, VirtioNet};
+
+use super::system::{attach_tun, raise_interface, set_tun_offload};
+use super::{Capabilities, Counters, Frame, HEADROOM, Link, LinkLayer, Receiver, Sender};
+
+/// `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6`, `TUN_F_TSO_ECN`.
+const TCP_OFFLOAD: u32 = 0x0f;
+/// `TUN_F_USO4`, `TUN_F_USO6`: since Linux 6.2.
+const UDP_OFFLOAD: u32 = 0x60;
+/// The longest superframe.
+const LONGEST: usize = 65_536 + 40;
+
+/// Whether several processes or threads may share an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queues {
+    /// One.
+    Single,
+    /// As many as open it: each flow keeps to one.
+    Multi,
+}
+
+/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called.
+///
+/// # Errors
+/// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else.
+pub fn open(name: &str, queues: Queues) -> io::Result<(Link, String)> {
+    let mode = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let device = rustix::fs::open("/dev/net/tun", mode, Mode::empty())?;
+    let mut flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+    if queues == Queues::Multi {
+        flags |= IFF_MULTI_QUEUE;
+    }
+    let name = attach_tun(device.as_fd(), name, flags as i16)?;
+    if set_tun_offload(device.as_fd(), TCP_OFFLOAD | UDP_OFFLOAD).is_err() {
+        set_tun_offload(device.as_fd(), TCP_OFFLOAD)?;
+    }
+    let device = Rc::new(device);
+    let receiver = TunReceiver {
+        device: Rc::clone(&device),
+        buffers: Vec::new(),
+        counters: Counters::default(),
+    };
+    let sender = TunSender { device, counters: Counters::default() };
+    Ok((Link { receiver: Box::new(receiver), sender: Box::new(sender) }, name))
+}
+
+/// Switches an interface on.
+///
+/// # Errors
+/// There is none, or we may not.
+pub fn raise(name: &str, mtu: u32) -> io::Result<()> {
+    raise_interface(name, mtu)
+}
+
+struct TunReceiver {
+    device: Rc<OwnedFd>,
+    buffers: Vec<Vec<u8>>,
+    counters: Counters,
+}
+
+impl Receiver for TunReceiver {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.device.as_fd())
+    }
+
+    fn receive<'a>(&'a mut self, most: usize, frames: &mut Vec<Frame<'a>>) -> io::Result<()> {
+        self.buffers.resize_with(self.buffers.len().max(most), Vec::new);
+        for buffer in &mut self.buffers[..most] {
+            buffer.resize(HEADROOM + LONGEST, 0);
+            let told_at = HEADROOM - virtio_net::HEADER_LEN;
+            let len = match rustix::io::read(&self.device, &mut buffer[told_at..]) {
+                Ok(len) => len,
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => break,
+                // The interface is down: nothing comes by it.
+                Err(rustix::io::Errno::IO) => break,
+                Err(error) => return Err(error.into()),
+            };
+            match datagram(buffer, (HEADROOM, told_at + len)) {
+                Some(frame) => {
+                    self.counters.received += 1;
+                    frames.push(frame);
+                }
+                None => self.counters.damaged += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn counters(&mut self) -> Counters {
+        self.counters
+    }
+}
+
+fn datagram(buffer: &mut [u8], place: (usize, usize)) -> Option<Frame<'_>> {
+    let told = VirtioNet::parse(&buffer[place.0 - virtio_net::HEADER_LEN..])?;
+    let mut frame = Frame::raw(buffer, place)?;
+    frame.take_offload(&told, place.0).ok()?;
+    Some(frame)
+}
+
+struct TunSender {
+    device: Rc<OwnedFd>,
+    counters: Counters,
+}
+
+impl Sender for TunSender {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { header: LinkLayer::Raw, checksum: true, segmentation: true }
+    }
+
+    fn send(&mut self, frames: &mut [Frame<'_>]) {
+        for frame in frames {
+            let told = VirtioNet::of(frame.offload, frame.datagram(), 0);
+            let bytes = frame.behind(&told.bytes());
+            match bytes.map(|bytes| rustix::io::write(&self.device, bytes)) {
+                Some(Ok(_)) => self.counters.sent += 1,
+                Some(Err(_)) | None => self.counters.unsent += 1,
+            }
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
