@@ -11,6 +11,8 @@
 //! - [`dataplane`]: packets from and to real links;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
 //! - [`fib`]: interfaces, routes and neighbours, the kernel's or a file's;
+//! - [`privileges`]: what is given up once a gateway has begun;
+//! - [`rival`]: the kernel, where it forwards as well;
 //! - [`memory`]: an allocator that puts a large table on huge pages.
 //!
 //! This crate never decides what becomes of a packet, and looks into a
@@ -23,6 +25,8 @@ pub mod daemon;
 pub mod dataplane;
 pub mod fib;
 pub mod memory;
+pub mod privileges;
 pub mod procfs;
 pub mod replay;
+pub mod rival;
 pub mod text;

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
 
 fn summary(config: &Config, provisions: &Provisions) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let rules: usize = provisions.rules.iter().map(|(_, rules)| rules.count()).sum();
+    let rules: usize = provisions.rules.iter().map(|(_, rules)| rules.rules().count()).sum();
     let interfaces = count(config.interfaces.len(), "interface");
     format!("{interfaces}, {}", count(rules, "rule"))
 }
