@@ -58,8 +58,10 @@ pub enum Plane {
     #[default]
     Auto,
     /// AF_PACKET: any interface.
+    #[serde(alias = "packet")]
     AfPacket,
     /// AF_XDP.
+    #[serde(alias = "xdp")]
     AfXdp,
     /// A TUN device, which is made if it isn't there.
     Tun,
