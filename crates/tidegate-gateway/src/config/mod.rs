@@ -222,6 +222,7 @@ impl Config {
             }
         };
         let config = reader.config(written);
+        reader.faults.sort_by_key(|fault| fault.line);
         (Some(config), reader.faults)
     }
 }

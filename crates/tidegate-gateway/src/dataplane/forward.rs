@@ -14,6 +14,7 @@ use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::Verdict;
 
 use super::depart::{Departures, Losses};
+use super::host::Fence;
 use super::world::{World, port_named};
 use super::{Counters, Frame, Link, Receiver};
 use crate::daemon::{DataPlane, Readiness};
@@ -31,6 +32,7 @@ pub struct Forwarder<W> {
     verdicts: Vec<Verdict>,
     /// Readable if there is anything to do.
     watch: OwnedFd,
+    fence: Option<Fence>,
 }
 
 /// A port's receiver.
@@ -52,7 +54,8 @@ impl<W: World> Forwarder<W> {
             listen(&watch, fd)?;
         }
         let (departures, verdicts) = (Departures::default(), Vec::with_capacity(BATCH));
-        Ok(Self { world, receivers: Vec::new(), host: None, departures, verdicts, watch })
+        let (receivers, host, fence) = (Vec::new(), None, None);
+        Ok(Self { world, receivers, host, departures, verdicts, watch, fence })
     }
 
     /// Adds a port's link.
@@ -68,14 +71,15 @@ impl<W: World> Forwarder<W> {
         Ok(())
     }
 
-    /// Sets the link to the host's own stack.
+    /// Sets the link to the host's own stack, and what keeps the kernel from going around it.
     ///
     /// # Errors
     /// It can't be waited for.
-    pub fn set_host(&mut self, link: Link) -> io::Result<()> {
+    pub fn set_host(&mut self, link: Link, fence: Fence) -> io::Result<()> {
         if let Some(fd) = link.receiver.fd() {
             listen(&self.watch, fd)?;
         }
+        self.fence = Some(fence);
         self.host = Some(link.receiver);
         self.departures.set_host(link.sender);
         Ok(())
@@ -84,6 +88,12 @@ impl<W: World> Forwarder<W> {
     /// The world.
     pub fn world_mut(&mut self) -> &mut W {
         &mut self.world
+    }
+
+    /// Whether the kernel is kept from acting on the same packets.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.fence.is_some()
     }
 
     /// What could not leave.

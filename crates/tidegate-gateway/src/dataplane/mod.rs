@@ -18,6 +18,7 @@ pub mod host;
 pub mod mem;
 mod neighbours;
 pub mod packet;
+pub mod start;
 mod system;
 pub mod tun;
 pub mod world;

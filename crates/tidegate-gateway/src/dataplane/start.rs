@@ -1,0 +1,122 @@
+//! Links are opened, each by the plane that was asked for or that works here, and a forwarder is put between them.
+
+use std::io;
+
+use rustix::net::netdevice::name_to_index;
+use tidegate_engine::fib::PortId;
+
+use super::world::{World, port_named};
+use super::{Forwarder, Link, LinkLayer, host, packet};
+use crate::config::{Interface, Plane};
+use crate::replay::{Cause, Fault};
+
+/// The interface by which the host's own packets come and go, or the first free one of such a name.
+const HOST: &str = "tidegate%d";
+
+/// What an operator should know about how the links were opened.
+#[derive(Debug)]
+pub enum Note {
+    /// An interface is served by this plane, for this reason.
+    Served {
+        /// Its name.
+        name: String,
+        /// The plane.
+        plane: Plane,
+        /// Why this one.
+        why: String,
+    },
+    /// The host's own packets come and go by this interface.
+    Host(String),
+    /// The kernel could not be kept away from the same packets: it answers for the host itself, no rule sees what it
+    /// receives and sends, and it may refuse connections that are translated.
+    Unfenced(io::Error),
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Served { name, plane, why } => write!(f, "{name}: {}, {why}", plane.name()),
+            Self::Host(name) => write!(f, "the host's own packets pass the rules by way of {name}"),
+            Self::Unfenced(error) => write!(
+                f,
+                "the kernel can't be kept away from the same packets ({error}): it answers for this host without any \
+                 rule, and may refuse connections that are translated"
+            ),
+        }
+    }
+}
+
+/// Opens links.
+///
+/// # Errors
+/// An interface isn't there, or can't be opened as asked for.
+pub fn open<W: World>(
+    world: W,
+    interfaces: &[Interface],
+) -> Result<(Forwarder<W>, Vec<Note>), Fault> {
+    let system = |error| Fault::of("the data plane", Cause::Io(error));
+    let mut ports = Vec::new();
+    for interface in interfaces {
+        let fault = |error| Fault::of(&interface.name, Cause::Io(error));
+        let port = port_named(&world, &interface.name);
+        ports.push(port.ok_or_else(|| fault(io::ErrorKind::NotFound.into()))?);
+    }
+    let mut forwarder = Forwarder::new(world).map_err(system)?;
+    let mut notes = Vec::new();
+    let mut fenced = Vec::new();
+    for (interface, port) in interfaces.iter().zip(&ports) {
+        let opened = open_one(forwarder.world_mut(), interface, *port);
+        let (link, note) = opened.map_err(|error| Fault::of(&interface.name, Cause::Io(error)))?;
+        fenced.push((
+            forwarder.world_mut().hardware(*port).index,
+            header(forwarder.world_mut(), *port),
+        ));
+        forwarder.add(*port, link).map_err(system)?;
+        notes.push(note);
+    }
+    match open_host(&fenced) {
+        Ok((link, fence, name)) => {
+            forwarder.set_host(link, fence).map_err(system)?;
+            notes.push(Note::Host(name));
+        }
+        Err(error) => notes.push(Note::Unfenced(error)),
+    }
+    Ok((forwarder, notes))
+}
+
+fn open_host(ports: &[(u32, LinkLayer)]) -> io::Result<(Link, host::Fence, String)> {
+    let (link, name) = host::open(HOST)?;
+    let fence = host::fence(ports, name_to_index_of(&name)?)?;
+    Ok((link, fence, name))
+}
+
+fn name_to_index_of(name: &str) -> io::Result<u32> {
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
+    Ok(name_to_index(&socket, name)?)
+}
+
+/// What is in front of a port's datagrams: an interface with a hardware address is as Ethernet.
+fn header(world: &impl World, port: PortId) -> LinkLayer {
+    match world.hardware(port).address {
+        Some(_) => LinkLayer::Ethernet,
+        None => LinkLayer::Raw,
+    }
+}
+
+fn open_one(world: &impl World, interface: &Interface, port: PortId) -> io::Result<(Link, Note)> {
+    let (index, header) = (world.hardware(port).index, header(world, port));
+    let (plane, why) = match interface.plane {
+        Plane::Auto => (Plane::AfPacket, "which keeps superframes and works with every driver"),
+        plane => (plane, "as asked for"),
+    };
+    let link = match plane {
+        Plane::Auto | Plane::AfPacket => packet::open(index, header)?,
+        Plane::AfXdp | Plane::Tun => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    let (name, why) = (interface.name.clone(), why.to_owned());
+    Ok((link, Note::Served { name, plane, why }))
+}
