@@ -5,12 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "not every test needs all of it")]
+mod ends;
 mod kernel_routes;
 mod stage;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
+use ends::Host;
 use kernel_routes::{Answer, Oracle, Question};
 use stage::{call, new_network, play, until};
 use tidegate_engine::fib::{AddrType, Fib, PortId, Route, RouteQuery};
@@ -380,32 +383,29 @@ fn changes_are_told() {
 
 fn a_neighbour_is_asked_for() {
     set_up_links();
-    ip("netns add there");
-    ip("link set a1 netns there");
-    ip("-n there addr add 10.0.0.77/24 dev a1");
-    ip("-n there -6 addr add 2001:db8::77/64 dev a1 nodad");
-    ip("-n there link set a1 address 02:00:00:00:07:77 up");
+    let there = Host::new();
+    there.plug("d0", ["10.5.0.77", "2001:db8:5::77"], ["10.5.0.1", "2001:db8:5::1"]);
+    there.call("ip", &["link", "set", "eth0", "address", "02:00:00:00:07:77"]);
     let mut mirror = Mirror::open().unwrap();
-    let a = mirror.world().links().named("a0").unwrap();
-    for addr in ["10.0.0.77", "2001:db8::77"].map(|addr| addr.parse::<IpAddr>().unwrap()) {
-        mirror.ask(a, addr).unwrap();
-        assert_eq!(mirror.world().neighbours().find(a, addr), Some(Neighbour::Asked));
+    let d = mirror.world().links().named("d0").unwrap();
+    for addr in ["10.5.0.77", "2001:db8:5::77"].map(|addr| addr.parse::<IpAddr>().unwrap()) {
+        mirror.ask(d, addr).unwrap();
+        assert_eq!(mirror.world().neighbours().find(d, addr), Some(Neighbour::Asked));
         let mac = until(|| {
             mirror.catch_up(&mut Vec::new()).unwrap();
-            match mirror.world().neighbours().find(a, addr) {
+            match mirror.world().neighbours().find(d, addr) {
                 Some(Neighbour::At(mac)) => Some(mac),
                 _ => None,
             }
         });
         assert_eq!(mac.0, [2, 0, 0, 0, 7, 0x77]);
     }
-    let nobody = "10.0.0.78".parse().unwrap();
-    mirror.ask(a, nobody).unwrap();
+    let nobody = "10.5.0.78".parse().unwrap();
+    mirror.ask(d, nobody).unwrap();
     until(|| {
         mirror.catch_up(&mut Vec::new()).unwrap();
-        (mirror.world().neighbours().find(a, nobody) == Some(Neighbour::Failed)).then_some(())
+        (mirror.world().neighbours().find(d, nobody) == Some(Neighbour::Failed)).then_some(())
     });
-    ip("netns del there");
 }
 
 fn what_is_not_served_is_told() {

@@ -1,0 +1,142 @@
+//! Hosts at the ends of a gateway: namespaces with a link to it, and what is said between them.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::stage::{Program, call, command_of, until};
+
+/// A network namespace, with a process that keeps it.
+pub(crate) struct Host {
+    keeper: Program,
+    space: File,
+}
+
+impl Host {
+    /// A host without any link.
+    pub(crate) fn new() -> Self {
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sleep", "3600"]).stdin(Stdio::null());
+        let keeper = Program(command.spawn().unwrap());
+        let path = format!("/proc/{}/ns/net", keeper.0.id());
+        until(|| (fs::read_link(&path).ok()? != own).then_some(()));
+        let host = Self { space: File::open(path).unwrap(), keeper };
+        host.call("ip", &["link", "set", "lo", "up"]);
+        host
+    }
+
+    /// Joins the host's `eth0` to an interface of the gateway's, with an address of each family at both ends.
+    pub(crate) fn plug(&self, port: &str, addresses: [&str; 2], router: [&str; 2]) {
+        let pid = self.keeper.0.id().to_string();
+        let pair = ["link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", &pid];
+        call("ip", &pair);
+        for (own, router) in addresses.into_iter().zip(router) {
+            let prefix = if own.contains(':') { "64" } else { "24" };
+            let nodad: &[&str] = if own.contains(':') { &["nodad"] } else { &[] };
+            let (own, router) = (format!("{own}/{prefix}"), format!("{router}/{prefix}"));
+            self.call("ip", &[&["address", "add", &own, "dev", "eth0"], nodad].concat());
+            call("ip", &[&["address", "add", &router, "dev", port], nodad].concat());
+        }
+        self.call("ip", &["link", "set", "eth0", "up"]);
+        call("ip", &["link", "set", port, "up"]);
+    }
+
+    /// Does something there. Sockets that are made there stay there.
+    pub(crate) fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(&self.space, CloneFlags::CLONE_NEWNET).unwrap();
+                act()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    /// What a program there printed; it must succeed.
+    pub(crate) fn call(&self, program: &str, args: &[&str]) -> String {
+        let pid = self.keeper.0.id().to_string();
+        call("nsenter", &[&["--target", &pid, "--net", program], args].concat())
+    }
+
+    /// What a program there printed, whether or not it succeeds.
+    pub(crate) fn output(&self, program: &str, args: &[&str]) -> String {
+        let pid = self.keeper.0.id().to_string();
+        let args = [&["--target", &pid, "--net", program], args].concat();
+        String::from_utf8(command_of("nsenter", &args).output().unwrap().stdout).unwrap()
+    }
+
+    /// One of the kernel's counters there: `Tcp InCsumErrors`.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.within(|| sum_of(name))
+    }
+}
+
+/// One of the kernel's counters of this thread's namespace.
+pub(crate) fn sum_of(name: &str) -> u64 {
+    let (group, field) = name.split_once(' ').unwrap();
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with(&format!("{group}:")));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let at = names.split(' ').position(|word| word == field).expect("a counter of that name");
+    values.split(' ').nth(at).unwrap().parse().unwrap()
+}
+
+/// Sends this many bytes both ways at once, to the end of both streams; they must arrive as they were.
+pub(crate) fn exchange(one: &TcpStream, other: &TcpStream, bytes: usize) {
+    for stream in [one, other] {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    }
+    thread::scope(|scope| {
+        for (from, to, seed) in [(one, other, 1), (other, one, 7)] {
+            scope.spawn(move || talk(from, bytes, seed));
+            scope.spawn(move || hear(to, bytes, seed));
+        }
+    });
+}
+
+/// Bytes of which none is like its neighbours.
+fn pattern(len: usize, seed: usize) -> Vec<u8> {
+    (0..len).map(|at| ((at + seed) * 2_654_435_761_usize >> 13) as u8).collect()
+}
+
+fn talk(mut stream: &TcpStream, bytes: usize, seed: usize) {
+    stream.write_all(&pattern(bytes, seed)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+fn hear(mut stream: &TcpStream, bytes: usize, seed: usize) {
+    let mut heard = Vec::with_capacity(bytes);
+    stream.read_to_end(&mut heard).unwrap();
+    assert!(heard == pattern(bytes, seed), "{} bytes of {bytes} arrived, or others", heard.len());
+}
+
+/// Has a datagram of this length travel to the server and back; from whom it came, as the server saw it.
+pub(crate) fn received_from(
+    client: &Host,
+    server: &Host,
+    to: SocketAddr,
+    len: usize,
+) -> SocketAddr {
+    let listener = server.within(|| UdpSocket::bind(to).unwrap());
+    let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+    let socket = client.within(|| UdpSocket::bind((any, 0)).unwrap());
+    for socket in [&listener, &socket] {
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    }
+    let said = pattern(len, len);
+    let mut heard = vec![0; 65_536];
+    socket.send_to(&said, to).unwrap();
+    let (count, source) = listener.recv_from(&mut heard).expect("it reaches the server");
+    assert!(heard[..count] == said[..]);
+    listener.send_to(&said, source).unwrap();
+    let (count, peer) = socket.recv_from(&mut heard).expect("it comes back");
+    assert!(heard[..count] == said[..] && peer == to);
+    source
+}
