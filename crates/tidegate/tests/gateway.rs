@@ -68,6 +68,7 @@ fn main() -> ExitCode {
             ("routes_are_followed", routes_are_followed),
             ("what_is_too_big_is_told", what_is_too_big_is_told),
             ("rules_change_under_traffic", rules_change_under_traffic),
+            ("what_happens_is_told", what_happens_is_told),
             ("the_kernel_gets_back_what_was_taken", the_kernel_gets_back_what_was_taken),
             ("privileges_are_given_up", privileges_are_given_up),
             ("a_service_manager_is_told", a_service_manager_is_told),
@@ -321,6 +322,27 @@ fn rules_change_under_traffic() {
     for (stream, accepted, _) in &streams {
         say(accepted, stream).unwrap();
     }
+}
+
+fn what_happens_is_told() {
+    let net = Net::new();
+    let logging = RULES.replace(
+        "-A FORWARD -i lan",
+        "-A FORWARD -p tcp -m conntrack --ctstate NEW -j LOG --log-prefix \"new: \"\n-A FORWARD -i lan",
+    );
+    fs::write(net.place.path().join("rules"), logging).unwrap();
+    assert!(net.ask(&["reload"]).status.success());
+    for server in SERVER {
+        net.connect(addr(server));
+        until(|| {
+            let log = net.log();
+            let mut lines = log.lines().filter(|line| line.starts_with("new: IN=lan OUT=wan"));
+            lines.any(|line| line.contains("PROTO=TCP")).then_some(())
+        });
+    }
+    // A policy rule that can't be served isn't passed over in silence.
+    call("ip", &["rule", "add", "sport", "80", "priority", "77", "table", "100"]);
+    until(|| net.log().contains("policy rule 77 is passed over: ports").then_some(()));
 }
 
 fn the_kernel_gets_back_what_was_taken() {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidegate_engine::limits::Limits;
+use tidegate_engine::log::LogLine;
 use tidegate_engine::{Engine, Settings};
 
 use crate::clock::Clock;
@@ -44,6 +45,8 @@ pub struct Daemon<P> {
     clock: Clock,
     inputs: Inputs,
     service: Service,
+    /// Who hears the lines of LOG rules.
+    log: Box<dyn FnMut(&LogLine)>,
 }
 
 /// Why a turn was the last one.
@@ -78,11 +81,18 @@ impl<P: DataPlane> Daemon<P> {
         rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
         let server = Server::new(backlog);
         let service = Service::new();
-        Ok((Self { engine, server, endpoint, plane, clock, inputs, service }, warnings))
+        let log = Box::new(|_: &LogLine| {});
+        Ok((Self { engine, server, endpoint, plane, clock, inputs, service, log }, warnings))
+    }
+
+    /// From now on the lines of LOG rules, and what the engine has to say of its table, go to `log`. It must not wait
+    /// long: packets wait with it.
+    pub fn log_to(&mut self, log: impl FnMut(&LogLine) + 'static) {
+        self.log = Box::new(log);
     }
 
     /// Turns until a signal says to stop. `heed` is told how each reload went: what has no effect, or what is at fault;
-    /// and why there are no more packets, if that is a fault.
+    /// what else an operator should know; and why there are no more packets, if that is a fault.
     pub fn run(
         &mut self,
         signals: &mut Signals,
@@ -99,6 +109,10 @@ impl<P: DataPlane> Daemon<P> {
                 Some(Signal::Reload) => self.read_again(&mut heed),
                 None if self.server.wants_reload() => self.read_again(&mut heed),
                 None => {}
+            }
+            let remarks = self.plane.remarks();
+            if !remarks.is_empty() {
+                heed(Ok(remarks.into_iter().map(remark).collect()));
             }
             match self.turn() {
                 Err(fault) => heed(Err(vec![fault])),
@@ -131,6 +145,9 @@ impl<P: DataPlane> Daemon<P> {
         let Self { engine, server, endpoint, plane, clock, .. } = self;
         let now = clock.now();
         let packets = plane.turn(engine, now, BURST)?;
+        while let Some(line) = engine.poll_log() {
+            (self.log)(&line);
+        }
         server.gather(engine);
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
@@ -212,4 +229,9 @@ impl<P: DataPlane> Daemon<P> {
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
+}
+
+/// What is told about the world rather than about a file.
+fn remark(problem: String) -> Fault {
+    Fault::of("rtnetlink", Cause::Config { field: String::new(), problem })
 }

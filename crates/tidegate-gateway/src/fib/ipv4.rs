@@ -90,7 +90,7 @@ impl World {
         let settings = self.links.link(port).settings;
         let is_strict = settings.rp_filter != 0
             || self.has_own_routes
-            || !self.has_usual_rules()
+            || !self.has_usual_rules
             || settings.send_redirects && out == Some(port);
         if !is_strict {
             return settings.accept_local || self.own.binary_search(&src).is_err();

@@ -63,6 +63,10 @@ impl Around for Mirror {
         Ok(())
     }
 
+    fn remarks(&mut self) -> Vec<String> {
+        self.caveats().iter().map(ToString::to_string).collect()
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(Mirror::fd(self))
     }

@@ -49,6 +49,8 @@ pub struct World {
     own: Vec<Ipv4Addr>,
     /// Somebody has made routes to addresses of the host's, so that not all of those are on interfaces.
     has_own_routes: bool,
+    /// Whether IPv4's policy rules are those of the start. Linux: `fib4_has_custom_rules`.
+    has_usual_rules: bool,
 }
 
 /// What makes the answers differ from the kernel's.
@@ -107,6 +109,7 @@ impl Default for World {
             neighbours: Neighbours::default(),
             own: Vec::new(),
             has_own_routes: false,
+            has_usual_rules: true,
         }
     }
 }
@@ -152,6 +155,7 @@ impl World {
     /// Sets the policy rules of a family.
     pub fn set_rules(&mut self, family: Family, rules: Vec<Rule>) {
         self.rules[index_of(family)] = rules;
+        self.has_usual_rules = are_usual(&self.rules[0]);
     }
 
     /// The routes of a family.
@@ -224,33 +228,23 @@ impl World {
         let fits = |route| fitting(route, number, may);
         let (length, found) = tables.find(table, flow.dst, fits)?;
         // As long as nobody has changed the rules, IPv4's tables `local` and `main` are one.
-        let (length, found) = match tables.find(MAIN, flow.dst, fits) {
-            Some((longer, other))
-                if table == policy::LOCAL && longer > length && self.is_one(flow.dst) =>
-            {
-                (longer, other)
-            }
+        let is_one = table == policy::LOCAL && flow.dst.is_ipv4() && self.has_usual_rules;
+        let main = if is_one { tables.find(MAIN, flow.dst, fits) } else { None };
+        let (length, found) = match main {
+            Some((longer, other)) if longer > length => (longer, other),
             _ => (length, found),
         };
         let length = if flow.dst.is_ipv4() { length.saturating_sub(96) } else { length };
         let is_suppressed = suppress.is_some_and(|shortest| length <= shortest);
         (!is_suppressed).then_some(found)
     }
+}
 
-    fn is_one(&self, dst: IpAddr) -> bool {
-        dst.is_ipv4() && self.has_usual_rules()
-    }
-
-    /// Whether IPv4's policy rules are those of the start. Linux: `fib4_has_custom_rules`.
-    fn has_usual_rules(&self) -> bool {
-        let rules = &self.rules[0];
-        let tables = [policy::LOCAL, MAIN, policy::DEFAULT].map(Action::Table);
-        rules.len() == 3
-            && rules
-                .iter()
-                .zip(tables)
-                .all(|(rule, action)| *rule == Rule::for_all(rule.priority, action))
-    }
+/// Whether these are the rules that IPv4 starts with.
+fn are_usual(rules: &[Rule]) -> bool {
+    let tables = [policy::LOCAL, MAIN, policy::DEFAULT].map(Action::Table);
+    let is_usual = |(rule, action): (&Rule, Action)| *rule == Rule::for_all(rule.priority, action);
+    rules.len() == 3 && rules.iter().zip(tables).all(is_usual)
 }
 
 /// What a route that was found says, if it is one that refuses.

@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use tidegate_engine::limits::Limits;
+use tidegate_engine::log::LogLine;
 use tidegate_gateway::config::{Checksum, Config, Interface};
 use tidegate_gateway::control::socket::Endpoint;
 use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
@@ -154,12 +155,15 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
+    let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    daemon.log_to(move |LogLine { level, text, .. }| match is_journal {
+        // The journal takes a line's severity from its beginning (sd-daemon(3)).
+        true => anstream::eprintln!("<{level}>{text}"),
+        false => anstream::eprintln!("{text}"),
+    });
     begin();
     match daemon.run(&mut signals, |reloaded| match reloaded {
-        Ok(warnings) => {
-            warnings.iter().for_each(message::warning);
-            message::note("rules and settings were read again");
-        }
+        Ok(warnings) => warnings.iter().for_each(message::warning),
         Err(faults) => faults.iter().for_each(message::error),
     }) {
         End::Stopped => Ok(()),
