@@ -125,7 +125,7 @@ fn change(dice: &mut Dice) -> bool {
     let verb = dice.one_of(&["add", "add", "add", "append", "replace", "del"]);
     let table = dice.one_of(&["main", "main", "main", "100", "253"]);
     let metric = dice.roll(3) * 100 + 10;
-    match dice.roll(16) {
+    match dice.roll(17) {
         0..6 => {
             let (to, length) = (dice.v4(), dice.one_of(&[0, 8, 16, 20, 24, 26, 31, 32]));
             let net =
@@ -182,6 +182,18 @@ fn change(dice: &mut Dice) -> bool {
             let verb = dice.one_of(&["add", "del"]);
             try_ip(&format!("addr {verb} 10.{number}.0.{host}/24 dev {port}"))
         }
+        15 => {
+            let setting = |key, value: u64| {
+                let path = format!("/proc/sys/net/ipv4/conf/{port}/{key}");
+                std::fs::write(path, value.to_string()).unwrap();
+            };
+            setting("accept_local", dice.roll(2));
+            // The kernel tells of a change of this one only.
+            let now = dice.roll(3);
+            setting("rp_filter", (now + 1) % 3);
+            setting("rp_filter", now);
+            true
+        }
         _ => {
             let (number, host) = (dice.roll(3), dice.roll(6) + 1);
             let verb = dice.one_of(&["add", "del"]);
@@ -205,7 +217,7 @@ fn routes_are_those_of_the_kernel() {
     set_up_links();
     let mut mirror = Mirror::open().unwrap();
     let mut oracle = Oracle::open();
-    let mut dice = Dice(1);
+    let mut dice = Dice(std::env::var("WORLD_SEED").map_or(1, |seed| seed.parse().unwrap()));
     let (mut asked, mut taken, mut kinds) = (0, 0, std::collections::BTreeMap::new());
     for round in 0..40 {
         for _ in 0..8 {
@@ -217,10 +229,16 @@ fn routes_are_those_of_the_kernel() {
             let question = question(&mut dice, mirror.world());
             let port = |index| mirror.world().links().port(index).unwrap_or(PortId(999));
             let theirs = oracle.ask(&question, port);
-            let what = || format!("round {round}, question {number}: {question:?}");
-            for world in [mirror.world(), fresh.world()] {
-                assert_eq!(ours(world, &question), theirs.way, "{}", what());
-                compare_source(world, &question, &theirs, &what());
+            let what = || {
+                let family = if question.dst.is_ipv4() { "-4" } else { "-6" };
+                let rules = call("ip", &[family, "rule"]);
+                let routes = call("ip", &[family, "route", "show", "table", "all"]);
+                format!("round {round}, question {number}: {question:?}\n{rules}\n{routes}")
+            };
+            for (name, world) in [("followed", mirror.world()), ("fresh", fresh.world())] {
+                let ours = ours(world, &question);
+                assert!(ours == theirs.way, "{name}: {ours:?}, {theirs:?}: {}", what());
+                compare_source(world, &question, &theirs, &what);
             }
             *kinds.entry(kind_of(&theirs)).or_insert(0) += 1;
             asked += 1;
@@ -276,14 +294,15 @@ fn ours(world: &World, question: &Question) -> Route {
 }
 
 /// From which address the host speaks, and what kind of address this is.
-fn compare_source(world: &World, question: &Question, theirs: &Answer, what: &str) {
+fn compare_source(world: &World, question: &Question, theirs: &Answer, what: &dyn Fn() -> String) {
     if question.in_port.is_some() || question.mark != 0 {
         return;
     }
     if let Route::Forward { .. } = theirs.way
         && !question.dst.is_multicast()
     {
-        assert_eq!(world.source_for(question.dst, None), theirs.source, "source: {what}");
+        let source = world.source_for(question.dst, None);
+        assert!(source == theirs.source, "{source:?}, {theirs:?}: {}", what());
     }
     // To nobody is to the host, and yet a broadcast address.
     if question.dst.is_unspecified() {
@@ -292,14 +311,22 @@ fn compare_source(world: &World, question: &Question, theirs: &Answer, what: &st
     let kind = world.addr_type(question.dst, None);
     match theirs.way {
         Route::Local { broadcast: false } if theirs.is_anycast => {
-            assert_eq!(kind, AddrType::Anycast, "{what}");
+            assert_eq!(kind, AddrType::Anycast, "{}", what());
         }
-        Route::Local { broadcast: false } => assert_eq!(kind, AddrType::Local, "{what}"),
+        Route::Local { broadcast: false } => assert_eq!(kind, AddrType::Local, "{}", what()),
         Route::Local { broadcast: true } => {
-            assert!(matches!(kind, AddrType::Broadcast | AddrType::Multicast), "{what}: {kind:?}");
+            assert!(
+                matches!(kind, AddrType::Broadcast | AddrType::Multicast),
+                "{kind:?}: {}",
+                what()
+            );
         }
         Route::Forward { .. } => {
-            assert!(matches!(kind, AddrType::Unicast | AddrType::Multicast), "{what}: {kind:?}");
+            assert!(
+                matches!(kind, AddrType::Unicast | AddrType::Multicast),
+                "{kind:?}: {}",
+                what()
+            );
         }
         Route::Unreachable | Route::Blackhole => {}
     }

@@ -150,8 +150,8 @@ struct WrittenInterface {
     plane: Option<Plane>,
     #[serde(default = "one")]
     queues: Spanned<u16>,
-    #[serde(default)]
-    checksum: Checksum,
+    #[serde(default = "usual_checksum")]
+    checksum: Spanned<Checksum>,
 }
 
 #[derive(Deserialize, Default)]
@@ -173,6 +173,10 @@ enum Group {
 
 fn one() -> Spanned<u16> {
     Spanned::new(0..0, 1)
+}
+
+fn usual_checksum() -> Spanned<Checksum> {
+    Spanned::new(0..0, Checksum::Trust)
 }
 
 fn usual_backlog() -> usize {
@@ -246,6 +250,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&mut self, written: Written) -> Config {
         let workers = self.positive("workers", &written.workers);
+        if workers > 1 {
+            self.refuse(written.workers.span().start, "workers", "only one is served as yet");
+        }
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
         let interfaces =
@@ -273,12 +280,18 @@ impl Reader<'_> {
 
     fn interface(&mut self, written: WrittenInterface, usual: Plane) -> Interface {
         let queues = self.positive("interface.queues", &written.queues);
-        Interface {
-            name: written.name.into_inner(),
-            plane: written.plane.unwrap_or(usual),
-            queues,
-            checksum: written.checksum,
+        let plane = written.plane.unwrap_or(usual);
+        if plane != Plane::AfXdp && queues > 1 {
+            let at = written.queues.span().start;
+            self.refuse(at, "interface.queues", "only af-xdp serves several");
         }
+        let (at, checksum) = (written.checksum.span().start, written.checksum.into_inner());
+        if plane != Plane::AfXdp && checksum != Checksum::Trust {
+            let problem =
+                "only af-xdp leaves a choice: the others carry what is unfinished as it is";
+            self.refuse(at, "interface.checksum", problem);
+        }
+        Interface { name: written.name.into_inner(), plane, queues, checksum }
     }
 
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {

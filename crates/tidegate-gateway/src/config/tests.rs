@@ -21,7 +21,7 @@ fn all_that_may_be_said() {
     let config = parse(
         r#"
 plane = "af-packet"
-workers = 2
+workers = 1
 take-over = true
 backlog = 100
 [control]
@@ -57,7 +57,7 @@ mac = "02:00:00:00:00:02"
     assert_eq!(config.control.socket, Path::new("/etc/tidegate/tidegate.sock"));
     let Policy { mode, group, admin_group } = config.control.policy;
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
-    assert_eq!((config.workers, config.backlog, config.take_over), (2, 100, true));
+    assert_eq!((config.workers, config.backlog, config.take_over), (1, 100, true));
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));
 }
@@ -65,7 +65,7 @@ mac = "02:00:00:00:00:02"
 #[test]
 fn faults_name_line_and_field() {
     // What is wrong, the text, and what is said of it.
-    let rows: [(&str, &str, &[&str]); 9] = [
+    let rows: [(&str, &str, &[&str]); 11] = [
         (
             "an unknown key",
             "workers = 1\nworker = 2\n",
@@ -73,6 +73,12 @@ fn faults_name_line_and_field() {
         ),
         ("no TOML", "workers = \n", &["gateway.toml:1: "]),
         ("no number", "\nworkers = \"two\"\n", &["gateway.toml:2: invalid type"]),
+        ("more than is served", "workers = 2\n", &["gateway.toml:1: workers: only one is"]),
+        (
+            "what only another plane does",
+            "[[interface]]\nname = \"a\"\nqueues = 2\nchecksum = \"metadata\"\n",
+            &["gateway.toml:3: interface.queues: only", "gateway.toml:4: interface.checksum: only"],
+        ),
         ("nobody to do it", "workers = 0\n", &["gateway.toml:1: workers: must not be 0"]),
         (
             "a file that isn't there",

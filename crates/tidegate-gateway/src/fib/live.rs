@@ -60,6 +60,7 @@ impl Around for Mirror {
             }
         }
         self.forgive(now, &changes);
+        self.look_at_groups(now);
         Ok(())
     }
 

@@ -33,7 +33,7 @@ use tidegate_wire::Family;
 
 use self::link::{Link, Links};
 use self::neighbour::Neighbours;
-use self::policy::{Action, Flow, MAIN, Rule};
+use self::policy::{Action, Flow, MAIN, Out, Rule};
 use self::table::{Hop, Kind, Route, Tables};
 
 /// What there is, as far as routing goes.
@@ -88,6 +88,13 @@ impl std::fmt::Display for Caveat {
 enum Found<'a> {
     Route(&'a Route, Option<&'a Hop>),
     Throw,
+}
+
+impl Found<'_> {
+    fn refuses(&self) -> bool {
+        let kinds = [Kind::Blackhole, Kind::Unreachable, Kind::Prohibit];
+        matches!(self, Self::Route(route, _) if kinds.contains(&route.kind))
+    }
 }
 
 /// Why there is no route.
@@ -224,8 +231,7 @@ impl World {
     fn look_into(&self, table: u32, flow: &Flow<'_>, suppress: Option<u8>) -> Option<Found<'_>> {
         let tables = &self.tables[index_of(Family::of(flow.dst))];
         let number = number_of(flow);
-        let may = |hop: &Hop| flow.only.is_none_or(|port| port == hop.port);
-        let fits = |route| fitting(route, number, may);
+        let fits = |routes| chosen(routes, flow.out, number);
         let (length, found) = tables.find(table, flow.dst, fits)?;
         // As long as nobody has changed the rules, IPv4's tables `local` and `main` are one.
         let is_one = table == policy::LOCAL && flow.dst.is_ipv4() && self.has_usual_rules;
@@ -235,7 +241,8 @@ impl World {
             _ => (length, found),
         };
         let length = if flow.dst.is_ipv4() { length.saturating_sub(96) } else { length };
-        let is_suppressed = suppress.is_some_and(|shortest| length <= shortest);
+        // A route that refuses does so, however short its prefix (`fib_rules_lookup`).
+        let is_suppressed = suppress.is_some_and(|shortest| length <= shortest) && !found.refuses();
         (!is_suppressed).then_some(found)
     }
 }
@@ -260,6 +267,25 @@ fn accepted<'a>(
         | Kind::Anycast
         | Kind::Multicast
         | Kind::Throw => Ok((route, hop)),
+    }
+}
+
+/// Which of the routes of a prefix is taken: the first with the smallest metric that can be. IPv6 takes one that leads
+/// back where the packet came from for better than others of the same metric (`rt6_score_route`).
+fn chosen(routes: &[Route], out: Out, flow: u64) -> Option<Found<'_>> {
+    let any = |_: &Hop| true;
+    match out {
+        Out::Any => routes.iter().find_map(|route| fitting(route, flow, any)),
+        Out::Only(port) => {
+            routes.iter().find_map(|route| fitting(route, flow, |hop| hop.port == port))
+        }
+        Out::Rather(port) => routes.chunk_by(|a, b| a.metric == b.metric).find_map(|equals| {
+            let leads_back = |route: &&Route| route.hops.iter().any(|hop| hop.port == port);
+            let back = equals.iter().filter(leads_back);
+            let back =
+                back.into_iter().find_map(|route| fitting(route, flow, |hop| hop.port == port));
+            back.or_else(|| equals.iter().find_map(|route| fitting(route, flow, any)))
+        }),
     }
 }
 
