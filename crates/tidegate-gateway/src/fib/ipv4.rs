@@ -103,7 +103,15 @@ impl World {
         let is_host =
             route.kind == Kind::Unicast || route.kind == Kind::Local && settings.accept_local;
         let leads_back = || route.hops.iter().any(|hop| hop.port == port);
-        is_host && (settings.rp_filter != 1 || leads_back())
+        // An interface without an address can't be reached another way.
+        let has_address =
+            || self.links.link(port).addresses.iter().any(|address| address.local.is_ipv4());
+        is_host
+            && match settings.rp_filter {
+                0 => true,
+                1 => leads_back(),
+                _ => leads_back() || has_address(),
+            }
     }
 
     /// A packet of the host's own.
