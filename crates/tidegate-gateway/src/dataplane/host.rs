@@ -22,25 +22,69 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::net::netdevice::name_to_index;
+
 use super::bpf::{Hook, Instruction, attach};
+use super::nft::Table;
 use super::tun::{self, Queues};
 use super::{Link, LinkLayer};
 
 /// What keeps the kernel away, as long as it lives.
 #[derive(Debug)]
-pub struct Fence {
-    _programs: Vec<OwnedFd>,
+pub enum Fence {
+    /// Programs in the kernel.
+    Programs(Vec<OwnedFd>),
+    /// A table of nftables.
+    Table(Box<dyn std::fmt::Debug>),
+}
+
+impl Fence {
+    /// What it is made of.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Programs(_) => "programs (tcx)",
+            Self::Table(_) => "nftables",
+        }
+    }
+}
+
+/// A port that is fenced.
+#[derive(Clone, Debug)]
+pub struct Fenced {
+    /// Its name and number.
+    pub name: String,
+    /// See `name`.
+    pub index: u32,
+    /// What is in front of its datagrams.
+    pub header: LinkLayer,
 }
 
 /// The interface's longest datagram: as of loopback, since no wire is behind it.
 const MTU: u32 = 65_535;
 
-/// Makes the host's link; what it is called, and its number.
+/// Makes the host's link and keeps the kernel away from ports, by programs or, where those are forbidden, by nftables;
+/// what the link is called.
 ///
 /// # Errors
-/// TUN interfaces can't be had.
-pub fn open(name: &str) -> io::Result<(Link, String)> {
-    let (link, name) = tun::open(name, Queues::Single)?;
+/// TUN interfaces can't be had, or neither is possible: why the first is not.
+pub fn open(name: &str, ports: &[Fenced]) -> io::Result<(Link, Fence, String)> {
+    let (link, own) = make(name, LinkLayer::Raw)?;
+    let refused = match load(ports, index_of(&own)?) {
+        Ok(programs) => return Ok((link, Fence::Programs(programs), own)),
+        Err(error) => error,
+    };
+    drop(link);
+    let (link, own) = make(name, LinkLayer::Ethernet)?;
+    let names: Vec<_> = ports.iter().map(|port| (port.name.clone(), port.header)).collect();
+    match Table::new(&names, &own) {
+        Ok(table) => Ok((link, Fence::Table(Box::new(table)), own)),
+        Err(_) => Err(refused),
+    }
+}
+
+fn make(name: &str, comes: LinkLayer) -> io::Result<(Link, String)> {
+    let (link, name) = tun::open(name, Queues::Single, comes)?;
     // No address of its own, or the kernel would talk by it. Where the files are not, neither is the family.
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
     // What comes up by it has come from elsewhere, and was judged there.
@@ -49,17 +93,19 @@ pub fn open(name: &str) -> io::Result<(Link, String)> {
     Ok((link, name))
 }
 
-/// Keeps the kernel away from ports, but for the host's own packets, which go to the interface `host`.
-///
-/// # Errors
-/// The kernel refuses; none of the ports is fenced.
-pub fn fence(ports: &[(u32, LinkLayer)], host: u32) -> io::Result<Fence> {
+fn index_of(name: &str) -> io::Result<u32> {
+    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM);
+    let socket = rustix::net::socket(family, kind, None)?;
+    Ok(name_to_index(&socket, name)?)
+}
+
+fn load(ports: &[Fenced], host: u32) -> io::Result<Vec<OwnedFd>> {
     let mut programs = Vec::new();
-    for (index, header) in ports {
-        programs.push(attach(&arrival(*header), Hook::Ingress, *index)?);
-        programs.push(attach(&departure(*header, host), Hook::Egress, *index)?);
+    for port in ports {
+        programs.push(attach(&arrival(port.header), Hook::Ingress, port.index)?);
+        programs.push(attach(&departure(port.header, host), Hook::Egress, port.index)?);
     }
-    Ok(Fence { _programs: programs })
+    Ok(programs)
 }
 
 /// Offsets in `__sk_buff`.

@@ -17,6 +17,7 @@ pub mod frame;
 pub mod host;
 pub mod mem;
 mod neighbours;
+mod nft;
 pub mod packet;
 pub mod start;
 mod system;

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use rustix::net::netdevice::name_to_index;
 use tidegate_engine::fib::PortId;
 
 use super::world::{World, port_named};
@@ -25,8 +24,8 @@ pub enum Note {
         /// Why this one.
         why: String,
     },
-    /// The host's own packets come and go by this interface.
-    Host(String),
+    /// The host's own packets come and go by this interface, and this keeps the kernel from going around it.
+    Host(String, &'static str),
     /// The kernel could not be kept away from the same packets: it answers for the host itself, no rule sees what it
     /// receives and sends, and it may refuse connections that are translated.
     Unfenced(io::Error),
@@ -36,7 +35,12 @@ impl std::fmt::Display for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Served { name, plane, why } => write!(f, "{name}: {}, {why}", plane.name()),
-            Self::Host(name) => write!(f, "the host's own packets pass the rules by way of {name}"),
+            Self::Host(name, fence) => {
+                write!(
+                    f,
+                    "the host's own packets pass the rules by way of {name}, fenced by {fence}"
+                )
+            }
             Self::Unfenced(error) => write!(
                 f,
                 "the kernel can't be kept away from the same packets ({error}): it answers for this host without any \
@@ -67,36 +71,20 @@ pub fn open<W: World>(
     for (interface, port) in interfaces.iter().zip(&ports) {
         let opened = open_one(forwarder.world_mut(), interface, *port);
         let (link, note) = opened.map_err(|error| Fault::of(&interface.name, Cause::Io(error)))?;
-        fenced.push((
-            forwarder.world_mut().hardware(*port).index,
-            header(forwarder.world_mut(), *port),
-        ));
+        let world = forwarder.world_mut();
+        let (index, header) = (world.hardware(*port).index, header(world, *port));
+        fenced.push(host::Fenced { name: interface.name.clone(), index, header });
         forwarder.add(*port, link).map_err(system)?;
         notes.push(note);
     }
-    match open_host(&fenced) {
+    match host::open(HOST, &fenced) {
         Ok((link, fence, name)) => {
+            notes.push(Note::Host(name, fence.kind()));
             forwarder.set_host(link, fence).map_err(system)?;
-            notes.push(Note::Host(name));
         }
         Err(error) => notes.push(Note::Unfenced(error)),
     }
     Ok((forwarder, notes))
-}
-
-fn open_host(ports: &[(u32, LinkLayer)]) -> io::Result<(Link, host::Fence, String)> {
-    let (link, name) = host::open(HOST)?;
-    let fence = host::fence(ports, name_to_index_of(&name)?)?;
-    Ok((link, fence, name))
-}
-
-fn name_to_index_of(name: &str) -> io::Result<u32> {
-    let socket = rustix::net::socket(
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::DGRAM,
-        None,
-    )?;
-    Ok(name_to_index(&socket, name)?)
 }
 
 /// What is in front of a port's datagrams: an interface with a hardware address is as Ethernet.

@@ -29,11 +29,12 @@ pub enum Queues {
     Multi,
 }
 
-/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called.
+/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. What comes by it begins
+/// with `comes`: who turns frames away to it may leave their headers on.
 ///
 /// # Errors
 /// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else.
-pub fn open(name: &str, queues: Queues) -> io::Result<(Link, String)> {
+pub fn open(name: &str, queues: Queues, comes: LinkLayer) -> io::Result<(Link, String)> {
     let mode = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open("/dev/net/tun", mode, Mode::empty())?;
     let mut flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
@@ -47,6 +48,7 @@ pub fn open(name: &str, queues: Queues) -> io::Result<(Link, String)> {
     let device = Rc::new(device);
     let receiver = TunReceiver {
         device: Rc::clone(&device),
+        comes,
         buffers: Vec::new(),
         counters: Counters::default(),
     };
@@ -64,6 +66,7 @@ pub fn raise(name: &str, mtu: u32) -> io::Result<()> {
 
 struct TunReceiver {
     device: Rc<OwnedFd>,
+    comes: LinkLayer,
     buffers: Vec<Vec<u8>>,
     counters: Counters,
 }
@@ -85,7 +88,7 @@ impl Receiver for TunReceiver {
                 Err(rustix::io::Errno::IO) => break,
                 Err(error) => return Err(error.into()),
             };
-            match datagram(buffer, (HEADROOM, told_at + len)) {
+            match arrived(buffer, (HEADROOM, told_at + len), self.comes) {
                 Some(frame) => {
                     self.counters.received += 1;
                     frames.push(frame);
@@ -101,9 +104,12 @@ impl Receiver for TunReceiver {
     }
 }
 
-fn datagram(buffer: &mut [u8], place: (usize, usize)) -> Option<Frame<'_>> {
+fn arrived(buffer: &mut [u8], place: (usize, usize), comes: LinkLayer) -> Option<Frame<'_>> {
     let told = VirtioNet::parse(&buffer[place.0 - virtio_net::HEADER_LEN..])?;
-    let mut frame = Frame::raw(buffer, place)?;
+    let mut frame = match comes {
+        LinkLayer::Ethernet => Frame::ethernet(buffer, place)?,
+        LinkLayer::Raw => Frame::raw(buffer, place)?,
+    };
     frame.take_offload(&told, place.0).ok()?;
     Some(frame)
 }
