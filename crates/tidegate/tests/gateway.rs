@@ -164,6 +164,12 @@ fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// Waits until an interface's addresses may be used: even without a question that takes the kernel a moment.
+fn settle(port: &str) {
+    let tentative = ["-6", "address", "show", "dev", port, "tentative"];
+    until(|| call("ip", &tentative).is_empty().then_some(()));
+}
+
 /// A few words from one end to the other.
 fn say(mut from: &TcpStream, mut to: &TcpStream) -> std::io::Result<()> {
     to.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
@@ -210,6 +216,7 @@ fn masquerade_follows_the_address() {
         call("ip", &["address", "del", old, "dev", "wan"]);
         let nodad: &[&str] = [&[][..], &["nodad"]][family];
         call("ip", &[&["address", "add", new, "dev", "wan"], nodad].concat());
+        settle("wan");
         until(|| (!is_listed(&net)).then_some(()));
         let (stream, accepted, peer) = net.connect(server);
         assert_eq!(peer, addr(new.split('/').next().unwrap()));
@@ -229,6 +236,7 @@ fn a_link_that_goes_takes_its_flows_along() {
     // IPv6 addresses went with the link.
     call("ip", &["link", "set", "wan", "up"]);
     call("ip", &["address", "add", "fd02::1/64", "dev", "wan", "nodad"]);
+    settle("wan");
     for server in SERVER.map(addr) {
         let (stream, accepted, _) = net.connect(server);
         say(&stream, &accepted).unwrap();

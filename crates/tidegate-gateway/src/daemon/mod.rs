@@ -100,7 +100,7 @@ impl<P: DataPlane> Daemon<P> {
     ) -> End {
         self.service.ready();
         loop {
-            self.service.live();
+            self.service.live(self.clock.now());
             match signals.take() {
                 Some(Signal::Stop) => {
                     self.service.stopping();

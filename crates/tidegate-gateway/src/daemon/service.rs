@@ -1,9 +1,10 @@
 //! A service manager that looks after the daemon: it is told when the daemon is ready, reads its files again or stops,
 //! and that it is still alive (sd_notify(3)). Without one, nothing is told to anybody.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tidegate_engine::time::Instant;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -35,10 +36,10 @@ impl Service {
     }
 
     /// Says that we are alive, if it is time to.
-    pub(super) fn live(&mut self) {
+    pub(super) fn live(&mut self, now: Instant) {
         let Some(interval) = self.interval else { return };
-        if self.told.is_none_or(|told| told.elapsed() >= interval) {
-            self.told = Some(Instant::now());
+        if self.told.is_none_or(|told| now >= told + interval) {
+            self.told = Some(now);
             tell(&[NotifyState::Watchdog]);
         }
     }
