@@ -47,11 +47,15 @@ COMMIT
 ";
 
 fn main() -> ExitCode {
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 8] = [
         ("packet_sockets_carry_tcp", || carries_tcp("packet")),
         ("packet_sockets_carry_datagrams", || carries_datagrams("packet")),
         ("packet_sockets_serve_the_host", || serves_the_host("packet")),
         ("packet_sockets_without_offloads", || without_offloads("packet")),
+        ("xdp_carries_tcp", || carries_tcp("xdp")),
+        ("xdp_carries_datagrams", || carries_datagrams("xdp")),
+        ("xdp_serves_the_host", || serves_the_host("xdp")),
+        ("xdp_without_offloads", || without_offloads("xdp")),
     ];
     play(&tests, new_network)
 }
