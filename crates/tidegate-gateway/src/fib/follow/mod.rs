@@ -440,3 +440,6 @@ impl Mirror {
 const GRUDGE: Duration = Duration::from_secs(1);
 /// So often the groups are looked at.
 const GROUPS_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;
