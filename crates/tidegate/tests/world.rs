@@ -20,12 +20,14 @@ use tidegate_engine::fib::{AddrType, Fib, PortId, Route, RouteQuery};
 use tidegate_gateway::fib::World;
 use tidegate_gateway::fib::follow::{Change, Mirror};
 use tidegate_gateway::fib::neighbour::Neighbour;
+use tidegate_wire::Family;
 
 fn main() -> ExitCode {
     play(
         &[
             ("routes_are_those_of_the_kernel", routes_are_those_of_the_kernel),
             ("several_ways_out_share_the_flows", several_ways_out_share_the_flows),
+            ("what_was_lost_is_made_good", what_was_lost_is_made_good),
             ("changes_are_told", changes_are_told),
             ("a_neighbour_is_asked_for", a_neighbour_is_asked_for),
             ("what_is_not_served_is_told", what_is_not_served_is_told),
@@ -391,6 +393,39 @@ fn several_ways_out_share_the_flows() {
         assert!((800..1200).contains(&counts[0]), "one in four: {counts:?}");
     }
     ip("link set a0 down");
+}
+
+/// More notices than the kernel keeps for us.
+fn what_was_lost_is_made_good() {
+    set_up_links();
+    let mut mirror = Mirror::open().unwrap();
+    let lines = (0..20_000_u32).map(|number| {
+        let [_, b, c, d] = number.to_be_bytes();
+        format!(
+            "route add 20.{b}.{c}.{d}/32 via 10.0.0.9\nroute add 2400:{number:x}::/32 via 2001:db8::9\n"
+        )
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines.collect::<String>()).unwrap();
+    call("ip", &["-batch", file.path().to_str().unwrap()]);
+    mirror.catch_up(&mut Vec::new()).unwrap();
+    assert!(mirror.losses() > 0, "the kernel keeps more than it did");
+    let count = |mirror: &Mirror| {
+        [Family::V4, Family::V6].map(|family| mirror.world().tables(family).len())
+    };
+    let after = count(&mirror);
+    assert_eq!(after, count(&Mirror::open().unwrap()));
+    assert!(after.iter().all(|count| *count > 20_000), "{after:?}");
+    let src = Ipv4Addr::new(10, 1, 0, 5).into();
+    let dst = Ipv4Addr::new(20, 0, 78, 31).into();
+    let query = RouteQuery { src, dst, in_port: mirror.world().links().named("b0"), mark: 0 };
+    let (port, next_hop) =
+        (mirror.world().links().named("a0").unwrap(), "10.0.0.9".parse().unwrap());
+    assert_eq!(mirror.world().route(&query), Route::Forward { port, next_hop });
+    // And it goes on following.
+    ip("route del 20.0.78.31/32");
+    mirror.catch_up(&mut Vec::new()).unwrap();
+    assert_eq!(mirror.world().route(&query), Route::Unreachable);
 }
 
 fn changes_are_told() {

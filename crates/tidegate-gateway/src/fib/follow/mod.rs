@@ -45,6 +45,7 @@ pub struct Mirror {
     absent: VecDeque<(Instant, PortId, IpAddr)>,
     /// When the groups are looked at again, of which there are no notices.
     groups_due: Instant,
+    losses: u64,
 }
 
 /// Something that happened, for those who keep more than the world.
@@ -96,6 +97,7 @@ impl Mirror {
             told: BTreeSet::new(),
             absent: VecDeque::new(),
             groups_due: Instant::ZERO,
+            losses: 0,
         };
         mirror.refresh(&mut Vec::new())?;
         Ok(mirror)
@@ -113,6 +115,12 @@ impl Mirror {
         self.news.fd()
     }
 
+    /// How often notices were lost, and all was asked for anew.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.losses
+    }
+
     /// What has become known since the last call of how the answers differ from the kernel's.
     pub fn caveats(&mut self) -> Vec<Caveat> {
         let new: Vec<Caveat> = self.caveats.difference(&self.told).cloned().collect();
@@ -128,7 +136,10 @@ impl Mirror {
         loop {
             match self.news.receive()? {
                 socket::Received::Nothing => break,
-                socket::Received::Lost => self.stale = Stale::ALL,
+                socket::Received::Lost => {
+                    self.losses += 1;
+                    self.stale = Stale::ALL;
+                }
                 socket::Received::Messages(messages) => {
                     for told in messages {
                         match told {
