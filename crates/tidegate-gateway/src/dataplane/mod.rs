@@ -119,3 +119,6 @@ pub struct Link {
     /// By which they go.
     pub sender: Box<dyn Sender>,
 }
+
+#[cfg(test)]
+mod tests;

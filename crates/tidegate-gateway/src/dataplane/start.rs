@@ -4,6 +4,7 @@ use std::io;
 
 use tidegate_engine::fib::PortId;
 
+use super::tun::{self, Queues};
 use super::world::{World, port_named};
 use super::xdp::{self, Checksums};
 use super::{Forwarder, Link, LinkLayer, host, packet, system};
@@ -74,9 +75,15 @@ pub fn open<W: World>(
         let (link, note) = opened.map_err(|error| Fault::of(&interface.name, Cause::Io(error)))?;
         let world = forwarder.world_mut();
         let (index, header) = (world.hardware(*port).index, header(world, *port));
-        fenced.push(host::Fenced { name: interface.name.clone(), index, header });
+        // What goes into a TUN interface is for the kernel.
+        if interface.plane != Plane::Tun {
+            fenced.push(host::Fenced { name: interface.name.clone(), index, header });
+        }
         forwarder.add(*port, link).map_err(system)?;
         notes.push(note);
+    }
+    if fenced.is_empty() {
+        return Ok((forwarder, notes));
     }
     match host::open(HOST, &fenced) {
         Ok((link, fence, name)) => {
@@ -109,7 +116,10 @@ fn open_one(world: &impl World, interface: &Interface, port: PortId) -> io::Resu
             let why = if is_generic { "as asked for, behind the driver" } else { "as asked for" };
             (link, Plane::AfXdp, why)
         }
-        Plane::Tun => return Err(io::ErrorKind::Unsupported.into()),
+        Plane::Tun => {
+            let (link, _) = tun::open(&interface.name, Queues::Single, LinkLayer::Raw)?;
+            (link, Plane::Tun, "as asked for")
+        }
     };
     let (name, why) = (interface.name.clone(), why.to_owned());
     Ok((link, Note::Served { name, plane, why }))
