@@ -63,7 +63,7 @@ pub enum Plane {
     /// AF_XDP.
     #[serde(alias = "xdp")]
     AfXdp,
-    /// A TUN device, which is made if it isn't there.
+    /// A TUN interface that is there (`ip tuntap add`).
     Tun,
 }
 
@@ -281,9 +281,9 @@ impl Reader<'_> {
     fn interface(&mut self, written: WrittenInterface, usual: Plane) -> Interface {
         let queues = self.positive("interface.queues", &written.queues);
         let plane = written.plane.unwrap_or(usual);
-        if plane != Plane::AfXdp && queues > 1 {
+        if queues > 1 {
             let at = written.queues.span().start;
-            self.refuse(at, "interface.queues", "only af-xdp serves several");
+            self.refuse(at, "interface.queues", "only one is served as yet");
         }
         let (at, checksum) = (written.checksum.span().start, written.checksum.into_inner());
         if plane != Plane::AfXdp && checksum != Checksum::Trust {

@@ -34,7 +34,7 @@ name = "lan0"
 [[interface]]
 name = "wan0"
 plane = "af-xdp"
-queues = 4
+queues = 1
 checksum = "metadata"
 [[world.link]]
 name = "lan0"
@@ -53,7 +53,7 @@ mac = "02:00:00:00:00:02"
     .unwrap();
     let [lan, wan] = &config.interfaces[..] else { panic!("{config:?}") };
     assert_eq!((lan.plane, wan.plane), (Plane::AfPacket, Plane::AfXdp));
-    assert_eq!((wan.queues, wan.checksum), (4, Checksum::Metadata));
+    assert_eq!((wan.queues, wan.checksum), (1, Checksum::Metadata));
     assert_eq!(config.control.socket, Path::new("/etc/tidegate/tidegate.sock"));
     let Policy { mode, group, admin_group } = config.control.policy;
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
@@ -77,7 +77,10 @@ fn faults_name_line_and_field() {
         (
             "what only another plane does",
             "[[interface]]\nname = \"a\"\nqueues = 2\nchecksum = \"metadata\"\n",
-            &["gateway.toml:3: interface.queues: only", "gateway.toml:4: interface.checksum: only"],
+            &[
+                "gateway.toml:3: interface.queues: only one",
+                "gateway.toml:4: interface.checksum: only",
+            ],
         ),
         ("nobody to do it", "workers = 0\n", &["gateway.toml:1: workers: must not be 0"]),
         (
