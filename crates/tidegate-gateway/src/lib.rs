@@ -11,6 +11,8 @@
 //! - [`dataplane`]: packets from and to real links;
 //! - [`daemon`]: an engine, its control socket and its packets, kept going;
 //! - [`fib`]: interfaces, routes and neighbours, the kernel's or a file's;
+//! - [`privileges`]: what is given up once a gateway has begun;
+//! - [`rival`]: the kernel, where it forwards as well;
 //! - [`memory`]: an allocator that puts a large table on huge pages;
 //! - [`snapshot`]: files of what a table held at a moment, and of what happened since.
 //!
@@ -24,7 +26,9 @@ pub mod daemon;
 pub mod dataplane;
 pub mod fib;
 pub mod memory;
+pub mod privileges;
 pub mod procfs;
 pub mod replay;
+pub mod rival;
 pub mod snapshot;
 pub mod text;

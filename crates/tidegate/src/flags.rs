@@ -9,13 +9,13 @@ pub(crate) mod output;
 pub(crate) mod packet;
 pub(crate) mod place;
 pub(crate) mod retime;
+pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod top;
 pub(crate) mod tuple;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,6 +29,7 @@ use self::lab::{LabArgs, PageArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::retime::RetimeArgs;
+use self::run::{CheckArgs, ReloadArgs, RunArgs};
 use self::snapshot::{RecordArgs, SnapshotArgs};
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
@@ -50,9 +51,15 @@ pub(crate) enum Command {
     /// Run a capture through the engine and show what Linux would make of it
     #[command(after_help = REPLAY_NOTES)]
     Replay(ReplayArgs),
-    /// Keep an engine going and serve its control socket
-    #[command(after_help = RUN_NOTES)]
-    Run(RunArgs),
+    /// Forward packets, or keep an engine going without any, and serve its control socket
+    #[command(after_help = run::NOTES)]
+    Run(Box<RunArgs>),
+    /// Say what is wrong with a gateway's file and all the files that it names
+    #[command(after_help = run::CHECK_NOTES)]
+    Check(CheckArgs),
+    /// Have a running gateway read its rules and settings again
+    #[command(after_help = run::RELOAD_NOTES)]
+    Reload(ReloadArgs),
     /// Show what would become of a packet, step by step, and change nothing
     #[command(after_help = packet::NOTES)]
     Explain(Box<ExplainArgs>),
@@ -210,70 +217,6 @@ pub(crate) struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// The control socket
-    #[arg(long, value_name = "PATH", default_value = "/run/tidegate.sock")]
-    pub(crate) control: PathBuf,
-
-    /// The control socket's mode: who may look
-    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
-    pub(crate) mode: u32,
-
-    /// The number of the group that the control socket belongs to
-    #[arg(long, value_name = "GID")]
-    pub(crate) group: Option<u32>,
-
-    /// The number of the group whose members may change everything; besides root and the user that runs this
-    #[arg(long, value_name = "GID")]
-    pub(crate) admin_group: Option<u32>,
-
-    /// Take packets from a capture
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pcap: Option<PathBuf>,
-
-    /// An interface that packets are forwarded by; again for each of them
-    #[arg(long = "interface", value_name = "NAME", conflicts_with = "pcap")]
-    pub(crate) interfaces: Vec<String>,
-
-    /// How packets come and go
-    #[arg(long, value_name = "PLANE", value_enum, default_value_t, requires = "interfaces")]
-    pub(crate) plane: PlaneChoice,
-
-    /// Play the capture as it was recorded, not as fast as it goes
-    #[arg(long, requires = "pcap")]
-    pub(crate) recorded_pace: bool,
-
-    /// Serve figures to Prometheus at this address, such as 127.0.0.1:9465; see `tidegate exporter'
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) metrics: Option<SocketAddr>,
-
-    /// How many events are kept for listeners who are behind
-    #[arg(long, value_name = "EVENTS", default_value_t = 16_384)]
-    pub(crate) backlog: usize,
-
-    #[command(flatten)]
-    pub(crate) inputs: InputArgs,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum PlaneChoice {
-    /// The best that works here
-    #[default]
-    Auto,
-    /// Packet sockets (AF_PACKET): any interface
-    Packet,
-    /// AF_XDP: the first queue
-    Xdp,
-    /// TUN interfaces (`ip tuntap add`), which the kernel routes to
-    Tun,
-}
-
-fn octal(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| "not an octal number up to 777".to_owned())
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct InputArgs {
     /// IPv4 rules, as iptables-save prints them
     #[arg(long, value_name = "FILE")]
@@ -336,12 +279,6 @@ impl FromStr for Explain {
         }
     }
 }
-
-const RUN_NOTES: &str = "\
-The socket speaks ctnetlink, a datagram in each packet (SOCK_SEQPACKET). SIGHUP reads rules and settings again; if a
-file is at fault all stays as it is, and flows stay in any case. SIGTERM and SIGINT end it.
-
-Exit status: 0 it was told to stop, 1 a file or the socket is at fault, 2 the command line is.";
 
 impl ReplayArgs {
     /// The files that the user gives to the replay.

@@ -76,6 +76,8 @@ fn main() -> ExitCode {
         Command::Completions { shell } => cmd::manual::complete(*shell),
         Command::Man { command, dir } => cmd::manual::run(command, dir.as_deref()),
         Command::Run(args) => cmd::run::run(args),
+        Command::Check(args) => cmd::check::run(args),
+        Command::Reload(args) => cmd::reload::run(args),
     };
     match done {
         Ok(()) | Err(Failure::Enough) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! [`Provisions`](crate::replay::Provisions).
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -35,6 +36,8 @@ pub struct Config {
     pub fixed: Option<Description>,
     /// Whether the kernel is kept from forwarding and answering the same packets.
     pub take_over: bool,
+    /// Where figures are served to Prometheus, if they are.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// An interface.
@@ -58,10 +61,12 @@ pub enum Plane {
     #[default]
     Auto,
     /// AF_PACKET: any interface.
+    #[serde(alias = "packet")]
     AfPacket,
     /// AF_XDP.
+    #[serde(alias = "xdp")]
     AfXdp,
-    /// A TUN device, which is made if it isn't there.
+    /// A TUN interface that is there (`ip tuntap add`).
     Tun,
 }
 
@@ -100,6 +105,23 @@ pub struct Control {
     pub policy: Policy,
 }
 
+impl Default for Config {
+    /// That of an empty file.
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            interfaces: Vec::new(),
+            workers: 1,
+            inputs: Inputs::default(),
+            control: Control { socket: PathBuf::from(USUAL_SOCKET), policy: Policy::default() },
+            backlog: usual_backlog(),
+            fixed: None,
+            take_over: false,
+            metrics: None,
+        }
+    }
+}
+
 /// The file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -112,6 +134,7 @@ struct Written {
     take_over: bool,
     #[serde(default = "usual_backlog")]
     backlog: usize,
+    metrics: Option<SocketAddr>,
     rules4: Option<Spanned<PathBuf>>,
     rules6: Option<Spanned<PathBuf>>,
     sysctl: Option<Spanned<PathBuf>>,
@@ -132,8 +155,8 @@ struct WrittenInterface {
     plane: Option<Plane>,
     #[serde(default = "one")]
     queues: Spanned<u16>,
-    #[serde(default)]
-    checksum: Checksum,
+    #[serde(default = "usual_checksum")]
+    checksum: Spanned<Checksum>,
 }
 
 #[derive(Deserialize, Default)]
@@ -157,6 +180,10 @@ fn one() -> Spanned<u16> {
     Spanned::new(0..0, 1)
 }
 
+fn usual_checksum() -> Spanned<Checksum> {
+    Spanned::new(0..0, Checksum::Trust)
+}
+
 fn usual_backlog() -> usize {
     16_384
 }
@@ -168,12 +195,7 @@ impl Config {
     /// Every fault of it that can be known; those of the files that it names are not among them, but that they aren't
     /// there is.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
-        let label = path.display().to_string();
-        let text = match fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => return Err(vec![Fault::of(label, Cause::NotText)]),
-            Err(error) => return Err(vec![Fault::of(label, Cause::Io(error))]),
-        };
+        let text = text_of(path).map_err(|fault| vec![fault])?;
         Self::parse(path, &text)
     }
 
@@ -182,17 +204,44 @@ impl Config {
     /// # Errors
     /// See [`Config::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        match Self::examine(path, text) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Reads a file as far as that goes, and tells all that is wrong with it. What is left out of the configuration
+    /// is among the faults.
+    #[must_use]
+    pub fn survey(path: &Path) -> (Option<Self>, Vec<Fault>) {
+        match text_of(path) {
+            Ok(text) => Self::examine(path, &text),
+            Err(fault) => (None, vec![fault]),
+        }
+    }
+
+    fn examine(path: &Path, text: &str) -> (Option<Self>, Vec<Fault>) {
         let mut reader = Reader { path, text, faults: Vec::new() };
         let written: Written = match toml::from_str(text) {
             Ok(written) => written,
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 reader.refuse(at, "", error.message());
-                return Err(reader.faults);
+                return (None, reader.faults);
             }
         };
         let config = reader.config(written);
-        if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
+        reader.faults.sort_by_key(|fault| fault.line);
+        (Some(config), reader.faults)
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, Fault> {
+    let label = path.display().to_string();
+    match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(_)) => Err(Fault::of(label, Cause::NotText)),
+        Err(error) => Err(Fault::of(label, Cause::Io(error))),
     }
 }
 
@@ -206,6 +255,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&mut self, written: Written) -> Config {
         let workers = self.positive("workers", &written.workers);
+        if workers > 1 {
+            self.refuse(written.workers.span().start, "workers", "only one is served as yet");
+        }
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
         let interfaces =
@@ -228,17 +280,24 @@ impl Reader<'_> {
             backlog: written.backlog,
             fixed,
             take_over: written.take_over,
+            metrics: written.metrics,
         }
     }
 
     fn interface(&mut self, written: WrittenInterface, usual: Plane) -> Interface {
         let queues = self.positive("interface.queues", &written.queues);
-        Interface {
-            name: written.name.into_inner(),
-            plane: written.plane.unwrap_or(usual),
-            queues,
-            checksum: written.checksum,
+        let plane = written.plane.unwrap_or(usual);
+        if queues > 1 {
+            let at = written.queues.span().start;
+            self.refuse(at, "interface.queues", "only one is served as yet");
         }
+        let (at, checksum) = (written.checksum.span().start, written.checksum.into_inner());
+        if plane != Plane::AfXdp && checksum != Checksum::Trust {
+            let problem =
+                "only af-xdp leaves a choice: the others carry what is unfinished as it is";
+            self.refuse(at, "interface.checksum", problem);
+        }
+        Interface { name: written.name.into_inner(), plane, queues, checksum }
     }
 
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {
@@ -313,6 +372,7 @@ impl Reader<'_> {
         let path = self.beside(written.get_ref());
         if let Err(error) = fs::metadata(&path) {
             self.refuse(written.span().start, field, &format!("{}: {error}", path.display()));
+            return None;
         }
         Some(path)
     }

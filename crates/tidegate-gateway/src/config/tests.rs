@@ -21,9 +21,10 @@ fn all_that_may_be_said() {
     let config = parse(
         r#"
 plane = "af-packet"
-workers = 2
+workers = 1
 take-over = true
 backlog = 100
+metrics = "127.0.0.1:9465"
 [control]
 socket = "tidegate.sock"
 mode = "660"
@@ -34,7 +35,7 @@ name = "lan0"
 [[interface]]
 name = "wan0"
 plane = "af-xdp"
-queues = 4
+queues = 1
 checksum = "metadata"
 [[world.link]]
 name = "lan0"
@@ -53,11 +54,12 @@ mac = "02:00:00:00:00:02"
     .unwrap();
     let [lan, wan] = &config.interfaces[..] else { panic!("{config:?}") };
     assert_eq!((lan.plane, wan.plane), (Plane::AfPacket, Plane::AfXdp));
-    assert_eq!((wan.queues, wan.checksum), (4, Checksum::Metadata));
+    assert_eq!((wan.queues, wan.checksum), (1, Checksum::Metadata));
     assert_eq!(config.control.socket, Path::new("/etc/tidegate/tidegate.sock"));
     let Policy { mode, group, admin_group } = config.control.policy;
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
-    assert_eq!((config.workers, config.backlog, config.take_over), (2, 100, true));
+    assert_eq!((config.workers, config.backlog, config.take_over), (1, 100, true));
+    assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));
 }
@@ -65,7 +67,7 @@ mac = "02:00:00:00:00:02"
 #[test]
 fn faults_name_line_and_field() {
     // What is wrong, the text, and what is said of it.
-    let rows: [(&str, &str, &[&str]); 9] = [
+    let rows: [(&str, &str, &[&str]); 11] = [
         (
             "an unknown key",
             "workers = 1\nworker = 2\n",
@@ -73,6 +75,15 @@ fn faults_name_line_and_field() {
         ),
         ("no TOML", "workers = \n", &["gateway.toml:1: "]),
         ("no number", "\nworkers = \"two\"\n", &["gateway.toml:2: invalid type"]),
+        ("more than is served", "workers = 2\n", &["gateway.toml:1: workers: only one is"]),
+        (
+            "what only another plane does",
+            "[[interface]]\nname = \"a\"\nqueues = 2\nchecksum = \"metadata\"\n",
+            &[
+                "gateway.toml:3: interface.queues: only one",
+                "gateway.toml:4: interface.checksum: only",
+            ],
+        ),
         ("nobody to do it", "workers = 0\n", &["gateway.toml:1: workers: must not be 0"]),
         (
             "a file that isn't there",

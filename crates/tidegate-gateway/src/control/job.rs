@@ -45,6 +45,8 @@ pub(super) enum Job {
     Sweep { cursor: Cursor, choice: Choice, task: Task, count: u64, reports: bool },
     /// A question waits for who knows the world: `Server::explain`.
     Question(Question),
+    /// A wish waits for who knows the files: `Server::reload`.
+    Reload,
 }
 
 /// What would become of a packet?
@@ -96,6 +98,11 @@ impl Job {
         }
     }
 
+    /// Whether somebody outside must go on with it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Self::Question(_) | Self::Reload)
+    }
+
     /// Does a piece.
     pub(super) fn go_on(&mut self, asked: Asked, site: &mut Site<'_>) -> Progress {
         match self {
@@ -114,7 +121,7 @@ impl Job {
                 let is_done = list_policies(asked, site, behind);
                 if is_done { Progress::Listed } else { Progress::More }
             }
-            Self::Question(_) => Progress::More,
+            Self::Question(_) | Self::Reload => Progress::More,
             Self::Sweep { cursor, choice, task, count, reports } => {
                 sweep(site, (cursor, choice), *task, count);
                 let is_done = cursor.is_at_end();

@@ -128,6 +128,18 @@ impl Server {
         }
     }
 
+    /// Whether somebody wants the files to be read again.
+    #[must_use]
+    pub fn wants_reload(&self) -> bool {
+        self.sessions.values().any(Session::wants_reload)
+    }
+
+    /// Tells those who wanted it how that went: what there is to say, and whether it was done.
+    pub fn reloaded(&mut self, report: &str, is_done: bool) {
+        let outcome = if is_done { Ok(()) } else { Err(Errno::INVALID) };
+        self.sessions.values_mut().for_each(|session| session.reloaded(report, outcome));
+    }
+
     /// The next datagram for a client. It stays until [`Server::sent`] says that it is on its way.
     pub fn next_for(&mut self, id: SessionId) -> Option<&[u8]> {
         let session = self.sessions.get_mut(&id)?;

@@ -162,7 +162,7 @@ impl Session {
 
     /// Whether something is going on, and can go on.
     pub(super) fn can_work(&self) -> bool {
-        let goes_on = |pending: &Pending| pending.job.question().is_none();
+        let goes_on = |pending: &Pending| !pending.job.waits();
         self.job.as_ref().map_or(!self.waiting.is_empty(), goes_on) && !self.outbox.is_full()
     }
 
@@ -206,12 +206,30 @@ impl Session {
             return;
         };
         let Some(question) = pending.job.question() else { return };
-        let asked = self.asked(&pending.header);
         match answer(question) {
-            Ok(text) => {
-                requests::own::tell_text(&mut self.outbox, asked, &text);
-                self.outbox.send(|writer| writer.done(asked.seq, asked.port));
-            }
+            Ok(text) => self.tell(&pending, &text, Ok(())),
+            Err(error) => self.tell(&pending, "", Err(error)),
+        }
+    }
+
+    /// Whether the client wants the files to be read again.
+    pub(super) fn wants_reload(&self) -> bool {
+        self.job.as_ref().is_some_and(|pending| matches!(pending.job, Job::Reload))
+    }
+
+    /// Answers that wish.
+    pub(super) fn reloaded(&mut self, report: &str, outcome: Result<(), Errno>) {
+        if let Some(pending) = self.job.take_if(|pending| matches!(pending.job, Job::Reload)) {
+            self.tell(&pending, report, outcome);
+        }
+    }
+
+    /// A text in lines of messages, and how it ends.
+    fn tell(&mut self, pending: &Pending, text: &str, outcome: Result<(), Errno>) {
+        let asked = self.asked(&pending.header);
+        requests::own::tell_text(&mut self.outbox, asked, text);
+        match outcome {
+            Ok(()) => self.outbox.send(|writer| writer.done(asked.seq, asked.port)),
             Err(Errno(errno)) => {
                 let request = Message { header: pending.header, payload: &[] };
                 let refusal = Answer::to(request, errno, false);

@@ -8,12 +8,14 @@
 //! Flows stay in any case.
 
 mod plane;
+mod service;
 mod signals;
 
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidegate_engine::limits::Limits;
+use tidegate_engine::log::LogLine;
 use tidegate_engine::{Engine, Settings};
 
 use crate::clock::Clock;
@@ -22,6 +24,7 @@ use crate::control::socket::Endpoint;
 use crate::replay::{Cause, Fault, Inputs, Provisions};
 
 pub use self::plane::{CapturePlane, DataPlane, NoPackets, Pace, Readiness};
+use self::service::Service;
 pub use self::signals::{Signal, Signals};
 
 /// Packets of a turn.
@@ -41,6 +44,9 @@ pub struct Daemon<P> {
     plane: P,
     clock: Clock,
     inputs: Inputs,
+    service: Service,
+    /// Who hears the lines of LOG rules.
+    log: Box<dyn FnMut(&LogLine)>,
 }
 
 /// Why a turn was the last one.
@@ -74,32 +80,61 @@ impl<P: DataPlane> Daemon<P> {
         engine.adopt_policies(policies);
         rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
         let server = Server::new(backlog);
-        Ok((Self { engine, server, endpoint, plane, clock, inputs }, warnings))
+        let service = Service::new();
+        let log = Box::new(|_: &LogLine| {});
+        Ok((Self { engine, server, endpoint, plane, clock, inputs, service, log }, warnings))
+    }
+
+    /// From now on the lines of LOG rules, and what the engine has to say of its table, go to `log`. It must not wait
+    /// long: packets wait with it.
+    pub fn log_to(&mut self, log: impl FnMut(&LogLine) + 'static) {
+        self.log = Box::new(log);
     }
 
     /// Turns until a signal says to stop. `heed` is told how each reload went: what has no effect, or what is at fault;
-    /// and why there are no more packets, if that is a fault.
+    /// what else an operator should know; and why there are no more packets, if that is a fault.
     pub fn run(
         &mut self,
         signals: &mut Signals,
         mut heed: impl FnMut(Result<Vec<Fault>, Vec<Fault>>),
     ) -> End {
+        self.service.ready();
         loop {
+            self.service.live(self.clock.now());
             match signals.take() {
-                Some(Signal::Stop) => return End::Stopped,
-                Some(Signal::Reload) => heed(self.reload()),
+                Some(Signal::Stop) => {
+                    self.service.stopping();
+                    return End::Stopped;
+                }
+                Some(Signal::Reload) => self.read_again(&mut heed),
+                None if self.server.wants_reload() => self.read_again(&mut heed),
                 None => {}
+            }
+            let remarks = self.plane.remarks();
+            if !remarks.is_empty() {
+                heed(Ok(remarks.into_iter().map(remark).collect()));
             }
             match self.turn() {
                 Err(fault) => heed(Err(vec![fault])),
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(false) if !self.server.wants_reload() => {
                     if let Err(error) = self.wait(signals) {
                         return End::System(error);
                     }
                 }
+                Ok(_) => {}
             }
         }
+    }
+
+    /// Reads rules and settings anew, and tells everybody who wants to know how it went.
+    fn read_again(&mut self, heed: &mut impl FnMut(Result<Vec<Fault>, Vec<Fault>>)) {
+        self.service.reloading();
+        let outcome = self.reload();
+        let (Ok(faults) | Err(faults)) = &outcome;
+        let report: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+        self.server.reloaded(&report, outcome.is_ok());
+        heed(outcome);
+        self.service.ready();
     }
 
     /// Does what is due; whether there is more to do at once.
@@ -110,6 +145,9 @@ impl<P: DataPlane> Daemon<P> {
         let Self { engine, server, endpoint, plane, clock, .. } = self;
         let now = clock.now();
         let packets = plane.turn(engine, now, BURST)?;
+        while let Some(line) = engine.poll_log() {
+            (self.log)(&line);
+        }
         server.gather(engine);
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
@@ -133,7 +171,8 @@ impl<P: DataPlane> Daemon<P> {
             Readiness::Never => None,
         };
         let next = [self.engine.next_deadline(), due].into_iter().flatten().min();
-        let sleep = next.map_or(LONGEST_SLEEP, |next| next.saturating_sub(now)).min(LONGEST_SLEEP);
+        let longest = LONGEST_SLEEP.min(self.service.patience());
+        let sleep = next.map_or(longest, |next| next.saturating_sub(now)).min(longest);
         let timeout =
             Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: sleep.subsec_nanos().into() };
         match poll(&mut fds, Some(&timeout)) {
@@ -190,4 +229,9 @@ impl<P: DataPlane> Daemon<P> {
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
+}
+
+/// What is told about the world rather than about a file.
+fn remark(problem: String) -> Fault {
+    Fault::of("rtnetlink", Cause::Config { field: String::new(), problem })
 }

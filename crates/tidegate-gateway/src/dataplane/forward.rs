@@ -161,7 +161,6 @@ impl<W: World> Forwarder<W> {
         while let Some(output) = engine.poll_output() {
             self.departures.send_output(output, &mut self.world, now);
         }
-        while engine.poll_log().is_some() {}
         while engine.poll_copy().is_some() {}
     }
 
@@ -215,6 +214,10 @@ impl<W: World> DataPlane for Forwarder<W> {
         count = count.max(own.map_err(|error| Fault::of("the host's link", Cause::Io(error)))?);
         self.send_outputs(engine, now);
         gone.map_or(Ok(count.min(most)), Err)
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        self.world.remarks()
     }
 
     fn readiness(&self) -> Readiness<'_> {

@@ -43,6 +43,11 @@ pub trait World: Fib {
     /// Changes can no longer be followed.
     fn turn(&mut self, engine: &mut Engine, now: Instant) -> io::Result<()>;
 
+    /// What an operator should know of the world, once each.
+    fn remarks(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What can be polled for reading; readable if something has changed.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use tidegate_engine::fib::{AddrType, PortId, Route as Way, RouteQuery};
 
 use super::link::Link;
-use super::policy::{Flow, LOCAL};
+use super::policy::{Flow, LOCAL, Out};
 use super::table::Kind;
 use super::{World, refused};
 
@@ -36,7 +36,7 @@ impl World {
             return self.take_broadcast(port, src, dst, mark);
         }
         let flow =
-            Flow { src: src.into(), dst: dst.into(), iif: &link.port.name, mark, only: None };
+            Flow { src: src.into(), dst: dst.into(), iif: &link.port.name, mark, out: Out::Any };
         let (route, hop) = match self.look_up(&flow) {
             Ok(found) => found,
             Err(refusal) => return refused(refusal),
@@ -88,20 +88,30 @@ impl World {
         out: Option<PortId>,
     ) -> bool {
         let settings = self.links.link(port).settings;
-        let is_strict = settings.rp_filter != 0
-            || self.has_own_routes
-            || !self.has_usual_rules()
-            || settings.send_redirects && out == Some(port);
-        if !is_strict {
-            return settings.accept_local || self.own.binary_search(&src).is_err();
+        if settings.rp_filter == 0 && !(settings.send_redirects && out == Some(port)) {
+            if settings.accept_local {
+                return true;
+            }
+            // Where routes may make any address the host's, a look at interfaces doesn't suffice.
+            if !self.has_own_routes && self.has_usual_rules {
+                return self.own.binary_search(&src).is_err();
+            }
         }
         let iif = out.map_or("lo", |out| &self.links.link(out).port.name);
-        let back = Flow { src: dst.into(), dst: src.into(), iif, mark: 0, only: None };
+        let back = Flow { src: dst.into(), dst: src.into(), iif, mark: 0, out: Out::Any };
         let Ok((route, _)) = self.look_up(&back) else { return settings.rp_filter == 0 };
         let is_host =
             route.kind == Kind::Unicast || route.kind == Kind::Local && settings.accept_local;
         let leads_back = || route.hops.iter().any(|hop| hop.port == port);
-        is_host && (settings.rp_filter != 1 || leads_back())
+        // An interface without an address can't be reached another way.
+        let has_address =
+            || self.links.link(port).addresses.iter().any(|address| address.local.is_ipv4());
+        is_host
+            && match settings.rp_filter {
+                0 => true,
+                1 => leads_back(),
+                _ => leads_back() || has_address(),
+            }
     }
 
     /// A packet of the host's own.
@@ -110,7 +120,7 @@ impl World {
         if dst.is_unspecified() {
             return Way::Local { broadcast: false };
         }
-        let flow = Flow { src: src.into(), dst: dst.into(), iif: "lo", mark, only: None };
+        let flow = Flow { src: src.into(), dst: dst.into(), iif: "lo", mark, out: Out::Any };
         match self.look_up(&flow) {
             Ok(_) if dst.is_broadcast() => Way::Local { broadcast: true },
             Ok((route, Some(hop))) => match route.kind {
@@ -132,7 +142,8 @@ impl World {
         if addr.is_multicast() {
             return AddrType::Multicast;
         }
-        let found = self.tables[0].find(LOCAL, addr.into(), |route| {
+        let found = self.tables[0].find(LOCAL, addr.into(), |routes| {
+            let route = routes.first()?;
             let is_here =
                 port.is_none_or(|port| route.hops.first().is_some_and(|hop| hop.port == port));
             Some(if is_here { route.kind } else { Kind::Unicast })
@@ -152,7 +163,7 @@ impl World {
             dst: peer.into(),
             iif: "lo",
             mark: 0,
-            only: None,
+            out: Out::Any,
         };
         let found = self.look_up(&flow).ok().and_then(|(route, hop)| Some((route, hop?)));
         match (found, port) {

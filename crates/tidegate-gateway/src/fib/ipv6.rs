@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use tidegate_engine::fib::{AddrType, PortId, Route as Way, RouteQuery};
 
-use super::policy::Flow;
+use super::policy::{Flow, Out};
 use super::table::Kind;
 use super::{World, refused};
 
@@ -33,8 +33,9 @@ impl World {
                 Way::Blackhole
             };
         }
-        let only = (dst.is_unicast_link_local() || dst.is_loopback()).then_some(port);
-        let flow = Flow { src: src.into(), dst: dst.into(), iif: &link.port.name, mark, only };
+        let is_near = dst.is_unicast_link_local() || dst.is_loopback();
+        let out = if is_near { Out::Only(port) } else { Out::Rather(port) };
+        let flow = Flow { src: src.into(), dst: dst.into(), iif: &link.port.name, mark, out };
         match self.look_up(&flow) {
             Ok((route, Some(hop))) => match route.kind {
                 Kind::Local | Kind::Anycast => Way::Local { broadcast: false },
@@ -52,8 +53,14 @@ impl World {
     fn send_v6(&self, mark: u32, src: Ipv6Addr, dst: Ipv6Addr) -> Way {
         let own =
             src.is_unicast_link_local() && (dst.is_unicast_link_local() || dst.is_multicast());
-        let only = if own { self.port_with(src) } else { None };
-        let flow = Flow { src: src.into(), dst: dst.into(), iif: "lo", mark, only };
+        let port = if own { self.port_with(src) } else { None };
+        let flow = Flow {
+            src: src.into(),
+            dst: dst.into(),
+            iif: "lo",
+            mark,
+            out: port.map_or(Out::Any, Out::Only),
+        };
         match self.look_up(&flow) {
             Ok((route, Some(hop))) => match route.kind {
                 Kind::Local | Kind::Anycast => Way::Local { broadcast: false },
@@ -91,7 +98,7 @@ impl World {
             dst: addr.into(),
             iif: "lo",
             mark: 0,
-            only: port,
+            out: port.map_or(Out::Any, Out::Only),
         };
         match self.look_up(&flow) {
             Ok((route, _)) => match route.kind {
@@ -109,7 +116,7 @@ impl World {
             return self.best_source(peer, port);
         }
         let src = Ipv6Addr::UNSPECIFIED.into();
-        let flow = Flow { src, dst: peer.into(), iif: "lo", mark: 0, only: None };
+        let flow = Flow { src, dst: peer.into(), iif: "lo", mark: 0, out: Out::Any };
         let (route, hop) = self.look_up(&flow).ok()?;
         match (route.kind, route.source) {
             (Kind::Local, _) => Some(peer),

@@ -60,7 +60,12 @@ impl Around for Mirror {
             }
         }
         self.forgive(now, &changes);
+        self.look_at_groups(now);
         Ok(())
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        self.caveats().iter().map(ToString::to_string).collect()
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -33,7 +33,7 @@ use tidegate_wire::Family;
 
 use self::link::{Link, Links};
 use self::neighbour::Neighbours;
-use self::policy::{Action, Flow, MAIN, Rule};
+use self::policy::{Action, Flow, MAIN, Out, Rule};
 use self::table::{Hop, Kind, Route, Tables};
 
 /// What there is, as far as routing goes.
@@ -49,6 +49,8 @@ pub struct World {
     own: Vec<Ipv4Addr>,
     /// Somebody has made routes to addresses of the host's, so that not all of those are on interfaces.
     has_own_routes: bool,
+    /// Whether IPv4's policy rules are those of the start. Linux: `fib4_has_custom_rules`.
+    has_usual_rules: bool,
 }
 
 /// What makes the answers differ from the kernel's.
@@ -88,6 +90,13 @@ enum Found<'a> {
     Throw,
 }
 
+impl Found<'_> {
+    fn refuses(&self) -> bool {
+        let kinds = [Kind::Blackhole, Kind::Unreachable, Kind::Prohibit];
+        matches!(self, Self::Route(route, _) if kinds.contains(&route.kind))
+    }
+}
+
 /// Why there is no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
@@ -107,6 +116,7 @@ impl Default for World {
             neighbours: Neighbours::default(),
             own: Vec::new(),
             has_own_routes: false,
+            has_usual_rules: true,
         }
     }
 }
@@ -152,6 +162,7 @@ impl World {
     /// Sets the policy rules of a family.
     pub fn set_rules(&mut self, family: Family, rules: Vec<Rule>) {
         self.rules[index_of(family)] = rules;
+        self.has_usual_rules = are_usual(&self.rules[0]);
     }
 
     /// The routes of a family.
@@ -220,37 +231,27 @@ impl World {
     fn look_into(&self, table: u32, flow: &Flow<'_>, suppress: Option<u8>) -> Option<Found<'_>> {
         let tables = &self.tables[index_of(Family::of(flow.dst))];
         let number = number_of(flow);
-        let may = |hop: &Hop| flow.only.is_none_or(|port| port == hop.port);
-        let fits = |route| fitting(route, number, may);
+        let fits = |routes| chosen(routes, flow.out, number);
         let (length, found) = tables.find(table, flow.dst, fits)?;
         // As long as nobody has changed the rules, IPv4's tables `local` and `main` are one.
-        let (length, found) = match tables.find(MAIN, flow.dst, fits) {
-            Some((longer, other))
-                if table == policy::LOCAL && longer > length && self.is_one(flow.dst) =>
-            {
-                (longer, other)
-            }
+        let is_one = table == policy::LOCAL && flow.dst.is_ipv4() && self.has_usual_rules;
+        let main = if is_one { tables.find(MAIN, flow.dst, fits) } else { None };
+        let (length, found) = match main {
+            Some((longer, other)) if longer > length => (longer, other),
             _ => (length, found),
         };
         let length = if flow.dst.is_ipv4() { length.saturating_sub(96) } else { length };
-        let is_suppressed = suppress.is_some_and(|shortest| length <= shortest);
+        // A route that refuses does so, however short its prefix (`fib_rules_lookup`).
+        let is_suppressed = suppress.is_some_and(|shortest| length <= shortest) && !found.refuses();
         (!is_suppressed).then_some(found)
     }
+}
 
-    fn is_one(&self, dst: IpAddr) -> bool {
-        dst.is_ipv4() && self.has_usual_rules()
-    }
-
-    /// Whether IPv4's policy rules are those of the start. Linux: `fib4_has_custom_rules`.
-    fn has_usual_rules(&self) -> bool {
-        let rules = &self.rules[0];
-        let tables = [policy::LOCAL, MAIN, policy::DEFAULT].map(Action::Table);
-        rules.len() == 3
-            && rules
-                .iter()
-                .zip(tables)
-                .all(|(rule, action)| *rule == Rule::for_all(rule.priority, action))
-    }
+/// Whether these are the rules that IPv4 starts with.
+fn are_usual(rules: &[Rule]) -> bool {
+    let tables = [policy::LOCAL, MAIN, policy::DEFAULT].map(Action::Table);
+    let is_usual = |(rule, action): (&Rule, Action)| *rule == Rule::for_all(rule.priority, action);
+    rules.len() == 3 && rules.iter().zip(tables).all(is_usual)
 }
 
 /// What a route that was found says, if it is one that refuses.
@@ -266,6 +267,25 @@ fn accepted<'a>(
         | Kind::Anycast
         | Kind::Multicast
         | Kind::Throw => Ok((route, hop)),
+    }
+}
+
+/// Which of the routes of a prefix is taken: the first with the smallest metric that can be. IPv6 takes one that leads
+/// back where the packet came from for better than others of the same metric (`rt6_score_route`).
+fn chosen(routes: &[Route], out: Out, flow: u64) -> Option<Found<'_>> {
+    let any = |_: &Hop| true;
+    match out {
+        Out::Any => routes.iter().find_map(|route| fitting(route, flow, any)),
+        Out::Only(port) => {
+            routes.iter().find_map(|route| fitting(route, flow, |hop| hop.port == port))
+        }
+        Out::Rather(port) => routes.chunk_by(|a, b| a.metric == b.metric).find_map(|equals| {
+            let leads_back = |route: &&Route| route.hops.iter().any(|hop| hop.port == port);
+            let back = equals.iter().filter(leads_back);
+            let back =
+                back.into_iter().find_map(|route| fitting(route, flow, |hop| hop.port == port));
+            back.or_else(|| equals.iter().find_map(|route| fitting(route, flow, any)))
+        }),
     }
 }
 

@@ -59,8 +59,19 @@ pub(super) struct Flow<'a> {
     /// The name of the interface that it came in by, `lo` for the host's own.
     pub(super) iif: &'a str,
     pub(super) mark: u32,
+    /// Which interface routes lead out by.
+    pub(super) out: Out,
+}
+
+/// What is asked of a route's interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Out {
+    /// Nothing.
+    Any,
+    /// Of equals one by this interface is taken.
+    Rather(PortId),
     /// Only routes by this interface count.
-    pub(super) only: Option<PortId>,
+    Only(PortId),
 }
 
 impl Rule {

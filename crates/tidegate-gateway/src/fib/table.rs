@@ -169,24 +169,22 @@ impl Tables {
         self.len() == 0
     }
 
-    /// The first of the routes to `addr`, from the longest prefix to the shortest, that `fits`; and its prefix length in
-    /// [`Tables`]' terms, in which an IPv4 prefix is 96 longer.
+    /// What `choose` takes of the routes to `addr`, which it is shown from the longest prefix to the shortest, those of a
+    /// prefix at a time; and the prefix length in [`Tables`]' terms, in which an IPv4 prefix is 96 longer.
     pub(super) fn find<'a, T>(
         &'a self,
         table: u32,
         addr: IpAddr,
-        fits: impl Fn(&'a Route) -> Option<T>,
+        choose: impl Fn(&'a [Route]) -> Option<T>,
     ) -> Option<(u8, T)> {
         let trie = self.tables.get(&table)?;
         let (net, routes) = trie.get_lpm(&whole(addr))?;
-        if let Some(found) = routes.iter().find_map(&fits) {
+        if let Some(found) = choose(routes) {
             return Some((net.prefix_len(), found));
         }
         let covering: Vec<_> = trie.cover(&whole(addr)).collect();
         let shorter = covering.into_iter().rev().skip(1);
-        shorter
-            .filter_map(|(net, routes)| Some((net.prefix_len(), routes.iter().find_map(&fits)?)))
-            .next()
+        shorter.filter_map(|(net, routes)| Some((net.prefix_len(), choose(routes)?))).next()
     }
 }
 

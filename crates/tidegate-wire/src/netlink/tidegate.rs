@@ -42,6 +42,9 @@ pub mod message {
     /// Asks what would become of the datagram `Packet` with the mark `Number` if it came in by the port `Name`, or by
     /// that by which packets usually come. Answered like a listing, by lines (`Text`).
     pub const EXPLAIN: u8 = 9;
+    /// Has the server read its files again. Answered like a listing, by what it has to say of them (`Text`); if they are
+    /// at fault, by an error behind that.
+    pub const RELOAD: u8 = 12;
     /// From a shim: who the client takes itself for (`Number`).
     pub const HELLO: u8 = 16;
     /// From a shim: the client is in these `Groups` of ctnetlink's events.

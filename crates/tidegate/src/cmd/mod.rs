@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod change;
+pub(crate) mod check;
 pub(crate) mod count;
 pub(crate) mod delete;
 pub(crate) mod doctor;
@@ -19,6 +20,7 @@ pub(crate) mod manual;
 pub(crate) mod page;
 pub(crate) mod procfs;
 pub(crate) mod record;
+pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod retime;
 pub(crate) mod run;

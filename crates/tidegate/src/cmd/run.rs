@@ -1,55 +1,104 @@
-//! `tidegate run`: an engine that is kept going, with its control socket.
+//! `tidegate run`: an engine that is kept going, with its packets and its control socket.
+//!
+//! The file says what is done, and the command line comes before it. All is read before anything is touched; then the
+//! links are opened, privileges given up, and only then the first packet is taken.
+
+mod briefing;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use tidegate_gateway::config::{Checksum, Interface, Plane};
-use tidegate_gateway::control::socket::{Endpoint, Policy};
+use tidegate_engine::limits::Limits;
+use tidegate_engine::log::LogLine;
+use tidegate_gateway::config::{Checksum, Config, Interface};
+use tidegate_gateway::control::socket::Endpoint;
 use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
-use tidegate_gateway::dataplane::{self, Forwarder};
+use tidegate_gateway::dataplane::start::{self, Note};
+use tidegate_gateway::dataplane::{Forwarder, World};
+use tidegate_gateway::fib::fixed::{Description, FixedWorld};
 use tidegate_gateway::fib::follow::Mirror;
-use tidegate_gateway::replay::{Cause, Fault};
+use tidegate_gateway::privileges::{self, Needed};
+use tidegate_gateway::replay::{Cause, Fault, Provisions};
+use tidegate_gateway::rival::TakeOver;
 use tidegate_wire::pcap::Capture;
 
+use self::briefing::Briefing;
 use super::{Failure, exporter};
 use crate::client::Place;
 use crate::exporter::server::Terms;
-use crate::flags::{PlaneChoice, RunArgs};
+use crate::flags::run::RunArgs;
 use crate::message;
 
 /// Runs the command.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    match &args.pcap {
-        None if args.interfaces.is_empty() => keep_going(args, NoPackets::default()),
-        None => keep_going(args, live(args)?),
-        Some(path) => {
-            let pace = if args.recorded_pace { Pace::AsRecorded } else { Pace::AtOnce };
-            let capture = open(path)?;
-            keep_going(args, CapturePlane::new(capture, path.display().to_string(), pace))
-        }
+    let config = configuration(args)?;
+    if args.dry_run {
+        return rehearse(&config);
     }
+    if let Some(path) = &args.pcap {
+        let pace = if args.recorded_pace { Pace::AsRecorded } else { Pace::AtOnce };
+        let capture = open(path)?;
+        let plane = CapturePlane::new(capture, path.display().to_string(), pace);
+        return keep_going(&config, plane, || {});
+    }
+    if config.interfaces.is_empty() {
+        return keep_going(&config, NoPackets::default(), || {});
+    }
+    forward(&config)
 }
 
-/// A forwarder between the machine's own interfaces.
-fn live(args: &RunArgs) -> Result<Forwarder<Mirror>, Failure> {
-    let world = Mirror::open().map_err(system)?;
-    let plane = match args.plane {
-        PlaneChoice::Auto => Plane::Auto,
-        PlaneChoice::Packet => Plane::AfPacket,
-        PlaneChoice::Xdp => Plane::AfXdp,
-        PlaneChoice::Tun => Plane::Tun,
-    };
-    let interface = |name: &String| Interface {
-        name: name.clone(),
-        plane,
-        queues: 1,
-        checksum: Checksum::default(),
-    };
-    let interfaces: Vec<Interface> = args.interfaces.iter().map(interface).collect();
-    let (forwarder, notes) = dataplane::start::open(world, &interfaces)?;
-    notes.iter().for_each(message::note);
-    Ok(forwarder)
+/// What the file says, and the command line before it.
+fn configuration(args: &RunArgs) -> Result<Config, Failure> {
+    let file = args.file.as_ref().or(args.config.as_ref());
+    let mut config = file.map_or(Ok(Config::default()), |file| Config::read(file))?;
+    let given = args.inputs.inputs();
+    let inputs = &mut config.inputs;
+    inputs.rules4 = given.rules4.or(inputs.rules4.take());
+    inputs.rules6 = given.rules6.or(inputs.rules6.take());
+    inputs.sysctl = given.sysctl.or(inputs.sysctl.take());
+    inputs.sets = given.sets.or(inputs.sets.take());
+    inputs.timeouts = given.timeouts.or(inputs.timeouts.take());
+    inputs.labels = given.labels.or(inputs.labels.take());
+    if let Some(path) = &args.control {
+        config.control.socket.clone_from(path);
+    }
+    let policy = &mut config.control.policy;
+    policy.mode = args.mode.unwrap_or(policy.mode);
+    policy.group = args.group.or(policy.group);
+    policy.admin_group = args.admin_group.or(policy.admin_group);
+    config.backlog = args.backlog.unwrap_or(config.backlog);
+    config.take_over |= args.take_over;
+    config.metrics = args.metrics.or(config.metrics);
+    if !args.interfaces.is_empty() {
+        config.interfaces = args.interfaces.iter().map(|name| interface(name)).collect();
+    }
+    if let Some(plane) = args.plane {
+        config.interfaces.iter_mut().for_each(|interface| interface.plane = plane);
+    }
+    Ok(config)
+}
+
+fn interface(name: &str) -> Interface {
+    let (plane, checksum) = (Default::default(), Checksum::Trust);
+    Interface { name: name.to_owned(), plane, queues: 1, checksum }
+}
+
+/// Reads all, and says what would be done.
+fn rehearse(config: &Config) -> Result<(), Failure> {
+    let provisions = Provisions::read(Limits::default(), &config.inputs)?;
+    provisions.warnings.iter().for_each(message::warning);
+    if config.fixed.is_none() && !config.interfaces.is_empty() {
+        let mirror = Mirror::open().map_err(system)?;
+        for Interface { name, .. } in &config.interfaces {
+            if mirror.world().links().named(name).is_none() {
+                message::warning(format_args!("there is no interface `{name}' now"));
+            }
+        }
+    }
+    message::note("this is what would be done; nothing is:");
+    Briefing::new(config).tell();
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<Capture<Box<dyn Read>>, Fault> {
@@ -59,17 +108,66 @@ fn open(path: &Path) -> Result<Capture<Box<dyn Read>>, Fault> {
     Capture::open(reader).map_err(|error| Fault::of(label, Cause::Capture(error)))
 }
 
-fn keep_going(args: &RunArgs, plane: impl DataPlane) -> Result<(), Failure> {
-    let mut signals = Signals::take_over().map_err(system)?;
-    let RunArgs { mode, group, admin_group, .. } = *args;
-    let policy = Policy { mode, group, admin_group };
-    let endpoint = Endpoint::bind(&args.control, policy).map_err(system)?;
-    if let Some(address) = args.metrics {
-        exporter::beside(address, Place::Engine(args.control.clone()), Terms::default())?;
+/// Forwards packets in the kernel's world, or in that of the file.
+fn forward(config: &Config) -> Result<(), Failure> {
+    // What is wrong with the rules should not first take the interfaces.
+    Provisions::read(Limits::default(), &config.inputs)?;
+    match &config.fixed {
+        None => {
+            let mut mirror = Mirror::open().map_err(system)?;
+            mirror.caveats().iter().for_each(message::warning);
+            forward_in(config, mirror)
+        }
+        Some(description) => forward_in(config, fixed_world(config, description)?),
     }
-    let (inputs, seed) = (args.inputs.inputs(), seed().map_err(system)?);
-    let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, args.backlog)?;
+}
+
+fn fixed_world(config: &Config, description: &Description) -> Result<FixedWorld, Fault> {
+    let fault = |problem| {
+        let cause = Cause::Config { field: "world".to_owned(), problem };
+        Fault::of(config.file.display().to_string(), cause)
+    };
+    let mut world = FixedWorld::new(description).map_err(|error| fault(error.to_string()))?;
+    let found = world.find_interfaces();
+    found.map_err(|name| fault(format!("there is no interface `{name}' now")))?;
+    Ok(world)
+}
+
+fn forward_in(config: &Config, world: impl World) -> Result<(), Failure> {
+    let taken = if config.take_over { Some(TakeOver::begin().map_err(system)?) } else { None };
+    let (forwarder, notes): (Forwarder<_>, Vec<Note>) = start::open(world, &config.interfaces)?;
+    let mut briefing = Briefing::new(config);
+    briefing.is_fenced = forwarder.is_fenced();
+    briefing.has_taken_over = taken.as_ref().is_some_and(TakeOver::has_stopped_any);
+    let begin = move || {
+        let remaining = privileges::give_up(&Needed::of(config));
+        notes.iter().for_each(message::note);
+        briefing.remaining = Some(remaining);
+        briefing.tell();
+    };
+    let done = keep_going(config, forwarder, begin);
+    drop(taken);
+    done
+}
+
+/// `begin` is called when all is open, before the first packet.
+fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> Result<(), Failure> {
+    let mut signals = Signals::take_over().map_err(system)?;
+    let control = &config.control;
+    let endpoint = Endpoint::bind(&control.socket, control.policy).map_err(system)?;
+    if let Some(address) = config.metrics {
+        exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
+    }
+    let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
+    let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
+    let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    daemon.log_to(move |LogLine { level, text, .. }| match is_journal {
+        // The journal takes a line's severity from its beginning (sd-daemon(3)).
+        true => anstream::eprintln!("<{level}>{text}"),
+        false => anstream::eprintln!("{text}"),
+    });
+    begin();
     match daemon.run(&mut signals, |reloaded| match reloaded {
         Ok(warnings) => warnings.iter().for_each(message::warning),
         Err(faults) => faults.iter().for_each(message::error),

@@ -89,7 +89,9 @@ fn changes_something(subsystem: Subsystem, number: u8) -> bool {
         Subsystem::Timeout => {
             &[timeouts::message::NEW, timeouts::message::DELETE, timeouts::message::DEFAULT_SET]
         }
-        Subsystem::Tidegate => &[tidegate::message::DELETE, tidegate::message::SET],
+        Subsystem::Tidegate => {
+            &[tidegate::message::DELETE, tidegate::message::SET, tidegate::message::RELOAD]
+        }
     };
     changing.contains(&number)
 }

@@ -81,6 +81,7 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
             let (port, mark) = (body.name.map(str::to_owned), body.number.unwrap_or(0));
             desk.begin(Job::Question(Question { datagram, port, mark }))
         }
+        message::RELOAD => desk.begin(Job::Reload),
         message::HELLO => {
             desk.session.port = body.number;
             Ok(Outcome::Done)

@@ -26,7 +26,7 @@ use tidegate_engine::time::Instant;
 use tidegate_wire::Family;
 
 use self::decode::Entry;
-use self::socket::{Kind, Socket};
+use self::socket::{Kind, Socket, Told};
 use super::link::Address;
 use super::neighbour::Neighbour;
 use super::{Caveat, World};
@@ -43,6 +43,9 @@ pub struct Mirror {
     told: BTreeSet<Caveat>,
     /// Neighbours that don't answer, and when they may be asked again.
     absent: VecDeque<(Instant, PortId, IpAddr)>,
+    /// When the groups are looked at again, of which there are no notices.
+    groups_due: Instant,
+    losses: u64,
 }
 
 /// Something that happened, for those who keep more than the world.
@@ -93,6 +96,8 @@ impl Mirror {
             caveats: BTreeSet::new(),
             told: BTreeSet::new(),
             absent: VecDeque::new(),
+            groups_due: Instant::ZERO,
+            losses: 0,
         };
         mirror.refresh(&mut Vec::new())?;
         Ok(mirror)
@@ -110,6 +115,12 @@ impl Mirror {
         self.news.fd()
     }
 
+    /// How often notices were lost, and all was asked for anew.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.losses
+    }
+
     /// What has become known since the last call of how the answers differ from the kernel's.
     pub fn caveats(&mut self) -> Vec<Caveat> {
         let new: Vec<Caveat> = self.caveats.difference(&self.told).cloned().collect();
@@ -125,14 +136,16 @@ impl Mirror {
         loop {
             match self.news.receive()? {
                 socket::Received::Nothing => break,
-                socket::Received::Lost => self.stale = Stale::ALL,
+                socket::Received::Lost => {
+                    self.losses += 1;
+                    self.stale = Stale::ALL;
+                }
                 socket::Received::Messages(messages) => {
-                    for (flags, notice) in messages {
-                        match notice {
-                            Ok(notice) => self.take(&notice, flags, changes),
-                            Err(error) => {
-                                self.caveats.insert(Caveat::Message(error));
-                            }
+                    for told in messages {
+                        match told {
+                            Told::Notice(notice, flags) => self.take(&notice, flags, changes),
+                            Told::Settings => self.stale.links = true,
+                            Told::Unread(error) => self.note(Caveat::Message(error)),
                         }
                     }
                 }
@@ -169,6 +182,14 @@ impl Mirror {
             if self.world.neighbours.find(port, addr) == Some(Neighbour::Failed) {
                 self.world.neighbours.remove(port, addr);
             }
+        }
+    }
+
+    /// Looks which groups the host listens to, every few seconds.
+    pub(super) fn look_at_groups(&mut self, now: Instant) {
+        if now >= self.groups_due {
+            self.groups_due = now + GROUPS_EVERY;
+            self.world.groups = proc::groups(&self.world.links);
         }
     }
 
@@ -428,3 +449,8 @@ impl Mirror {
 
 /// So long a neighbour who doesn't answer counts as absent.
 const GRUDGE: Duration = Duration::from_secs(1);
+/// So often the groups are looked at.
+const GROUPS_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -43,12 +43,22 @@ pub(super) struct Socket {
     number: u32,
 }
 
-/// What came: messages with their flags, and instead of one that can't be read, why.
+/// What came.
 pub(super) enum Received {
-    Messages(Vec<(u16, Result<RouteNetlinkMessage, String>)>),
+    Messages(Vec<Told>),
     /// Some were lost.
     Lost,
     Nothing,
+}
+
+/// What a message says.
+pub(super) enum Told {
+    /// Something, with the message's flags.
+    Notice(RouteNetlinkMessage, u16),
+    /// Settings of an interface have changed.
+    Settings,
+    /// It can't be read, for this reason.
+    Unread(String),
 }
 
 impl Socket {
@@ -84,9 +94,7 @@ impl Socket {
             match recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
                 Ok((len, _)) => {
                     let datagram = Datagram(&self.buffer[..len]);
-                    let told =
-                        datagram.filter_map(|message| Some((message.flags, message.read()?)));
-                    return Ok(Received::Messages(told.collect()));
+                    return Ok(Received::Messages(datagram.filter_map(Message::told).collect()));
                 }
                 Err(Errno::AGAIN) => return Ok(Received::Nothing),
                 Err(Errno::NOBUFS) => return Ok(Received::Lost),
@@ -218,6 +226,22 @@ impl<'a> Iterator for Datagram<'a> {
 }
 
 impl Message<'_> {
+    /// What it says as a notice.
+    fn told(self) -> Option<Told> {
+        if let Some(NEW_NETCONF | DEL_NETCONF) = self.kind() {
+            return Some(Told::Settings);
+        }
+        Some(match self.read()? {
+            Ok(notice) => Told::Notice(notice, self.flags),
+            Err(error) => Told::Unread(error),
+        })
+    }
+
+    fn kind(&self) -> Option<u16> {
+        let kind = self.bytes.get(4..6)?.try_into().ok()?;
+        Some(u16::from_ne_bytes(kind))
+    }
+
     /// What it says, if that is about the world.
     fn read(&self) -> Option<Result<RouteNetlinkMessage, String>> {
         match NetlinkMessage::<RouteNetlinkMessage>::deserialize(self.bytes) {
@@ -231,13 +255,11 @@ impl Message<'_> {
 
     /// Whether the answer is over, and how.
     fn end(&self) -> Option<io::Result<()>> {
-        let [_, _, _, _, kind @ ..] = self.bytes else { return None };
-        let [low, high, ..] = kind else { return None };
         let code = || {
             let code = self.bytes.get(16..20)?.try_into().ok()?;
             Some(i32::from_ne_bytes(code))
         };
-        match u16::from_ne_bytes([*low, *high]) {
+        match self.kind()? {
             DONE | ERROR => match code().unwrap_or(0) {
                 0 => Some(Ok(())),
                 code => Some(Err(io::Error::from_raw_os_error(-code))),
@@ -249,11 +271,14 @@ impl Message<'_> {
 
 /// `NLMSG_ERROR`.
 const ERROR: u16 = 2;
+/// `RTM_NEWNETCONF`, `RTM_DELNETCONF`.
+const NEW_NETCONF: u16 = 80;
+const DEL_NETCONF: u16 = 81;
 /// `NLMSG_DONE`.
 const DONE: u16 = 3;
 
-/// As bits: RTNLGRP_LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE.
-const GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18;
+/// As bits: RTNLGRP_LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, IPV4_NETCONF.
+const GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18 | 1 << 23;
 /// The kernel fills datagrams up to this length if there is room for it.
 const LARGEST_DATAGRAM: usize = 64 << 10;
 /// What may wait to be read.

@@ -1,0 +1,116 @@
+//! The command line of a gateway: `run`, `check`, `reload`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tidegate_gateway::config::Plane;
+
+use super::InputArgs;
+
+/// What runs.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The gateway's file (TOML); what follows on the command line comes before what it says
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The same
+    #[arg(long, short = 'c', value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// An interface to forward packets from and to; repeat it
+    #[arg(long = "interface", short = 'i', value_name = "NAME", conflicts_with = "pcap")]
+    pub(crate) interfaces: Vec<String>,
+
+    /// How packets of interfaces come and go: auto, af-packet, af-xdp, tun
+    #[arg(long, value_name = "PLANE", value_parser = Plane::named)]
+    pub(crate) plane: Option<Plane>,
+
+    /// Have the kernel stop forwarding; it goes on when this ends
+    #[arg(long)]
+    pub(crate) take_over: bool,
+
+    /// The control socket [default: /run/tidegate.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+
+    /// The control socket's mode: who may look [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = octal)]
+    pub(crate) mode: Option<u32>,
+
+    /// The number of the group that the control socket belongs to
+    #[arg(long, value_name = "GID")]
+    pub(crate) group: Option<u32>,
+
+    /// The number of the group whose members may change everything; besides root and the user that runs this
+    #[arg(long, value_name = "GID")]
+    pub(crate) admin_group: Option<u32>,
+
+    /// Take packets from a capture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+
+    /// Play the capture as it was recorded, not as fast as it goes
+    #[arg(long, requires = "pcap")]
+    pub(crate) recorded_pace: bool,
+
+    /// Serve figures to Prometheus at this address, such as 127.0.0.1:9465; see `tidegate exporter'
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+
+    /// How many events are kept for listeners who are behind [default: 16384]
+    #[arg(long, value_name = "EVENTS")]
+    pub(crate) backlog: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+}
+
+/// What is checked.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The gateway's file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Whose files are read again.
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// The gateway's control socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/tidegate.sock",
+        env = "TIDEGATE_SOCKET"
+    )]
+    pub(crate) socket: PathBuf,
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "not an octal number up to 777".to_owned())
+}
+
+pub(super) const NOTES: &str = "\
+The socket speaks ctnetlink, a datagram in each packet (SOCK_SEQPACKET). SIGHUP reads rules and settings again, as does
+`tidegate reload'; if a file is at fault all stays as it is, and flows stay in any case. SIGTERM and SIGINT end it.
+Without an interface there are no packets, but for those of a capture.
+
+Exit status: 0 it was told to stop, 1 a file or the socket is at fault, 2 the command line is.";
+
+pub(super) const CHECK_NOTES: &str = "\
+Reads the file and the rules, settings, sets, policies and labels that it names, and changes nothing.
+
+Exit status: 0 all is well, perhaps with warnings; 1 something is wrong; 2 the command line is.";
+
+pub(super) const RELOAD_NOTES: &str = "\
+Rules and settings are read again; sets and timeout policies stay as they are. No flow is lost, and no packet: those that
+come meanwhile wait. If a file is at fault nothing changes.
+
+Exit status: 0 it was done; 1 a file is at fault; 2 the command line is; 3 not permitted; 4 there is no such socket.";

@@ -1,0 +1,460 @@
+//! `tidegate run FILE` between real hosts: the world of the machine is followed, rules are read again under traffic, and
+//! what is taken over is given back.
+//!
+//! ```text
+//!   client ---- lan [ gateway ] wan ---- server
+//!   10.0.1.2    .1              .1       10.0.2.2
+//!   fd01::2     ::1             ::1      fd02::2
+//! ```
+//!
+//! Takes root, or user namespaces for everybody: `cargo test -p tidegate --test gateway`. The gateway's namespace is the
+//! test's own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "not every test needs all of it")]
+mod ends;
+mod stage;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::Duration;
+
+use self::ends::{Host, received_from};
+use self::stage::{Program, TIDEGATE, call, new_network, play, until};
+
+const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
+const SERVER: [&str; 2] = ["10.0.2.2", "fd02::2"];
+const INSIDE: [&str; 2] = ["10.0.1.1", "fd01::1"];
+const OUTSIDE: [&str; 2] = ["10.0.2.1", "fd02::1"];
+
+const RULES: &str = "*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A POSTROUTING -o wan -j MASQUERADE
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i lan -o wan -m conntrack --ctstate NEW -j ACCEPT
+COMMIT
+";
+
+const FILE: &str = "
+rules4 = \"rules\"
+rules6 = \"rules\"
+take-over = true
+[control]
+socket = \"socket\"
+[[interface]]
+name = \"lan\"
+[[interface]]
+name = \"wan\"
+";
+
+fn main() -> ExitCode {
+    play(
+        &[
+            ("neighbours_are_found_and_used", neighbours_are_found_and_used),
+            ("masquerade_follows_the_address", masquerade_follows_the_address),
+            ("a_link_that_goes_takes_its_flows_along", a_link_that_goes_takes_its_flows_along),
+            ("routes_are_followed", routes_are_followed),
+            ("what_is_too_big_is_told", what_is_too_big_is_told),
+            ("rules_change_under_traffic", rules_change_under_traffic),
+            ("what_happens_is_told", what_happens_is_told),
+            ("the_kernel_gets_back_what_was_taken", the_kernel_gets_back_what_was_taken),
+            ("privileges_are_given_up", privileges_are_given_up),
+            ("a_service_manager_is_told", a_service_manager_is_told),
+            ("a_world_from_the_file", a_world_from_the_file),
+        ],
+        new_network,
+    )
+}
+
+/// A gateway with a host on either side.
+struct Net {
+    client: Host,
+    server: Host,
+    gateway: Program,
+    place: tempfile::TempDir,
+}
+
+impl Net {
+    fn new() -> Self {
+        Self::with(FILE, |_| {})
+    }
+
+    fn with(file: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        for switch in SWITCHES {
+            fs::write(switch, "1").unwrap();
+        }
+        let [client, server] =
+            [("lan", CLIENT, INSIDE), ("wan", SERVER, OUTSIDE)].map(|(port, addresses, router)| {
+                let host = Host::new();
+                host.plug(port, addresses, router);
+                host
+            });
+        for router in INSIDE {
+            client.call("ip", &["route", "add", "default", "via", router]);
+        }
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("rules"), RULES).unwrap();
+        fs::write(place.path().join("gateway.toml"), file).unwrap();
+        let log = fs::File::create(place.path().join("log")).unwrap();
+        let mut command = Command::new(TIDEGATE);
+        command.arg("run").arg(place.path().join("gateway.toml")).stderr(Stdio::from(log));
+        prepare(&mut command);
+        let gateway = Program(command.spawn().unwrap());
+        let mut net = Self { client, server, gateway, place };
+        until(|| {
+            let has_ended = net.gateway.0.try_wait().unwrap().is_some();
+            assert!(!has_ended, "{}", net.log());
+            (net.log().contains("drops:") && net.socket().exists()).then_some(())
+        });
+        net
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.path().join("socket")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap()
+    }
+
+    /// What `tidegate` says when it is asked about the gateway.
+    fn ask(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(TIDEGATE);
+        command.args(args).arg("--socket").arg(self.socket()).output().unwrap()
+    }
+
+    fn flows(&self) -> String {
+        let listed = self.ask(&["list"]);
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        String::from_utf8(listed.stdout).unwrap()
+    }
+
+    /// A connection from the client, with both its ends and whom the server takes for its peer.
+    fn connect(&self, to: IpAddr) -> (TcpStream, TcpStream, IpAddr) {
+        let listener = self.server.within(|| TcpListener::bind((to, 0)).unwrap());
+        let to = listener.local_addr().unwrap();
+        let stream = self.client.within(|| connect(to)).unwrap_or_else(|error| {
+            panic!("{to}: {error}\n{}\n{}", self.log(), self.flows());
+        });
+        let (accepted, peer) = listener.accept().unwrap();
+        (stream, accepted, peer.ip())
+    }
+}
+
+const SWITCHES: [&str; 2] =
+    ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+
+fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
+    TcpStream::connect_timeout(&to, Duration::from_secs(3))
+}
+
+fn addr(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Waits until an interface's addresses may be used: even without a question that takes the kernel a moment.
+fn settle(port: &str) {
+    let tentative = ["-6", "address", "show", "dev", port, "tentative"];
+    until(|| call("ip", &tentative).is_empty().then_some(()));
+}
+
+/// A few words from one end to the other.
+fn say(mut from: &TcpStream, mut to: &TcpStream) -> std::io::Result<()> {
+    to.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    from.write_all(b"hello")?;
+    to.read_exact(&mut [0; 5])
+}
+
+fn neighbours_are_found_and_used() {
+    let net = Net::new();
+    for family in 0..2 {
+        let server = addr(SERVER[family]);
+        // Nobody has ever spoken to either of them.
+        let source = received_from(&net.client, &net.server, SocketAddr::new(server, 53), 100);
+        assert_eq!(source.ip(), addr(OUTSIDE[family]));
+        let (stream, accepted, peer) = net.connect(server);
+        assert_eq!(peer, addr(OUTSIDE[family]));
+        say(&stream, &accepted).unwrap();
+        // One who isn't there can't be reached; when he has come he can.
+        let late = ["10.0.2.3", "fd02::3"][family];
+        let reach =
+            || net.client.output("ping", &["-c", "1", "-W", "1", late]).contains(" 1 received");
+        for _ in 0..5 {
+            assert!(!reach());
+        }
+        let with_length = format!("{late}/{}", ["24", "64"][family]);
+        let nodad: &[&str] = [&[][..], &["nodad"]][family];
+        net.server.call("ip", &[&["address", "add", &with_length, "dev", "eth0"], nodad].concat());
+        until(|| reach().then_some(()));
+    }
+}
+
+fn masquerade_follows_the_address() {
+    let net = Net::new();
+    let changed = [("10.0.2.1/24", "10.0.2.9/24"), ("fd02::1/64", "fd02::9/64")];
+    for (family, (old, new)) in changed.into_iter().enumerate() {
+        let server = addr(SERVER[family]);
+        let (stream, accepted, peer) = net.connect(server);
+        assert_eq!(peer, addr(OUTSIDE[family]));
+        say(&stream, &accepted).unwrap();
+        let masqueraded = format!("dst={}", if family == 0 { "10.0.2.1" } else { "fd02::1" });
+        let is_listed =
+            |net: &Net| net.flows().lines().any(|line| line.contains(&format!("{masqueraded} ")));
+        assert!(is_listed(&net), "{}", net.flows());
+        call("ip", &["address", "del", old, "dev", "wan"]);
+        let nodad: &[&str] = [&[][..], &["nodad"]][family];
+        call("ip", &[&["address", "add", new, "dev", "wan"], nodad].concat());
+        settle("wan");
+        until(|| (!is_listed(&net)).then_some(()));
+        let (stream, accepted, peer) = net.connect(server);
+        assert_eq!(peer, addr(new.split('/').next().unwrap()));
+        say(&stream, &accepted).unwrap();
+    }
+}
+
+fn a_link_that_goes_takes_its_flows_along() {
+    let net = Net::new();
+    for server in SERVER.map(addr) {
+        let (stream, accepted, _) = net.connect(server);
+        say(&stream, &accepted).unwrap();
+    }
+    assert!(net.flows().contains("dst=10.0.2.1 ") && net.flows().contains("dst=fd02::1 "));
+    call("ip", &["link", "set", "wan", "down"]);
+    until(|| net.flows().is_empty().then_some(()));
+    // IPv6 addresses went with the link.
+    call("ip", &["link", "set", "wan", "up"]);
+    call("ip", &["address", "add", "fd02::1/64", "dev", "wan", "nodad"]);
+    settle("wan");
+    for server in SERVER.map(addr) {
+        let (stream, accepted, _) = net.connect(server);
+        say(&stream, &accepted).unwrap();
+    }
+}
+
+/// A network behind the server, to which there is no way at first.
+fn routes_are_followed() {
+    let net = Net::new();
+    let behind = [("10.7.0.1", "10.7.0.0/16", "32"), ("fd07::1", "fd07::/16", "128")];
+    for (family, (host, network, bits)) in behind.into_iter().enumerate() {
+        net.server.call("ip", &["address", "add", &format!("{host}/{bits}"), "dev", "lo"]);
+        let told = net.client.output("ping", &["-c", "1", "-W", "2", host]).to_lowercase();
+        assert!(told.contains("unreachable") || told.contains("no route"), "{told}");
+        call("ip", &["route", "add", network, "via", SERVER[family]]);
+        let (stream, accepted, peer) = net.connect(addr(host));
+        assert_eq!(peer, addr(OUTSIDE[family]));
+        say(&stream, &accepted).unwrap();
+        call("ip", &["route", "del", network]);
+        let told = net.client.output("ping", &["-c", "1", "-W", "2", host]).to_lowercase();
+        assert!(told.contains("unreachable") || told.contains("no route"), "{told}");
+    }
+}
+
+fn what_is_too_big_is_told() {
+    let net = Net::new();
+    call("ip", &["link", "set", "wan", "mtu", "1300"]);
+    for (family, server) in SERVER.into_iter().enumerate() {
+        let options = ["-c", "1", "-W", "3", "-M", "do", "-s", "1400", server];
+        let told = net.client.output("ping", &options);
+        assert!(told.contains("mtu = 1300") || told.contains("mtu=1300"), "{told}");
+        // The kernel has learnt it, and a stream gets through.
+        let learnt = net.client.call("ip", &["route", "get", server]);
+        assert!(learnt.contains("mtu 1300"), "{learnt}");
+        let (mut stream, mut accepted, peer) = net.connect(addr(server));
+        assert_eq!(peer, addr(OUTSIDE[family]));
+        accepted.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let sender =
+            std::thread::spawn(move || stream.write_all(&[7; 1 << 20]).map(|()| drop(stream)));
+        let mut heard = Vec::new();
+        accepted.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard.len(), 1 << 20);
+        sender.join().unwrap().unwrap();
+    }
+    net.client.call("ip", &["route", "flush", "cache"]);
+    net.client.call("ip", &["-6", "route", "flush", "cache"]);
+    // A stream that finds it out by itself: its segments are too big when it begins.
+    for server in SERVER {
+        let (mut stream, mut accepted, _) = net.connect(addr(server));
+        accepted.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let sender =
+            std::thread::spawn(move || stream.write_all(&[7; 1 << 20]).map(|()| drop(stream)));
+        let mut heard = Vec::new();
+        accepted.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard.len(), 1 << 20);
+        sender.join().unwrap().unwrap();
+    }
+}
+
+fn rules_change_under_traffic() {
+    let net = Net::new();
+    let streams = SERVER.map(|server| net.connect(addr(server)));
+    let listeners =
+        SERVER.map(|server| net.server.within(|| TcpListener::bind((addr(server), 99)).unwrap()));
+    let closed = RULES.replace("-i lan -o wan -m conntrack --ctstate NEW", "-p tcp --dport 1");
+    fs::write(net.place.path().join("rules"), &closed).unwrap();
+    let told = net.ask(&["reload"]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    for (stream, accepted, _) in &streams {
+        say(stream, accepted).unwrap();
+    }
+    let quick = |to| TcpStream::connect_timeout(&to, Duration::from_millis(300));
+    for listener in &listeners {
+        let to = listener.local_addr().unwrap();
+        assert!(net.client.within(|| quick(to)).is_err(), "new ones are refused now");
+    }
+    // What is at fault changes nothing, and is told.
+    fs::write(net.place.path().join("rules"), RULES.replace("MASQUERADE", "MASQUERAID")).unwrap();
+    let told = net.ask(&["reload"]);
+    assert_eq!(told.status.code(), Some(1));
+    let words = String::from_utf8(told.stderr).unwrap();
+    assert!(words.contains("rules:6:") && words.contains("MASQUERAID"), "{words}");
+    assert!(words.contains("nothing has changed"), "{words}");
+    let to = listeners[0].local_addr().unwrap();
+    assert!(net.client.within(|| quick(to)).is_err());
+    fs::write(net.place.path().join("rules"), RULES).unwrap();
+    assert!(net.ask(&["reload"]).status.success());
+    for listener in &listeners {
+        net.client.within(|| connect(listener.local_addr().unwrap())).unwrap();
+    }
+    for (stream, accepted, _) in &streams {
+        say(accepted, stream).unwrap();
+    }
+}
+
+fn what_happens_is_told() {
+    let net = Net::new();
+    let logging = RULES.replace(
+        "-A FORWARD -i lan",
+        "-A FORWARD -p tcp -m conntrack --ctstate NEW -j LOG --log-prefix \"new: \"\n-A FORWARD -i lan",
+    );
+    fs::write(net.place.path().join("rules"), logging).unwrap();
+    assert!(net.ask(&["reload"]).status.success());
+    for server in SERVER {
+        net.connect(addr(server));
+        until(|| {
+            let log = net.log();
+            let mut lines = log.lines().filter(|line| line.starts_with("new: IN=lan OUT=wan"));
+            lines.any(|line| line.contains("PROTO=TCP")).then_some(())
+        });
+    }
+    // A policy rule that can't be served isn't passed over in silence.
+    call("ip", &["rule", "add", "sport", "80", "priority", "77", "table", "100"]);
+    until(|| net.log().contains("policy rule 77 is passed over: ports").then_some(()));
+}
+
+fn the_kernel_gets_back_what_was_taken() {
+    let conf = "/proc/sys/net/ipv6/conf/lan/forwarding";
+    let read = |path: &str| fs::read_to_string(path).unwrap().trim().to_owned();
+    let mut net = Net::with(FILE, |_| {
+        // One interface that did not forward before.
+        fs::write(conf, "0").unwrap();
+    });
+    assert!(SWITCHES.iter().all(|switch| read(switch) == "0"));
+    assert!(net.log().contains("the kernel no longer forwards"), "{}", net.log());
+    net.gateway.end();
+    assert!(SWITCHES.iter().all(|switch| read(switch) == "1"));
+    assert_eq!((read(conf), read(&conf.replace("lan", "wan"))), ("0".to_owned(), "1".to_owned()));
+    assert!(!net.socket().exists());
+}
+
+fn privileges_are_given_up() {
+    let net = Net::new();
+    let status = fs::read_to_string(format!("/proc/{}/status", net.gateway.0.id())).unwrap();
+    let field =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    let (read_search, admin, raw) = (1 << 2, 1 << 12, 1 << 13);
+    for set in ["CapPrm:", "CapEff:"] {
+        assert_eq!(
+            u64::from_str_radix(field(set), 16).unwrap(),
+            read_search | admin | raw,
+            "{set}"
+        );
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert!(net.log().contains("may still: CAP_NET_ADMIN, CAP_NET_RAW"), "{}", net.log());
+}
+
+fn a_service_manager_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut net = Net::with(FILE, |command| {
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    });
+    let mut told = String::new();
+    let mut until_told = |words: &[&str]| {
+        for word in words {
+            while !told.contains(word) {
+                let mut bytes = [0; 256];
+                let len = manager.recv(&mut bytes).expect("it is told");
+                told += str::from_utf8(&bytes[..len]).unwrap();
+            }
+        }
+        told.clear();
+    };
+    until_told(&["READY=1", "WATCHDOG=1"]);
+    until_told(&["WATCHDOG=1"]);
+    assert!(net.ask(&["reload"]).status.success());
+    until_told(&["RELOADING=1", "MONOTONIC_USEC=", "READY=1"]);
+    net.gateway.end();
+    until_told(&["STOPPING=1"]);
+}
+
+/// Addresses, routes and neighbours of the gateway are in the file alone: the kernel has none of them.
+fn a_world_from_the_file() {
+    let server = Host::new();
+    let client = Host::new();
+    for (host, port, own, last) in [(&client, "lan", CLIENT, 1), (&server, "wan", SERVER, 2)] {
+        host.plug(port, own, if last == 1 { INSIDE } else { OUTSIDE });
+        call("ip", &["link", "set", port, "address", &format!("02:00:00:00:00:{last:02}")]);
+        host.call("ip", &["link", "set", "eth0", "address", &format!("02:00:00:00:01:{last:02}")]);
+        call("ip", &["address", "flush", "dev", port]);
+        let router = if last == 1 { INSIDE } else { OUTSIDE };
+        for router in router {
+            let mac = format!("02:00:00:00:00:{last:02}");
+            host.call("ip", &["neigh", "replace", router, "lladdr", &mac, "dev", "eth0"]);
+        }
+    }
+    for router in INSIDE {
+        client.call("ip", &["route", "add", "default", "via", router]);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut file = FILE.to_owned();
+    for (port, last, own, peers) in [("lan", 1, INSIDE, CLIENT), ("wan", 2, OUTSIDE, SERVER)] {
+        file += &format!(
+            "[[world.link]]\nname = \"{port}\"\nmac = \"02:00:00:00:00:{last:02}\"\n\
+             addresses = [\"{}/24\", \"{}/64\"]\n",
+            own[0], own[1]
+        );
+        for peer in peers {
+            file += &format!(
+                "[[world.neighbour]]\nport = \"{port}\"\naddress = \"{peer}\"\nmac = \"02:00:00:00:01:{last:02}\"\n"
+            );
+        }
+    }
+    fs::write(place.path().join("rules"), RULES).unwrap();
+    fs::write(place.path().join("gateway.toml"), file).unwrap();
+    let mut command = Command::new(TIDEGATE);
+    let gateway =
+        Program(command.arg("run").arg(place.path().join("gateway.toml")).spawn().unwrap());
+    until(|| place.path().join("socket").exists().then_some(()));
+    let net = Net { client, server, gateway, place };
+    fs::write(net.place.path().join("log"), "").unwrap();
+    for (family, server) in SERVER.into_iter().enumerate() {
+        let (stream, accepted, peer) = net.connect(addr(server));
+        assert_eq!(peer, addr(OUTSIDE[family]));
+        say(&stream, &accepted).unwrap();
+    }
+}
