@@ -223,8 +223,10 @@ pub(crate) enum PlaneChoice {
     Auto,
     /// Packet sockets (AF_PACKET): any interface
     Packet,
-    /// AF_XDP
+    /// AF_XDP: the first queue
     Xdp,
+    /// TUN interfaces (`ip tuntap add`), which the kernel routes to
+    Tun,
 }
 
 fn octal(text: &str) -> Result<u32, String> {

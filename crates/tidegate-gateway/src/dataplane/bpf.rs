@@ -35,6 +35,26 @@ impl Instruction {
         Self::new(0x61, (dst, src), offset, 0)
     }
 
+    /// `dst = *(u16 *)(src + offset)`
+    pub(super) const fn load_half(dst: Register, src: Register, offset: i16) -> Self {
+        Self::new(0x69, (dst, src), offset, 0)
+    }
+
+    /// `dst = *(u8 *)(src + offset)`
+    pub(super) const fn load_byte(dst: Register, src: Register, offset: i16) -> Self {
+        Self::new(0x71, (dst, src), offset, 0)
+    }
+
+    /// `dst += value`
+    pub(super) const fn add(dst: Register, value: i32) -> Self {
+        Self::new(0x07, (dst, 0), 0, value)
+    }
+
+    /// Skips if `dst` is more than `src`.
+    pub(super) const fn if_beyond(dst: Register, src: Register) -> Self {
+        Self::new(0x2d, (dst, src), 0, 0)
+    }
+
     /// `r0` is the packet's byte at this place; where there is none the program ends with 0. Wants the context in `r6`.
     pub(super) const fn packet_byte(at: i32) -> Self {
         Self::new(0x30, (0, 0), 0, at)
@@ -77,6 +97,32 @@ impl Instruction {
 
     /// Ends with what is in `r0`.
     pub(super) const EXIT: Self = Self::new(0x95, (0, 0), 0, 0);
+}
+
+/// Where a test jumps to if it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Nowhere: it is no test.
+    On,
+    /// To the verdict.
+    Verdict,
+    /// Past it.
+    Pass,
+}
+
+/// A program of steps, a verdict, and what is done instead of it.
+pub(super) fn aimed(
+    steps: Vec<(Instruction, Aim)>,
+    verdict: &[Instruction],
+    rest: &[Instruction],
+) -> Vec<Instruction> {
+    let (end, pass) = (steps.len(), steps.len() + verdict.len());
+    let steps = steps.into_iter().enumerate().map(|(at, (step, aim))| match aim {
+        Aim::On => step,
+        Aim::Verdict => step.over(end - at - 1),
+        Aim::Pass => step.over(pass - at - 1),
+    });
+    steps.chain(verdict.iter().copied()).chain(rest.iter().copied()).collect()
 }
 
 /// What a program is for.

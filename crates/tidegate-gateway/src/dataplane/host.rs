@@ -24,7 +24,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::netdevice::name_to_index;
 
-use super::bpf::{Hook, Instruction, attach};
+use super::bpf::{Aim, Hook, Instruction, aimed, attach};
 use super::nft::Table;
 use super::tun::{self, Queues};
 use super::{Link, LinkLayer};
@@ -117,23 +117,12 @@ const DROP: i32 = 2;
 /// `bpf_redirect`
 const REDIRECT: i32 = 23;
 
-const ETHERTYPE_IPV4: i32 = 0x0800_u16.to_be() as i32;
-const ETHERTYPE_IPV6: i32 = 0x86dd_u16.to_be() as i32;
-const ICMPV6: i32 = 58;
+pub(super) const ETHERTYPE_IPV4: i32 = 0x0800_u16.to_be() as i32;
+pub(super) const ETHERTYPE_IPV6: i32 = 0x86dd_u16.to_be() as i32;
+pub(super) const ICMPV6: i32 = 58;
 /// Neighbour discovery's types (RFC 4861 section 4).
-const FIRST_DISCOVERY: i32 = 133;
-const LAST_DISCOVERY: i32 = 137;
-
-/// Where a test jumps to if it holds.
-#[derive(Clone, Copy)]
-enum Aim {
-    /// Nowhere: it is no test.
-    On,
-    /// To the verdict.
-    Verdict,
-    /// Past it.
-    Pass,
-}
+pub(super) const FIRST_DISCOVERY: i32 = 133;
+pub(super) const LAST_DISCOVERY: i32 = 137;
 
 /// Drops IP but neighbour discovery.
 fn arrival(header: LinkLayer) -> Vec<Instruction> {
@@ -186,12 +175,5 @@ fn program(
         (Instruction::if_more(0, LAST_DISCOVERY), Aim::Verdict),
         (Instruction::if_more(0, FIRST_DISCOVERY - 1), Aim::Pass),
     ]);
-    let (end, pass) = (steps.len(), steps.len() + verdict.len());
-    let aimed = steps.into_iter().enumerate().map(|(at, (step, aim))| match aim {
-        Aim::On => step,
-        Aim::Verdict => step.over(end - at - 1),
-        Aim::Pass => step.over(pass - at - 1),
-    });
-    let rest = [Instruction::set(0, NEXT), Instruction::EXIT];
-    aimed.chain(verdict.iter().copied()).chain(rest).collect()
+    aimed(steps, verdict, &[Instruction::set(0, NEXT), Instruction::EXIT])
 }

@@ -6,7 +6,7 @@
 //! ([`Capabilities`]), and does the rest itself. What the world looks like (routes, neighbours, names) it asks of a
 //! [`World`].
 //!
-//! Each kind of link is a file: [`packet`] for any interface, [`tun`], [`mem`] for tests.
+//! Each kind of link is a file: [`packet`] for any interface, [`xdp`], [`tun`], [`mem`] for tests.
 //!
 //! Nothing here waits, and nothing is ever lost in silence: what can't be received or sent is counted.
 
@@ -23,6 +23,7 @@ pub mod start;
 mod system;
 pub mod tun;
 pub mod world;
+pub mod xdp;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -118,3 +119,6 @@ pub struct Link {
     /// By which they go.
     pub sender: Box<dyn Sender>,
 }
+
+#[cfg(test)]
+mod tests;

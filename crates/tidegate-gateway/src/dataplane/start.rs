@@ -4,9 +4,11 @@ use std::io;
 
 use tidegate_engine::fib::PortId;
 
+use super::tun::{self, Queues};
 use super::world::{World, port_named};
-use super::{Forwarder, Link, LinkLayer, host, packet};
-use crate::config::{Interface, Plane};
+use super::xdp::{self, Checksums};
+use super::{Forwarder, Link, LinkLayer, host, packet, system};
+use crate::config::{Checksum, Interface, Plane};
 use crate::replay::{Cause, Fault};
 
 /// The interface by which the host's own packets come and go, or the first free one of such a name.
@@ -73,9 +75,15 @@ pub fn open<W: World>(
         let (link, note) = opened.map_err(|error| Fault::of(&interface.name, Cause::Io(error)))?;
         let world = forwarder.world_mut();
         let (index, header) = (world.hardware(*port).index, header(world, *port));
-        fenced.push(host::Fenced { name: interface.name.clone(), index, header });
+        // What goes into a TUN interface is for the kernel.
+        if interface.plane != Plane::Tun {
+            fenced.push(host::Fenced { name: interface.name.clone(), index, header });
+        }
         forwarder.add(*port, link).map_err(system)?;
         notes.push(note);
+    }
+    if fenced.is_empty() {
+        return Ok((forwarder, notes));
     }
     match host::open(HOST, &fenced) {
         Ok((link, fence, name)) => {
@@ -97,14 +105,32 @@ fn header(world: &impl World, port: PortId) -> LinkLayer {
 
 fn open_one(world: &impl World, interface: &Interface, port: PortId) -> io::Result<(Link, Note)> {
     let (index, header) = (world.hardware(port).index, header(world, port));
-    let (plane, why) = match interface.plane {
-        Plane::Auto => (Plane::AfPacket, "which keeps superframes and works with every driver"),
-        plane => (plane, "as asked for"),
-    };
-    let link = match plane {
-        Plane::Auto | Plane::AfPacket => packet::open(index, header)?,
-        Plane::AfXdp | Plane::Tun => return Err(io::ErrorKind::Unsupported.into()),
+    let (link, plane, why) = match interface.plane {
+        Plane::Auto => {
+            let why = "which keeps superframes and works with every driver";
+            (packet::open(index, header)?, Plane::AfPacket, why)
+        }
+        Plane::AfPacket => (packet::open(index, header)?, Plane::AfPacket, "as asked for"),
+        Plane::AfXdp => {
+            let (link, is_generic) = xdp::open(index, checksums(interface))?;
+            let why = if is_generic { "as asked for, behind the driver" } else { "as asked for" };
+            (link, Plane::AfXdp, why)
+        }
+        Plane::Tun => {
+            let (link, _) = tun::open(&interface.name, Queues::Single, LinkLayer::Raw)?;
+            (link, Plane::Tun, "as asked for")
+        }
     };
     let (name, why) = (interface.name.clone(), why.to_owned());
     Ok((link, Note::Served { name, plane, why }))
+}
+
+/// What AF_XDP is to think of checksums: between virtual interfaces nobody has finished them.
+fn checksums(interface: &Interface) -> Checksums {
+    let is_virtual = || system::driver(&interface.name).is_ok_and(|driver| driver == "veth");
+    match interface.checksum {
+        Checksum::Metadata => Checksums::Begun,
+        Checksum::Trust if is_virtual() => Checksums::Begun,
+        Checksum::Trust | Checksum::Recompute => Checksums::Whole,
+    }
 }

@@ -31,6 +31,12 @@ pub(super) unsafe trait Plain: Copy {}
 unsafe impl Plain for u32 {}
 // SAFETY: an integer.
 unsafe impl Plain for i32 {}
+// SAFETY: integers; the address in it outlives the socket that it is told to.
+unsafe impl Plain for libc::xdp_umem_reg {}
+// SAFETY: integers.
+unsafe impl Plain for libc::xdp_mmap_offsets {}
+// SAFETY: integers.
+unsafe impl Plain for libc::xdp_statistics {}
 // SAFETY: integers.
 unsafe impl Plain for libc::tpacket_req {}
 // SAFETY: integers.
@@ -79,6 +85,52 @@ pub(super) fn bind_packet(fd: BorrowedFd<'_>, index: u32, protocol: u16) -> io::
     // SAFETY: `address` lives until the call is over, and the length is its own.
     checked(unsafe { libc::bind(fd.as_raw_fd(), at, size_of::<libc::sockaddr_ll>() as u32) })
         .map(drop)
+}
+
+/// An AF_XDP socket.
+pub(super) fn xdp_socket() -> io::Result<OwnedFd> {
+    // SAFETY: no address is handed over.
+    let fd =
+        checked(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor was just made and is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Binds an AF_XDP socket to a queue of an interface.
+pub(super) fn bind_xdp(fd: BorrowedFd<'_>, index: u32, queue: u32) -> io::Result<()> {
+    let address = libc::sockaddr_xdp {
+        sxdp_family: libc::AF_XDP as u16,
+        sxdp_flags: libc::XDP_USE_NEED_WAKEUP,
+        sxdp_ifindex: index,
+        sxdp_queue_id: queue,
+        sxdp_shared_umem_fd: 0,
+    };
+    let at = ptr::from_ref(&address).cast::<libc::sockaddr>();
+    // SAFETY: `address` lives until the call is over, and the length is its own.
+    checked(unsafe { libc::bind(fd.as_raw_fd(), at, size_of::<libc::sockaddr_xdp>() as u32) })
+        .map(drop)
+}
+
+/// The name of the driver that an interface belongs to.
+pub(super) fn driver(name: &str) -> io::Result<String> {
+    const ETHTOOL_GDRVINFO: u32 = 3;
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM);
+    let socket = rustix::net::socket(family, kind, None)?;
+    // `ethtool_drvinfo`: a command, and then names of 32 bytes.
+    let mut info = [0_u32; 49];
+    info[0] = ETHTOOL_GDRVINFO;
+    // SAFETY: the request is bytes and integers, and may be all zeros.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = info.as_mut_ptr().cast();
+    // SAFETY: SIOCETHTOOL reads one `ifreq`, and writes an `ethtool_drvinfo`, 196 bytes, where that says.
+    checked(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) })?;
+    let bytes = info[1..9].iter().flat_map(|word| word.to_ne_bytes());
+    Ok(bytes.take_while(|byte| *byte != 0).map(char::from).collect())
 }
 
 /// Attaches to the TUN interface of a name, or makes one; what it is called then.
@@ -174,6 +226,18 @@ impl Shared {
             (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::POPULATE);
         // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
         let start = unsafe { mmap(ptr::null_mut(), len, protection, flags, fd, offset) }?;
+        NonNull::new(start.cast())
+            .map(|start| Self { start, len })
+            .ok_or(io::ErrorKind::OutOfMemory.into())
+    }
+
+    /// Memory of nobody else's yet.
+    pub(super) fn anonymous(len: usize) -> io::Result<Self> {
+        use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+        let (protection, flags) =
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
+        // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, flags) }?;
         NonNull::new(start.cast())
             .map(|start| Self { start, len })
             .ok_or(io::ErrorKind::OutOfMemory.into())

@@ -1,3 +1,5 @@
+//! Checksums that are begun and finished in either order, by properties.
+
 use std::net::IpAddr;
 use std::vec::Vec;
 

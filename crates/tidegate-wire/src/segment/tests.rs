@@ -1,3 +1,5 @@
+//! Superframes and their pieces, by properties; and datagrams for the tests beside.
+
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::vec;

@@ -1,3 +1,5 @@
+//! The header told and understood, by rows.
+
 use std::vec::Vec;
 
 use proptest::prelude::*;

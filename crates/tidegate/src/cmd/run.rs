@@ -36,6 +36,7 @@ fn live(args: &RunArgs) -> Result<Forwarder<Mirror>, Failure> {
         PlaneChoice::Auto => Plane::Auto,
         PlaneChoice::Packet => Plane::AfPacket,
         PlaneChoice::Xdp => Plane::AfXdp,
+        PlaneChoice::Tun => Plane::Tun,
     };
     let interface = |name: &String| Interface {
         name: name.clone(),

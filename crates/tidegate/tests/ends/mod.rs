@@ -51,11 +51,16 @@ impl Host {
     pub(crate) fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                setns(&self.space, CloneFlags::CLONE_NEWNET).unwrap();
+                self.enter();
                 act()
             });
             thread.join().unwrap()
         })
+    }
+
+    /// Moves this thread there.
+    pub(crate) fn enter(&self) {
+        setns(&self.space, CloneFlags::CLONE_NEWNET).unwrap();
     }
 
     /// What a program there printed; it must succeed.

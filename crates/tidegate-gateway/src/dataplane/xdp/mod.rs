@@ -1,0 +1,151 @@
+//! AF_XDP: frames straight from the driver, before the kernel has made packets of them.
+//!
+//! A program on the interface turns IP frames, but neighbour discovery, to a socket; the rest stays the kernel's. Frames lie
+//! in memory of ours, of which the receiver has one half and the sender the other; a frame that goes out is copied there.
+//! Where the driver can, nothing else is copied (zero copy); the kernel chooses. One queue is served, the first.
+//!
+//! The program sees no checksum that a local sender has left to its card, nor a VLAN tag that was taken off. So for
+//! virtual interfaces ([`Checksums::Begun`]) every checksum is taken as begun, and who sends it on finishes it; what is
+//! damaged on the way to us is not noticed there.
+
+mod half;
+mod ring;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use libc::{
+    SOL_XDP, XDP_MMAP_OFFSETS, XDP_RX_RING, XDP_TX_RING, XDP_UMEM_COMPLETION_RING,
+    XDP_UMEM_FILL_RING, XDP_UMEM_REG,
+};
+
+use self::half::{XdpReceiver, XdpSender};
+use self::ring::Ring;
+use super::Link;
+use super::bpf::{self, Aim, Hook, Instruction, aimed};
+use super::system::{Shared, bind_xdp, option, set_option, xdp_socket};
+
+/// What is to be thought of the checksums of frames that come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksums {
+    /// They are what the sender has put on the wire.
+    Whole,
+    /// They may be only begun.
+    Begun,
+}
+
+/// Bytes of a frame's place, a power of two; how many places each half has.
+const CHUNK: usize = 4096;
+const CHUNKS: u32 = 2048;
+/// In front of a frame that is sent: what is to be done about its checksum.
+const METADATA: usize = 24;
+/// How many frames one call sends, where the kernel copies (`XDP_MAX_TX_SKB_BUDGET`, since Linux 6.17).
+const TX_BUDGET: u32 = 512;
+const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
+
+/// What both halves of a link hold.
+struct Common {
+    /// Closed before the memory is given back.
+    socket: OwnedFd,
+    _program: OwnedFd,
+    _map: OwnedFd,
+    memory: Shared,
+    has_metadata: bool,
+}
+
+/// Opens an interface's first queue; whether its program runs behind the driver, because that has no place for it.
+///
+/// # Errors
+/// The interface can't, or we may not (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW), or its frames are too long.
+pub fn open(index: u32, checksums: Checksums) -> io::Result<(Link, bool)> {
+    let memory = Shared::anonymous(2 * CHUNKS as usize * CHUNK)?;
+    let socket = xdp_socket()?;
+    let has_metadata = register(&socket, &memory)?;
+    for ring in [XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING] {
+        set_option(socket.as_fd(), SOL_XDP, ring, CHUNKS)?;
+    }
+    // An older kernel sends 32 at a time, and is asked more often.
+    let _ = set_option(socket.as_fd(), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
+    let offsets: libc::xdp_mmap_offsets = option(socket.as_fd(), SOL_XDP, XDP_MMAP_OFFSETS)?;
+    let fd = socket.as_fd();
+    let mut fill = Ring::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr, CHUNKS)?;
+    let done = Ring::map(fd, libc::XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr, CHUNKS)?;
+    let received = Ring::map(fd, libc::XDP_PGOFF_RX_RING as u64, offsets.rx, CHUNKS)?;
+    let sent = Ring::map(fd, libc::XDP_PGOFF_TX_RING as u64, offsets.tx, CHUNKS)?;
+    for chunk in 0..u64::from(CHUNKS) {
+        fill.push(chunk * CHUNK as u64);
+    }
+    fill.show();
+    bind_xdp(fd, index, 0)?;
+    let map = bpf::socket_map(1)?;
+    bpf::set_socket(&map, 0, fd)?;
+    let steps = program(&map);
+    let native = bpf::attach(&steps, Hook::Xdp { generic: false }, index);
+    let is_generic = native.is_err();
+    let program = native.or_else(|_| bpf::attach(&steps, Hook::Xdp { generic: true }, index))?;
+    let common = Rc::new(Common { socket, _program: program, _map: map, memory, has_metadata });
+    let receiver = XdpReceiver::new(Rc::clone(&common), fill, received, checksums);
+    let sender = XdpSender::new(common, done, sent);
+    Ok((Link { receiver: Box::new(receiver), sender: Box::new(sender) }, is_generic))
+}
+
+/// Shows the kernel our memory; whether frames that are sent may say what is to be done about them (since Linux 6.11).
+fn register(socket: &OwnedFd, memory: &Shared) -> io::Result<bool> {
+    let mut request = libc::xdp_umem_reg {
+        addr: memory.at(0) as u64,
+        len: memory.len() as u64,
+        chunk_size: CHUNK as u32,
+        headroom: 0,
+        flags: libc::XDP_UMEM_TX_METADATA_LEN,
+        tx_metadata_len: METADATA as u32,
+    };
+    if set_option(socket.as_fd(), SOL_XDP, XDP_UMEM_REG, request).is_ok() {
+        return Ok(true);
+    }
+    (request.flags, request.tx_metadata_len) = (0, 0);
+    set_option(socket.as_fd(), SOL_XDP, XDP_UMEM_REG, request).map(|()| false)
+}
+
+/// Offsets in `xdp_md`.
+const DATA: i16 = 0;
+const DATA_END: i16 = 4;
+const QUEUE: i16 = 16;
+/// `XDP_PASS`
+const PASS: i32 = 2;
+/// `bpf_redirect_map`
+const REDIRECT_MAP: i32 = 51;
+
+/// Turns IP but neighbour discovery to the socket of the frame's queue.
+fn program(map: &OwnedFd) -> Vec<Instruction> {
+    use super::host::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, FIRST_DISCOVERY, ICMPV6, LAST_DISCOVERY};
+    let steps = [
+        (Instruction::copy(6, 1), Aim::On),
+        (Instruction::load(2, 1, DATA), Aim::On),
+        (Instruction::load(3, 1, DATA_END), Aim::On),
+        (Instruction::copy(4, 2), Aim::On),
+        (Instruction::add(4, 14 + 41), Aim::On),
+        (Instruction::copy(5, 2), Aim::On),
+        (Instruction::add(5, 14), Aim::On),
+        (Instruction::if_beyond(5, 3), Aim::Pass),
+        (Instruction::load_half(5, 2, 12), Aim::On),
+        (Instruction::if_equal(5, ETHERTYPE_IPV4), Aim::Verdict),
+        (Instruction::if_other(5, ETHERTYPE_IPV6), Aim::Pass),
+        (Instruction::if_beyond(4, 3), Aim::Pass),
+        (Instruction::load_byte(5, 2, 14 + 6), Aim::On),
+        (Instruction::if_other(5, ICMPV6), Aim::Verdict),
+        (Instruction::load_byte(5, 2, 14 + 40), Aim::On),
+        (Instruction::if_more(5, LAST_DISCOVERY), Aim::Verdict),
+        (Instruction::if_more(5, FIRST_DISCOVERY - 1), Aim::Pass),
+    ];
+    let [map, rest] = Instruction::map(1, map.as_fd());
+    let verdict = [
+        Instruction::load(2, 6, QUEUE),
+        map,
+        rest,
+        Instruction::set(3, PASS),
+        Instruction::call(REDIRECT_MAP),
+        Instruction::EXIT,
+    ];
+    aimed(steps.to_vec(), &verdict, &[Instruction::set(0, PASS), Instruction::EXIT])
+}
