@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         &[
             ("kernel", every_check_holds_with_the_kernel),
             ("packet", every_check_holds_with_packet_sockets),
+            ("xdp", every_check_holds_with_af_xdp),
             ("auto", every_check_holds_with_what_fits),
             ("nobody", anybody_may_have_a_lab),
             ("udp", a_rule_against_udp_is_seen),
@@ -46,6 +47,10 @@ fn every_check_holds_with_the_kernel() {
 
 fn every_check_holds_with_packet_sockets() {
     all_hold(&["--gateway-arg=--plane=packet"]);
+}
+
+fn every_check_holds_with_af_xdp() {
+    all_hold(&["--gateway-arg=--plane=xdp"]);
 }
 
 fn every_check_holds_with_what_fits() {
