@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         &[
             ("kernel", every_check_holds_with_the_kernel),
             ("packet", every_check_holds_with_packet_sockets),
+            ("xdp", every_check_holds_with_af_xdp),
             ("auto", every_check_holds_with_what_fits),
             ("nobody", anybody_may_have_a_lab),
             ("udp", a_rule_against_udp_is_seen),
@@ -48,6 +49,10 @@ fn every_check_holds_with_packet_sockets() {
     all_hold(&["--gateway-arg=--plane=packet"]);
 }
 
+fn every_check_holds_with_af_xdp() {
+    all_hold(&["--gateway-arg=--plane=xdp"]);
+}
+
 fn every_check_holds_with_what_fits() {
     all_hold(&[]);
 }
@@ -67,11 +72,15 @@ fn anybody_may_have_a_lab() {
     let dir = tempfile::Builder::new().prefix("lab-test.").tempdir().unwrap();
     let program = dir.path().join("tidegate");
     fs::copy(TIDEGATE, &program).unwrap();
-    set_mode(dir.path(), 0o755);
+    set_mode(dir.path(), 0o1777);
     set_mode(&program, 0o755);
     for gateway in ["kernel", "tidegate"] {
         let mut command = command_of("setpriv", &["--clear-groups", "--reuid=65534"]);
-        command.arg("--regid=65534").arg(&program).args(["lab", "--json", "--seconds=2"]);
+        command.env("TMPDIR", dir.path()).arg("--regid=65534").arg(&program).args([
+            "lab",
+            "--json",
+            "--seconds=2",
+        ]);
         let (status, summary) = summary_of(command.args(["--gateway", gateway]));
         assert_eq!(failed(&summary), Vec::<String>::new(), "{gateway}: {summary:#}");
         assert_eq!(status, Some(0), "{gateway}");
