@@ -27,9 +27,10 @@ use tempfile::TempDir;
 
 use self::stage::{Program, TIDEGATE, call, new_network, play, until, words};
 
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [(&str, fn()); 6] = [
     ("keys_and_filters_on_the_kernels_table", keys_and_filters_on_the_kernels_table),
     ("rates_and_processes_of_live_traffic", rates_and_processes_of_live_traffic),
+    ("containers_are_found_by_their_addresses", containers_are_found_by_their_addresses),
     ("an_engines_table", an_engines_table),
     ("one_page_goes_through_a_pipe", one_page_goes_through_a_pipe),
     ("a_signal_leaves_the_terminal_as_it_was", a_signal_leaves_the_terminal_as_it_was),
@@ -236,6 +237,22 @@ fn rates_and_processes_of_live_traffic() {
     seat.shows(&["PROCESS", &owner]);
     seat.press("q");
     assert_eq!(seat.end(), Some(0));
+}
+
+/// A network namespace in which a process lives is told by its addresses, of both families.
+fn containers_are_found_by_their_addresses() {
+    fill(|flow| drop(call(TIDEGATE, &[&["insert"], &words(flow)[..]].concat())));
+    let live = "ip link set lo up && ip addr add 10.0.0.1/32 dev lo && ip addr add 2001:db8::1/128 dev lo nodad && exec sleep 60";
+    let container =
+        Program(Command::new("unshare").args(["-n", "sh", "-c", live]).spawn().unwrap());
+    let name = format!("sleep {}", container.0.id());
+    let page = until(|| {
+        let page = call(TIDEGATE, &["top", "-1", "--by", "container"]);
+        page.lines().any(|line| line.starts_with(&name)).then_some(page)
+    });
+    let shown: Vec<Vec<&str>> = page.lines().rev().take(2).map(words).collect();
+    assert_eq!(shown[0][..3], ["sleep", &container.0.id().to_string(), "2"], "{page}");
+    assert_eq!(shown[1][..3], ["(nobody", "here)", "2"], "{page}");
 }
 
 fn an_engines_table() {
