@@ -59,7 +59,7 @@ impl Reader {
             let page = CounterPage {
                 entries: counts.entries,
                 max: counts.max,
-                reasons: reasons(&self.place)?,
+                reasons: reasons(&self.place, &mut Table::open(&self.place)?)?,
                 now: now.totals(),
                 before: earlier.map(|earlier| earlier.totals()).zip(elapsed),
             };
@@ -71,19 +71,19 @@ impl Reader {
 }
 
 /// Why packets were dropped or called INVALID, as only an engine knows.
-pub(crate) fn reasons(place: &Place) -> Result<Vec<Reason>, Failure> {
+pub(crate) fn reasons(place: &Place, table: &mut Table) -> Result<Vec<Reason>, ClientError> {
     let Place::Engine(_) = place else { return Ok(Vec::new()) };
     let request = Request::new(Subsystem::Tidegate, tidegate::message::REASONS, Family::default());
     let mut reasons = Vec::new();
-    Table::open(place)?.dump(&request, |message| {
+    table.dump(&request, |message| {
         reasons.push(reason(message)?);
-        Ok::<_, Failure>(())
+        Ok::<_, ClientError>(())
     })?;
     Ok(reasons)
 }
 
 /// What a table counted.
-pub(crate) fn read(table: &mut Table) -> Result<PerCpu, Failure> {
+pub(crate) fn read(table: &mut Table) -> Result<PerCpu, ClientError> {
     let number = message::GET_STATS_CPU;
     let flows = per_cpu(table, Subsystem::Conntrack, number, &stats::CONNTRACK)?;
     let number = expect::message::GET_STATS_CPU;
@@ -97,11 +97,11 @@ fn per_cpu(
     subsystem: Subsystem,
     number: u8,
     known: &[Counter],
-) -> Result<Vec<(u16, Vec<u32>)>, Failure> {
+) -> Result<Vec<(u16, Vec<u32>)>, ClientError> {
     let mut rows = Vec::new();
     table.dump(&Request::new(subsystem, number, Family::default()), |message| {
         rows.push(row(message, known)?);
-        Ok::<_, Failure>(())
+        Ok::<_, ClientError>(())
     })?;
     Ok(rows)
 }

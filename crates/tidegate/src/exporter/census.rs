@@ -68,7 +68,7 @@ impl Census {
             at,
             counts,
             stats,
-            reasons: reasons(place)?,
+            reasons: reasons(place, &mut table)?,
             flows,
             expectations: expectations(&mut table)?,
             expectations_limit: expectations_limit(place),

@@ -51,7 +51,7 @@ fn name(process: &Process, namespace: &str) -> String {
     }
 }
 
-/// The name that `ip netns' gave to `net:[INODE]'.
+/// The name that `ip netns' gave to a namespace, of which a link says `net:` and its inode.
 fn named_namespace(namespace: &str) -> Option<String> {
     let inode: u64 = namespace.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()?;
     let entries = fs::read_dir("/run/netns").ok()?.flatten();
