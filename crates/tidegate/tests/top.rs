@@ -27,9 +27,10 @@ use tempfile::TempDir;
 
 use self::stage::{Program, TIDEGATE, call, new_network, play, until, words};
 
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [(&str, fn()); 6] = [
     ("keys_and_filters_on_the_kernels_table", keys_and_filters_on_the_kernels_table),
     ("rates_and_processes_of_live_traffic", rates_and_processes_of_live_traffic),
+    ("containers_are_found_by_their_addresses", containers_are_found_by_their_addresses),
     ("an_engines_table", an_engines_table),
     ("one_page_goes_through_a_pipe", one_page_goes_through_a_pipe),
     ("a_signal_leaves_the_terminal_as_it_was", a_signal_leaves_the_terminal_as_it_was),
@@ -194,6 +195,9 @@ fn keys_and_filters_on_the_kernels_table() {
     seat.press("xy");
     seat.shows(&["flows 1", "[2001:db8::1]:1002"]);
     assert_eq!(call(TIDEGATE, &["count"]).trim(), "3");
+    // Nobody could continue the leader of a session, so it isn't stopped; the screen comes back all the same.
+    seat.press("\x1a");
+    thread::sleep(Duration::from_secs(1));
     seat.press("h");
     seat.shows(&["any key ends this"]);
     seat.press("qq");
@@ -236,6 +240,25 @@ fn rates_and_processes_of_live_traffic() {
     seat.shows(&["PROCESS", &owner]);
     seat.press("q");
     assert_eq!(seat.end(), Some(0));
+}
+
+/// A network namespace in which a process lives is told by its addresses, of both families.
+fn containers_are_found_by_their_addresses() {
+    fill(|flow| drop(call(TIDEGATE, &[&["insert"], &words(flow)[..]].concat())));
+    let live = "ip link set lo up && ip addr add 10.0.0.1/32 dev lo && ip addr add 2001:db8::1/128 dev lo nodad && exec sleep 60";
+    let container =
+        Program(Command::new("unshare").args(["-n", "sh", "-c", live]).spawn().unwrap());
+    let name = format!("sleep {}", container.0.id());
+    // Its second address comes a moment after its first.
+    until(|| {
+        let page = call(TIDEGATE, &["top", "-1", "--by", "container"]);
+        let flows_of = |name: &str| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| words(line).first().copied())
+        };
+        let is_so = flows_of(&name) == Some("2") && flows_of("(nobody here)") == Some("2");
+        is_so.then_some(())
+    });
 }
 
 fn an_engines_table() {

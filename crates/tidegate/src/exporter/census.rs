@@ -76,9 +76,9 @@ impl Census {
         })
     }
 
-    /// When it was taken, in nanoseconds since 1970, and how many entries there were.
-    pub(crate) fn entries(&self) -> (u64, u64) {
-        (self.at, self.counts.entries.into())
+    /// How many entries there were.
+    pub(crate) fn entries(&self) -> u64 {
+        self.counts.entries.into()
     }
 
     /// How many entries there may be, if there is a limit.

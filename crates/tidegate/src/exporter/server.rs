@@ -1,7 +1,8 @@
 //! The page over HTTP. However many ask, the table is read once in some seconds, and by one at a time.
 
 use std::io;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -37,10 +38,14 @@ pub(crate) struct Pages {
     terms: Terms,
     began: Stopwatch,
     latest: Mutex<Option<Latest>>,
-    survey: Mutex<Survey>,
+    /// There is a later one.
+    is_later: Condvar,
+    /// The table is being read.
+    is_underway: AtomicBool,
+    history: Mutex<History>,
 }
 
-/// The last census, or why there is none.
+/// The last census, or that there is none.
 struct Latest {
     taken: Stopwatch,
     census: Option<Census>,
@@ -48,22 +53,22 @@ struct Latest {
     passes: u64,
 }
 
-/// What the next census is compared with.
-#[derive(Default)]
-struct Survey {
-    history: History,
-    passes: u64,
-}
-
 impl Pages {
     /// Of a table.
-    pub(crate) fn new(place: Place, terms: Terms) -> Self {
-        let (latest, survey) = (Mutex::new(None), Mutex::new(Survey::default()));
-        Self { place, terms, began: Stopwatch::start(), latest, survey }
+    pub(crate) fn new(place: Place, terms: Terms) -> Arc<Self> {
+        Arc::new(Self {
+            place,
+            terms,
+            began: Stopwatch::start(),
+            latest: Mutex::new(None),
+            is_later: Condvar::new(),
+            is_underway: AtomicBool::new(false),
+            history: Mutex::new(History::default()),
+        })
     }
 
     /// The page. A table that can't be read makes a page that says so.
-    pub(crate) fn page(&self, form: Form) -> String {
+    pub(crate) fn page(self: &Arc<Self>, form: Form) -> String {
         self.refresh();
         let mut page = Page::new(form);
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,32 +94,41 @@ impl Pages {
         vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("table", table.to_owned())]
     }
 
-    /// Takes a census if the last one is too old. Who comes while another takes it gets the last one, if there is any.
-    fn refresh(&self) {
+    /// If the last census is too old, sees to it that one is taken, and waits for it: a while if there is an older one.
+    fn refresh(self: &Arc<Self>) {
+        let before = self.passes();
         if self.is_fresh() {
             return;
         }
-        let survey = match self.survey.try_lock() {
-            Ok(survey) => Some(survey),
-            Err(TryLockError::Poisoned(survey)) => Some(survey.into_inner()),
-            Err(TryLockError::WouldBlock) if self.has_any() => None,
-            Err(TryLockError::WouldBlock) => {
-                Some(self.survey.lock().unwrap_or_else(PoisonError::into_inner))
-            }
-        };
-        let Some(mut survey) = survey.filter(|_| !self.is_fresh()) else { return };
+        if !self.is_underway.swap(true, Ordering::AcqRel) {
+            let pages = self.clone();
+            thread::spawn(move || pages.look());
+        }
+        let is_same = |latest: &mut Option<Latest>| passes(latest) == before;
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if before == 0 {
+            drop(self.is_later.wait_while(latest, is_same));
+        } else {
+            drop(self.is_later.wait_timeout_while(latest, PATIENCE, is_same));
+        }
+    }
+
+    /// Takes a census.
+    fn look(&self) {
         let census = Census::take(&self.place).inspect_err(complain).ok();
-        survey.passes += 1;
         let mut until_full = f64::INFINITY;
         if let Some(census) = &census {
-            let (_, entries) = census.entries();
-            survey.history.add(self.began.elapsed(), entries);
-            let until = census.limit().and_then(|limit| survey.history.until_full(limit));
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.add(self.began.elapsed(), census.entries());
+            let until = census.limit().and_then(|limit| history.until_full(limit));
             until_full = until.map_or(f64::INFINITY, |until| until.as_secs_f64());
         }
-        let latest =
-            Latest { taken: Stopwatch::start(), census, until_full, passes: survey.passes };
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(latest);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let passes = passes(&latest) + 1;
+        *latest = Some(Latest { taken: Stopwatch::start(), census, until_full, passes });
+        // Before anybody sees this one, so that who finds it too old can ask for the next.
+        self.is_underway.store(false, Ordering::Release);
+        self.is_later.notify_all();
     }
 
     fn is_fresh(&self) -> bool {
@@ -122,9 +136,13 @@ impl Pages {
         latest.as_ref().is_some_and(|latest| latest.taken.elapsed() < self.terms.lasts)
     }
 
-    fn has_any(&self) -> bool {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn passes(&self) -> u64 {
+        passes(&self.latest.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn passes(latest: &Option<Latest>) -> u64 {
+    latest.as_ref().map_or(0, |latest| latest.passes)
 }
 
 fn complain(failure: &Failure) {
@@ -144,7 +162,7 @@ pub(crate) fn listen(address: &str) -> Result<Server, Failure> {
 
 /// Answers all who ask, until the server is told to unblock. Some at a time, so that one who doesn't read holds up
 /// nobody else.
-pub(crate) fn serve(server: &Server, pages: &Pages) {
+pub(crate) fn serve(server: &Server, pages: &Arc<Pages>) {
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -157,7 +175,7 @@ pub(crate) fn serve(server: &Server, pages: &Pages) {
     });
 }
 
-fn answer(request: Request, pages: &Pages) -> io::Result<()> {
+fn answer(request: Request, pages: &Arc<Pages>) -> io::Result<()> {
     let path = request.url().split('?').next().unwrap_or_default();
     let is_read = matches!(request.method(), Method::Get | Method::Head);
     let (status, kind, text) = match path {
@@ -182,6 +200,8 @@ fn accepted(request: &Request) -> Form {
 }
 
 const AT_ONCE: usize = 4;
+/// Prometheus waits for ten seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const ROOT: &str = "<!doctype html><title>tidegate</title><p><a href=\"/metrics\">metrics</a>\n";

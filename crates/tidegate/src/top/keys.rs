@@ -17,8 +17,12 @@ pub(crate) fn press(state: &mut State, key: KeyEvent) -> Option<Command> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
-    if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
-        return Some(Command::Quit);
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        match key.code {
+            KeyCode::Char('c') => return Some(Command::Quit),
+            KeyCode::Char('z') => return Some(Command::Suspend),
+            _ => {}
+        }
     }
     match std::mem::replace(&mut state.mode, Mode::Command) {
         Mode::Command => command(state, key),

@@ -1,7 +1,7 @@
 //! What each flow brought since the last time it was seen.
 //!
 //! A table says what was counted since a flow began, so the counters of every flow are remembered from one pass to
-//! the next: some 50 bytes a flow, the only memory that grows with the table, and not before anybody counts.
+//! the next: up to 80 bytes a flow while it grows, the only memory that grows with the table, and not before anybody counts.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -3,6 +3,7 @@
 //! One thread makes passes over the table, one looks at the gauge each second, one looks names up when they are wanted.
 //! The terminal's own thread never waits for a table: a key is answered at once, however large the table is.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
+use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use tidegate_gateway::clock::Stopwatch;
 
@@ -74,44 +76,37 @@ impl<'a> Screen<'a> {
             let height = terminal.size()?.height;
             self.state.fit(view::room(&self.state, height));
             terminal.draw(|frame| view::draw(&self.state, frame))?;
-            if self.wait()? {
-                return Ok(());
+            match self.wait()? {
+                Some(Command::Quit) => return Ok(()),
+                Some(Command::Suspend) => suspend(terminal)?,
+                Some(Command::Refresh) => self.ask_again(),
+                Some(Command::Delete(message)) => {
+                    self.state.message = Some(delete(self.place, &message));
+                    self.ask_again();
+                }
+                None => {}
             }
             self.ask_names();
         }
         Ok(())
     }
 
-    /// Waits a moment for something that changes the screen; tells whether it is time to go.
-    fn wait(&mut self) -> Result<bool, Failure> {
+    /// Waits a moment for something that changes the screen, and tells what a key commands.
+    fn wait(&mut self) -> Result<Option<Command>, Failure> {
         while let Ok(report) = self.reports.try_recv() {
             self.state.take(report);
         }
         if !event::poll(KEYS)? {
-            return Ok(false);
+            return Ok(None);
         }
         match event::read()? {
-            Event::Key(key) => {
-                let command = press(&mut self.state, key);
-                Ok(self.obey(command))
-            }
-            _ => Ok(false),
+            Event::Key(key) => Ok(press(&mut self.state, key)),
+            _ => Ok(None),
         }
     }
 
-    fn obey(&mut self, command: Option<Command>) -> bool {
-        match command {
-            None => {}
-            Some(Command::Quit) => return true,
-            Some(Command::Refresh) => {
-                self.wish.change(self.state.question(), self.state.interval);
-            }
-            Some(Command::Delete(message)) => {
-                self.state.message = Some(delete(self.place, &message));
-                self.wish.change(self.state.question(), self.state.interval);
-            }
-        }
-        false
+    fn ask_again(&self) {
+        self.wish.change(self.state.question(), self.state.interval);
     }
 
     fn ask_names(&mut self) {
@@ -122,6 +117,15 @@ impl<'a> Screen<'a> {
             self.state.names.insert(address, None);
         }
     }
+}
+
+/// Gives the terminal back and stops, as ctrl-Z does elsewhere; goes on when the shell continues it.
+fn suspend(terminal: &mut DefaultTerminal) -> Result<(), Failure> {
+    ratatui::try_restore()?;
+    terminal.show_cursor()?;
+    kill_process(getpid(), Signal::TSTP).map_err(io::Error::from)?;
+    *terminal = ratatui::try_init()?;
+    Ok(())
 }
 
 /// Deletes the flow of a message, and says what became of it.

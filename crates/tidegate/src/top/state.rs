@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Refresh,
     /// Delete the flow of this message.
     Delete(Vec<u8>),
+    /// Stop until the shell continues it.
+    Suspend,
     /// End.
     Quit,
 }

@@ -363,7 +363,7 @@ impl Totals {
     }
 }
 
-/// The counters of more flows are not remembered, and they have no rates: some 100 MB.
+/// The counters of more flows are not remembered, and they have no rates: 160 MB at the most.
 pub(crate) const REMEMBERED: usize = 2_000_000;
 /// More groups are not told apart.
 const ROOM_FOR_GROUPS: usize = 65_536;

@@ -344,6 +344,7 @@ fn the_rest_of_the_keys() {
     let mut stage = Stage::new();
     assert_eq!(stage.press("q"), Some(Command::Quit));
     assert_eq!(stage.press("^c"), Some(Command::Quit));
+    assert_eq!(stage.press("^z"), Some(Command::Suspend));
     assert_eq!(stage.press(" "), Some(Command::Refresh));
     stage.press("R0.05⏎");
     assert!(matches!(stage.state.mode, Mode::Prompt(_)) && stage.shows("a tenth at least"));

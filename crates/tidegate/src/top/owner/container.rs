@@ -27,7 +27,14 @@ pub(super) fn find(owners: &mut Owners) {
 
 /// The container that a process of our own namespace is in.
 pub(super) fn of_process(process: &Process) -> Option<String> {
-    container_id(&process.read("cgroup")?)
+    another_container(&process.read("cgroup")?)
+}
+
+/// The container in these cgroups, unless we are in it ourselves.
+fn another_container(cgroups: &str) -> Option<String> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok();
+    let own = own.and_then(|cgroups| container_id(&cgroups));
+    container_id(cgroups).filter(|container| own.as_ref() != Some(container))
 }
 
 /// The addresses of the thread's own namespace.
@@ -38,13 +45,13 @@ pub(super) fn own_addresses() -> Vec<IpAddr> {
 /// What a namespace is called: by its container, as `ip netns' does, or by a program in it.
 fn name(process: &Process, namespace: &str) -> String {
     let program = process.program().unwrap_or_default();
-    match process.read("cgroup").and_then(|text| container_id(&text)) {
+    match process.read("cgroup").and_then(|text| another_container(&text)) {
         Some(container) => format!("{container} ({program})"),
         None => named_namespace(namespace).unwrap_or_else(|| format!("{program} {}", process.id)),
     }
 }
 
-/// The name that `ip netns' gave to `net:[INODE]'.
+/// The name that `ip netns' gave to a namespace, of which a link says `net:` and its inode.
 fn named_namespace(namespace: &str) -> Option<String> {
     let inode: u64 = namespace.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()?;
     let entries = fs::read_dir("/run/netns").ok()?.flatten();

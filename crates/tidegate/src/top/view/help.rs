@@ -32,6 +32,6 @@ const KEYS: &str = "\
  space R        look now; change how often
  arrows j k     one row up or down; PgUp, PgDn, Home, End
  h ?            this
- q ctrl-C       quit
+ q ctrl-C       quit; ctrl-Z stops until the shell goes on
 
  A filter that is left blank is cleared; ctrl-G and Esc cancel.";
