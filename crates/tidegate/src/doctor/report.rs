@@ -225,13 +225,12 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
     };
     let Some(worst) = findings.first().filter(|_| status != Status::Ok) else {
         let top = facts.census.owners.largest(1, |_, _| true);
-        let top = top.first().map_or(0, |(_, group)| group.flows * 1000 / facts.census.seen.max(1));
+        let top =
+            top.first().map(|(_, group)| percent(group.flows * 1000 / facts.census.seen.max(1)));
+        let top = top.map_or_else(String::new, |top| format!(", top source {top}"));
         let until = forecast::until_full(facts, 0).map_or_else(|| "> 90 d".to_owned(), brief);
         let refused = facts.counters.refused();
-        return format!(
-            "{fill}, top source {}, {refused:.0} refused, full in {until}",
-            percent(top)
-        );
+        return format!("{fill}{top}, {refused:.0} refused, full in {until}");
     };
     if worst.check == "table" {
         return format!("{}  {}", worst.symptom, fill);

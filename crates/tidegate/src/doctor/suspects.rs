@@ -85,7 +85,7 @@ fn of_class(census: &Census, class: Class) -> Vec<Suspect> {
 /// The largest groups of a class, of each kind.
 fn kinds(census: &Census, class: Class) -> [Vec<Suspect>; 3] {
     let suspect =
-        |source, target, group: &Group| Suspect { class, source, target, tally: group.tally };
+        |source, target, group: Group<'_>| Suspect { class, source, target, tally: *group.tally };
     let pairs = census.pairs.largest(MOST, |(of, ..), _| *of == class).into_iter();
     let sources = census.sources.largest(MOST, |(of, _), _| *of == class).into_iter();
     let targets = census.destinations.largest(MOST, |(of, _), _| *of == class).into_iter();
