@@ -104,7 +104,7 @@ impl Page {
                 "{heading:<4}{}  {:<width$}  {:>9}  {:>6}  {}{}",
                 number + 1,
                 who.label,
-                Count(who.flows),
+                format!("{}{}", if who.missed > 0 { ">=" } else { "" }, Count(who.flows)),
                 crate::doctor::checks::percent(who.permille),
                 who.class,
                 idle(who),

@@ -87,6 +87,8 @@ pub(crate) struct Who {
     pub(crate) label: String,
     /// How many.
     pub(crate) flows: u64,
+    /// So many more there may be: they were noticed late.
+    pub(crate) missed: u64,
     /// Of a thousand.
     pub(crate) permille: u64,
     /// Their class.
@@ -146,6 +148,7 @@ impl Report {
             .map(|suspect| Who {
                 label: suspect.label(),
                 flows: suspect.tally.flows,
+                missed: suspect.missed,
                 permille: suspect.tally.flows * 1000 / census.seen.max(1),
                 class: suspect.class.name(),
                 idle_median: suspect.tally.idle.median(),
