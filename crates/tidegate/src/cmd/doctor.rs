@@ -56,13 +56,10 @@ fn cap(seconds: Option<f64>, place: &Place) -> Result<Option<Duration>, Failure>
 /// A file has its evidence already.
 fn evidence(args: &DoctorArgs, place: &Place) -> Evidence {
     if args.no_save || matches!(place, Place::File(_)) {
-        return Evidence::none();
+        return Evidence::None;
     }
     let dir = args.save_in.as_deref().unwrap_or(Path::new("."));
-    Evidence::begin(place, dir).unwrap_or_else(|why| {
-        say::warning(format_args!("no evidence is saved: {why}"));
-        Evidence::none()
-    })
+    Evidence::begin(place, dir)
 }
 
 /// The columns of the terminal; 120 in a file or pipe.

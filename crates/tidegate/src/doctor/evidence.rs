@@ -2,7 +2,7 @@
 //! while the table is listed, so that an hour of trouble costs one listing, and thrown away if all is well.
 
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use tidegate_gateway::snapshot::{Kind, Writer};
@@ -14,57 +14,83 @@ use crate::filter::Filter;
 use crate::render::figures::calendar;
 use crate::snapshot::Subject;
 
-/// A file that is written, or nothing.
+/// A file that is written.
 #[derive(Debug)]
-pub(crate) struct Evidence(Option<Draft>);
+pub(crate) enum Evidence {
+    /// None is wanted.
+    None,
+    /// It grows.
+    Draft(Box<Draft>),
+    /// It can't be written, for this reason: that is no reason to tell nothing.
+    Refused(String),
+}
 
+/// A file that has no name yet.
 #[derive(Debug)]
-struct Draft {
+pub(crate) struct Draft {
     writer: Writer<BufWriter<File>>,
     path: PathBuf,
     is_broken: bool,
 }
 
 impl Evidence {
-    /// None is wanted.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    /// Begins a file in a directory. Where none can be written there is none: a full disk is no reason to tell nothing.
-    pub(crate) fn begin(place: &Place, dir: &Path) -> Result<Self, String> {
-        let now = place.now().map_err(|error| error.to_string())?;
-        let path = dir.join(name(now));
-        let draft = draft(place, &path).map_err(|failure| match failure {
-            Failure::Table(error) => error.to_string(),
-            Failure::Output(error) => error.to_string(),
-            _ => "it can't be written".to_owned(),
-        });
-        let draft = draft.inspect_err(|_| {
-            // What is there is of no use.
-            let _ = fs::remove_file(unfinished(&path));
-        })?;
-        Ok(Self(Some(Draft { writer: draft, path, is_broken: false })))
+    /// Begins a file in a directory.
+    pub(crate) fn begin(place: &Place, dir: &Path) -> Self {
+        let path = match place.now() {
+            Ok(now) => dir.join(name(now)),
+            Err(error) => return Self::Refused(error.to_string()),
+        };
+        match draft(place, &path) {
+            Ok(writer) => Self::Draft(Box::new(Draft { writer, path, is_broken: false })),
+            Err(failure) => {
+                // What is there is of no use.
+                let _ = fs::remove_file(unfinished(&path));
+                Self::Refused(match failure {
+                    Failure::Table(error) => error.to_string(),
+                    Failure::Output(error) => error.to_string(),
+                    _ => "it can't be written".to_owned(),
+                })
+            }
+        }
     }
 
     /// Adds a flow.
     pub(super) fn put(&mut self, message: &Message<'_>) {
-        if let Some(draft) = self.0.as_mut().filter(|draft| !draft.is_broken) {
+        let Self::Draft(draft) = self else { return };
+        if !draft.is_broken {
             draft.is_broken = draft.writer.message(Kind::Flows, message).is_err();
         }
     }
 
-    /// Gives the file its name and tells it, or removes it. A listing that was broken off makes a file that says so.
+    /// Gives the file its name and tells it, or removes it. Of a listing that was broken off it holds what was seen.
     pub(crate) fn finish(self, is_wanted: bool, now: u64) -> Option<Result<PathBuf, String>> {
-        let Draft { mut writer, path, is_broken } = self.0?;
-        let unfinished = unfinished(&path);
+        let draft = match self {
+            Self::None => return None,
+            Self::Refused(why) => return is_wanted.then_some(Err(why)),
+            Self::Draft(draft) => draft,
+        };
+        let unfinished = unfinished(&draft.path);
         if !is_wanted {
             let _ = fs::remove_file(unfinished);
             return None;
         }
-        let done = writer.close(now).and_then(|_| fs::rename(&unfinished, &path));
-        let done = done.map_err(|error| error.to_string());
-        Some(if is_broken { Err("the disk took no more".to_owned()) } else { done.map(|()| path) })
+        Some(draft.close(&unfinished, now).map_err(|error| error.to_string()))
+    }
+}
+
+impl Draft {
+    fn close(mut self, unfinished: &Path, now: u64) -> io::Result<PathBuf> {
+        if self.is_broken {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.writer.close(now)?;
+        self.writer
+            .into_inner()
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
+        fs::rename(unfinished, &self.path)?;
+        Ok(self.path)
     }
 }
 

@@ -61,7 +61,7 @@ fn examine_space(name: &str, survey: &Survey) -> Option<Report> {
     let there = Survey { place: Place::Kernel(Some(name.to_owned())), ..survey.clone() };
     let look = move || {
         there.place.enter().ok()?;
-        Some(Report::new(&there.gather(&mut Evidence::none()).ok()?))
+        Some(Report::new(&there.gather(&mut Evidence::None).ok()?))
     };
     thread::spawn(look).join().ok()?
 }

@@ -9,21 +9,21 @@ use super::checks::Severity;
 use super::report::{Report, Status, Who};
 use crate::render::figures::{Brief, Count};
 
-/// A line, and how much it is needed: 0 always.
-struct Line {
+/// Lines that go together, and how much they are needed: 0 always.
+struct Block {
     need: u8,
-    text: String,
+    lines: Vec<String>,
 }
 
 /// Lines in as many columns.
 struct Page {
     width: usize,
-    lines: Vec<Line>,
+    blocks: Vec<Block>,
 }
 
 /// The whole page, its lines ended.
 pub(crate) fn page(report: &Report, width: usize, is_whole: bool) -> String {
-    let mut page = Page { width: width.max(NARROWEST), lines: Vec::new() };
+    let mut page = Page { width: width.max(NARROWEST), blocks: Vec::new() };
     page.head(report);
     if report.status != Status::Ok || is_whole {
         page.state(report);
@@ -32,20 +32,21 @@ pub(crate) fn page(report: &Report, width: usize, is_whole: bool) -> String {
         page.steps(report, is_whole);
         page.end(report);
     }
-    page.blind(report);
+    // What is seen of the table itself is enough to call it healthy.
+    if report.status != Status::Ok || report.partial || is_whole {
+        page.blind(report);
+    }
     page.finish(if is_whole { usize::MAX } else { TALLEST })
 }
 
 impl Page {
-    fn add(&mut self, need: u8, text: String) {
-        self.lines.push(Line { need, text });
+    fn add(&mut self, need: u8, line: String) {
+        self.blocks.push(Block { need, lines: vec![line] });
     }
 
     /// Adds words behind a heading, in as many lines as they need.
     fn fold(&mut self, need: u8, heading: &str, text: &str) {
-        for line in folded(heading, text, self.width) {
-            self.add(need, line);
-        }
+        self.blocks.push(Block { need, lines: folded(heading, text, self.width) });
     }
 
     fn head(&mut self, report: &Report) {
@@ -106,7 +107,7 @@ impl Page {
                 "{heading:<4}{}  {:<width$}  {:>9}  {:>6}  {}{}",
                 number + 1,
                 who.label,
-                Count(who.flows),
+                format!("{}{}", if who.missed > 0 { ">=" } else { "" }, Count(who.flows)),
                 crate::doctor::checks::percent(who.permille),
                 who.class,
                 idle(who),
@@ -221,15 +222,19 @@ impl Page {
 
     /// Leaves out what is least needed, from the end, until the rest fits.
     fn finish(mut self, tallest: usize) -> String {
-        while self.lines.len() > tallest {
-            let most = self.lines.iter().map(|line| line.need).max().unwrap_or(0);
-            let Some(index) = self.lines.iter().rposition(|line| line.need == most) else { break };
+        let height = |blocks: &[Block]| blocks.iter().map(|block| block.lines.len()).sum::<usize>();
+        while height(&self.blocks) > tallest {
+            let most = self.blocks.iter().map(|block| block.need).max().unwrap_or(0);
+            let Some(index) = self.blocks.iter().rposition(|block| block.need == most) else {
+                break;
+            };
             if most == 0 {
                 break;
             }
-            self.lines.remove(index);
+            self.blocks.remove(index);
         }
-        self.lines.into_iter().map(|line| line.text.trim_end().to_owned() + "\n").collect()
+        let lines = self.blocks.into_iter().flat_map(|block| block.lines);
+        lines.map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 }
 
@@ -247,6 +252,7 @@ fn folded(heading: &str, text: &str, width: usize) -> Vec<String> {
     let indent = " ".repeat(heading.len());
     let (mut lines, mut line) = (Vec::new(), heading.to_owned());
     let mut is_empty = true;
+    let text = text.replace(" %", GLUED);
     for word in text.split(' ') {
         if !is_empty && line.len() + 1 + word.len() > width {
             lines.push(std::mem::replace(&mut line, indent.clone()));
@@ -259,7 +265,7 @@ fn folded(heading: &str, text: &str, width: usize) -> Vec<String> {
         is_empty = false;
     }
     lines.push(line);
-    lines
+    lines.iter().map(|line| line.replace(GLUED, " %")).collect()
 }
 
 /// A line to paste, folded as a shell reads it.
@@ -270,6 +276,8 @@ fn command(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A number and its sign stay together; of the same length as what is shown.
+const GLUED: &str = "\u{1}%";
 /// Lines of a page for 3 a.m.
 const TALLEST: usize = 30;
 /// Columns.

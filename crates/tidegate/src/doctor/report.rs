@@ -87,6 +87,8 @@ pub(crate) struct Who {
     pub(crate) label: String,
     /// How many.
     pub(crate) flows: u64,
+    /// So many more there may be: they were noticed late.
+    pub(crate) missed: u64,
     /// Of a thousand.
     pub(crate) permille: u64,
     /// Their class.
@@ -146,6 +148,7 @@ impl Report {
             .map(|suspect| Who {
                 label: suspect.label(),
                 flows: suspect.tally.flows,
+                missed: suspect.missed,
                 permille: suspect.tally.flows * 1000 / census.seen.max(1),
                 class: suspect.class.name(),
                 idle_median: suspect.tally.idle.median(),
@@ -225,13 +228,12 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
     };
     let Some(worst) = findings.first().filter(|_| status != Status::Ok) else {
         let top = facts.census.owners.largest(1, |_, _| true);
-        let top = top.first().map_or(0, |(_, group)| group.flows * 1000 / facts.census.seen.max(1));
+        let top =
+            top.first().map(|(_, group)| percent(group.flows * 1000 / facts.census.seen.max(1)));
+        let top = top.map_or_else(String::new, |top| format!(", top source {top}"));
         let until = forecast::until_full(facts, 0).map_or_else(|| "> 90 d".to_owned(), brief);
         let refused = facts.counters.refused();
-        return format!(
-            "{fill}, top source {}, {refused:.0} refused, full in {until}",
-            percent(top)
-        );
+        return format!("{fill}{top}, {refused:.0} refused, full in {until}");
     };
     if worst.check == "table" {
         return format!("{}  {}", worst.symptom, fill);

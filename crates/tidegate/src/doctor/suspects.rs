@@ -16,6 +16,8 @@ pub(crate) struct Suspect {
     pub(crate) target: Option<Spot>,
     /// Their figures.
     pub(crate) tally: Tally,
+    /// So many more there may be.
+    pub(crate) missed: u64,
 }
 
 impl Suspect {
@@ -78,14 +80,19 @@ fn of_class(census: &Census, class: Class) -> Vec<Suspect> {
     };
     let by_first = kinds.iter().find(|kind| is_most(&kind[..kind.len().min(1)]));
     let found = by_first.or_else(|| kinds.iter().find(|kind| is_most(kind)));
-    let everybody = || vec![Suspect { class, source: None, target: None, tally: all }];
+    let everybody = || vec![Suspect { class, source: None, target: None, tally: all, missed: 0 }];
     found.cloned().unwrap_or_else(everybody).into_iter().filter(|one| one.tally.flows > 0).collect()
 }
 
 /// The largest groups of a class, of each kind.
 fn kinds(census: &Census, class: Class) -> [Vec<Suspect>; 3] {
-    let suspect =
-        |source, target, group: &Group| Suspect { class, source, target, tally: group.tally };
+    let suspect = |source, target, group: Group<'_>| Suspect {
+        class,
+        source,
+        target,
+        tally: *group.tally,
+        missed: group.missed,
+    };
     let pairs = census.pairs.largest(MOST, |(of, ..), _| *of == class).into_iter();
     let sources = census.sources.largest(MOST, |(of, _), _| *of == class).into_iter();
     let targets = census.destinations.largest(MOST, |(of, _), _| *of == class).into_iter();

@@ -29,7 +29,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     let classes: Vec<(Class, &Tally)> = groups
         .iter()
         .filter(|((_, of), _)| *of == pool)
-        .map(|((class, _), group)| (*class, &group.tally))
+        .map(|((class, _), group)| (*class, group.tally))
         .collect();
     let Pool { external, destination } = pool;
     let failed = facts.counters.rate("insert_failed");
