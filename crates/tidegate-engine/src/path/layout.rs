@@ -162,22 +162,36 @@ fn port(sport: u16, dport: u16, manip: Manip) -> (usize, u16) {
 }
 
 /// Sets a port, and the checksum for it and for the addresses. A UDP checksum of zero means that there
-/// is none; one that becomes zero is sent as all ones (RFC 768). A partial one is neither.
+/// is none; one that becomes zero is sent as all ones (RFC 768).
 #[inline(always)]
 fn set_port(segment: &mut [u8], how: Upper, (at, port): (usize, u16), addresses: Delta) {
-    let ports = Delta::new().word(half(segment, at), port);
+    let delta = addresses.word(half(segment, at), port);
     put_half(segment, at, port);
-    let field = match how.proto {
+    if how.checksum.is_partial() {
+        return mend_partial(segment, how.proto, addresses);
+    }
+    match how.proto {
+        ExpressProto::Tcp => put_half(segment, 16, delta.apply(half(segment, 16))),
+        ExpressProto::Udp => match half(segment, 6) {
+            0 => {}
+            old => put_half(
+                segment,
+                6,
+                Some(delta.apply(old)).filter(|new| *new != 0).unwrap_or(0xffff),
+            ),
+        },
+    }
+}
+
+/// A partial checksum knows of no ports, and a zero in it is nothing special.
+#[inline(never)]
+fn mend_partial(segment: &mut [u8], proto: ExpressProto, addresses: Delta) {
+    let field = match proto {
         ExpressProto::Tcp => 16,
         ExpressProto::Udp => 6,
     };
     let old = half(segment, field);
-    let is_udp = how.proto == ExpressProto::Udp && !how.checksum.is_partial();
-    if is_udp && old == 0 {
-        return;
-    }
-    let new = how.checksum.mended(old, addresses, ports);
-    put_half(segment, field, if is_udp && new == 0 { 0xffff } else { new });
+    put_half(segment, field, Checksum::Partial.mended(old, addresses, Delta::new()));
 }
 
 #[inline(always)]
