@@ -271,6 +271,8 @@ fn compare_with_kernel(seed: u64) {
                 assert!(ours == theirs.way, "{name}: {ours:?}, {theirs:?}: {}", what());
                 compare_source(world, &question, &theirs, &what);
             }
+            // What is remembered from earlier questions is the same.
+            assert_eq!(ours(&mirror, &question), theirs.way, "remembered: {}", what());
             *kinds.entry(kind_of(&theirs)).or_insert(0) += 1;
             asked += 1;
         }
@@ -312,7 +314,7 @@ fn question(dice: &mut Dice, world: &World) -> Question {
     Question { src, dst, in_port: in_port.zip(index), mark }
 }
 
-fn ours(world: &World, question: &Question) -> Route {
+fn ours(world: &impl Fib, question: &Question) -> Route {
     let Question { src, dst, in_port, mark } = *question;
     let in_port = in_port.map(|(port, _)| port);
     // The kernel is asked without a source for the host's own packets, as it would have to be its own.

@@ -14,12 +14,14 @@ use super::World;
 use super::link::{Address, Link};
 use super::neighbour::Neighbour;
 use super::policy::{LOCAL, MAIN};
+use super::remembered::Remembered;
 use super::table::{Hop, Kind, Prefix, Route};
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct FixedWorld {
     world: World,
+    pub(super) remembered: Remembered,
 }
 
 /// What a file says.
@@ -130,7 +132,7 @@ impl FixedWorld {
     /// # Errors
     /// It names what it doesn't have.
     pub fn new(description: &Description) -> Result<Self, FixedError> {
-        let mut found = Self { world: World::default() };
+        let mut found = Self { world: World::default(), remembered: Remembered::default() };
         for (number, link) in description.links.iter().enumerate() {
             found.add_link(number, link)?;
         }

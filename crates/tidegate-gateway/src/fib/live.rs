@@ -142,7 +142,7 @@ macro_rules! answer_by_world {
     ($($kind:ty),*) => {$(
         impl Fib for $kind {
             fn route(&self, query: &RouteQuery) -> Route {
-                self.world().route(query)
+                self.remembered.route(query, || self.world().route(query))
             }
 
             fn addr_type(&self, addr: IpAddr, port: Option<PortId>) -> AddrType {

@@ -22,6 +22,7 @@ pub mod link;
 mod live;
 pub mod neighbour;
 pub mod policy;
+mod remembered;
 mod source;
 pub mod table;
 
@@ -230,7 +231,7 @@ impl World {
 
     fn look_into(&self, table: u32, flow: &Flow<'_>, suppress: Option<u8>) -> Option<Found<'_>> {
         let tables = &self.tables[index_of(Family::of(flow.dst))];
-        let number = number_of(flow);
+        let number = number_of(flow.src, flow.dst);
         let fits = |routes| chosen(routes, flow.out, number);
         let (length, found) = tables.find(table, flow.dst, fits)?;
         // As long as nobody has changed the rules, IPv4's tables `local` and `main` are one.
@@ -301,13 +302,13 @@ fn fitting(route: &Route, flow: u64, may: impl Fn(&Hop) -> bool) -> Option<Found
 
 /// A number that all packets between two addresses share, for routes with several ways out. Linux by default looks at
 /// the same addresses, with a key of its own: which of the ways it takes can't be known.
-fn number_of(flow: &Flow<'_>) -> u64 {
+fn number_of(src: IpAddr, dst: IpAddr) -> u64 {
     let bits = |addr: IpAddr| match addr {
         IpAddr::V4(addr) => u128::from(addr.to_bits()),
         IpAddr::V6(addr) => addr.to_bits(),
     };
     let fold = |wide: u128| (wide >> 64) as u64 ^ wide as u64;
-    let mixed = fold(bits(flow.src)).rotate_left(32) ^ fold(bits(flow.dst));
+    let mixed = fold(bits(src)).rotate_left(32) ^ fold(bits(dst));
     (mixed ^ mixed >> 29).wrapping_mul(MIX) >> 16
 }
 

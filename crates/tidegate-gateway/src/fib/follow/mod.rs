@@ -29,6 +29,7 @@ use self::decode::Entry;
 use self::socket::{Kind, Socket, Told};
 use super::link::Address;
 use super::neighbour::Neighbour;
+use super::remembered::Remembered;
 use super::{Caveat, World};
 
 /// The kernel's world, and its messages about it.
@@ -46,6 +47,7 @@ pub struct Mirror {
     /// When the groups are looked at again, of which there are no notices.
     groups_due: Instant,
     losses: u64,
+    pub(super) remembered: Remembered,
 }
 
 /// Something that happened, for those who keep more than the world.
@@ -98,6 +100,7 @@ impl Mirror {
             absent: VecDeque::new(),
             groups_due: Instant::ZERO,
             losses: 0,
+            remembered: Remembered::default(),
         };
         mirror.refresh(&mut Vec::new())?;
         Ok(mirror)
@@ -138,9 +141,11 @@ impl Mirror {
                 socket::Received::Nothing => break,
                 socket::Received::Lost => {
                     self.losses += 1;
+                    self.remembered.forget();
                     self.stale = Stale::ALL;
                 }
                 socket::Received::Messages(messages) => {
+                    self.remembered.forget();
                     for told in messages {
                         match told {
                             Told::Notice(notice, flags) => self.take(&notice, flags, changes),
@@ -151,7 +156,12 @@ impl Mirror {
                 }
             }
         }
-        self.refresh(changes)
+        let outcome = self.refresh(changes);
+        if outcome.is_err() {
+            self.remembered.forget();
+            self.stale = Stale::ALL;
+        }
+        outcome
     }
 
     /// Has the kernel find a neighbour, or make sure that it is where it was.
@@ -190,6 +200,7 @@ impl Mirror {
         if now >= self.groups_due {
             self.groups_due = now + GROUPS_EVERY;
             self.world.groups = proc::groups(&self.world.links);
+            self.remembered.forget();
         }
     }
 
