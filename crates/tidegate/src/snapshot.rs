@@ -102,12 +102,9 @@ impl Subject<'_> {
         writer: &mut Writer<W>,
         redactor: Option<&Redactor>,
     ) -> Result<Closing, Failure> {
-        writer.settings(&Settings::of(self.place)?.all()?)?;
+        self.write_surroundings(writer, redactor)?;
         let mut table = Table::open(self.place)?;
         let mut put = |kind, message: &Message<'_>| put(writer, redactor, kind, message);
-        write_statistics(self.place, &mut table, |message| put(Kind::Statistics, message))?;
-        let all = Request::new(Subsystem::Expect, expect::message::GET, Family::default());
-        table.dump(&all, |message| put(Kind::Expectations, message))?;
         let now = self.place.now()?;
         let flows = Request::new(Subsystem::Conntrack, message::GET, self.filter.family())
             .with(|request| self.filter.push(request));
@@ -117,6 +114,23 @@ impl Subject<'_> {
             if is_meant { put(Kind::Flows, message) } else { Ok(()) }
         })?;
         Ok(writer.close(self.place.now()?)?)
+    }
+
+    /// Writes all between the opening and the flows.
+    ///
+    /// # Errors
+    /// The table gives no answer, or nothing can be written.
+    pub(crate) fn write_surroundings<W: Write>(
+        &self,
+        writer: &mut Writer<W>,
+        redactor: Option<&Redactor>,
+    ) -> Result<(), Failure> {
+        writer.settings(&Settings::of(self.place)?.all()?)?;
+        let mut table = Table::open(self.place)?;
+        let mut put = |kind, message: &Message<'_>| put(writer, redactor, kind, message);
+        write_statistics(self.place, &mut table, |message| put(Kind::Statistics, message))?;
+        let all = Request::new(Subsystem::Expect, expect::message::GET, Family::default());
+        table.dump(&all, |message| put(Kind::Expectations, message))
     }
 }
 
