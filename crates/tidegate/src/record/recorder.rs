@@ -108,7 +108,11 @@ impl Recorder {
             self.begin_segment(tail, listens_since)?;
             prune(&self.dir, self.keep).map_err(|error| at(&self.dir, error))?;
             let end = began.saturating_add(self.every.as_nanos() as u64);
-            while time_of_day() < end && !stop.load(Ordering::Relaxed) && !lock(tail).is_long() {
+            let is_due = || {
+                let now = time_of_day();
+                now >= end || lock(tail).wants_snapshot(now.saturating_sub(began))
+            };
+            while !stop.load(Ordering::Relaxed) && !is_due() {
                 thread::sleep(TICK);
             }
         }
@@ -147,7 +151,10 @@ struct Tail {
     /// When something was heard or it was known that nothing was.
     heard: u64,
     flushed: u64,
-    marked: u64,
+    /// Whether something happened since the last time.
+    has_events: bool,
+    /// Whether something was missed since the last snapshot began.
+    is_lossy: bool,
     begun: u64,
 }
 
@@ -167,7 +174,8 @@ impl Tail {
             kept_bytes: 0,
             heard: now,
             flushed: now,
-            marked: now,
+            has_events: false,
+            is_lossy: false,
             begun: 0,
         }
     }
@@ -177,6 +185,7 @@ impl Tail {
             Heard::Message(message, _) => self.message(message, now)?,
             Heard::Gap(_) => {
                 let gap = Gap { from: self.heard, to: now };
+                self.is_lossy = true;
                 self.put(Event::Gap(gap))?;
             }
         }
@@ -189,6 +198,7 @@ impl Tail {
             Some(redactor) => redactor.message(message),
             None => keep(message),
         };
+        self.has_events = true;
         self.put(Event::Message(now, bytes))
     }
 
@@ -208,7 +218,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Writes what waits, once a second; and now and then that somebody listens.
+    /// Writes what waits, once a second; or that somebody listens and heard nothing.
     fn tick(&mut self, now: u64) -> Result<(), Failure> {
         if now.saturating_sub(self.flushed) < SECOND {
             return Ok(());
@@ -220,8 +230,7 @@ impl Tail {
     fn flush(&mut self, now: u64) -> Result<(), Failure> {
         self.flushed = now;
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        if now.saturating_sub(self.marked) >= 10 * SECOND {
-            self.marked = now;
+        if !std::mem::take(&mut self.has_events) {
             writer.gap(&Gap { from: now, to: now })?;
         }
         Ok(writer.flush()?)
@@ -229,6 +238,7 @@ impl Tail {
 
     fn keep_for_next(&mut self) {
         self.kept = Some(Vec::new());
+        self.is_lossy = false;
         self.kept_bytes = 0;
     }
 
@@ -243,9 +253,11 @@ impl Tail {
         self.flush(now)
     }
 
-    /// Whether there are so many events that it is time for a snapshot.
-    fn is_long(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.written() - self.begun > LONG)
+    /// Whether a snapshot is wanted before its time: there are many events, or some are missing.
+    fn wants_snapshot(&self, passed: u64) -> bool {
+        let is_long =
+            self.writer.as_ref().is_some_and(|writer| writer.written() - self.begun > LONG);
+        is_long || (self.is_lossy && passed >= SOON)
     }
 }
 
@@ -277,6 +289,8 @@ fn at(path: &Path, error: io::Error) -> Failure {
 }
 
 const SECOND: u64 = 1_000_000_000;
+/// So long after the last snapshot the next may follow if events were missed.
+const SOON: u64 = 10 * SECOND;
 const TICK: Duration = Duration::from_millis(100);
 /// So many bytes of events are kept while a snapshot is taken.
 const MOST_KEPT: usize = 64 << 20;
