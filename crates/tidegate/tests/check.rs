@@ -66,11 +66,11 @@ fn every_fault_of_every_file_is_told() {
 fn an_unknown_key_is_refused() {
     let place = tempfile::tempdir().expect("a directory");
     let file = place.path().join("gateway.toml");
-    fs::write(&file, "workers = 1\n[metrics]\nlisten = \"127.0.0.1:9100\"\n").expect("a file");
+    fs::write(&file, "workers = 1\n[overload]\nmode = \"fair\"\n").expect("a file");
     let output = tidegate(&["check", &file.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        words(&output).contains("gateway.toml:2: unknown field `metrics`"),
+        words(&output).contains("gateway.toml:2: unknown field `overload`"),
         "{}",
         words(&output)
     );
