@@ -122,6 +122,25 @@ fn each_moment_is_as_it_was() {
     assert!(matches!(flows_at(dir.path(), 999), Err(ClientError::NotRecorded(_))));
 }
 
+/// A tuple that is used again and again hides what the snapshot had under it, to its last end.
+#[test]
+fn a_flow_of_the_snapshot_stays_gone_when_its_tuple_is_used_again() {
+    let ended = (1010, Event::Ended(1));
+    let again = [(1012, Event::New(1, 30)), (1014, Event::Changed(1, 60)), (1016, Event::Ended(1))];
+    let rows: [(&str, &[(u64, Event)]); 3] = [
+        ("its end was told", &[&[ended][..], &again].concat()),
+        ("it changed, and its end was told", &[&[(1005, Event::Changed(1, 90)), ended][..], &again].concat()),
+        ("its end was missed", &[&[(1010, Event::Gap(1011))][..], &again].concat()),
+    ];
+    for (what, events) in rows {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_segment(dir.path(), 1000, &[1, 2], events);
+        let found = flows_at(dir.path(), 1015).expect("recorded");
+        assert_eq!(found, [(1, 59), (2, 85)], "{what}");
+        assert_eq!(flows_at(dir.path(), 1016).expect("recorded"), [(2, 84)], "{what}");
+    }
+}
+
 #[test]
 fn what_is_missing_is_marked() {
     let dir = tempfile::tempdir().expect("a directory");
