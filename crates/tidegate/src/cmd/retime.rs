@@ -3,7 +3,6 @@
 //! What is chosen goes to a file first: it is the undo, and it is what is then changed, so that both are the same flows.
 //! Neither is ever in memory.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,14 +12,14 @@ use tidegate_wire::netlink::frame::Subsystem;
 
 use super::change::{Change, Tally, family_of, write_identity};
 use super::{Failure, get};
-use crate::client::{ClientError, Flow, Place, Request, Settings, Table, kept};
+use crate::client::{ClientError, Flow, Place, Request, Table, kept};
 use crate::filter::Filter;
 use crate::flags::retime::RetimeArgs;
 use crate::message as say;
 use crate::present::time_of_day;
 use crate::render::classes::Classes;
 use crate::render::figures::calendar;
-use crate::snapshot::Subject;
+use crate::snapshot::{Subject, create_private};
 use crate::timers::{Timers, setting_of};
 
 /// Runs the command.
@@ -88,7 +87,7 @@ impl Choice<'_> {
         &self,
         mut take: impl FnMut(Vec<u8>) -> Result<(), Failure>,
     ) -> Result<Classes, Failure> {
-        let timers = Timers::of(&Settings::of(self.place)?.all()?);
+        let timers = Timers::at(self.place)?;
         let (now, mut classes) = (self.place.now()?, Classes::default());
         let change = Change { place: self.place, filter: self.filter, now };
         change.each(|flow, message| {
@@ -105,7 +104,7 @@ impl Choice<'_> {
     fn write(&self, path: &Path) -> Result<Classes, Failure> {
         let at = |error| Failure::Table(ClientError::File { path: path.to_owned(), error });
         let opening = Subject { place: self.place, filter: self.filter }.opening()?;
-        let file = File::create_new(path).map_err(at)?;
+        let file = create_private(path).map_err(at)?;
         let mut writer = Writer::begin(BufWriter::new(file), &opening).map_err(at)?;
         let classes = self.each(|bytes| match kept(&bytes) {
             Some(message) => writer.message(Kind::Flows, &message).map_err(at),
@@ -161,9 +160,8 @@ fn current(table: &mut Table, flows: &[Flow<'_>]) -> Result<Vec<Option<Vec<u8>>>
 fn lost(flow: &Flow<'_>, now: &[u8], passed: u64) -> Option<u32> {
     let now = Flow::parse(&kept(now)?).ok()?;
     let rest = u64::from(flow.timeout?).checked_sub(passed)? as u32;
-    let is_same = now.id == flow.id
-        && now.state() == flow.state()
-        && setting_of(&now) == setting_of(flow);
+    let is_same =
+        now.id == flow.id && now.state() == flow.state() && setting_of(&now) == setting_of(flow);
     (is_same && now.timeout? < rest).then_some(rest)
 }
 

@@ -38,7 +38,10 @@ pub(crate) struct Past {
 enum Fate {
     Gone,
     /// It began at the snapshot or later; `hides`: the snapshot may have had another of the same tuple.
-    New { told: Told, hides: bool },
+    New {
+        told: Told,
+        hides: bool,
+    },
     /// It changed.
     Changed(Told),
 }
