@@ -17,6 +17,7 @@ mod exporter;
 mod filter;
 mod flags;
 mod forecast;
+mod http;
 mod lab;
 mod message;
 mod page;

@@ -29,3 +29,31 @@ fn say(kind: &str, colour: AnsiColor, what: impl Display) {
     let style = Style::new().bold().fg_color(Some(colour.into()));
     anstream::eprintln!("tidegate: {style}{kind}{style:#}: {what}");
 }
+
+/// A word as a shell reads it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        let rows = [
+            ("retime-20261122T030000Z.undo", "retime-20261122T030000Z.undo"),
+            ("/tmp/my files/a", "'/tmp/my files/a'"),
+            ("$(reboot);", "'$(reboot);'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ];
+        for (word, expected) in rows {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

@@ -4,7 +4,8 @@
 //! than ten. A busy table changes meanwhile: the file's opening and its closing say from when to when it was asked.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tidegate_gateway::snapshot::{Closing, Kind, Opening, Writer, byte_order};
@@ -55,7 +56,7 @@ impl Subject<'_> {
         }
         let unfinished = unfinished(path);
         let at = |error| ClientError::File { path: path.to_owned(), error };
-        let file = File::create(&unfinished).map_err(at)?;
+        let file = create_anew(&unfinished).map_err(at)?;
         let out = BufWriter::with_capacity(BUFFER, file);
         let written = Writer::begin(out, &opening).map_err(at).map_err(Failure::from);
         let done = written.and_then(|mut writer| {
@@ -179,6 +180,25 @@ fn own_namespace() -> String {
     link.map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
+/// Makes a file of flows, which nobody else may read. What is there is not written over, and no link is followed.
+///
+/// # Errors
+/// There is something, or it can't be made.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(PRIVATE).open(path)
+}
+
+/// The same in the place of one that was left unfinished.
+///
+/// # Errors
+/// That can't be removed, or it can't be made.
+pub(crate) fn create_anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => create_private(path),
+    }
+}
+
 /// The name of a file while it is written.
 fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -188,3 +208,25 @@ fn unfinished(path: &Path) -> PathBuf {
 
 /// As much is written at once.
 const BUFFER: usize = 256 << 10;
+/// Its owner's alone.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_flows_is_its_owners_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [part, victim] = ["a.part", "victim"].map(|name| dir.path().join(name));
+        fs::write(&victim, "precious").expect("a file");
+        symlink(&victim, &part).expect("a link");
+        assert!(create_private(&part).is_err(), "a link");
+        let file = create_anew(&part).expect("a file");
+        assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o777, PRIVATE);
+        assert_eq!(fs::read_to_string(&victim).expect("a file"), "precious");
+        assert!(create_private(&part).is_err(), "another's file");
+    }
+}

@@ -10,13 +10,16 @@ use std::collections::BTreeMap;
 
 use tidegate_wire::proto;
 
-use crate::client::{Flow, names};
+use crate::client::{ClientError, Flow, Place, Policies, Settings, names};
 use crate::filter::Between;
+use crate::message as say;
 
 /// The timeouts that a table gives, by the names of their settings behind `net.netfilter.nf_conntrack_`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timers {
     seconds: BTreeMap<String, u64>,
+    /// Whose flows may have other timeouts.
+    policies: Policies,
 }
 
 /// How long a flow has been idle, in seconds.
@@ -36,13 +39,28 @@ impl Idle {
 }
 
 impl Timers {
-    /// Those among a table's settings.
+    /// Those of a table. It is said if nobody knows whether it has timeout policies.
+    ///
+    /// # Errors
+    /// It gives no answer.
+    pub(crate) fn at(place: &Place) -> Result<Self, ClientError> {
+        let timers = Self::of(&Settings::of(place)?.all()?);
+        let policies = Policies::of(place)?;
+        if policies.is_none() {
+            say::note(
+                "a file doesn't tell of timeout policies: idle times hold if the table had none",
+            );
+        }
+        Ok(Self { policies: policies.unwrap_or_default(), ..timers })
+    }
+
+    /// Those among a table's settings, if it has no timeout policies.
     pub(crate) fn of(settings: &[(String, String)]) -> Self {
         let timer = |(name, value): &(String, String)| {
             let name = name.strip_prefix(PREFIX).filter(|name| name.contains("timeout"))?;
             Some((name.to_owned(), value.parse().ok()?))
         };
-        Self { seconds: settings.iter().filter_map(timer).collect() }
+        Self { seconds: settings.iter().filter_map(timer).collect(), policies: Policies::default() }
     }
 
     /// The value of a setting such as `tcp_timeout_established`.
@@ -72,6 +90,10 @@ impl Timers {
         let (Some(rest), Some(whole)) = (flow.timeout.map(u64::from), self.whole(flow)) else {
             return unknown;
         };
+        // A policy's timeout takes the place of the setting's, and a flow doesn't tell whether it has one.
+        if self.policies.may_apply(flow.proto()) {
+            return unknown;
+        }
         let is_ours = [FIXED_TIMEOUT, names::bit::OFFLOAD, names::bit::HW_OFFLOAD];
         if is_ours.iter().any(|bit| flow.has(*bit)) {
             return unknown;
@@ -196,6 +218,16 @@ mod tests {
         for (what, flow, least, most) in rows {
             assert_eq!(timers().idle(&flow, 0), Idle { least, most }, "{what}");
         }
+    }
+
+    /// Fresh flows under a policy that gives less than the settings look long idle.
+    #[test]
+    fn where_a_policy_may_apply_nothing_is_known() {
+        let tcp = Timers { policies: Policies::from_iter([proto::TCP]), ..timers() };
+        let unknown = Idle { least: 0, most: None };
+        assert_eq!(tcp.idle(&flow(6, Some(3), ASSURED, 3600), 0), unknown);
+        let other = Idle { least: 10, most: Some(10) };
+        assert_eq!(tcp.idle(&flow(17, None, 0, 20), 0), other, "of another protocol");
     }
 
     #[test]

@@ -304,14 +304,16 @@ fn one_page_goes_through_a_pipe() {
 }
 
 fn a_signal_leaves_the_terminal_as_it_was() {
-    let mut seat = Seat::take(&["top"]);
-    seat.shows(&["h help"]);
-    assert!(seat.screen.screen().alternate_screen());
-    call("kill", &[&seat.program.0.id().to_string()]);
-    assert_eq!(seat.end(), Some(0));
-    until(|| {
-        seat.lines();
-        let screen = seat.screen.screen();
-        (!screen.alternate_screen() && !screen.hide_cursor()).then_some(())
-    });
+    for signal in ["TERM", "INT", "QUIT"] {
+        let mut seat = Seat::take(&["top"]);
+        seat.shows(&["h help"]);
+        assert!(seat.screen.screen().alternate_screen());
+        call("kill", &["-s", signal, &seat.program.0.id().to_string()]);
+        assert_eq!(seat.end(), Some(0), "{signal}");
+        until(|| {
+            seat.lines();
+            let screen = seat.screen.screen();
+            (!screen.alternate_screen() && !screen.hide_cursor()).then_some(())
+        });
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -29,12 +28,9 @@ pub(crate) fn run(args: &ExporterArgs) -> Result<(), Failure> {
         return Ok(io::stdout().lock().write_all(pages.page(form).as_bytes())?);
     };
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    message::note(format_args!("metrics on http://{}/metrics", server.server_addr()));
-    let server = Arc::new(server);
-    let serving = server.clone();
-    thread::spawn(move || serve(&serving, &pages));
+    message::note(format_args!("metrics on http://{}/metrics", server.local_addr()?));
+    thread::spawn(move || serve(&server, &pages));
     signals.forever().next();
-    server.unblock();
     Ok(())
 }
 

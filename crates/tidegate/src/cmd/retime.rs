@@ -3,7 +3,6 @@
 //! What is chosen goes to a file first: it is the undo, and it is what is then changed, so that both are the same flows.
 //! Neither is ever in memory.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,15 +12,15 @@ use tidegate_wire::netlink::frame::Subsystem;
 
 use super::change::{Change, Tally, family_of, write_identity};
 use super::{Failure, get};
-use crate::client::{ClientError, Flow, Place, Request, Settings, Table, kept};
+use crate::client::{ClientError, Flow, Place, Request, Table, kept};
 use crate::filter::Filter;
 use crate::flags::retime::RetimeArgs;
 use crate::message as say;
 use crate::present::time_of_day;
 use crate::render::classes::Classes;
 use crate::render::figures::calendar;
-use crate::snapshot::Subject;
-use crate::timers::Timers;
+use crate::snapshot::{Subject, create_private};
+use crate::timers::{Timers, setting_of};
 
 /// Runs the command.
 pub(crate) fn run(args: &RetimeArgs) -> Result<(), Failure> {
@@ -63,7 +62,7 @@ fn retime(args: &RetimeArgs, place: &Place, to: u32) -> Result<(), Failure> {
     let tally = change_all(place, &path, |_, flows, _| {
         Ok(flows.iter().map(|flow| Some(request(flow, to))).collect())
     })?;
-    let (table, path) = (args.place.words(), path.display());
+    let (table, path) = (args.place.words(), say::quoted(&path.to_string_lossy()));
     say::note(format_args!("undo: tidegate retime{table} --undo {path} --yes"));
     tally.report("retimed")
 }
@@ -88,7 +87,7 @@ impl Choice<'_> {
         &self,
         mut take: impl FnMut(Vec<u8>) -> Result<(), Failure>,
     ) -> Result<Classes, Failure> {
-        let timers = Timers::of(&Settings::of(self.place)?.all()?);
+        let timers = Timers::at(self.place)?;
         let (now, mut classes) = (self.place.now()?, Classes::default());
         let change = Change { place: self.place, filter: self.filter, now };
         change.each(|flow, message| {
@@ -105,7 +104,7 @@ impl Choice<'_> {
     fn write(&self, path: &Path) -> Result<Classes, Failure> {
         let at = |error| Failure::Table(ClientError::File { path: path.to_owned(), error });
         let opening = Subject { place: self.place, filter: self.filter }.opening()?;
-        let file = File::create_new(path).map_err(at)?;
+        let file = create_private(path).map_err(at)?;
         let mut writer = Writer::begin(BufWriter::new(file), &opening).map_err(at)?;
         let classes = self.each(|bytes| match kept(&bytes) {
             Some(message) => writer.message(Kind::Flows, &message).map_err(at),
@@ -156,11 +155,14 @@ fn current(table: &mut Table, flows: &[Flow<'_>]) -> Result<Vec<Option<Vec<u8>>>
     Ok(table.exchange(&requests)?.into_iter().map(|outcome| outcome.data).collect())
 }
 
-/// What a flow would have left by itself, if it is the same flow and has less.
+/// What a flow would have left by itself, if it is the same flow, in the same state, and has less. One that went on to
+/// another state has the timeout of that.
 fn lost(flow: &Flow<'_>, now: &[u8], passed: u64) -> Option<u32> {
     let now = Flow::parse(&kept(now)?).ok()?;
     let rest = u64::from(flow.timeout?).checked_sub(passed)? as u32;
-    (now.id == flow.id && now.timeout? < rest).then_some(rest)
+    let is_same =
+        now.id == flow.id && now.state() == flow.state() && setting_of(&now) == setting_of(flow);
+    (is_same && now.timeout? < rest).then_some(rest)
 }
 
 /// Makes a request for each flow of a file, some at a time: those that `requests` gives.
@@ -201,3 +203,47 @@ fn default_undo() -> PathBuf {
 const NANOS: u64 = 1_000_000_000;
 /// As many are changed at once.
 const AT_ONCE: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use tidegate_wire::netlink::conntrack::{ProtoInfo, TcpInfo};
+    use tidegate_wire::netlink::{Family, Flags, Header, Tuple, Writer as MessageWriter};
+
+    use super::*;
+
+    /// A flow's message: its number, protocol, state, status and rest.
+    fn told(id: u32, proto: u8, state: Option<u8>, status: u32, rest: u32) -> Vec<u8> {
+        let kind = Header::kind_of(Subsystem::Conntrack, message::NEW);
+        let header = Header { kind, flags: Flags::empty(), seq: 0, pid: 0 };
+        let tuple = Tuple { proto: Some(proto), ..Tuple::default() };
+        let tcp = state.map(|state| TcpInfo { state: Some(state), ..TcpInfo::default() });
+        let mut bytes = Vec::new();
+        MessageWriter::new(&mut bytes).message(header, Family::default(), |writer| {
+            Attribute::Original(tuple).write(writer);
+            Attribute::Id(id).write(writer);
+            Attribute::Status(status).write(writer);
+            Attribute::Timeout(rest).write(writer);
+            Attribute::ProtoInfo(ProtoInfo { tcp, ..ProtoInfo::default() }).write(writer);
+        });
+        bytes
+    }
+
+    /// Each row: what it shows, what is there now, what it is given. Before, it had 430,000 s; 100 s passed.
+    #[test]
+    fn only_who_is_as_it_was_gets_its_life_back() {
+        const ASSURED: u32 = 6;
+        let rows = [
+            ("idle since", told(1, 6, Some(3), ASSURED, 20), Some(429_900)),
+            ("carried a packet", told(1, 6, Some(3), ASSURED, 431_990), None),
+            ("it ended: TIME_WAIT", told(1, 6, Some(7), ASSURED, 100), None),
+            ("it was reset: CLOSE", told(1, 6, Some(8), ASSURED, 9), None),
+            ("another of its tuple", told(2, 6, Some(3), ASSURED, 20), None),
+        ];
+        let before = told(1, 6, Some(3), ASSURED, 430_000);
+        let before = kept(&before).expect("a message");
+        let before = Flow::parse(&before).expect("a flow");
+        for (what, now, expected) in rows {
+            assert_eq!(lost(&before, &now, 100), expected, "{what}");
+        }
+    }
+}

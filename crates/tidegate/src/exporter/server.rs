@@ -1,19 +1,19 @@
 //! The page over HTTP. However many ask, the table is read once in some seconds, and by one at a time.
 
-use std::io;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tidegate_gateway::clock::Stopwatch;
-use tiny_http::{Header, Method, Request, Response, Server, StatusCode};
 
 use super::census::Census;
 use super::metrics;
 use super::page::{Form, Page};
 use crate::client::Place;
 use crate::cmd::Failure;
+use crate::http::{self, Answer, Request};
 use crate::message;
 use crate::top::history::History;
 
@@ -156,50 +156,32 @@ fn complain(failure: &Failure) {
 ///
 /// # Errors
 /// The address is taken, or not ours.
-pub(crate) fn listen(address: &str) -> Result<Server, Failure> {
-    Server::http(address).map_err(|error| Failure::System(format!("{address}: {error}")))
+pub(crate) fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| Failure::System(format!("{address}: {error}")))
 }
 
-/// Answers all who ask, until the server is told to unblock. Some at a time, so that one who doesn't read holds up
-/// nobody else.
-pub(crate) fn serve(server: &Server, pages: &Arc<Pages>) {
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Ok(request) = server.recv() {
-                    // Who goes away before he has his answer doesn't want it.
-                    let _ = answer(request, pages);
-                }
-            });
-        }
-    });
+/// Answers all who ask, as long as the process lives.
+pub(crate) fn serve(listener: &TcpListener, pages: &Arc<Pages>) {
+    let never = AtomicBool::new(false);
+    if let Err(error) = http::serve(listener, &never, |request| answer(request, pages)) {
+        message::error(format_args!("metrics are served no more: {error}"));
+    }
 }
 
-fn answer(request: Request, pages: &Arc<Pages>) -> io::Result<()> {
-    let path = request.url().split('?').next().unwrap_or_default();
-    let is_read = matches!(request.method(), Method::Get | Method::Head);
+fn answer(request: &Request, pages: &Arc<Pages>) -> Answer {
+    let path = request.target.split('?').next().unwrap_or_default();
     let (status, kind, text) = match path {
-        _ if !is_read => (405, PLAIN, "only GET and HEAD\n".to_owned()),
+        _ if !request.is_read() => (405, PLAIN, "only GET and HEAD\n".to_owned()),
         "/metrics" => {
-            let form = accepted(&request);
+            let form = request.field("accept").map_or(Form::default(), Form::accepted);
             (200, form.content_type(), pages.page(form))
         }
         "/" => (200, HTML, ROOT.to_owned()),
         _ => (404, PLAIN, "there is nothing but /metrics\n".to_owned()),
     };
-    let mut response = Response::from_string(text).with_status_code(StatusCode(status));
-    if let Ok(header) = Header::from_bytes("Content-Type", kind) {
-        response.add_header(header);
-    }
-    request.respond(response)
+    Answer { status, fields: vec![("Content-Type", kind)], body: text.into_bytes() }
 }
 
-fn accepted(request: &Request) -> Form {
-    let header = request.headers().iter().find(|header| header.field.equiv("Accept"));
-    header.map_or(Form::default(), |header| Form::accepted(header.value.as_str()))
-}
-
-const AT_ONCE: usize = 4;
 /// Prometheus waits for ten seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use tidegate_wire::Family;
 
 use crate::client::labels::Labels;
-use crate::client::{ClientError, Place, Settings, names};
+use crate::client::{ClientError, Place, names};
 use crate::filter::{
     Amounts, Expression, Filter, Masked, Ports, Prefix, Spans, Spot, Test, Translation,
 };
@@ -161,7 +161,7 @@ impl FilterArgs {
     /// They can't be read.
     pub(crate) fn filter_on(&self, place: &Place) -> Result<Filter, ClientError> {
         let Some(Spans(range)) = self.idle else { return Ok(self.filter()) };
-        let timers = Timers::of(&Settings::of(place)?.all()?);
+        let timers = Timers::at(place)?;
         Ok(self.filter().and(Test::Idle(range, timers)))
     }
 

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::client::{Place, Saved};
 use crate::filter::timeout;
+use crate::message::quoted;
 use crate::present::time_of_day;
 use crate::record::DEFAULT_DIR;
 
@@ -49,10 +50,11 @@ impl PlaceArgs {
         }
     }
 
-    /// The options that name the table, each with a blank in front.
+    /// The options that name the table, each with a blank in front, as a shell reads them.
     pub(crate) fn words(&self) -> String {
-        let netns = self.netns.as_ref().map(|name| format!(" --netns {name}"));
-        let socket = self.socket.as_ref().map(|path| format!(" --socket {}", path.display()));
+        let netns = self.netns.as_ref().map(|name| format!(" --netns {}", quoted(name)));
+        let path = |path: &PathBuf| format!(" --socket {}", quoted(&path.to_string_lossy()));
+        let socket = self.socket.as_ref().map(path);
         netns.into_iter().chain(socket).collect()
     }
 }

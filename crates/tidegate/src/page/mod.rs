@@ -13,45 +13,33 @@
 mod board;
 mod explain;
 
-use std::io::Cursor;
 use std::net::{IpAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use tiny_http::{Header, Method, Request, Response, Server};
+use std::sync::atomic::AtomicBool;
 
 pub(crate) use self::board::Board;
+use crate::http::{self, Answer, Request};
+use crate::message;
 
 /// Answers until it is told to stop.
 pub(crate) fn serve(listener: TcpListener, board: &Board<'_>, stop: &AtomicBool) {
-    let Ok(server) = Server::from_listener(listener, None) else { return };
-    while !stop.load(Ordering::Relaxed) {
-        if let Ok(Some(request)) = server.recv_timeout(LOOK) {
-            let answer = answer(&request, board);
-            // Who doesn't wait for the answer needs none.
-            let _ = request.respond(answer);
-        }
+    if let Err(error) = http::serve(&listener, stop, |request| answer(request, board)) {
+        message::error(format_args!("the page is served no more: {error}"));
     }
 }
 
-type Answer = Response<Cursor<Vec<u8>>>;
-
 fn answer(request: &Request, board: &Board<'_>) -> Answer {
-    let host = request.headers().iter().find(|header| header.field.equiv("Host"));
-    if !host.is_some_and(|host| is_own(host.value.as_str())) {
+    if !request.field("host").is_some_and(is_own) {
         return text(421, "This page answers to an address or localhost only.\n");
     }
-    let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
-    match (request.method(), path) {
-        (Method::Get | Method::Head, "/") => {
-            typed(PAGE.as_bytes().to_vec(), "text/html; charset=utf-8")
-        }
-        (Method::Get, "/api/state") => typed(board.state().into_bytes(), "application/json"),
-        (Method::Get, "/api/explain") => match explain::explain(board.place(), query) {
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    match (request.method.as_str(), path) {
+        ("GET" | "HEAD", "/") => typed(PAGE.as_bytes().to_vec(), "text/html; charset=utf-8"),
+        ("GET", "/api/state") => typed(board.state().into_bytes(), "application/json"),
+        ("GET", "/api/explain") => match explain::explain(board.place(), query) {
             Ok(steps) => text(200, &steps),
             Err(fault) => text(400, &fault),
         },
-        (Method::Get | Method::Head, _) => text(404, "There is no such page.\n"),
+        _ if request.is_read() => text(404, "There is no such page.\n"),
         _ => text(405, "This page changes nothing.\n"),
     }
 }
@@ -67,13 +55,12 @@ fn is_own(host: &str) -> bool {
 }
 
 fn text(status: u16, words: &str) -> Answer {
-    typed(words.as_bytes().to_vec(), "text/plain; charset=utf-8").with_status_code(status)
+    Answer { status, ..typed(words.as_bytes().to_vec(), "text/plain; charset=utf-8") }
 }
 
-fn typed(body: Vec<u8>, kind: &str) -> Answer {
-    let fields = [("Content-Type", kind), ("Cache-Control", "no-store"), POLICY, SNIFFING];
-    let headers = fields.iter().filter_map(|(name, value)| Header::from_bytes(*name, *value).ok());
-    headers.fold(Response::from_data(body), Response::with_header)
+fn typed(body: Vec<u8>, kind: &'static str) -> Answer {
+    let fields = vec![("Content-Type", kind), ("Cache-Control", "no-store"), POLICY, SNIFFING];
+    Answer { status: 200, fields, body }
 }
 
 const PAGE: &str = include_str!("page.html");
@@ -83,8 +70,6 @@ const POLICY: (&str, &str) = (
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const SNIFFING: (&str, &str) = ("X-Content-Type-Options", "nosniff");
-/// So often it is looked whether to stop.
-const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -65,6 +65,24 @@ pub(crate) fn prune(dir: &Path, keep: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes what a recorder that died left unfinished. Other files that end so stay.
+///
+/// # Errors
+/// The directory can't be read, or a file can't be removed.
+pub(crate) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        let name = path.file_name().map(|name| name.to_string_lossy().chars().map(shape).collect());
+        if name.is_some_and(|name: String| name == UNFINISHED) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Where the service keeps its recording.
 pub(crate) const DEFAULT_DIR: &str = "/var/lib/tidegate/record";
 const EXTENSION: &str = "ctsnap";
+/// The name of a segment whose snapshot isn't whole, with zeros for digits.
+const UNFINISHED: &str = "00000000T000000.000000000Z.part";

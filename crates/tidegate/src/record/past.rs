@@ -37,8 +37,11 @@ pub(crate) struct Past {
 #[derive(Debug)]
 enum Fate {
     Gone,
-    /// It began at the snapshot or later.
-    New(Told),
+    /// It began at the snapshot or later; `hides`: the snapshot may have had another of the same tuple.
+    New {
+        told: Told,
+        hides: bool,
+    },
     /// It changed.
     Changed(Told),
 }
@@ -151,20 +154,29 @@ impl Past {
         if number == Some(message::DELETE) {
             match self.changes.get(&key) {
                 // The snapshot doesn't know it.
-                Some(Fate::New(told)) if told.time > closed => self.changes.remove(&key),
+                Some(Fate::New { hides: false, .. }) => self.changes.remove(&key),
                 _ => self.changes.insert(key, Fate::Gone),
             };
             return Ok(());
         }
         let told = |message| Told { time, message };
         let is_new = event.header.flags.contains(Flags::CREATE);
-        let fate = match self.changes.remove(&key) {
-            Some(Fate::New(known)) if !is_new => Fate::New(told(merged(&known.message, event)?)),
+        let before = self.changes.remove(&key);
+        // What was missed may be the end of one that the snapshot had.
+        let hides = match &before {
+            None => time <= closed || !self.gaps.is_empty(),
+            Some(Fate::New { hides, .. }) => *hides,
+            Some(Fate::Gone | Fate::Changed(_)) => true,
+        };
+        let fate = match before {
+            Some(Fate::New { told: known, .. }) if !is_new => {
+                Fate::New { told: told(merged(&known.message, event)?), hides }
+            }
             Some(Fate::Changed(known)) if !is_new => {
                 Fate::Changed(told(merged(&known.message, event)?))
             }
             None if !is_new => Fate::Changed(told(crate::client::keep(event))),
-            _ => Fate::New(told(crate::client::keep(event))),
+            _ => Fate::New { told: told(crate::client::keep(event)), hides },
         };
         self.changes.insert(key, fate);
         Ok(())
@@ -211,7 +223,7 @@ impl Past {
         }
         for (key, fate) in &self.changes {
             match fate {
-                Fate::New(told) => self.emit(told.time, &told.message, true, &mut each)?,
+                Fate::New { told, .. } => self.emit(told.time, &told.message, true, &mut each)?,
                 Fate::Changed(told) if !seen.contains(key) => {
                     self.emit(told.time, &told.message, true, &mut each)?;
                 }
@@ -229,7 +241,7 @@ impl Past {
         each: &mut impl FnMut(&Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match self.changes.get(key) {
-            Some(Fate::Gone | Fate::New(_)) => Ok(()),
+            Some(Fate::Gone | Fate::New { .. }) => Ok(()),
             Some(Fate::Changed(told)) => {
                 let Some(change) = kept(&told.message) else { return Ok(()) };
                 let flow = merged(&crate::client::keep(flow), &change).map_err(E::from)?;

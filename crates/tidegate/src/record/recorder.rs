@@ -6,23 +6,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tidegate_gateway::snapshot::{Gap, Writer};
+use tidegate_gateway::snapshot::{Gap, Opening, Writer};
 use tidegate_wire::netlink::Message;
 use tidegate_wire::netlink::conntrack::group;
 
-use super::{prune, segment_name};
+use super::{prune, remove_unfinished, segment_name};
 use crate::client::{ClientError, Heard, Place, Table, keep, kept};
 use crate::cmd::Failure;
 use crate::filter::Filter;
 use crate::present::time_of_day;
 use crate::redact::Redactor;
-use crate::snapshot::Subject;
+use crate::snapshot::{PRIVATE, Subject, create_anew};
 
 /// What is recorded, and where.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl Recorder {
     pub(crate) fn run(&self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
         fs::create_dir_all(&self.dir).map_err(|error| at(&self.dir, error))?;
         let _lock = self.lock()?;
+        remove_unfinished(&self.dir).map_err(|error| at(&self.dir, error))?;
         let listens_since = time_of_day();
         let tail = Arc::new(Mutex::new(Tail::new(self.redactor.clone())));
         let listener = self.events.then(|| self.listen(&tail, stop)).transpose()?;
@@ -56,13 +58,17 @@ impl Recorder {
         stop.store(true, Ordering::Relaxed);
         let heard = listener.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
         let flushed = lock(&tail).flush(time_of_day());
-        done.and(heard).and(flushed)
+        // Whatever else can't be written is the segment that events go to.
+        done.and(heard).and(flushed).map_err(|failure| named(&self.dir, failure))
     }
 
     /// Two recorders would take each other's segments away.
     fn lock(&self) -> Result<File, Failure> {
         let path = self.dir.join("lock");
-        let file = File::create(&path).map_err(|error| at(&path, error))?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(PRIVATE);
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let file = options.open(&path).map_err(|error| at(&path, error))?;
         let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         rustix::fs::flock(&file, operation).map_err(|_| {
             Failure::System(format!("{}: somebody else records here", self.dir.display()))
@@ -105,8 +111,11 @@ impl Recorder {
     ) -> Result<(), Failure> {
         while !stop.load(Ordering::Relaxed) {
             let began = time_of_day();
+            let prune = || prune(&self.dir, self.keep).map_err(|error| at(&self.dir, error));
+            // A disk that is full has room again, perhaps.
+            prune()?;
             self.begin_segment(tail, listens_since)?;
-            prune(&self.dir, self.keep).map_err(|error| at(&self.dir, error))?;
+            prune()?;
             let end = began.saturating_add(self.every.as_nanos() as u64);
             let is_due = || {
                 let now = time_of_day();
@@ -129,15 +138,33 @@ impl Recorder {
         }
         let path = self.dir.join(segment_name(opening.time));
         let part = path.with_extension("part");
-        let failed = |error| at(&part, error);
-        let file = File::create(&part).map_err(failed)?;
-        let mut writer = Writer::begin(BufWriter::new(file), &opening).map_err(failed)?;
+        let written = self.write_snapshot(&subject, &opening, &part, tail);
+        let writer = written.and_then(|writer| {
+            fs::rename(&part, &path)?;
+            Ok(writer)
+        });
+        let writer = writer.map_err(|failure| {
+            // It is of no use; that it can't be removed is the lesser evil.
+            let _ = fs::remove_file(&part);
+            named(&part, failure)
+        })?;
+        lock(tail).go_on(writer, time_of_day()).map_err(|failure| named(&path, failure))
+    }
+
+    fn write_snapshot(
+        &self,
+        subject: &Subject<'_>,
+        opening: &Opening,
+        part: &Path,
+        tail: &Mutex<Tail>,
+    ) -> Result<Writer<BufWriter<File>>, Failure> {
+        let mut writer = Writer::begin(BufWriter::new(create_anew(part)?), opening)?;
         lock(tail).keep_for_next();
         subject.write_as(&mut writer, self.redactor.as_deref())?;
         // The snapshot has to be on the disk before it has a name.
-        File::open(&part).and_then(|file| file.sync_all()).map_err(failed)?;
-        fs::rename(&part, &path).map_err(failed)?;
-        lock(tail).go_on(writer, time_of_day())
+        writer.flush()?;
+        File::open(part)?.sync_all()?;
+        Ok(writer)
     }
 }
 
@@ -282,6 +309,14 @@ impl Event {
 
 fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
     tail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What can't be written, with its path.
+pub(super) fn named(path: &Path, failure: Failure) -> Failure {
+    match failure {
+        Failure::Output(error) => at(path, error),
+        failure => failure,
+    }
 }
 
 fn at(path: &Path, error: io::Error) -> Failure {

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_gateway::snapshot::{Gap, Kind, Opening, Writer, byte_order};
 use tidegate_wire::netlink::conntrack::{Attribute, message};
@@ -9,8 +11,10 @@ use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Family, Flags, Header, Tuple, Writer as MessageWriter};
 
 use super::past::Past;
+use super::recorder::{self, Recorder};
 use super::*;
-use crate::client::{ClientError, Flow, kept};
+use crate::client::{ClientError, Flow, Place, Saved, kept};
+use crate::cmd::Failure;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -122,6 +126,28 @@ fn each_moment_is_as_it_was() {
     assert!(matches!(flows_at(dir.path(), 999), Err(ClientError::NotRecorded(_))));
 }
 
+/// A tuple that is used again and again hides what the snapshot had under it, to its last end.
+#[test]
+fn a_flow_of_the_snapshot_stays_gone_when_its_tuple_is_used_again() {
+    let ended = (1010, Event::Ended(1));
+    let again = [(1012, Event::New(1, 30)), (1014, Event::Changed(1, 60)), (1016, Event::Ended(1))];
+    let rows: [(&str, &[(u64, Event)]); 3] = [
+        ("its end was told", &[&[ended][..], &again].concat()),
+        (
+            "it changed, and its end was told",
+            &[&[(1005, Event::Changed(1, 90)), ended][..], &again].concat(),
+        ),
+        ("its end was missed", &[&[(1010, Event::Gap(1011))][..], &again].concat()),
+    ];
+    for (what, events) in rows {
+        let dir = tempfile::tempdir().expect("a directory");
+        write_segment(dir.path(), 1000, &[1, 2], events);
+        let found = flows_at(dir.path(), 1015).expect("recorded");
+        assert_eq!(found, [(1, 59), (2, 85)], "{what}");
+        assert_eq!(flows_at(dir.path(), 1016).expect("recorded"), [(2, 84)], "{what}");
+    }
+}
+
 #[test]
 fn what_is_missing_is_marked() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -189,6 +215,45 @@ fn damage_hides_what_is_behind_it_only() {
         let found = flows_at(dir.path(), 1130);
         assert!(found.is_ok(), "damage at {at}: {:?}", found.err().map(|error| error.to_string()));
     }
+}
+
+/// A recorder whose snapshot can't be made leaves nothing unfinished, neither its own nor an earlier one's, and names the
+/// file.
+#[test]
+fn nothing_unfinished_stays() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = write_segment(dir.path(), 1000, &[1], &[]);
+    let whole = fs::read(&table).expect("a file");
+    let ring = dir.path().join("ring");
+    fs::create_dir(&ring).expect("a directory");
+    let stale = ring.join(segment_name(1000 * SECOND)).with_extension("part");
+    fs::write(&stale, "half").expect("a file");
+    fs::write(ring.join("thesis.part"), "somebody's").expect("a file");
+    // The table ends in the middle of its flows.
+    fs::write(&table, &whole[..whole.len() - 60]).expect("a file");
+    let recorder = Recorder {
+        place: Place::File(Saved::new(&table, None)),
+        dir: ring.clone(),
+        every: Duration::from_secs(1),
+        keep: 1 << 30,
+        events: false,
+        redactor: None,
+    };
+    assert!(recorder.run(&Arc::default()).is_err());
+    let entries = fs::read_dir(&ring).expect("a directory");
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["lock", "thesis.part"]);
+}
+
+#[test]
+fn who_cannot_write_is_told_where() {
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let failure = recorder::named(Path::new("/ring/a.part"), full.into());
+    assert!(
+        matches!(&failure, Failure::Table(ClientError::File { path, .. }) if path.ends_with("a.part")),
+        "{failure:?}"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 use rustix::process::{Signal, getpid, kill_process};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use tidegate_gateway::clock::Stopwatch;
 
 use super::keys::press;
@@ -33,7 +33,7 @@ use crate::cmd::delete::request;
 pub(crate) fn run(state: State, place: &Place) -> Result<(), Failure> {
     counts_of(place)?;
     let is_over = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP] {
+    for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
         signal_hook::flag::register(signal, is_over.clone())?;
     }
     let mut terminal = ratatui::try_init()?;
