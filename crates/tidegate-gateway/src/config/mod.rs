@@ -90,8 +90,6 @@ pub enum Checksum {
     /// They are taken as they come.
     #[default]
     Trust,
-    /// They are computed anew.
-    Recompute,
     /// They are left to the far side, which is told where they belong.
     Metadata,
 }

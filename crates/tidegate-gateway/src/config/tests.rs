@@ -67,7 +67,7 @@ mac = "02:00:00:00:00:02"
 #[test]
 fn faults_name_line_and_field() {
     // What is wrong, the text, and what is said of it.
-    let rows: [(&str, &str, &[&str]); 11] = [
+    let rows: [(&str, &str, &[&str]); 12] = [
         (
             "an unknown key",
             "workers = 1\nworker = 2\n",
@@ -104,6 +104,11 @@ fn faults_name_line_and_field() {
             "a plane that there isn't",
             "plane = \"dpdk\"\n",
             &["gateway.toml:1: unknown variant `dpdk`"],
+        ),
+        (
+            "what nobody does",
+            "[[interface]]\nname = \"a\"\nplane = \"af-xdp\"\nchecksum = \"recompute\"\n",
+            &["gateway.toml:4: unknown variant `recompute`, expected `trust` or `metadata`"],
         ),
         (
             "a world that contradicts itself",

@@ -122,9 +122,10 @@ impl<W: World> Forwarder<W> {
         let Self { world, receivers, departures, verdicts, .. } = self;
         let Attached { port, receiver, .. } = &mut receivers[at];
         let mut frames: Vec<Frame<'_>> = Vec::with_capacity(most);
+        let own = if receiver.hears_others() { world.hardware(*port).address } else { None };
         receiver.receive(most, &mut frames)?;
         let count = frames.len();
-        frames.retain(Frame::is_ip);
+        frames.retain(|frame| frame.is_ip() && own.is_none_or(|own| frame.is_for(own)));
         verdicts.clear();
         let mut offloads = [Default::default(); BATCH];
         let mut packets = Vec::with_capacity(frames.len());
@@ -162,6 +163,15 @@ impl<W: World> Forwarder<W> {
             self.departures.send_output(output, &mut self.world, now);
         }
         while engine.poll_copy().is_some() {}
+    }
+
+    /// Listens no longer for what is gone, which would be ready for ever.
+    fn forget(&mut self, at: usize) {
+        let one = &mut self.receivers[at];
+        one.is_gone = true;
+        if let Some(fd) = one.receiver.fd() {
+            let _ = epoll::delete(&self.watch, fd);
+        }
     }
 
     fn fault(&self, at: usize, error: io::Error) -> Fault {
@@ -202,7 +212,7 @@ impl<W: World> DataPlane for Forwarder<W> {
                     Ok(0) => break,
                     Ok(frames) => taken += frames,
                     Err(error) => {
-                        self.receivers[at].is_gone = true;
+                        self.forget(at);
                         gone = Some(self.fault(at, error));
                     }
                 }

@@ -61,6 +61,12 @@ impl<'a> Frame<'a> {
         self.link.is_none_or(|link| matches!(link.ethertype, ethernet::IPV4 | ethernet::IPV6))
     }
 
+    /// Whether a station with this address takes it: it was sent to that, or to many.
+    #[must_use]
+    pub fn is_for(&self, own: MacAddr) -> bool {
+        self.link.is_none_or(|link| link.dst == own || link.dst.0[0] & 1 != 0)
+    }
+
     /// The datagram; padding may follow it.
     #[must_use]
     pub fn datagram(&self) -> &[u8] {

@@ -110,7 +110,9 @@ fn load(ports: &[Fenced], host: u32) -> io::Result<Vec<OwnedFd>> {
 
 /// Offsets in `__sk_buff`.
 const PROTOCOL: i16 = 16;
-const VLAN_PRESENT: i16 = 20;
+const VLAN_TCI: i16 = 24;
+/// The part of it that is the VLAN's number.
+const VID: i32 = 0x0fff;
 /// `TCX_NEXT`, `TCX_DROP`.
 const NEXT: i32 = -1;
 const DROP: i32 = 2;
@@ -119,14 +121,21 @@ const REDIRECT: i32 = 23;
 
 pub(super) const ETHERTYPE_IPV4: i32 = 0x0800_u16.to_be() as i32;
 pub(super) const ETHERTYPE_IPV6: i32 = 0x86dd_u16.to_be() as i32;
+const ETHERTYPE_VLAN: i32 = 0x8100_u16.to_be() as i32;
+const ETHERTYPE_SERVICE_VLAN: i32 = 0x88a8_u16.to_be() as i32;
 pub(super) const ICMPV6: i32 = 58;
 /// Neighbour discovery's types (RFC 4861 section 4).
 pub(super) const FIRST_DISCOVERY: i32 = 133;
 pub(super) const LAST_DISCOVERY: i32 = 137;
 
-/// Drops IP but neighbour discovery.
+/// Drops IP but neighbour discovery, and whatever has a second tag behind one of VLAN 0: the kernel takes any number of
+/// those off.
 fn arrival(header: LinkLayer) -> Vec<Instruction> {
-    program(header, &[], &[Instruction::set(0, DROP), Instruction::EXIT])
+    let tags = [
+        (Instruction::if_equal(7, ETHERTYPE_VLAN), Aim::Verdict),
+        (Instruction::if_equal(7, ETHERTYPE_SERVICE_VLAN), Aim::Verdict),
+    ];
+    program(header, &tags, &[Instruction::set(0, DROP), Instruction::EXIT])
 }
 
 /// Turns IP away but neighbour discovery and what goes to many.
@@ -148,11 +157,12 @@ fn departure(header: LinkLayer, host: u32) -> Vec<Instruction> {
     }
 }
 
-/// A program with a verdict about the interface's own IP, but for neighbour discovery and what is exempt. Frames of VLANs
-/// are those of other interfaces.
+/// A program with a verdict about the interface's own IP, but for neighbour discovery and what `first` decides. Frames of
+/// VLANs are those of other interfaces; what has a tag of VLAN 0, which only gives
+/// a priority (IEEE 802.1Q), is the interface's own.
 fn program(
     header: LinkLayer,
-    exempt: &[(Instruction, Aim)],
+    first: &[(Instruction, Aim)],
     verdict: &[Instruction],
 ) -> Vec<Instruction> {
     let ip = match header {
@@ -161,11 +171,12 @@ fn program(
     };
     let mut steps = vec![
         (Instruction::copy(6, 1), Aim::On),
-        (Instruction::load(0, 6, VLAN_PRESENT), Aim::On),
+        (Instruction::load(0, 6, VLAN_TCI), Aim::On),
+        (Instruction::mask(0, VID), Aim::On),
         (Instruction::if_other(0, 0), Aim::Pass),
         (Instruction::load(7, 6, PROTOCOL), Aim::On),
     ];
-    steps.extend(exempt);
+    steps.extend(first);
     steps.extend([
         (Instruction::if_equal(7, ETHERTYPE_IPV4), Aim::Verdict),
         (Instruction::if_other(7, ETHERTYPE_IPV6), Aim::Pass),

@@ -95,6 +95,11 @@ pub trait Receiver {
     /// The link is gone. One that is down has no frames.
     fn receive<'a>(&'a mut self, most: usize, frames: &mut Vec<Frame<'a>>) -> io::Result<()>;
 
+    /// Whether frames for other stations come as well, so that the port's hardware address has to decide.
+    fn hears_others(&self) -> bool {
+        false
+    }
+
     /// See [`Counters`].
     fn counters(&mut self) -> Counters;
 }

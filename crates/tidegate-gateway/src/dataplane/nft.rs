@@ -59,7 +59,7 @@ fn nft(args: &[&str]) -> Command {
     command
 }
 
-/// One line, as nft(8) wants it from whoever types.
+/// One line, as nft(8) wants it from whoever types. The kernel takes tags of VLAN 0 off, any number of them.
 fn text(name: &str, ports: &[(String, LinkLayer)], host: &str) -> String {
     const DISCOVERY: &str = "icmpv6 type { 133-137 } accept;";
     let mut text = format!("table netdev {name} {{ flags owner; ");
@@ -67,13 +67,13 @@ fn text(name: &str, ports: &[(String, LinkLayer)], host: &str) -> String {
         let _ = write!(
             text,
             "chain in{number} {{ type filter hook ingress device \"{port}\" priority 0; policy accept; \
-             vlan id 0-4095 accept; meta protocol ip drop; {DISCOVERY} meta protocol ip6 drop; }}; "
+             vlan id 1-4095 accept; meta protocol {{ 0x8100, 0x88a8, ip }} drop; {DISCOVERY} meta protocol ip6 drop; }}; "
         );
         if *header == LinkLayer::Ethernet {
             let _ = write!(
                 text,
                 "chain out{number} {{ type filter hook egress device \"{port}\" priority 0; policy accept; \
-                 meta mark {OWN_MARK} accept; vlan id 0-4095 accept; meta protocol != {{ ip, ip6 }} accept; \
+                 meta mark {OWN_MARK} accept; vlan id 1-4095 accept; meta protocol != {{ ip, ip6 }} accept; \
                  ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00 accept; {DISCOVERY} fwd to \"{host}\"; }}; "
             );
         }

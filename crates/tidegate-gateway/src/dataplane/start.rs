@@ -112,7 +112,7 @@ fn open_one(world: &impl World, interface: &Interface, port: PortId) -> io::Resu
         }
         Plane::AfPacket => (packet::open(index, header)?, Plane::AfPacket, "as asked for"),
         Plane::AfXdp => {
-            let (link, is_generic) = xdp::open(index, checksums(interface))?;
+            let (link, is_generic) = xdp::open(&interface.name, index, checksums(interface))?;
             let why = if is_generic { "as asked for, behind the driver" } else { "as asked for" };
             (link, Plane::AfXdp, why)
         }
@@ -131,6 +131,6 @@ fn checksums(interface: &Interface) -> Checksums {
     match interface.checksum {
         Checksum::Metadata => Checksums::Begun,
         Checksum::Trust if is_virtual() => Checksums::Begun,
-        Checksum::Trust | Checksum::Recompute => Checksums::Whole,
+        Checksum::Trust => Checksums::Whole,
     }
 }

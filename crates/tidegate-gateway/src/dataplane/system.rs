@@ -114,12 +114,38 @@ pub(super) fn bind_xdp(fd: BorrowedFd<'_>, index: u32, queue: u32) -> io::Result
 /// The name of the driver that an interface belongs to.
 pub(super) fn driver(name: &str) -> io::Result<String> {
     const ETHTOOL_GDRVINFO: u32 = 3;
-    const SIOCETHTOOL: libc::c_ulong = 0x8946;
-    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM);
-    let socket = rustix::net::socket(family, kind, None)?;
     // `ethtool_drvinfo`: a command, and then names of 32 bytes.
     let mut info = [0_u32; 49];
     info[0] = ETHTOOL_GDRVINFO;
+    ethtool(name, &mut info)?;
+    let bytes = info[1..9].iter().flat_map(|word| word.to_ne_bytes());
+    Ok(bytes.take_while(|byte| *byte != 0).map(char::from).collect())
+}
+
+/// How many queues an interface uses for receiving.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Channels {
+    /// Those that only receive.
+    pub(super) receive: u32,
+    /// Those that send as well.
+    pub(super) combined: u32,
+}
+
+/// See [`Channels`].
+pub(super) fn channels(name: &str) -> io::Result<Channels> {
+    const ETHTOOL_GCHANNELS: u32 = 0x3c;
+    // `ethtool_channels`: a command, then how many receive, send, do other things, do both; at most, and now.
+    let mut info = [0_u32; 9];
+    info[0] = ETHTOOL_GCHANNELS;
+    ethtool(name, &mut info)?;
+    Ok(Channels { receive: info[5], combined: info[8] })
+}
+
+/// Asks an interface's driver; `info` begins with the command, and is as long as the command's answer.
+fn ethtool<const WORDS: usize>(name: &str, info: &mut [u32; WORDS]) -> io::Result<()> {
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM);
+    let socket = rustix::net::socket(family, kind, None)?;
     // SAFETY: the request is bytes and integers, and may be all zeros.
     let mut request: libc::ifreq = unsafe { zeroed() };
     let room = request.ifr_name.len() - 1;
@@ -127,10 +153,8 @@ pub(super) fn driver(name: &str) -> io::Result<String> {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = info.as_mut_ptr().cast();
-    // SAFETY: SIOCETHTOOL reads one `ifreq`, and writes an `ethtool_drvinfo`, 196 bytes, where that says.
-    checked(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) })?;
-    let bytes = info[1..9].iter().flat_map(|word| word.to_ne_bytes());
-    Ok(bytes.take_while(|byte| *byte != 0).map(char::from).collect())
+    // SAFETY: SIOCETHTOOL reads one `ifreq`, and writes the command's answer where that says: the callers have room for it.
+    checked(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) }).map(drop)
 }
 
 /// Attaches to the TUN interface of a name, or makes one; what it is called then.

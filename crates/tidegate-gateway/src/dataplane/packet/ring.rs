@@ -10,6 +10,8 @@ use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{PACKET_RX_RING, PACKET_STATISTICS, SO_RCVBUF, SO_RCVBUFFORCE, SOL_PACKET, SOL_SOCKET};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, recv};
 use tidegate_wire::virtio_net::{self, VirtioNet};
 
@@ -171,6 +173,10 @@ impl Receiver for RingReceiver {
                 None => counters.damaged += 1,
             }
         }
+        if *held == 0 {
+            // An interface that was set down leaves an error on the socket, which is readable until somebody asks.
+            let _ = socket_error(socket);
+        }
         Ok(())
     }
 
@@ -204,7 +210,7 @@ fn in_slot<'a>(bytes: &'a mut [u8], arrival: &Arrival, header: LinkLayer) -> Opt
     framed(bytes, (head, head + arrival.len), told, header)
 }
 
-/// A frame that waits on the socket.
+/// A frame that waits on the socket, perhaps behind an error, which is told first.
 fn fetch<'a>(
     socket: BorrowedFd<'_>,
     header: LinkLayer,
@@ -212,8 +218,12 @@ fn fetch<'a>(
 ) -> Option<Frame<'a>> {
     buffer.resize(HEADROOM + LONGEST, 0);
     let told_at = HEADROOM - virtio_net::HEADER_LEN;
-    let (_, len) =
-        recv(socket, &mut buffer[told_at..], RecvFlags::DONTWAIT | RecvFlags::TRUNC).ok()?;
+    let mut take = || recv(socket, &mut buffer[told_at..], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+    let taken = match take() {
+        Err(error) if error != Errno::AGAIN => take(),
+        taken => taken,
+    };
+    let (_, len) = taken.ok()?;
     let told = VirtioNet::parse(&buffer[told_at..])?;
     framed(buffer, (HEADROOM, told_at + len), told, header)
 }

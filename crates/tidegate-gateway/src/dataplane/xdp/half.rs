@@ -86,6 +86,10 @@ impl Receiver for XdpReceiver {
         Ok(())
     }
 
+    fn hears_others(&self) -> bool {
+        true
+    }
+
     fn counters(&mut self) -> Counters {
         let told: io::Result<xdp_statistics> =
             option(self.common.socket.as_fd(), SOL_XDP, XDP_STATISTICS);

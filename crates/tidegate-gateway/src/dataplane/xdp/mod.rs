@@ -12,19 +12,19 @@ mod half;
 mod ring;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use libc::{
-    SOL_XDP, XDP_MMAP_OFFSETS, XDP_RX_RING, XDP_TX_RING, XDP_UMEM_COMPLETION_RING,
-    XDP_UMEM_FILL_RING, XDP_UMEM_REG,
+    SOL_XDP, XDP_MMAP_OFFSETS, XDP_OPTIONS, XDP_OPTIONS_ZEROCOPY, XDP_RX_RING, XDP_TX_RING,
+    XDP_UMEM_COMPLETION_RING, XDP_UMEM_FILL_RING, XDP_UMEM_REG,
 };
 
 use self::half::{XdpReceiver, XdpSender};
 use self::ring::Ring;
 use super::Link;
 use super::bpf::{self, Aim, Hook, Instruction, aimed};
-use super::system::{Shared, bind_xdp, option, set_option, xdp_socket};
+use super::system::{Channels, Shared, bind_xdp, channels, option, set_option, xdp_socket};
 
 /// What is to be thought of the checksums of frames that come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,10 @@ struct Common {
 /// Opens an interface's first queue; whether its program runs behind the driver, because that has no place for it.
 ///
 /// # Errors
-/// The interface can't, or we may not (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW), or its frames are too long.
-pub fn open(index: u32, checksums: Checksums) -> io::Result<(Link, bool)> {
+/// The interface can't, or has several receive queues, or we may not (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW), or its
+/// frames are too long.
+pub fn open(name: &str, index: u32, checksums: Checksums) -> io::Result<(Link, bool)> {
+    check_queues(name)?;
     let memory = Shared::anonymous(2 * CHUNKS as usize * CHUNK)?;
     let socket = xdp_socket()?;
     let has_metadata = register(&socket, &memory)?;
@@ -78,6 +80,7 @@ pub fn open(index: u32, checksums: Checksums) -> io::Result<(Link, bool)> {
     }
     fill.show();
     bind_xdp(fd, index, 0)?;
+    let has_metadata = has_metadata && !is_zero_copy(fd);
     let map = bpf::socket_map(1)?;
     bpf::set_socket(&map, 0, fd)?;
     let steps = program(&map);
@@ -88,6 +91,28 @@ pub fn open(index: u32, checksums: Checksums) -> io::Result<(Link, bool)> {
     let receiver = XdpReceiver::new(Rc::clone(&common), fill, received, checksums);
     let sender = XdpSender::new(common, done, sent);
     Ok((Link { receiver: Box::new(receiver), sender: Box::new(sender) }, is_generic))
+}
+
+/// Refuses an interface whose card spreads flows over several queues: those of all but the first would be lost.
+fn check_queues(name: &str) -> io::Result<()> {
+    // What a driver does not tell is not refused: most of those have one.
+    let Channels { receive, combined } = channels(name).unwrap_or_default();
+    let queues = receive + combined;
+    if queues <= 1 {
+        return Ok(());
+    }
+    let kind = if combined > 0 { "combined" } else { "rx" };
+    let problem = format!(
+        "{queues} receive queues, of which AF_XDP would serve the first only: `ethtool -L {name} {kind} 1'"
+    );
+    Err(io::Error::new(io::ErrorKind::Unsupported, problem))
+}
+
+/// Whether the driver sends from our memory. Not all of those mind what a frame says about its checksum, and none tells
+/// whether it does.
+fn is_zero_copy(socket: BorrowedFd<'_>) -> bool {
+    let told: io::Result<u32> = option(socket, SOL_XDP, XDP_OPTIONS);
+    told.is_ok_and(|options| options & XDP_OPTIONS_ZEROCOPY != 0)
 }
 
 /// Shows the kernel our memory; whether frames that are sent may say what is to be done about them (since Linux 6.11).
