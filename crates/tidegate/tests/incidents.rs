@@ -457,7 +457,7 @@ fn setting(name: &str) -> u32 {
 #[track_caller]
 fn step<'a>(report: &'a Value, word: &str, other: &str) -> &'a Value {
     let is_it = |step: &&Value| {
-        let command = step["command"].as_str().unwrap();
+        let command = step["command"].as_str().unwrap_or_default();
         command.contains(word) && command.contains(other)
     };
     let found = report["steps"].as_array().unwrap().iter().find(is_it);

@@ -4,20 +4,36 @@ use serde::Serialize;
 
 use super::facts::{Scene, Whose};
 
+/// What a step frees or makes room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Goods {
+    /// Entries of the table.
+    #[default]
+    Entries,
+    /// Ports toward one destination.
+    Ports,
+    /// Expectations.
+    Expectations,
+}
+
 /// Something to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Step {
-    /// What it brings.
+    /// What it brings, or what to do where there is no command for it.
     pub(crate) what: String,
-    /// The line to paste.
-    pub(crate) command: String,
+    /// The line to paste; `None`: what is to be done is no command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<String>,
     /// The line that takes it back; `None`: nothing can, or nothing need.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) undo: Option<String>,
-    /// So many entries go; `None`: that isn't its purpose.
+    /// What it is about.
+    #[serde(skip)]
+    pub(crate) of: Goods,
+    /// So many of them go; `None`: that isn't its purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) frees: Option<u64>,
-    /// So many entries there may be afterwards.
+    /// So many of them there may be afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) room: Option<u64>,
     /// So many entries of the kind there will be once it has worked, at the present rate.

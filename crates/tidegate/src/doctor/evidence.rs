@@ -1,8 +1,9 @@
 //! The evidence: what the table said, in a file that looks the same to every command that reads tables. It is written
 //! while the table is listed, so that an hour of trouble costs one listing, and thrown away if all is well.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tidegate_gateway::snapshot::{Kind, Writer};
@@ -30,7 +31,37 @@ pub(crate) enum Evidence {
 pub(crate) struct Draft {
     writer: Writer<BufWriter<File>>,
     path: PathBuf,
+    part: Part,
     is_broken: bool,
+}
+
+/// The file on disk while it grows: it goes with this, unless it has got its name.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    is_named: bool,
+}
+
+impl Part {
+    /// Makes it, for its owner alone. What is there already isn't written to, nor followed if it is a link.
+    fn create(path: PathBuf) -> io::Result<(Self, File)> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok((Self { path, is_named: false }, file))
+    }
+
+    fn name(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.is_named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_named {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Evidence {
@@ -41,16 +72,14 @@ impl Evidence {
             Err(error) => return Self::Refused(error.to_string()),
         };
         match draft(place, &path) {
-            Ok(writer) => Self::Draft(Box::new(Draft { writer, path, is_broken: false })),
-            Err(failure) => {
-                // What is there is of no use.
-                let _ = fs::remove_file(unfinished(&path));
-                Self::Refused(match failure {
-                    Failure::Table(error) => error.to_string(),
-                    Failure::Output(error) => error.to_string(),
-                    _ => "it can't be written".to_owned(),
-                })
+            Ok((writer, part)) => {
+                Self::Draft(Box::new(Draft { writer, path, part, is_broken: false }))
             }
+            Err(failure) => Self::Refused(match failure {
+                Failure::Table(error) => error.to_string(),
+                Failure::Output(error) => error.to_string(),
+                _ => "it can't be written".to_owned(),
+            }),
         }
     }
 
@@ -69,17 +98,12 @@ impl Evidence {
             Self::Refused(why) => return is_wanted.then_some(Err(why)),
             Self::Draft(draft) => draft,
         };
-        let unfinished = unfinished(&draft.path);
-        if !is_wanted {
-            let _ = fs::remove_file(unfinished);
-            return None;
-        }
-        Some(draft.close(&unfinished, now).map_err(|error| error.to_string()))
+        is_wanted.then(|| draft.close(now).map_err(|error| error.to_string()))
     }
 }
 
 impl Draft {
-    fn close(mut self, unfinished: &Path, now: u64) -> io::Result<PathBuf> {
+    fn close(mut self, now: u64) -> io::Result<PathBuf> {
         if self.is_broken {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -89,20 +113,20 @@ impl Draft {
             .into_inner()
             .map_err(io::IntoInnerError::into_error)?
             .sync_all()?;
-        fs::rename(unfinished, &self.path)?;
+        self.part.name(&self.path)?;
         Ok(self.path)
     }
 }
 
-fn draft(place: &Place, path: &Path) -> Result<Writer<BufWriter<File>>, Failure> {
+fn draft(place: &Place, path: &Path) -> Result<(Writer<BufWriter<File>>, Part), Failure> {
     let at = |error| ClientError::File { path: path.to_owned(), error };
     let filter = Filter::new(Vec::new());
     let subject = Subject { place, filter: &filter };
-    let file = File::create(unfinished(path)).map_err(at)?;
+    let (part, file) = Part::create(unfinished(path)).map_err(at)?;
     let out = BufWriter::with_capacity(BUFFER, file);
     let mut writer = Writer::begin(out, &subject.opening()?).map_err(at)?;
     subject.write_surroundings(&mut writer, None)?;
-    Ok(writer)
+    Ok((writer, part))
 }
 
 fn name(nanos: u64) -> String {
@@ -115,3 +139,29 @@ fn unfinished(path: &Path) -> PathBuf {
 }
 
 const BUFFER: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_finished_goes_and_what_is_there_stays() {
+        let dir = std::env::temp_dir().join(format!("tidegate-evidence-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory");
+        let [part, link, done] = ["a.part", "b.part", "a.ctsnap"].map(|name| dir.join(name));
+        let create = || Part::create(part.clone()).expect("it is new").0;
+        drop(create());
+        assert!(!part.exists());
+        let whole = create();
+        assert!(Part::create(part.clone()).is_err() && part.exists());
+        let mode = fs::metadata(&part).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        whole.name(&done).expect("it gets its name");
+        assert!(done.exists() && !part.exists());
+        symlink(dir.join("elsewhere"), &link).expect("a link");
+        assert!(Part::create(link).is_err() && !dir.join("elsewhere").exists());
+        fs::remove_dir_all(&dir).expect("it is removed");
+    }
+}

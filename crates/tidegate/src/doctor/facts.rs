@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::census::{Backend, Census, Heavy, Source};
+use super::foreign::quoted;
 
 /// All that is known of a table and its surroundings.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) rules: Rules,
     /// The addresses of this machine, as far as it tells.
     pub(crate) local: Vec<IpAddr>,
+    /// The setting `log_invalid`.
+    pub(crate) log_invalid: Option<u64>,
     /// The session that this runs in.
     pub(crate) ssh: Option<Ssh>,
     /// Who is behind an address: filled in for the suspects only.
@@ -44,6 +47,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Whether an address of this machine is the source, or lies in its /64.
+    pub(crate) fn is_local(&self, source: Source) -> bool {
+        self.local.iter().any(|own| Source::of(*own) == source)
+    }
+
     /// A timeout in seconds, by its name without `nf_conntrack_`.
     pub(crate) fn timeout(&self, name: &str) -> Option<u64> {
         self.census.timers.value(name)
@@ -220,16 +228,60 @@ pub(crate) struct Rise {
 /// What rules say, as far as the system's programs tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Rules that need connection tracking: why there is any.
+    /// Rules that need connection tracking, as they are shown: why there is any.
     pub(crate) users: Vec<String>,
-    /// Ranges of ports that sources are translated to, by address.
-    pub(crate) ranges: Vec<(IpAddr, u16, u16)>,
+    /// Those of `iptables` that translate sources.
+    pub(crate) sources: Vec<Rule>,
+    /// Ports that sources are translated to.
+    pub(crate) ranges: Vec<Range>,
     /// Whether there are rules that translate.
     pub(crate) translates: bool,
     /// There is `iptables`.
     pub(crate) has_iptables: bool,
     /// There is `nft`.
     pub(crate) has_nft: bool,
+}
+
+/// A rule of `iptables`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// `iptables` or `ip6tables`.
+    pub(crate) program: String,
+    /// The table.
+    pub(crate) table: String,
+    /// The chain.
+    pub(crate) chain: String,
+    /// Which of the chain's it is, from 1.
+    pub(crate) number: usize,
+    /// All that follows the chain, without quotation.
+    pub(crate) words: Vec<String>,
+}
+
+impl Rule {
+    /// The command that puts a rule with these words in front of this one, and not of others: what stands before it
+    /// is exempt from it. And the command that takes it away again.
+    pub(crate) fn in_front(&self, words: &[String]) -> [String; 2] {
+        let Self { program, table, chain, number, .. } = self;
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        let (chain, words) = (quoted(chain), words.join(" "));
+        [
+            format!("{program} -t {table} -I {chain} {number} {words}"),
+            format!("{program} -t {table} -D {chain} {words}"),
+        ]
+    }
+}
+
+/// Ports that a rule leaves to translated sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// The address that sources are translated to.
+    pub(crate) address: IpAddr,
+    /// The protocol; `None`: any.
+    pub(crate) proto: Option<u8>,
+    /// The first port.
+    pub(crate) first: u16,
+    /// The last one.
+    pub(crate) last: u16,
 }
 
 /// The ssh session that this runs in.

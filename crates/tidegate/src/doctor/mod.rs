@@ -19,6 +19,7 @@ mod checks;
 mod evidence;
 mod facts;
 mod forecast;
+mod foreign;
 mod page;
 mod probe;
 mod report;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::checks::Severity;
+use super::foreign::{parts, shown};
 use super::report::{Report, Status, Who};
 use crate::render::figures::{Brief, Count};
 
@@ -41,7 +42,7 @@ pub(crate) fn page(report: &Report, width: usize, is_whole: bool) -> String {
 
 impl Page {
     fn add(&mut self, need: u8, line: String) {
-        self.blocks.push(Block { need, lines: vec![line] });
+        self.blocks.push(Block { need, lines: vec![shown(&line)] });
     }
 
     /// Adds words behind a heading, in as many lines as they need.
@@ -64,14 +65,16 @@ impl Page {
             "{}   Linux {}   {time}Z   (took {:.1} s{partial}, read-only)",
             report.place, report.kernel, report.seconds
         );
-        let is_short = report.summary.len() + word.len() + place.len() + 8 <= self.width;
+        let (summary, place) = (shown(&report.summary), shown(&place));
+        let is_short = summary.len() + word.len() + place.len() + 8 <= self.width;
         if is_short && report.status != Status::Ok {
-            self.add(0, format!("{style}{word}{style:#}  {}   {place}", report.summary));
+            let line = format!("{style}{word}{style:#}  {summary}   {place}");
+            self.blocks.push(Block { need: 0, lines: vec![line] });
             return;
         }
-        let mut lines = folded(&format!("{word}  "), &report.summary, self.width);
+        let mut lines = folded(&format!("{word}  "), &summary, self.width);
         lines[0] = lines[0].replacen(word, &format!("{style}{word}{style:#}"), 1);
-        lines.into_iter().for_each(|line| self.add(0, line));
+        self.blocks.push(Block { need: 0, lines });
         if report.status != Status::Ok {
             self.add(2, format!("  {place}"));
         }
@@ -177,12 +180,14 @@ impl Page {
         if steps.is_empty() {
             return;
         }
-        self.add(0, "DO NOW  nothing was changed yet, paste the lines".to_owned());
+        let has_lines = steps.iter().any(|step| step.command.is_some());
+        let paste = if has_lines { ", paste the lines" } else { "" };
+        self.add(0, format!("DO NOW  nothing was changed yet{paste}"));
         for (index, step) in steps.iter().enumerate() {
             let letter = char::from(b'A' + (index % 26) as u8);
             let need = if index < 3 { 0 } else { 4 };
             self.fold(need, &format!("  {letter}  "), &step.what);
-            for line in step.command.lines() {
+            for line in step.command.iter().flat_map(|command| command.lines()) {
                 command(line, self.width).into_iter().for_each(|line| self.add(need, line));
             }
             if let Some(undo) = step.undo.as_ref().filter(|_| is_whole || index < 4) {
@@ -249,11 +254,16 @@ fn brief(seconds: u64) -> String {
 
 /// Words behind a heading, folded; the lines that follow are indented like the first word.
 fn folded(heading: &str, text: &str, width: usize) -> Vec<String> {
+    let text = shown(text).replace(" %", GLUED);
+    let lines = laid(heading, text.split(' '), width);
+    lines.iter().map(|line| line.replace(GLUED, " %")).collect()
+}
+
+fn laid<'a>(heading: &str, words: impl Iterator<Item = &'a str>, width: usize) -> Vec<String> {
     let indent = " ".repeat(heading.len());
     let (mut lines, mut line) = (Vec::new(), heading.to_owned());
     let mut is_empty = true;
-    let text = text.replace(" %", GLUED);
-    for word in text.split(' ') {
+    for word in words {
         if !is_empty && line.len() + 1 + word.len() > width {
             lines.push(std::mem::replace(&mut line, indent.clone()));
             is_empty = true;
@@ -265,12 +275,13 @@ fn folded(heading: &str, text: &str, width: usize) -> Vec<String> {
         is_empty = false;
     }
     lines.push(line);
-    lines.iter().map(|line| line.replace(GLUED, " %")).collect()
+    lines
 }
 
 /// A line to paste, folded as a shell reads it.
 fn command(text: &str, width: usize) -> Vec<String> {
-    let mut lines = folded("       ", text, width - 2);
+    let text = shown(text);
+    let mut lines = laid("       ", parts(&text).into_iter(), width - 2);
     let last = lines.len() - 1;
     lines[..last].iter_mut().for_each(|line| line.push_str(" \\"));
     lines

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::advice::Step;
+use super::advice::{Goods, Step};
 use super::checks::{CHECKS, Finding, Outcome, Severity, percent};
 use super::facts::{Facts, Whose};
 use super::forecast;
@@ -290,11 +290,13 @@ fn steps_of(findings: &[Finding]) -> Vec<Step> {
     let matter = findings.iter().filter(|finding| finding.severity > Severity::Note);
     let mut steps: Vec<Step> = Vec::new();
     for step in matter.flat_map(|finding| &finding.steps) {
-        if !steps.iter().any(|known| known.command == step.command) {
+        if !steps.iter().any(|known| known.command == step.command && step.command.is_some()) {
             steps.push(step.clone());
         }
     }
     let kind = |step: &Step| match step {
+        // What is about something else stands where its finding does.
+        Step { of: Goods::Ports | Goods::Expectations, .. } => 0,
         Step { frees: Some(_), .. } => 0,
         Step { room: Some(_), .. } => 1,
         Step { settles: Some(_), .. } => 2,
@@ -310,8 +312,10 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
         return Vec::new();
     };
     let letter = |index: usize| char::from(b'A' + index as u8);
-    let drain = steps.iter().position(|step| step.frees.is_some());
-    let raise = steps.iter().position(|step| step.room.is_some_and(|room| room > max));
+    let is_its = |step: &Step| step.of == Goods::Entries;
+    let drain = steps.iter().position(|step| is_its(step) && step.frees.is_some());
+    let raise =
+        steps.iter().position(|step| is_its(step) && step.room.is_some_and(|room| room > max));
     let freed = drain.and_then(|index| steps[index].frees).unwrap_or(0);
     let higher = raise.and_then(|index| steps[index].room).unwrap_or(max);
     let say = |name: String, max: u64, freed: u64| {

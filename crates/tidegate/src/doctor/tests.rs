@@ -7,9 +7,11 @@ use std::time::Duration;
 use tidegate_wire::netlink::Tuple;
 use tidegate_wire::netlink::conntrack::{ProtoInfo, TcpInfo};
 
+use super::advice::Step;
 use super::census::{Backend, Census, Heavy, Source, Spot};
 use super::facts::{
-    Arrivals, Counters, Expected, Facts, Log, Memory, Rise, Room, Rules, Scene, Space, Spell, Ssh,
+    Arrivals, Counters, Expected, Facts, Log, Memory, Range, Rise, Room, Rules, Scene, Space,
+    Spell, Ssh,
 };
 use super::page::page;
 use super::report::{Report, Status};
@@ -55,6 +57,7 @@ fn facts() -> Facts {
         elsewhere: Vec::new(),
         rules: Rules { has_iptables: true, ..Rules::default() },
         local: Vec::new(),
+        log_invalid: Some(6),
         ssh: None,
         owners: Vec::new(),
         refreshed: Vec::new(),
@@ -87,6 +90,16 @@ fn flow(from: (&str, u16), to: (&str, u16), state: Option<u8>, left: u32) -> Flo
 fn fill(facts: &mut Facts, count: u32, make: impl Fn(u32) -> Flow<'static>) {
     (0..count).for_each(|number| facts.census.add(&make(number)));
     facts.room.count += u64::from(count);
+}
+
+/// The line to paste; empty if there is none.
+fn line(step: &Step) -> &str {
+    step.command.as_deref().unwrap_or_default()
+}
+
+/// Ports of a protocol that sources are translated to.
+fn of_ports((proto, first, last): (u8, u16, u16)) -> Range {
+    Range { address: address("198.51.100.1"), proto: Some(proto), first, last }
 }
 
 /// One source, idle for three hours.
@@ -160,7 +173,11 @@ const INCIDENTS: [(&str, Stage, Status, &str, &str, &str); 11] = [
     (
         "ports",
         |f| {
-            f.rules.ranges.push((address("198.51.100.1"), 4000, 4099));
+            f.rules.ranges.push(of_ports((6, 4000, 4099)));
+            // The same rule, as nft lists it, a part of it, and one of another protocol.
+            f.rules
+                .ranges
+                .extend([(6, 4000, 4099), (6, 4050, 4099), (17, 5000, 5999)].map(of_ports));
             fill(f, 99, |n| {
                 let mut flow = idle(n);
                 flow.tuples[1].dst = Some(address("198.51.100.1"));
@@ -253,7 +270,9 @@ fn each_incident_is_told_for_what_it_is() {
             finding.culprit.as_deref().unwrap_or_default().contains(culprit),
             "{what}: {finding:#?}"
         );
-        let is_there = |step: &super::advice::Step| step.command.contains(command);
+        let is_there = |step: &super::advice::Step| {
+            step.command.as_ref().is_some_and(|line| line.contains(command))
+        };
         assert!(command.is_empty() || report.steps.iter().any(is_there), "{what}: {report:#?}");
         for width in [80, 120] {
             let text = anstream::adapter::strip_str(&page(&report, width, false)).to_string();
@@ -320,11 +339,11 @@ fn what_is_translated_is_not_left_untracked() {
         "-t raw -I OUTPUT -p udp -s 192.0.2.53 --sport 53",
         "--ctstate UNTRACKED -j ACCEPT",
     ] {
-        assert!(rules[0].command.contains(part), "{part}: {rules:#?}");
+        assert!(line(&rules[0]).contains(part), "{part}: {rules:#?}");
     }
     assert!(
-        rules[1].command.contains("notrack")
-            && rules[1].command.contains("ct state untracked accept")
+        line(&rules[1]).contains("notrack")
+            && line(&rules[1]).contains("ct state untracked accept")
     );
     fill(&mut facts, 1, |_| {
         let mut flow = ask(5000);
@@ -343,10 +362,79 @@ fn a_source_of_ipv6_is_its_64() {
     });
     let report = Report::new(&facts);
     assert_eq!(report.who[0].label, "2001:db8::/64 > [2001:db8:1::80]:80");
-    let cap =
-        report.steps.iter().find(|step| step.command.starts_with("ip6tables")).expect("a cap");
+    let cap = report.steps.iter().find(|step| line(step).starts_with("ip6tables")).expect("a cap");
     assert!(
-        cap.command.contains("-s 2001:db8::/64") && cap.command.contains("--connlimit-mask 64"),
+        line(cap).contains("-s 2001:db8::/64") && line(cap).contains("--connlimit-mask 64"),
         "{cap:#?}"
     );
+}
+
+#[test]
+fn a_cap_stands_where_the_packets_pass() {
+    let flood = |udp: bool| {
+        move |n| {
+            let state = (!udp).then_some(3);
+            flow(("10.0.0.1", n as u16), ("192.0.2.1", 443), state, 431_990)
+        }
+    };
+    let rows = [
+        ("through", None, false, "-I FORWARD -s 10.0.0.1 -p tcp --syn"),
+        ("to this machine", Some("192.0.2.1"), false, "-I INPUT -s 10.0.0.1 -p tcp --syn"),
+        ("from this machine", Some("10.0.0.1"), false, "-I OUTPUT -s 10.0.0.1 -p tcp --syn"),
+        ("UDP", None, true, "-p udp -m conntrack --ctstate NEW -m connlimit"),
+    ];
+    for (what, local, udp, expected) in rows {
+        let mut facts = facts();
+        facts.local.extend(local.map(address));
+        fill(&mut facts, 4000, flood(udp));
+        let cap = |facts: &Facts| {
+            let steps = Report::new(facts).steps;
+            steps.into_iter().find(|step| line(step).contains("connlimit"))
+        };
+        let step = cap(&facts).expect(what);
+        assert!(line(&step).contains(expected), "{what}: {step:#?}");
+        facts.scene.table = super::facts::Whose::Engine;
+        assert_eq!(cap(&facts), None, "{what}");
+    }
+}
+
+#[test]
+fn expectations_and_ports_are_no_entries_of_the_table() {
+    let mut facts = facts();
+    fill(&mut facts, 6000, live);
+    facts.expected = Expected { count: 5000, max: Some(5000), ..Expected::default() };
+    let report = Report::new(&facts);
+    assert_eq!(report.findings[0].check, "expectations");
+    assert_eq!(report.after, [""; 0]);
+}
+
+#[test]
+fn advice_takes_back_what_was_there() {
+    let mut facts = facts();
+    facts.counters.grown = vec![("invalid", 4000)];
+    let report = Report::new(&facts);
+    let undo = report.steps.iter().find_map(|step| step.undo.as_deref()).expect("a way back");
+    assert!(undo.ends_with("nf_conntrack_log_invalid=6"), "{undo}");
+}
+
+#[test]
+fn advice_that_is_no_command_is_not_to_be_pasted() {
+    let mut facts = facts();
+    let advice = "raise its ring";
+    facts.elsewhere.push(Rise { rate: 9.0, advice, ..Rise::default() });
+    let report = Report::new(&facts);
+    assert_eq!((report.steps[0].what.as_str(), &report.steps[0].command), (advice, &None));
+    assert!(!page(&report, 80, false).contains("paste"));
+}
+
+#[test]
+fn nobody_forges_a_line_of_the_page() {
+    let mut facts = full();
+    facts.owners.push(super::facts::Owner {
+        address: address("10.0.0.1"),
+        who: "x\u{1b}[2J\nDO NOW  paste\r".to_owned(),
+    });
+    let text = anstream::adapter::strip_str(&page(&Report::new(&facts), 80, true)).to_string();
+    assert_eq!(text.matches("\nDO NOW").count(), 1, "{text}");
+    assert!(text.contains("x?[2J?DO NOW"), "{text}");
 }

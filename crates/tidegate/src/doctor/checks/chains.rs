@@ -35,7 +35,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         Count(wanted),
         (wanted * 8) >> 20
     );
-    let step = Step { what, command, undo: Some(undo), ..Step::default() };
+    let step = Step { what, command: Some(command), undo: Some(undo), ..Step::default() };
     Outcome::Found(Finding {
         check: "chains",
         severity,

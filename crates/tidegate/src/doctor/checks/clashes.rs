@@ -4,7 +4,7 @@
 
 use super::{Finding, Outcome, Severity};
 use crate::doctor::advice::Step;
-use crate::doctor::facts::Facts;
+use crate::doctor::facts::{Facts, Rule};
 use crate::render::figures::Count;
 
 /// Runs the check.
@@ -15,20 +15,8 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     if failed < SLOWEST {
         return Outcome::Clear(format!("insert_failed {}", Count(total)));
     }
-    let is_random =
-        |line: &&String| !line.contains("--random-fully") && !line.contains("fully-random");
-    let translates = |line: &&String| line.contains("-j MASQUERADE") || line.contains("-j SNAT");
-    let rule = facts.rules.users.iter().filter(translates).find(is_random);
-    let steps = rule.map(|line| Step {
-        what: "ports by chance, for flows to come, 0 live".to_owned(),
-        command: facts
-            .scene
-            .system(&format!("{} --random-fully", line.replacen(" -A ", " -I ", 1))),
-        undo: Some(
-            facts.scene.system(&format!("{} --random-fully", line.replacen(" -A ", " -D ", 1))),
-        ),
-        ..Step::default()
-    });
+    let is_ordered = |rule: &&Rule| !rule.words.iter().any(|word| word == "--random-fully");
+    let steps = facts.rules.sources.iter().find(is_ordered).map(|rule| by_chance(facts, rule));
     Outcome::Found(Finding {
         check: "clashes",
         severity: Severity::Warning,
@@ -43,6 +31,18 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         steps: steps.into_iter().collect(),
         donts: Vec::new(),
     })
+}
+
+fn by_chance(facts: &Facts, rule: &Rule) -> Step {
+    let words: Vec<String> =
+        rule.words.iter().cloned().chain(["--random-fully".to_owned()]).collect();
+    let [command, undo] = rule.in_front(&words).map(|line| facts.scene.system(&line));
+    Step {
+        what: "ports by chance, for flows to come, 0 live".to_owned(),
+        command: Some(command),
+        undo: Some(undo),
+        ..Step::default()
+    }
 }
 
 /// A second.

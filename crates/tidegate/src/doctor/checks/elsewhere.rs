@@ -35,11 +35,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         symptom: format!("{} +{:.0}/s", largest.name, largest.rate),
         evidence: rises.iter().take(3).map(evidence).collect(),
         culprit: Some(largest.name.clone()),
-        steps: vec![Step {
-            what: largest.meaning.to_owned(),
-            command: largest.advice.to_owned(),
-            ..Step::default()
-        }],
+        steps: vec![Step { what: largest.advice.to_owned(), ..Step::default() }],
         donts: vec![
             "touch nf_conntrack_max or flush: the table has nothing to do with it".to_owned(),
         ],

@@ -50,10 +50,10 @@ pub(super) fn check(facts: &Facts) -> Outcome {
 fn drain_all(facts: &Facts, idle: u64) -> Step {
     Step {
         what: format!("free {}, cuts only flows idle > 2h4m (RFC 5382), 0 live", Count(idle)),
-        command: facts.scene.own(
+        command: Some(facts.scene.own(
             "retime",
             &format!("{} --idle '>2h4m' --to 30s --yes", Class::Established.options()),
-        ),
+        )),
         frees: Some(idle),
         ..Step::default()
     }
@@ -73,7 +73,7 @@ fn drain_one(facts: &Facts, suspect: &Suspect) -> Option<Step> {
             brief(edge),
             Count(live)
         ),
-        command: facts.scene.own("retime", &command),
+        command: Some(facts.scene.own("retime", &command)),
         frees: Some(frees),
         live,
         cut: live.min(tally.live_translated),

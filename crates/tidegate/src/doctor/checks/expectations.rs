@@ -2,7 +2,7 @@
 //! limit. Advice: a higher limit, or an end to those that nobody meets.
 
 use super::{Finding, Outcome, Severity};
-use crate::doctor::advice::Step;
+use crate::doctor::advice::{Goods, Step};
 use crate::doctor::facts::Facts;
 use crate::render::figures::Count;
 
@@ -37,7 +37,8 @@ pub(super) fn check(facts: &Facts) -> Outcome {
             "end all {}: 0 live flows, but transfers that are about to begin fail",
             Count(count)
         ),
-        command: facts.scene.own("expect flush", "--yes"),
+        command: Some(facts.scene.own("expect flush", "--yes")),
+        of: Goods::Expectations,
         frees: Some(count),
         ..Step::default()
     };
@@ -45,8 +46,9 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     let [command, undo] = [higher, max].map(|value| facts.scene.set_limit("expect_max", value));
     let raise = Step {
         what: "4x ceiling, a MiB or two".to_owned(),
-        command,
+        command: Some(command),
         undo: Some(undo),
+        of: Goods::Expectations,
         room: Some(higher),
         ..Step::default()
     };

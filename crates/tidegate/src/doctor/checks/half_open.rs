@@ -17,14 +17,16 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         return Outcome::Clear(format!("{} half-open", Count(all.flows)));
     };
     let idle = suspect.tally.idle.beyond(PATIENCE);
-    let drain = Step {
-        what: format!("free {}, half-open for more than {PATIENCE} s, 0 live", Count(idle)),
-        command: facts
-            .scene
-            .own("retime", &format!("{} --idle '>{PATIENCE}s' --to 1s --yes", suspect.options())),
-        frees: Some(idle),
-        ..Step::default()
-    };
+    let drain =
+        Step {
+            what: format!("free {}, half-open for more than {PATIENCE} s, 0 live", Count(idle)),
+            command: Some(facts.scene.own(
+                "retime",
+                &format!("{} --idle '>{PATIENCE}s' --to 1s --yes", suspect.options()),
+            )),
+            frees: Some(idle),
+            ..Step::default()
+        };
     let steps = [shorten(facts, "tcp_timeout_syn_sent"), shorten(facts, "tcp_timeout_syn_recv")];
     let drain = Some(drain).filter(|_| is_large(facts, idle));
     Outcome::Found(Finding {
@@ -55,7 +57,7 @@ fn shorten(facts: &Facts, name: &str) -> Option<Step> {
             "they live {SHORT} s instead of {now}: at {rate:.0}/s new that is {} entries",
             Count(settles)
         ),
-        command: facts.scene.set(name, SHORT),
+        command: Some(facts.scene.set(name, SHORT)),
         undo: Some(facts.scene.set(name, now)),
         settles: Some(settles),
         ..Step::default()

@@ -12,14 +12,15 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     if rate < FAST {
         return Outcome::Clear(format!("INVALID {rate:.0}/s"));
     }
-    let [command, undo] = [255, 0].map(|value| facts.scene.set("log_invalid", value));
+    let [command, undo] =
+        [255, facts.log_invalid.unwrap_or(0)].map(|value| facts.scene.set("log_invalid", value));
     Outcome::Found(Finding {
         check: "invalid",
         severity: if rate >= VERY_FAST { Severity::Warning } else { Severity::Note },
         symptom: format!("{rate:.0}/s packets are INVALID"),
         evidence: vec![format!("{} in all", Count(facts.counters.total("invalid")))],
         culprit: None,
-        steps: vec![Step { what: "log why, for a moment".to_owned(), command, undo: Some(undo), ..Step::default() }],
+        steps: vec![Step { what: "log why, for a moment".to_owned(), command: Some(command), undo: Some(undo), ..Step::default() }],
         donts: vec!["set nf_conntrack_tcp_be_liberal before the log says `SEQ' or `ACK': it hides the cause".to_owned()],
     })
 }

@@ -5,6 +5,7 @@
 use super::{Finding, Outcome, Severity, percent};
 use crate::doctor::advice::Step;
 use crate::doctor::facts::{Facts, Log, Space};
+use crate::doctor::foreign::quoted;
 use crate::render::figures::Count;
 
 /// Runs the check.
@@ -45,7 +46,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         culprit: Some(fullest.who.clone()),
         steps: vec![Step {
             what: "look into that namespace".to_owned(),
-            command: format!("tidegate doctor --netns {}", fullest.place),
+            command: Some(format!("tidegate doctor --netns {}", quoted(&fullest.place))),
             ..Step::default()
         }],
         donts: Vec::new(),

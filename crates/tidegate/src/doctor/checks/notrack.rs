@@ -44,7 +44,9 @@ pub(super) fn check(facts: &Facts) -> Outcome {
 fn steps(facts: &Facts, spot: &Spot) -> Vec<Step> {
     let step = |what: &str, lines: Vec<String>, undo: Vec<String>| Step {
         what: what.to_owned(),
-        command: lines.iter().map(|line| facts.scene.system(line)).collect::<Vec<_>>().join("\n"),
+        command: Some(
+            lines.iter().map(|line| facts.scene.system(line)).collect::<Vec<_>>().join("\n"),
+        ),
         undo: Some(undo.iter().map(|line| facts.scene.system(line)).collect::<Vec<_>>().join("\n")),
         ..Step::default()
     };

@@ -3,11 +3,14 @@
 //! addresses.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tidegate_wire::proto;
 
 use super::{Finding, Outcome, Severity, percent};
-use crate::doctor::advice::Step;
+use crate::doctor::advice::{Goods, Step};
 use crate::doctor::census::{Class, Pool, TCP_PATIENCE, Tally};
-use crate::doctor::facts::Facts;
+use crate::doctor::facts::{Facts, Range, Rule};
 use crate::render::figures::Count;
 
 /// Runs the check.
@@ -52,10 +55,25 @@ pub(super) fn check(facts: &Facts) -> Outcome {
 
 /// How many ports there are: those of the rule, or all that are not privileged.
 fn capacity(facts: &Facts, pool: &Pool) -> u64 {
-    let ranges = facts.rules.ranges.iter().filter(|(address, ..)| *address == pool.external);
-    let ports: u64 =
-        ranges.map(|(_, first, last)| u64::from(last.saturating_sub(*first)) + 1).sum();
+    let mut ranges: Vec<_> = ranges(facts, pool).collect();
+    ranges.sort_by_key(|range| range.first);
+    // The same rule may be listed twice, by iptables and by nft.
+    let (mut ports, mut next) = (0, 0);
+    for range in ranges {
+        let (first, end) = (u64::from(range.first).max(next), u64::from(range.last) + 1);
+        ports += end.saturating_sub(first);
+        next = next.max(end);
+    }
     if ports == 0 { UNPRIVILEGED } else { ports }
+}
+
+/// The ranges that flows of a pool may take their ports of.
+fn ranges<'a>(facts: &'a Facts, pool: &Pool) -> impl Iterator<Item = &'a Range> {
+    let (external, proto) = (pool.external, pool.destination.proto);
+    let is_its = move |range: &&Range| {
+        range.address == external && range.proto.is_none_or(|known| known == proto)
+    };
+    facts.rules.ranges.iter().filter(is_its)
 }
 
 /// What gives back most ports.
@@ -85,7 +103,8 @@ fn drain(facts: &Facts, pool: &Pool, classes: &[(Class, &Tally)]) -> Option<Step
             Count(frees),
             class.name()
         ),
-        command: facts.scene.own("retime", &options),
+        command: Some(facts.scene.own("retime", &options)),
+        of: Goods::Ports,
         frees: Some(frees),
         ..Step::default()
     })
@@ -93,20 +112,31 @@ fn drain(facts: &Facts, pool: &Pool, classes: &[(Class, &Tally)]) -> Option<Step
 
 /// The same rule, in front of itself, with all ports.
 fn widen(facts: &Facts, pool: &Pool) -> Option<Step> {
-    let (_, first, last) =
-        facts.rules.ranges.iter().find(|(address, ..)| *address == pool.external)?;
-    let range = format!("--to-source {}:{first}-{last}", pool.external);
-    let line = facts.rules.users.iter().find(|line| line.contains(&range))?;
-    let wide = line.replace(&range, &format!("--to-source {}:1024-65535", pool.external));
-    let (add, remove) = (wide.replacen(" -A ", " -I ", 1), wide.replacen(" -A ", " -D ", 1));
+    let Range { first, last, .. } = ranges(facts, pool).next()?;
+    let address = match pool.external {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let range = format!("{address}:{first}-{last}");
+    let proto = if pool.destination.proto == proto::TCP { "tcp" } else { "udp" };
+    let is_it = |rule: &&Rule| {
+        rule.words.contains(&range) && rule.words.windows(2).any(|pair| pair == ["-p", proto])
+    };
+    let rule = facts.rules.sources.iter().find(is_it)?;
+    let wide = |word: &String| {
+        if *word == range { format!("{address}:1024-65535") } else { word.clone() }
+    };
+    let words: Vec<String> = rule.words.iter().map(wide).collect();
+    let [add, remove] = rule.in_front(&words);
     Some(Step {
         what: format!(
             "{} ports instead of {}, for flows to come",
             Count(UNPRIVILEGED),
             Count(capacity(facts, pool))
         ),
-        command: facts.scene.system(&add),
+        command: Some(facts.scene.system(&add)),
         undo: Some(facts.scene.system(&remove)),
+        of: Goods::Ports,
         room: Some(UNPRIVILEGED),
         ..Step::default()
     })

@@ -61,7 +61,13 @@ fn raise(facts: &Facts, max: u64) -> Option<Step> {
         }
     };
     let [command, undo] = [higher, max].map(|value| facts.scene.set_limit("max", value));
-    Some(Step { what, command, undo: Some(undo), room: Some(higher), ..Step::default() })
+    Some(Step {
+        what,
+        command: Some(command),
+        undo: Some(undo),
+        room: Some(higher),
+        ..Step::default()
+    })
 }
 
 fn donts(facts: &Facts) -> Vec<String> {

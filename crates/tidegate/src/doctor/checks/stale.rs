@@ -22,6 +22,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         "{} flows {service} > {server}: none answered, {refreshed} of those that were looked at twice refreshed",
         Count(flows),
     )];
+    evidence.push("one-way services such as syslog look the same".to_owned());
     if let Some((other, _)) = others.first() {
         evidence.push(format!("{} does answer for the same service", other.server));
     }
@@ -39,7 +40,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         culprit: Some(format!("{service} > {server}")),
         steps: vec![Step {
             what: format!("free {}: their next packets are translated anew, 0 live", Count(flows)),
-            command: facts.scene.own("delete", &format!("{options} --yes")),
+            command: Some(facts.scene.own("delete", &format!("{options} --yes"))),
             frees: Some(flows),
             ..Step::default()
         }],

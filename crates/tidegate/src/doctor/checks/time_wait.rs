@@ -19,10 +19,10 @@ pub(super) fn check(facts: &Facts) -> Outcome {
             "free {}, connections that ended more than {PATIENCE} s ago, 0 live",
             Count(idle)
         ),
-        command: facts.scene.own(
+        command: Some(facts.scene.own(
             "retime",
             &format!("{} --idle '>{PATIENCE}s' --to 1s --yes", Class::TimeWait.options()),
-        ),
+        )),
         frees: Some(idle),
         ..Step::default()
     };
@@ -58,7 +58,7 @@ fn shorten(facts: &Facts, flows: u64) -> Option<Step> {
             "TIME_WAIT lasts {SHORT} s instead of {now}: settles near {} entries",
             Count(settles)
         ),
-        command: facts.scene.set("tcp_timeout_time_wait", SHORT),
+        command: Some(facts.scene.set("tcp_timeout_time_wait", SHORT)),
         undo: Some(facts.scene.set("tcp_timeout_time_wait", now)),
         settles: Some(settles),
         ..Step::default()

@@ -20,7 +20,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     let flows = suspect.tally.flows;
     let delete = Step {
         what: format!("free {}, none was ever answered, 0 live", Count(flows)),
-        command: facts.scene.own("delete", &format!("{} --yes", suspect.options())),
+        command: Some(facts.scene.own("delete", &format!("{} --yes", suspect.options()))),
         frees: Some(flows),
         ..Step::default()
     };
@@ -54,7 +54,7 @@ fn shorten(facts: &Facts) -> Option<Step> {
             "unanswered UDP lives {SHORT} s instead of {now}: at {rate:.0}/s new that is {} entries",
             Count(settles)
         ),
-        command: facts.scene.set("udp_timeout", SHORT),
+        command: Some(facts.scene.set("udp_timeout", SHORT)),
         undo: Some(facts.scene.set("udp_timeout", now)),
         settles: Some(settles),
         ..Step::default()

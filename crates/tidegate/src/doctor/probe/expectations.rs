@@ -8,6 +8,7 @@ use tidegate_wire::netlink::expect::message;
 use tidegate_wire::netlink::frame::Subsystem;
 
 use super::super::facts::Expected;
+use super::super::foreign;
 use super::setting;
 use crate::client::{self, ClientError, Place, Request, Table};
 
@@ -43,7 +44,7 @@ impl Whose {
     fn add(&mut self, expected: &client::Expected<'_>) {
         self.count += 1;
         let helper = expected.helper.map_or_else(|| "none".into(), String::from_utf8_lossy);
-        *self.helpers.entry(helper.into_owned()).or_default() += 1;
+        *self.helpers.entry(foreign::name(&helper)).or_default() += 1;
         if let Some(source) = expected
             .master
             .src

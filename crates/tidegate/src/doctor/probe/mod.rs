@@ -24,6 +24,7 @@ use tidegate_wire::netlink::conntrack::message;
 use super::census::Census;
 use super::evidence::Evidence;
 use super::facts::{Arrivals, Facts, Room, Scene, Whose};
+use super::foreign::quoted;
 use crate::client::{ClientError, Flow, Place, Settings, Table};
 use crate::cmd::{Failure, list};
 use crate::filter::Filter;
@@ -57,14 +58,17 @@ impl Survey {
         let scene = self.scene()?;
         let watch = self.watch(scene.table)?;
         let timers = Timers::of(&settings);
-        let census = self.census(Census::new(timers, scene.time), &mut blind, evidence)?;
+        let (census, last_unheard) =
+            self.census(Census::new(timers, scene.time), &mut blind, evidence, &watch.watch)?;
         let rules = rules::read(scene.table, &mut blind);
         let expected = expectations::read(&self.place, &settings, &mut blind);
         let arrivals = watch.arrivals.map(|ear| ear.join().unwrap_or_else(|_| Err(String::new())));
         let arrivals = arrivals
             .and_then(|heard| heard.map_err(|why| blind.push(format!("arrivals: {why}"))).ok());
         if scene.table != Whose::File {
-            thread::sleep(SPAN.saturating_sub(watch.watch.elapsed()));
+            let now = watch.watch.elapsed();
+            let apart = second_look::wait(last_unheard, now);
+            thread::sleep(SPAN.saturating_sub(now).max(apart));
         }
         let (counters, counts) = watch.counters.finish()?;
         let max = setting(&settings, "nf_conntrack_max").or(counts.max.map(u64::from));
@@ -82,6 +86,7 @@ impl Survey {
             memory: machine::memory(scene.table),
             elsewhere: watch.elsewhere.finish(),
             local: machine::addresses(scene.table),
+            log_invalid: setting(&settings, "nf_conntrack_log_invalid"),
             ssh: session::read(&self.place),
             owners: Vec::new(),
             spaces: namespaces::read(&scene, &mut blind),
@@ -118,10 +123,14 @@ impl Survey {
             });
         }
         let (table, options, prefix) = match &self.place {
-            Place::Engine(path) => {
-                (Whose::Engine, format!(" --socket {}", path.display()), String::new())
+            Place::Engine(path) => (
+                Whose::Engine,
+                format!(" --socket {}", quoted(&path.display().to_string())),
+                String::new(),
+            ),
+            Place::Kernel(Some(name)) => {
+                (Whose::Kernel, format!(" --netns {}", quoted(name)), inside(name))
             }
-            Place::Kernel(Some(name)) => (Whose::Kernel, format!(" --netns {name}"), inside(name)),
             Place::Kernel(None) | Place::File(_) => (Whose::Kernel, String::new(), String::new()),
         };
         let inode = machine::namespace();
@@ -130,19 +139,25 @@ impl Survey {
         Ok(Scene { table, inode, is_first, kernel, time, took, options, prefix })
     }
 
-    /// Lists the table, until it is through or the time is over.
+    /// Lists the table, until it is through or the time is over. Tells when the last of those was seen that are to be
+    /// looked at again.
     fn census(
         &self,
         mut census: Census,
         blind: &mut Vec<String>,
         evidence: &mut Evidence,
-    ) -> Result<Census, Failure> {
-        let watch = Stopwatch::start();
+        watch: &Stopwatch,
+    ) -> Result<(Census, Option<Duration>), Failure> {
+        let (start, mut last_unheard) = (watch.elapsed(), None);
         let request = list::request(&self.place, &Filter::new(Vec::new()), message::GET);
         let listed = Table::open(&self.place)?.dump(&request, |message| {
+            let unheard = census.unheard.len();
             census.add(&Flow::parse(message)?);
+            if census.unheard.len() > unheard {
+                last_unheard = Some(watch.elapsed());
+            }
             evidence.put(message);
-            let is_late = || self.cap.is_some_and(|cap| watch.elapsed() > cap);
+            let is_late = || self.cap.is_some_and(|cap| watch.elapsed() - start > cap);
             if census.seen.is_multiple_of(BETWEEN_LOOKS) && is_late() {
                 return Err(Failure::Enough);
             }
@@ -157,7 +172,7 @@ impl Survey {
             }
             Err(other) => return Err(other),
         }
-        Ok(census)
+        Ok((census, last_unheard))
     }
 }
 
@@ -165,8 +180,8 @@ impl Survey {
 fn inside(name: &str) -> String {
     match name.parse::<u32>() {
         Ok(process) => format!("nsenter -t {process} -n "),
-        Err(_) if name.contains('/') => format!("nsenter --net={name} "),
-        Err(_) => format!("ip netns exec {name} "),
+        Err(_) if name.contains('/') => format!("nsenter --net={} ", quoted(name)),
+        Err(_) => format!("ip netns exec {} ", quoted(name)),
     }
 }
 

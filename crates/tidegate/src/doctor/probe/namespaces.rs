@@ -9,6 +9,7 @@ use std::path::Path;
 use std::thread;
 
 use super::super::facts::{Scene, Space, Whose};
+use super::super::foreign;
 use super::owners::resident;
 use crate::client::Place;
 
@@ -44,7 +45,7 @@ pub(super) fn read(scene: &Scene, blind: &mut Vec<String>) -> Vec<Space> {
         let inode = data.ino();
         if Some(inode) != scene.inode && !spaces.contains_key(&inode) && spaces.len() < MOST {
             let (count, drops) = enter(&name).unwrap_or_default();
-            let who = format!("ip netns {name}");
+            let who = format!("ip netns {}", foreign::name(&name));
             spaces.insert(inode, Space { inode, place: name, who, count, drops });
         }
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tidegate_gateway::clock::Stopwatch;
 
+use super::super::census::Source;
 use super::super::facts::{Facts, Owner, Whose};
+use super::super::foreign;
 use super::{machine, sockets};
 use crate::client::Place;
 
@@ -33,8 +35,9 @@ pub(super) fn name(facts: &mut Facts) {
 }
 
 fn owner(facts: &Facts, address: IpAddr) -> Option<String> {
-    if facts.local.contains(&address) {
-        return sockets::program(address);
+    let is_local = facts.is_local(Source(address));
+    if let Some(program) = sockets::program(address).filter(|_| is_local) {
+        return Some(program);
     }
     let space = facts.spaces.iter().find(|space| lives_in(address, &space.place))?;
     let place = Place::Kernel(Some(space.place.clone()));
@@ -53,19 +56,21 @@ fn lives_in(address: IpAddr, place: &str) -> bool {
     let file =
         |name: &str| fs::read_to_string(format!("/proc/{place}/net/{name}")).unwrap_or_default();
     place.parse::<u32>().is_ok()
-        && machine::parse_addresses(&file("fib_trie"), &file("if_inet6")).contains(&address)
+        && machine::parse_addresses(&file("fib_trie"), &file("if_inet6"))
+            .into_iter()
+            .any(|own| Source::of(own) == Source(address))
 }
 
 /// What a process is: the pod, container or service that its control group names, and its program.
 pub(super) fn resident(process: u32) -> String {
     let file =
         |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default();
-    let program = format!("{}, pid {process}", file("comm").trim());
+    let program = format!("{}, pid {process}", foreign::name(&file("comm")));
     let group = file("cgroup");
-    let home = home(&group);
+    let home = home(&group).map(|home| foreign::name(&home));
     let host = || {
         let environment = file("environ");
-        environment.split('\0').find_map(|line| line.strip_prefix("HOSTNAME=")).map(str::to_owned)
+        environment.split('\0').find_map(|line| line.strip_prefix("HOSTNAME=")).map(foreign::name)
     };
     match home {
         // In a pod the host's name is the pod's.

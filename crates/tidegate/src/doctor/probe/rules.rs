@@ -1,15 +1,17 @@
 //! What pulled connection tracking in, and which ports sources are translated to: from what `iptables-save` and `nft`
 //! print, where there are such programs. They only list.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 use std::{fs, io::Read};
 
 use tidegate_gateway::clock::Stopwatch;
+use tidegate_wire::proto;
 
-use super::super::facts::{Rules, Whose};
+use super::super::facts::{Range, Rule, Rules, Whose};
+use super::super::foreign;
 
 /// Asks the programs that there are.
 pub(super) fn read(table: Whose, blind: &mut Vec<String>) -> Rules {
@@ -37,17 +39,37 @@ pub(super) fn read(table: Whose, blind: &mut Vec<String>) -> Rules {
 impl Rules {
     fn take_iptables(&mut self, text: &str, program: &str) {
         let mut table = "";
+        let mut lengths: HashMap<(&str, String), usize> = HashMap::new();
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
-            } else if line.starts_with("-A ")
-                && IPTABLES.iter().any(|word| line.contains(word))
-                && !line.contains("--notrack")
-            {
-                self.add(format!("{program} -t {table} {line}"));
-                self.translates |= TRANSLATIONS.iter().any(|word| line.contains(word));
-                self.ranges.extend(range_behind(line, "--to-source "));
+            } else if let Some(rest) = line.strip_prefix("-A ") {
+                // A comment that holds an end of line: where rules begin behind it is not sure.
+                let Some(mut words) = foreign::words(rest).filter(|words| !words.is_empty()) else {
+                    return;
+                };
+                let chain = words.remove(0);
+                let number = lengths.entry((table, chain.clone())).or_default();
+                *number += 1;
+                let (program, table) = (program.to_owned(), table.to_owned());
+                let rule = Rule { program, table, chain, number: *number, words };
+                self.take_rule(line, rule);
             }
+        }
+    }
+
+    fn take_rule(&mut self, line: &str, rule: Rule) {
+        let is_of = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        if !is_of(&IPTABLES) || line.contains("--notrack") {
+            return;
+        }
+        self.add(format!("{} -t {} {line}", rule.program, rule.table));
+        self.translates |= is_of(&TRANSLATIONS);
+        self.ranges.extend(range_behind(line, "--to-source "));
+        // What can't be shown can't be pasted.
+        let is_plain = rule.words.iter().all(|word| foreign::shown(word) == *word);
+        if is_of(&SOURCES) && is_plain && self.sources.len() < MOST {
+            self.sources.push(rule);
         }
     }
 
@@ -72,6 +94,7 @@ impl Rules {
     }
 
     fn add(&mut self, user: String) {
+        let user = foreign::shown(&user);
         // What iptables-nft made is shown by both.
         if !self.users.contains(&user) && self.users.len() < MOST {
             self.users.push(user);
@@ -80,12 +103,18 @@ impl Rules {
 }
 
 /// `ADDRESS:FIRST-LAST` behind a word.
-fn range_behind(line: &str, word: &str) -> Option<(IpAddr, u16, u16)> {
+fn range_behind(line: &str, word: &str) -> Option<Range> {
+    let is_of = |word: &str| format!(" {line} ").contains(word);
+    let proto = if is_of("-p tcp ") || is_of(" tcp ") {
+        Some(proto::TCP)
+    } else {
+        (is_of("-p udp ") || is_of(" udp ")).then_some(proto::UDP)
+    };
     let (_, rest) = line.split_once(word)?;
     let (address, ports) = rest.split_whitespace().next()?.rsplit_once(':')?;
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let address = address.trim_matches(['[', ']']).parse().ok()?;
-    Some((address, first.parse().ok()?, last.parse().ok()?))
+    Some(Range { address, proto, first: first.parse().ok()?, last: last.parse().ok()? })
 }
 
 fn exists(program: &str) -> bool {
@@ -144,6 +173,8 @@ const IPTABLES: [&str; 14] = [
     "-j NETMAP",
     "-j CT ",
 ];
+/// Those that translate sources.
+const SOURCES: [&str; 2] = ["-j MASQUERADE", "-j SNAT"];
 const TRANSLATIONS: [&str; 5] = ["-j MASQUERADE", "-j SNAT", "-j DNAT", "-j REDIRECT", "-j NETMAP"];
 /// The same of nft.
 const NFT: [&str; 6] = [" ct ", " masquerade ", " snat ", " dnat ", " redirect ", " flow add "];
@@ -168,8 +199,21 @@ mod tests {
             "iptables -t filter -A INPUT -m conntrack --ctstate INVALID -j DROP",
         ];
         assert_eq!(rules.users, expected);
-        assert_eq!(rules.ranges, [("192.0.2.1".parse().expect("an address"), 4000, 4099)]);
+        let address = "192.0.2.1".parse().expect("an address");
+        assert_eq!(rules.ranges, [Range { address, proto: Some(6), first: 4000, last: 4099 }]);
         assert!(rules.translates);
+    }
+
+    #[test]
+    fn a_rule_goes_in_front_of_its_like_and_of_no_other() {
+        let mut rules = Rules::default();
+        let text = "*nat\n-A OTHER -j RETURN\n-A POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT\n-A POSTROUTING -m comment --comment \"$(reboot) it\" -j MASQUERADE\nCOMMIT\n";
+        rules.take_iptables(text, "iptables");
+        let [rule] = &rules.sources[..] else { panic!("{rules:#?}") };
+        let lines = rule.in_front(&rule.words);
+        let words = "-m comment --comment '$(reboot) it' -j MASQUERADE";
+        assert_eq!(lines[0], format!("iptables -t nat -I POSTROUTING 2 {words}"));
+        assert_eq!(lines[1], format!("iptables -t nat -D POSTROUTING {words}"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! speaks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tidegate_wire::netlink::Family;
 
@@ -9,6 +10,12 @@ use super::super::census::{Backend, Unheard};
 use crate::client::names::bit;
 use crate::client::{Flow, Place, Table, kept};
 use crate::cmd::get;
+
+/// How long to wait: a life is told in whole seconds, so those that were seen last must have lost one by then. Both times
+/// are since the same start.
+pub(super) fn wait(last_seen: Option<Duration>, now: Duration) -> Duration {
+    last_seen.map_or(Duration::ZERO, |seen| (seen + APART).saturating_sub(now))
+}
 
 /// Where those go that still speak and are not answered, and how many they are.
 pub(super) fn refreshed(place: &Place, unheard: &[Unheard]) -> Vec<(Backend, u64)> {
@@ -31,4 +38,21 @@ pub(super) fn refreshed(place: &Place, unheard: &[Unheard]) -> Vec<(Backend, u64
         }
     }
     backends.into_iter().collect()
+}
+
+/// Between the two looks at a flow.
+const APART: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_late_in_a_long_listing_is_waited_for() {
+        let seconds = Duration::from_secs;
+        let rows = [(None, 0, 0), (Some(0), 1, 1), (Some(9), 10, 1), (Some(1), 10, 0)];
+        for (seen, now, expected) in rows {
+            assert_eq!(wait(seen.map(seconds), seconds(now)), seconds(expected), "{seen:?} {now}");
+        }
+    }
 }

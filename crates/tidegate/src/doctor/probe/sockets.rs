@@ -12,6 +12,7 @@ use tidegate_wire::netlink::Messages;
 use tidegate_wire::netlink::frame::Control;
 use tidegate_wire::proto;
 
+use super::super::foreign;
 use super::namespaces::processes;
 
 /// The program and process of the socket that has this local address in the thread's namespace, of those most that are
@@ -38,7 +39,7 @@ pub(super) fn program(address: IpAddr) -> Option<String> {
     let (process, _) =
         programs.into_iter().max_by_key(|(process, count)| (*count, u32::MAX - process))?;
     let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
-    Some(format!("{}, pid {process}", name.trim()))
+    Some(format!("{}, pid {process}", foreign::name(&name)))
 }
 
 /// The inodes of the sockets that a process holds.
