@@ -44,10 +44,6 @@ pub struct Mirror {
     told: BTreeSet<Caveat>,
     /// Neighbours that don't answer, and when they may be asked again.
     absent: VecDeque<(Instant, PortId, IpAddr)>,
-    /// Neighbours that were just asked for.
-    asking: Vec<(PortId, IpAddr)>,
-    /// Neighbours that were asked for, and until when an answer is waited for: the kernel may have refused.
-    asked: VecDeque<(Instant, PortId, IpAddr)>,
     /// When the groups are looked at again, of which there are no notices.
     groups_due: Instant,
     losses: u64,
@@ -102,8 +98,6 @@ impl Mirror {
             caveats: BTreeSet::new(),
             told: BTreeSet::new(),
             absent: VecDeque::new(),
-            asking: Vec::new(),
-            asked: VecDeque::new(),
             groups_due: Instant::ZERO,
             losses: 0,
             remembered: Remembered::default(),
@@ -181,9 +175,6 @@ impl Mirror {
             Some(Neighbour::At(mac) | Neighbour::Stale(mac)) => Neighbour::At(mac),
             Some(Neighbour::Asked | Neighbour::Failed) | None => Neighbour::Asked,
         };
-        if known == Neighbour::Asked {
-            self.asking.push((port, addr));
-        }
         self.world.neighbours.set(port, addr, known);
         Ok(())
     }
@@ -195,13 +186,6 @@ impl Mirror {
                 && self.world.neighbours.find(port, addr) == Some(Neighbour::Failed)
             {
                 self.absent.push_back((now + GRUDGE, port, addr));
-            }
-        }
-        let asking = self.asking.drain(..);
-        self.asked.extend(asking.map(|(port, addr)| (now + ANSWER_WITHIN, port, addr)));
-        while let Some((_, port, addr)) = self.asked.pop_front_if(|(at, ..)| *at <= now) {
-            if self.world.neighbours.find(port, addr) == Some(Neighbour::Asked) {
-                self.world.neighbours.remove(port, addr);
             }
         }
         while let Some((_, port, addr)) = self.absent.pop_front_if(|(at, ..)| *at <= now) {
@@ -476,8 +460,6 @@ impl Mirror {
 
 /// So long a neighbour who doesn't answer counts as absent.
 const GRUDGE: Duration = Duration::from_secs(1);
-/// So long a neighbour counts as asked for: Linux asks three times, a second apart.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// So often the groups are looked at.
 const GROUPS_EVERY: Duration = Duration::from_secs(5);
 
