@@ -4,6 +4,7 @@
 //! (CAP_NET_ADMIN, CAP_NET_RAW), to read rules again whosever they are (CAP_DAC_READ_SEARCH), and of all files those few.
 //! Neither can be got back, nor can a program gain more by starting another.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -38,7 +39,7 @@ pub struct Needed {
 
 impl Needed {
     /// What a configuration needs: its own files and those it names may be written anew, as editors do, so their
-    /// directories count; its socket's file goes at the end; settings of the kernel's network are read, and written
+    /// directories count, of links as of what they lead to; its socket's file goes at the end; settings of the kernel's network are read, and written
     /// to give them back.
     #[must_use]
     pub fn of(config: &Config) -> Self {
@@ -51,13 +52,19 @@ impl Needed {
             &inputs.timeouts,
             &inputs.labels,
         ];
-        let named = files.into_iter().flatten().map(|file| directory_of(file));
+        let named = files.into_iter().flatten().flat_map(|file| directories_of(file));
         let mut read: Vec<PathBuf> = named.collect();
         read.push(PathBuf::from("/proc"));
         let write = config.take_over.then(|| PathBuf::from("/proc/sys/net"));
         let remove = vec![directory_of(&config.control.socket)];
         Self { read, write: write.into_iter().collect(), remove }
     }
+}
+
+/// Where a file is, and where what it leads to is if it is a link.
+fn directories_of(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let target = file.canonicalize().ok();
+    iter::once(directory_of(file)).chain(target.map(|target| directory_of(&target)))
 }
 
 fn directory_of(file: &Path) -> PathBuf {

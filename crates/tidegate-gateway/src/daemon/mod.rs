@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::log::LogLine;
+use tidegate_engine::time::Instant;
 use tidegate_engine::{Engine, Settings};
 
 use crate::clock::Clock;
@@ -33,6 +34,10 @@ const BURST: usize = 256;
 const EXPIRY_BUDGET: usize = 1024;
 /// Events that a turn may bring about before they are told.
 const EVENT_BACKLOG: usize = 65_536;
+/// After a turn that failed: what is at fault may be so for long, and others want to work.
+const BREATH: Duration = Duration::from_millis(100);
+/// How often a fault that lasts is told.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// The longest sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -45,6 +50,8 @@ pub struct Daemon<P> {
     clock: Clock,
     inputs: Inputs,
     service: Service,
+    /// The last fault of a turn, in words, and when it was told.
+    complaint: Option<(String, Instant)>,
     /// Who hears the lines of LOG rules.
     log: Box<dyn FnMut(&LogLine)>,
 }
@@ -54,6 +61,8 @@ pub struct Daemon<P> {
 pub enum End {
     /// Somebody has asked for it.
     Stopped,
+    /// Where packets come from, or what keeps the kernel from acting on them, is gone for good.
+    Lost(Fault),
     /// The system doesn't let us wait.
     System(std::io::Error),
 }
@@ -82,7 +91,10 @@ impl<P: DataPlane> Daemon<P> {
         let server = Server::new(backlog);
         let service = Service::new();
         let log = Box::new(|_: &LogLine| {});
-        Ok((Self { engine, server, endpoint, plane, clock, inputs, service, log }, warnings))
+        let complaint = None;
+        let daemon =
+            Self { engine, server, endpoint, plane, clock, inputs, service, complaint, log };
+        Ok((daemon, warnings))
     }
 
     /// From now on the lines of LOG rules, and what the engine has to say of its table, go to `log`. It must not wait
@@ -114,8 +126,16 @@ impl<P: DataPlane> Daemon<P> {
             if !remarks.is_empty() {
                 heed(Ok(remarks.into_iter().map(remark).collect()));
             }
-            match self.turn() {
-                Err(fault) => heed(Err(vec![fault])),
+            let outcome = self.turn();
+            if let Some(fault) = self.plane.lost() {
+                self.service.stopping();
+                return End::Lost(fault);
+            }
+            match outcome {
+                Err(fault) => {
+                    self.complain(fault, &mut heed);
+                    std::thread::sleep(BREATH);
+                }
                 Ok(false) if !self.server.wants_reload() => {
                     if let Err(error) = self.wait(signals) {
                         return End::System(error);
@@ -123,6 +143,18 @@ impl<P: DataPlane> Daemon<P> {
                 }
                 Ok(_) => {}
             }
+        }
+    }
+
+    /// Tells a fault, unless it is the last one again.
+    fn complain(&mut self, fault: Fault, heed: &mut impl FnMut(Result<Vec<Fault>, Vec<Fault>>)) {
+        let (words, now) = (fault.to_string(), self.clock.now());
+        let is_known = self.complaint.as_ref().is_some_and(|(last, told)| {
+            *last == words && now.saturating_sub(*told) < COMPLAIN_EVERY
+        });
+        if !is_known {
+            self.complaint = Some((words, now));
+            heed(Err(vec![fault]));
         }
     }
 
@@ -140,11 +172,11 @@ impl<P: DataPlane> Daemon<P> {
     /// Does what is due; whether there is more to do at once.
     ///
     /// # Errors
-    /// Packets can't be read.
+    /// Packets can't be read; all else that was due is done.
     pub fn turn(&mut self) -> Result<bool, Fault> {
         let Self { engine, server, endpoint, plane, clock, .. } = self;
         let now = clock.now();
-        let packets = plane.turn(engine, now, BURST)?;
+        let packets = plane.turn(engine, now, BURST);
         while let Some(line) = engine.poll_log() {
             (self.log)(&line);
         }
@@ -154,7 +186,7 @@ impl<P: DataPlane> Daemon<P> {
         let is_behind = endpoint.serve(server, engine, now);
         server.explain((engine, now), plane.world(), |name| plane.port(name));
         let is_behind = is_behind || endpoint.is_busy(server);
-        Ok(packets == BURST || expired == EXPIRY_BUDGET || is_behind)
+        Ok(packets? == BURST || expired == EXPIRY_BUDGET || is_behind)
     }
 
     /// Sleeps until there is something to do.

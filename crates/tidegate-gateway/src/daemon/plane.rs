@@ -31,6 +31,11 @@ pub trait DataPlane {
     /// No more can be read; what was read has been processed.
     fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault>;
 
+    /// Why there can be no more packets, if there can't: whoever goes on would only seem to work.
+    fn lost(&mut self) -> Option<Fault> {
+        None
+    }
+
     /// What an operator should know of where packets come from and go to, once each.
     fn remarks(&mut self) -> Vec<String> {
         Vec::new()

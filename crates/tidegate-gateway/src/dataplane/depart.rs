@@ -188,11 +188,11 @@ impl Departures {
     }
 
     fn park(&mut self, frame: &Frame<'_>, hop: Hop, world: &mut impl World, now: Instant) {
-        if !self.parked.awaits(hop) {
-            world.ask(hop.0, hop.1);
-        }
+        let is_asked = self.parked.awaits(hop);
         if !self.parked.keep(hop, frame, now) {
             self.losses.no_room += 1;
+        } else if !is_asked {
+            world.ask(hop.0, hop.1);
         }
     }
 

@@ -33,12 +33,16 @@ pub struct Forwarder<W> {
     /// Readable if there is anything to do.
     watch: OwnedFd,
     fence: Option<Fence>,
+    /// Why packets can no longer be forwarded.
+    lost: Option<Fault>,
 }
 
 /// A port's receiver.
 struct Attached {
     port: PortId,
     receiver: Box<dyn Receiver>,
+    /// The interface's number.
+    index: u32,
     /// It is gone: this is told once.
     is_gone: bool,
 }
@@ -54,8 +58,8 @@ impl<W: World> Forwarder<W> {
             listen(&watch, fd)?;
         }
         let (departures, verdicts) = (Departures::default(), Vec::with_capacity(BATCH));
-        let (receivers, host, fence) = (Vec::new(), None, None);
-        Ok(Self { world, receivers, host, departures, verdicts, watch, fence })
+        let (receivers, host, fence, lost) = (Vec::new(), None, None, None);
+        Ok(Self { world, receivers, host, departures, verdicts, watch, fence, lost })
     }
 
     /// Adds a port's link.
@@ -66,7 +70,8 @@ impl<W: World> Forwarder<W> {
         if let Some(fd) = link.receiver.fd() {
             listen(&self.watch, fd)?;
         }
-        self.receivers.push(Attached { port, receiver: link.receiver, is_gone: false });
+        let (receiver, index) = (link.receiver, self.world.hardware(port).index);
+        self.receivers.push(Attached { port, receiver, index, is_gone: false });
         self.departures.add(port, link.sender);
         Ok(())
     }
@@ -174,6 +179,42 @@ impl<W: World> Forwarder<W> {
         }
     }
 
+    /// An interface that was removed takes its link and its fence along; one that is made again has neither.
+    fn look_for_removed(&mut self) {
+        let removed =
+            self.receivers.iter().find(|one| self.world.hardware(one.port).index != one.index);
+        if let Some(Attached { port, .. }) = removed {
+            let error = io::Error::other("the interface was removed");
+            self.lost = Some(Fault::of(&self.world.port(*port).name, Cause::Io(error)));
+        }
+    }
+
+    /// A batch of each link's; the most that one of them had, and which has failed.
+    fn take_all(
+        &mut self,
+        most: usize,
+        engine: &mut Engine,
+        now: Instant,
+    ) -> (usize, Option<Fault>) {
+        let (mut count, mut gone) = (0, None);
+        for at in 0..self.receivers.len() {
+            let mut taken = 0;
+            while taken < most && !self.receivers[at].is_gone {
+                match self.take(at, BATCH, engine, now) {
+                    Ok(0) => break,
+                    Ok(frames) => taken += frames,
+                    Err(error) => {
+                        self.forget(at);
+                        gone = Some(self.fault(at, error));
+                    }
+                }
+                self.send_outputs(engine, now);
+            }
+            count = count.max(taken);
+        }
+        (count, gone)
+    }
+
     fn fault(&self, at: usize, error: io::Error) -> Fault {
         let port = self.receivers[at].port;
         Fault::of(&self.world.port(port).name, Cause::Io(error))
@@ -201,29 +242,20 @@ impl<W: World> DataPlane for Forwarder<W> {
 
     fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
         let changed = self.world.turn(engine, now);
-        changed.map_err(|error| Fault::of("rtnetlink", Cause::Io(error)))?;
+        self.look_for_removed();
         self.departures.retry(&mut self.world, now);
-        let mut count = 0;
-        let mut gone = None;
-        for at in 0..self.receivers.len() {
-            let mut taken = 0;
-            while taken < most && !self.receivers[at].is_gone {
-                match self.take(at, BATCH, engine, now) {
-                    Ok(0) => break,
-                    Ok(frames) => taken += frames,
-                    Err(error) => {
-                        self.forget(at);
-                        gone = Some(self.fault(at, error));
-                    }
-                }
-                self.send_outputs(engine, now);
-            }
-            count = count.max(taken);
+        let (mut count, gone) = self.take_all(most, engine, now);
+        match self.take_own(engine, now) {
+            Ok(own) => count = count.max(own),
+            Err(error) => self.lost = Some(Fault::of("the host's link", Cause::Io(error))),
         }
-        let own = self.take_own(engine, now);
-        count = count.max(own.map_err(|error| Fault::of("the host's link", Cause::Io(error)))?);
         self.send_outputs(engine, now);
+        changed.map_err(|error| Fault::of("rtnetlink", Cause::Io(error)))?;
         gone.map_or(Ok(count.min(most)), Err)
+    }
+
+    fn lost(&mut self) -> Option<Fault> {
+        self.lost.take()
     }
 
     fn remarks(&mut self) -> Vec<String> {

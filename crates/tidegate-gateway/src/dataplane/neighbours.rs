@@ -98,10 +98,11 @@ impl Kept {
 impl Parked {
     /// Keeps a packet; whether there was room for it.
     pub(super) fn keep(&mut self, hop: Hop, frame: &Frame<'_>, now: Instant) -> bool {
-        let waiting = self.waiting.entry(hop);
-        let waiting = waiting.or_insert_with(|| Waiting { since: now, packets: Vec::new() });
-        let has_room = waiting.packets.len() < QUEUE && self.count < QUEUES;
+        let before = self.waiting.get(&hop).map_or(0, |waiting| waiting.packets.len());
+        let has_room = before < QUEUE && self.count < QUEUES;
         if has_room {
+            let waiting = self.waiting.entry(hop);
+            let waiting = waiting.or_insert_with(|| Waiting { since: now, packets: Vec::new() });
             waiting.packets.push(Kept::new(frame.datagram(), frame.offload));
             self.count += 1;
         }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ impl Table {
     /// its Ethernet header. An interface without one sends what the host sends as it is.
     pub(super) fn new(ports: &[(String, LinkLayer)], host: &str) -> io::Result<Self> {
         let name = format!("tidegate_{}", std::process::id());
-        let mut owner = nft(&["-i"]).stdin(Stdio::piped()).spawn()?;
+        // What a terminal sends to all of our group would end the fence and not us.
+        let mut owner = nft(&["-i"]).stdin(Stdio::piped()).process_group(0).spawn()?;
         let Some(mut stdin) = owner.stdin.take() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };

@@ -27,7 +27,7 @@ pub enum Neighbour {
 /// A port as its link sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardware {
-    /// The interface's number.
+    /// The interface's number; 0 if it was removed.
     pub index: u32,
     /// Its hardware address, if it has any.
     pub address: Option<MacAddr>,

@@ -77,7 +77,9 @@ impl Around for Mirror {
     }
 
     fn hardware(&self, port: PortId) -> Hardware {
-        self.world().hardware(port)
+        let hardware = self.world().hardware(port);
+        let is_there = self.world().links().port(hardware.index) == Some(port);
+        Hardware { index: if is_there { hardware.index } else { 0 }, ..hardware }
     }
 
     fn neighbour(&self, port: PortId, next_hop: IpAddr) -> Neighbour {

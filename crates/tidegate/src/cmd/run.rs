@@ -155,9 +155,6 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let mut signals = Signals::take_over().map_err(system)?;
     let control = &config.control;
     let endpoint = Endpoint::bind(&control.socket, control.policy).map_err(system)?;
-    if let Some(address) = config.metrics {
-        exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
-    }
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
@@ -168,11 +165,16 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
         false => anstream::eprintln!("{text}"),
     });
     begin();
+    // What was given up is given up by threads that begin after it.
+    if let Some(address) = config.metrics {
+        exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
+    }
     match daemon.run(&mut signals, |reloaded| match reloaded {
         Ok(warnings) => warnings.iter().for_each(message::warning),
         Err(faults) => faults.iter().for_each(message::error),
     }) {
         End::Stopped => Ok(()),
+        End::Lost(fault) => Err(system(fault)),
         End::System(error) => Err(system(error)),
     }
 }

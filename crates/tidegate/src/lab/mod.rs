@@ -75,6 +75,8 @@ pub(crate) fn outside(args: &LabArgs) -> Result<u8, Obstacle> {
 pub(crate) fn inside(args: &LabArgs, dir: &Path) -> Result<u8, Obstacle> {
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|errno| Obstacle::Forbidden(errno.into()))?;
+    // The first process of a namespace is only told of signals that it handles.
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
     let files = Files::write(dir, args)?;
     let listener = (!args.no_page).then(|| TcpListener::bind(args.page)).transpose();
     let listener = listener.map_err(|error| Obstacle::Page(args.page, error))?;
@@ -89,7 +91,7 @@ pub(crate) fn inside(args: &LabArgs, dir: &Path) -> Result<u8, Obstacle> {
         passage.map_err(|fault| gateway.fault(&files).unwrap_or(fault))?;
     }
     let lab = Lab { args, files: &files, hosts: &hosts };
-    let status = lab.run(&mut gateway, listener);
+    let status = lab.run(&mut gateway, listener, &mut signals);
     gateway.stop();
     status
 }
@@ -102,7 +104,12 @@ struct Lab<'a> {
 }
 
 impl Lab<'_> {
-    fn run(&self, gateway: &mut Gateway, listener: Option<TcpListener>) -> Result<u8, Obstacle> {
+    fn run(
+        &self,
+        gateway: &mut Gateway,
+        listener: Option<TcpListener>,
+        signals: &mut Signals,
+    ) -> Result<u8, Obstacle> {
         let (ledger, stop) = (Ledger::default(), AtomicBool::new(false));
         let has_traffic = self.args.command.is_empty();
         let title = format!("lab, gateway: {}", self.args.gateway.name());
@@ -119,7 +126,7 @@ impl Lab<'_> {
                 traffic::run(scope, self.hosts, &ledger, &stop);
             }
             let status = match has_traffic {
-                true => self.show(gateway, &mut screen, (board, &ledger)).map(|()| 0),
+                true => self.show(gateway, &mut screen, (board, &ledger), signals).map(|()| 0),
                 false => command::run(self.args, self.hosts, &mut screen),
             };
             stop.store(true, Ordering::Relaxed);
@@ -138,8 +145,8 @@ impl Lab<'_> {
         gateway: &mut Gateway,
         screen: &mut Screen,
         (board, ledger): (&Board<'_>, &Ledger),
+        signals: &mut Signals,
     ) -> Result<(), Obstacle> {
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
         let begin = Stopwatch::start();
         let end = self.args.seconds.map(|seconds| Duration::from_secs(seconds.into()));
         while end.is_none_or(|end| begin.elapsed() < end) && signals.pending().next().is_none() {

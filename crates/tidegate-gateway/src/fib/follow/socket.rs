@@ -152,6 +152,8 @@ impl Socket {
 
     /// Has the kernel look for a neighbour. It doesn't say whether it will.
     pub(super) fn send_neighbour(&mut self, index: u32, addr: IpAddr) -> io::Result<()> {
+        // Refusals of earlier ones, which would fill the socket.
+        while recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT).is_ok() {}
         let mut message = NeighbourMessage::default();
         message.header.ifindex = index;
         message.header.flags = NeighbourFlags::Use;
