@@ -22,13 +22,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use self::ends::{Host, exchange, received_from, sum_of};
+use self::ends::{
+    CLIENT, Host, INSIDE, OUTSIDE, SERVER, both_sides, exchange, received_from, sum_of,
+};
 use self::stage::{Program, TIDEGATE, call, new_network, play, until};
-
-const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
-const SERVER: [&str; 2] = ["10.0.2.2", "fd02::2"];
-const INSIDE: [&str; 2] = ["10.0.1.1", "fd01::1"];
-const OUTSIDE: [&str; 2] = ["10.0.2.1", "fd02::1"];
 
 const RULES: &str = "*nat
 :PREROUTING ACCEPT [0:0]
@@ -85,18 +82,7 @@ struct Net {
 
 impl Net {
     fn new(plane: &str) -> Self {
-        let [client, server] =
-            [("lan", CLIENT, INSIDE), ("wan", SERVER, OUTSIDE)].map(|(port, addresses, router)| {
-                let host = Host::new();
-                host.plug(port, addresses, router);
-                host
-            });
-        for route in [
-            ["route", "add", "default", "via", INSIDE[0]],
-            ["route", "add", "default", "via", INSIDE[1]],
-        ] {
-            client.call("ip", &route);
-        }
+        let [client, server] = both_sides();
         let place = tempfile::tempdir().unwrap();
         let gateway = start(plane, place.path());
         Self { client, server, gateway, _place: place }

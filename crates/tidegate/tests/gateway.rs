@@ -23,13 +23,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
-use self::ends::{Host, received_from};
+use self::ends::{CLIENT, Host, INSIDE, OUTSIDE, SERVER, both_sides, received_from};
 use self::stage::{Program, TIDEGATE, call, new_network, play, until};
-
-const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
-const SERVER: [&str; 2] = ["10.0.2.2", "fd02::2"];
-const INSIDE: [&str; 2] = ["10.0.1.1", "fd01::1"];
-const OUTSIDE: [&str; 2] = ["10.0.2.1", "fd02::1"];
 
 const RULES: &str = "*nat
 :PREROUTING ACCEPT [0:0]
@@ -95,15 +90,7 @@ impl Net {
         for switch in SWITCHES {
             fs::write(switch, "1").unwrap();
         }
-        let [client, server] =
-            [("lan", CLIENT, INSIDE), ("wan", SERVER, OUTSIDE)].map(|(port, addresses, router)| {
-                let host = Host::new();
-                host.plug(port, addresses, router);
-                host
-            });
-        for router in INSIDE {
-            client.call("ip", &["route", "add", "default", "via", router]);
-        }
+        let [client, server] = both_sides();
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("rules"), RULES).unwrap();
         fs::write(place.path().join("gateway.toml"), file).unwrap();

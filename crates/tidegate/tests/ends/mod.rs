@@ -11,6 +11,27 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::stage::{Program, call, command_of, until};
 
+/// The host behind the gateway's `lan`, in both families, and the one behind its `wan`.
+pub(crate) const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
+pub(crate) const SERVER: [&str; 2] = ["10.0.2.2", "fd02::2"];
+/// The gateway, as either sees it.
+pub(crate) const INSIDE: [&str; 2] = ["10.0.1.1", "fd01::1"];
+pub(crate) const OUTSIDE: [&str; 2] = ["10.0.2.1", "fd02::1"];
+
+/// The client, whose way out is the gateway, and the server, who knows no way to the client.
+pub(crate) fn both_sides() -> [Host; 2] {
+    let sides = [("lan", CLIENT, INSIDE), ("wan", SERVER, OUTSIDE)];
+    let [client, server] = sides.map(|(port, addresses, router)| {
+        let host = Host::new();
+        host.plug(port, addresses, router);
+        host
+    });
+    for router in INSIDE {
+        client.call("ip", &["route", "add", "default", "via", router]);
+    }
+    [client, server]
+}
+
 /// A network namespace, with a process that keeps it.
 pub(crate) struct Host {
     keeper: Program,

@@ -87,7 +87,7 @@ struct Walked {
 }
 
 /// The engines, and the world around them.
-struct Trio {
+struct Quartet {
     batch: Engine,
     single: Engine,
     /// Its packets have partial checksums.
@@ -101,7 +101,7 @@ struct Trio {
     share: Share,
 }
 
-impl Trio {
+impl Quartet {
     fn new(setup: &Setup, talks: Vec<Talk>) -> Self {
         Self {
             batch: setup.engine(),
@@ -331,12 +331,12 @@ fn nothing_tells_the_express_path_from_the_walk() {
     let case = (setups(), talks(), ops());
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };
     let result = TestRunner::new(config).run(&case, |(setup, talks, ops)| {
-        let mut trio = Trio::new(&setup, talks);
-        ops.iter().for_each(|op| trio.apply(op));
-        trio.settle();
+        let mut quartet = Quartet::new(&setup, talks);
+        ops.iter().for_each(|op| quartet.apply(op));
+        quartet.settle();
         let share = &mut shares.borrow_mut()[setup.rules];
-        share.packets += trio.share.packets;
-        share.rides += trio.share.rides;
+        share.packets += quartet.share.packets;
+        share.rides += quartet.share.rides;
         Ok(())
     });
     if let Err(error) = result {
