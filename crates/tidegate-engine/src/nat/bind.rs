@@ -1,8 +1,10 @@
 //! Binding: deciding a draft's reply tuple, once per end.
 
+use tidegate_wire::proto;
+
 use super::{Manip, NatRange, address, port};
 use crate::event::EventQueue;
-use crate::flow::Flow;
+use crate::flow::{Flow, Status};
 use crate::rand::Rng;
 use crate::table::FlowTable;
 use crate::time::Instant;
@@ -68,10 +70,27 @@ impl Binder<'_> {
 
     fn keep_source(&mut self, flow: &Flow, current: &Tuple, range: &NatRange) -> Option<Tuple> {
         if in_range(current, range) {
-            return (!self.is_taken(flow, current)).then_some(*current);
+            let is_free = !self.is_taken(flow, current) || self.is_answer(flow, current);
+            return is_free.then_some(*current);
         }
         let mapped = self.mapping_of_source(flow, current, range)?;
         (!self.is_taken(flow, &mapped)).then_some(mapped)
+    }
+
+    /// Whether what takes the untranslated `current` is an untranslated flow that the draft answers,
+    /// in another zone. The draft keeps its port then, and confirmation decides. Linux: the exception
+    /// of `nf_nat_used_tuple_new`.
+    fn is_answer(&self, flow: &Flow, current: &Tuple) -> bool {
+        let translated = Status::NAT | Status::SEQ_ADJUST;
+        if !may_clash(current.proto) || flow.status.intersects(translated) {
+            return false;
+        }
+        let owner = self.table.lookup_noted(self.now, current, flow.zone).or_else(|| {
+            self.table.lookup_noted(self.now, &current.invert()?, flow.zone)
+        });
+        owner.and_then(|(id, _)| self.table.load(id)).is_none_or(|other| {
+            !other.status.intersects(translated) && other.orig == flow.reply
+        })
     }
 
     /// The mapping that another flow of the same source has, toward our
@@ -95,6 +114,12 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// Whether the protocol has no handshake, so that either end's packet may make the flow. Linux:
+/// `allow_clash`.
+fn may_clash(proto: u8) -> bool {
+    !matches!(proto, proto::TCP | proto::SCTP | proto::ICMP | proto::ICMPV6)
 }
 
 fn in_range(tuple: &Tuple, range: &NatRange) -> bool {

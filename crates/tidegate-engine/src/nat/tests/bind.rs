@@ -23,7 +23,7 @@ use crate::table::{ConfirmError, FlowTable};
 use crate::testkit::flow;
 use crate::time::Instant;
 use crate::track::{ProtoState, Tcp, TcpState};
-use crate::tuple::Tuple;
+use crate::tuple::{Tuple, Zone, ZoneScope};
 
 /// What the translated end must be.
 #[derive(Clone, Debug)]
@@ -373,6 +373,27 @@ fn the_same_conversation_is_no_collision() {
     assert_eq!(nat.bind(&mut twin, null()), twin.orig);
     assert_eq!(nat.found, 0);
     assert!(nat.confirm(twin).is_err(), "that is for confirmation to find out");
+}
+
+#[test]
+fn an_answer_from_another_zone_keeps_its_port_unless_there_is_a_handshake() {
+    for (from, back, is_left) in [
+        ("udp a:5555 > s:53", "udp s:53 > a:5555", true),
+        ("tcp a:5555 > s:53", "tcp s:53 > a:5555", false),
+    ] {
+        for family in Family::ALL {
+            let mut nat = Translator::new(family, 1);
+            let mut first = nat.draft(from);
+            first.zone = Zone { id: 3, scope: ZoneScope::Reply };
+            nat.bind(&mut first, null());
+            nat.confirm(first).expect("room");
+
+            let mut answer = nat.draft(back);
+            let mapped = nat.bind(&mut answer, null());
+            assert_eq!(mapped == answer.orig, is_left, "{back}: {mapped}");
+            assert_eq!(nat.confirm(answer).is_err(), is_left, "confirmation finds no room for it");
+        }
+    }
 }
 
 /// A TCP flow in that state, whose client has sent up to that number.
