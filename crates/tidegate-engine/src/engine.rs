@@ -326,7 +326,7 @@ impl Engine {
 
     /// Takes over sets that were made before the engine.
     pub fn adopt_sets(&mut self, sets: Sets) {
-        *self.programs.sets_mut() = sets;
+        self.programs.adopt_sets(sets);
     }
 
     /// Takes over the timeout policies that `CT --timeout` of rules loaded from now on may name. Flows keep the

@@ -17,7 +17,7 @@ use super::element::{Element, Port, width};
 use super::error::{Fault, SetErrorKind};
 use super::members::{Members, Note};
 use super::{Set, SetType, Sets};
-use crate::rules::service;
+use crate::rules::{icmp_message, protocol, service};
 use crate::time::Instant;
 
 type Done<T = ()> = Result<T, Fault>;
@@ -263,12 +263,16 @@ fn flush(sets: &mut Sets, fields: &mut Fields<'_>) -> Done {
 
 fn destroy(sets: &mut Sets, fields: &mut Fields<'_>) -> Done {
     let Some(name) = fields.next() else {
+        if let Some((used, kind)) = sets.sets.keys().find_map(|name| Some((name, sets.user(name)?)))
+        {
+            return Err(Fault::new(used, kind));
+        }
         sets.sets.clear();
         return Ok(());
     };
     known(sets, name)?;
-    if sets.sets.values().any(|list| list.members.has_subset(name, Instant::ZERO)) {
-        return Err(Fault::new(name, SetErrorKind::InUse));
+    if let Some(kind) = sets.user(name) {
+        return Err(Fault::new(name, kind));
     }
     sets.sets.remove(name);
     Ok(())
@@ -324,27 +328,32 @@ impl Set {
     /// `PORT`, which is TCP's, or `PROTOCOL:PORT`.
     fn read_port(&self, word: &str) -> Done<Port> {
         let wrong = || Fault::new(word, SetErrorKind::Port);
-        let (protocol, rest) = word.split_once(':').unwrap_or(("tcp", word));
-        let protocol: String = protocol.to_ascii_lowercase();
-        let (proto, number) = match protocol.as_str() {
+        let (named, rest) = word.split_once(':').unwrap_or(("tcp", word));
+        let named: String = named.to_ascii_lowercase();
+        let (proto, number) = match named.as_str() {
             "tcp" => (proto::TCP, number(rest)?),
             "udp" => (proto::UDP, number(rest)?),
             "sctp" => (proto::SCTP, number(rest)?),
             "udplite" => (proto::UDPLITE, number(rest)?),
-            "icmp" => (proto::ICMP, message(rest).ok_or_else(wrong)?),
-            "icmpv6" | "ipv6-icmp" => (proto::ICMPV6, message(rest).ok_or_else(wrong)?),
-            other => (other.parse().map_err(|_| wrong())?, number(rest)?),
+            "icmp" => (proto::ICMP, message(proto::ICMP, rest).ok_or_else(wrong)?),
+            "icmpv6" | "ipv6-icmp" => {
+                (proto::ICMPV6, message(proto::ICMPV6, rest).ok_or_else(wrong)?)
+            }
+            other => {
+                let known = || protocol(other).filter(|proto| *proto != 0);
+                let proto = other.parse().ok().or_else(known).ok_or_else(wrong)?;
+                (proto, if rest == "0" { 0 } else { return Err(wrong()) })
+            }
         };
         Ok(Port { proto, number })
     }
 }
 
 /// `TYPE/CODE`, or a type's name.
-fn message(word: &str) -> Option<u16> {
-    let (kind, code): (&str, &str) = match word {
-        "echo-request" | "ping" => ("8", "0"),
-        "echo-reply" | "pong" => ("0", "0"),
-        _ => word.split_once('/')?,
+fn message(proto: u8, word: &str) -> Option<u16> {
+    let (kind, code) = match word.split_once('/') {
+        Some((kind, code)) => (kind.parse().ok()?, code.parse().ok()?),
+        None => icmp_message(proto, word)?,
     };
-    Some(u16::from_be_bytes([kind.parse().ok()?, code.parse().ok()?]))
+    Some(u16::from_be_bytes([kind, code]))
 }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use tidegate_wire::{Family, Headers, proto};
+use tidegate_wire::{Headers, proto};
 
 use super::Sight;
 use crate::rules::prefix_of;
@@ -56,24 +56,22 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// A packet's; of ICMP type and code, of protocols without ports 0. `None`: it is in another fragment, or cut
-    /// off. Linux: `ip_set_get_ip4_port`.
+    /// A packet's; of ICMP type and code, of protocols without ports 0. `None`: it is in another fragment, or the
+    /// header is cut off. Linux: `ip_set_get_ip4_port`.
     pub(super) fn of(sight: &Sight<'_>, direction: Direction) -> Option<Self> {
         let proto = sight.headers.proto;
         let payload = sight.headers.payload(sight.datagram);
         let number = match proto {
             proto::TCP | proto::UDP | proto::SCTP | proto::UDPLITE => {
-                let [a, b, c, d] = *payload.first_chunk()?;
+                let [a, b, c, d] = *payload.get(..header_len(proto))?.first_chunk()?;
                 match direction {
                     Direction::Source => u16::from_be_bytes([a, b]),
                     Direction::Destination => u16::from_be_bytes([c, d]),
                 }
             }
-            proto::ICMP if sight.headers.family == Family::V4 => {
-                u16::from_be_bytes(*payload.first_chunk()?)
-            }
-            proto::ICMPV6 if sight.headers.family == Family::V6 => {
-                u16::from_be_bytes(*payload.first_chunk()?)
+            // Either kind in either family: Linux doesn't ask.
+            proto::ICMP | proto::ICMPV6 => {
+                u16::from_be_bytes(*payload.get(..header_len(proto))?.first_chunk()?)
             }
             _ => 0,
         };
@@ -109,6 +107,15 @@ impl Element {
     pub(super) fn shortened(&self, length: u32) -> Self {
         let address = self.address.map(|address| prefix_of(address, length));
         Self { length, address, ..*self }
+    }
+}
+
+/// The bytes that Linux wants to see of a protocol's header before it believes the ports.
+fn header_len(proto: u8) -> usize {
+    match proto {
+        proto::TCP => 20,
+        proto::SCTP => 12,
+        _ => 8,
     }
 }
 

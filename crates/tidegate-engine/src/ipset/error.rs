@@ -54,6 +54,8 @@ pub enum SetErrorKind {
     NestedList,
     /// The set is in a list.
     InUse,
+    /// A rule names the set.
+    Named,
 }
 
 impl fmt::Display for SetError {
@@ -76,6 +78,7 @@ impl fmt::Display for SetError {
             SetErrorKind::Full { most } => write!(f, "`{field}': the set has its {most} elements"),
             SetErrorKind::NestedList => write!(f, "`{field}': a list can't be in a list"),
             SetErrorKind::InUse => write!(f, "set `{field}' is in a list"),
+            SetErrorKind::Named => write!(f, "a rule names set `{field}'"),
         }
     }
 }

@@ -13,7 +13,8 @@ mod element;
 mod error;
 mod members;
 
-use alloc::collections::BTreeMap;
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -31,6 +32,8 @@ use self::members::{Found, Members};
 #[derive(Clone, Debug, Default)]
 pub struct Sets {
     sets: BTreeMap<String, Set>,
+    /// Names that rules in force use; such a set stays.
+    named: BTreeSet<String>,
 }
 
 /// What the elements of a set are.
@@ -142,7 +145,7 @@ pub(crate) struct Addition {
 
 impl Sets {
     /// Does what the lines of `ipset save` or `ipset restore` say: `create`, `add`, `del`, `flush`, `destroy`. A line
-    /// that can't be done is left out.
+    /// that can't be done is left out; among them one that would destroy a set that a rule or a list uses.
     ///
     /// `-exist` on a line makes creating or adding what is there, and deleting what isn't, no error.
     ///
@@ -174,6 +177,21 @@ impl Sets {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
+    }
+
+    /// Takes note of the names that rules in force use.
+    pub(crate) fn keep<'n>(&mut self, named: impl Iterator<Item = &'n str>) {
+        self.named = named.map(ToOwned::to_owned).collect();
+    }
+
+    /// Why the set can't be destroyed.
+    fn user(&self, name: &str) -> Option<SetErrorKind> {
+        let is_listed =
+            || self.sets.values().any(|list| list.members.has_subset(name, Instant::ZERO));
+        if self.named.contains(name) {
+            return Some(SetErrorKind::Named);
+        }
+        is_listed().then_some(SetErrorKind::InUse)
     }
 
     /// `-m set`: whether a packet is in a set.

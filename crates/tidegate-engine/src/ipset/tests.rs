@@ -108,6 +108,9 @@ fn bad_lines_are_named() {
         ("add l l", "a list can't be in a list"),
         ("add l x", "there is no set `x'"),
         ("del s 10.0.0.9", "`10.0.0.9' isn't there"),
+        ("add p 10.0.0.2,icmp:any", "`icmp:any' is not a port"),
+        ("add p 10.0.0.2,esp:5", "`esp:5' is not a port"),
+        ("add p 10.0.0.2,hopopt:0", "`hopopt:0' is not a port"),
         ("destroy x", "there is no set `x'"),
     ];
     let before = "create s hash:ip\ncreate n hash:net\ncreate p hash:ip,port\ncreate l list:set\nadd s 10.0.0.1\n";
@@ -120,10 +123,46 @@ fn bad_lines_are_named() {
 }
 
 #[test]
+fn ipset_save_is_read_with_all_that_it_writes() {
+    let text = "create c hash:ip,port family inet hashsize 1024 maxelem 65536 timeout 5 counters bucketsize 12 initval 0x3030ff92
+add c 1.2.3.4,esp:0 timeout 4 packets 0 bytes 0
+add c 1.2.3.4,icmp:TOS-host-unreachable timeout 4 packets 0 bytes 0
+add c 1.2.3.4,icmp:timestamp-reply timeout 4 packets 1 bytes 40
+add c 1.2.3.4,ipv6-nonxt:0 timeout 4 packets 0 bytes 0
+add c 1.2.3.4,200:0 timeout 4 packets 0 bytes 0
+create g hash:ip,port family inet6 hashsize 1024 maxelem 65536 bucketsize 12 initval 0x63df399f
+add g 2001:db8::1,ipv6-icmp:neighbour-solicitation
+create e bitmap:port range 100-200 timeout 60 counters comment
+add e 150 timeout 59 packets 0 bytes 0 comment \"a word\"
+create f list:set size 12 timeout 9 counters comment
+add f g timeout 8 packets 0 bytes 0";
+    let sets = sets(text);
+    let lens = ["c", "g", "e", "f"].map(|name| sets.len(NOW, name));
+    assert_eq!(lens, [Some(5), Some(1), Some(1), Some(1)]);
+}
+
+#[test]
+fn a_set_that_a_rule_names_stays() {
+    let mut sets = sets("create s hash:ip\ncreate o hash:ip");
+    sets.keep(["s"].into_iter());
+    for line in ["destroy s", "destroy"] {
+        let error = sets.restore(NOW, "f", line).unwrap_err();
+        assert_eq!((error.len(), error[0].kind), (1, SetErrorKind::Named), "{line}");
+        assert!(sets.has("s") && sets.has("o"), "{line}");
+    }
+    sets.restore(NOW, "f", "flush s\ndestroy o").unwrap();
+    sets.keep([].into_iter());
+    sets.restore(NOW, "f", "destroy").unwrap();
+    assert!(sets.is_empty());
+}
+
+#[test]
 fn a_set_in_a_list_stays() {
     let mut sets = sets("create s hash:ip\ncreate l list:set\nadd l s");
-    let error = sets.restore(NOW, "f", "destroy s").unwrap_err();
-    assert_eq!(error[0].kind, SetErrorKind::InUse);
+    for line in ["destroy s", "destroy"] {
+        let error = sets.restore(NOW, "f", line).unwrap_err();
+        assert_eq!(error[0].kind, SetErrorKind::InUse, "{line}");
+    }
     sets.restore(NOW, "f", "del l s\ndestroy s").unwrap();
     assert!(!sets.has("s"));
 }

@@ -85,12 +85,13 @@ impl Binder<'_> {
         if !may_clash(current.proto) || flow.status.intersects(translated) {
             return false;
         }
-        let owner = self.table.lookup_noted(self.now, current, flow.zone).or_else(|| {
-            self.table.lookup_noted(self.now, &current.invert()?, flow.zone)
-        });
-        owner.and_then(|(id, _)| self.table.load(id)).is_none_or(|other| {
-            !other.status.intersects(translated) && other.orig == flow.reply
-        })
+        let owner = self
+            .table
+            .lookup_noted(self.now, current, flow.zone)
+            .or_else(|| self.table.lookup_noted(self.now, &current.invert()?, flow.zone));
+        owner
+            .and_then(|(id, _)| self.table.load(id))
+            .is_none_or(|other| !other.status.intersects(translated) && other.orig == flow.reply)
     }
 
     /// The mapping that another flow of the same source has, toward our

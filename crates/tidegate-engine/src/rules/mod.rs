@@ -46,7 +46,7 @@ pub(crate) use conditions::prefix_of;
 pub(crate) use effects::ROOM;
 pub(crate) use eval::{NatAction, RuleContext, Ruling};
 pub(crate) use express::{Clearance, ExpressProto, ExpressRoute};
-pub(crate) use names::service;
+pub(crate) use names::{icmp_message, protocol, service};
 pub(crate) use programs::Programs;
 
 pub use ast::{Hook, RejectWith, Ruleset, TableKind};

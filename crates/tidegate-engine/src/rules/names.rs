@@ -4,10 +4,12 @@
 //! Protocols and services are those of a usual /etc/protocols and /etc/services; the file of the machine is not read,
 //! so that a ruleset means the same everywhere.
 
+use tidegate_wire::proto;
+
 use super::ast::{IcmpPattern, IcmpReject, Icmpv6Reject, Protocol, RejectWith};
 
 /// The number of a protocol's name, in lower case; 0 stands for every protocol.
-pub(super) fn protocol(name: &str) -> Option<u8> {
+pub(crate) fn protocol(name: &str) -> Option<u8> {
     PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
 
@@ -29,6 +31,16 @@ pub(super) fn icmp(name: &str) -> Option<IcmpPattern> {
 /// The ICMPv6 type of a name, in any case.
 pub(super) fn icmpv6(name: &str) -> Option<IcmpPattern> {
     ICMPV6.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, pattern)| *pattern)
+}
+
+/// Type and code of a name of ICMP or ICMPv6, code 0 where the name stands for all.
+pub(crate) fn icmp_message(proto: u8, name: &str) -> Option<(u8, u8)> {
+    let pattern = if proto == proto::ICMP { icmp(name) } else { icmpv6(name) };
+    match pattern? {
+        IcmpPattern::Any => None,
+        IcmpPattern::Type(kind) => Some((kind, 0)),
+        IcmpPattern::TypeCode(kind, code) => Some((kind, code)),
+    }
 }
 
 /// The severity of a log level's name.

@@ -96,11 +96,19 @@ impl Programs {
             .flat_map(|(family, in_force)| in_force.extensions().map(move |one| (family, one)));
         shared.clone().for_each(|(family, one)| memory.provide(family, one));
         memory.retain(shared);
+        let tables = [v4, v6].into_iter().flat_map(|in_force| in_force.tables.iter().flatten());
+        memory.sets.keep(tables.flat_map(|loaded| loaded.source.sets()).map(|(_, name)| name));
     }
 
     /// The sets that rules name.
     pub(crate) fn sets(&self) -> &Sets {
         &self.memory.sets
+    }
+
+    /// Puts others in their place.
+    pub(crate) fn adopt_sets(&mut self, sets: Sets) {
+        self.memory.sets = sets;
+        self.settle_memory();
     }
 
     /// The same, to change them.

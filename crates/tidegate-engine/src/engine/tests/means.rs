@@ -53,6 +53,25 @@ fn the_caller_says_whose_a_packet_is() {
 }
 
 #[test]
+fn a_set_stays_while_a_rule_of_either_family_names_it() {
+    let mut engine = ruled("filter", "-A FORWARD -m set --match-set s src -j DROP");
+    let mut sets = Sets::default();
+    sets.restore(at(1), "f", "create s hash:ip\ncreate l list:set").unwrap();
+    engine.adopt_sets(sets);
+    let rules =
+        |family, text: &str| parse(family, "row", &format!("*filter\n{text}\nCOMMIT\n")).unwrap();
+    engine.replace_rules(&rules(Family::V6, "-A INPUT -j SET --add-set l src"));
+    for name in ["s", "l"] {
+        engine.restore_sets(at(1), "f", &format!("destroy {name}")).unwrap_err();
+    }
+    engine.replace_rules(&rules(Family::V4, ""));
+    engine.restore_sets(at(1), "f", "destroy s").unwrap();
+    engine.restore_sets(at(1), "f", "destroy l").unwrap_err();
+    engine.replace_rules(&rules(Family::V6, ""));
+    engine.restore_sets(at(1), "f", "destroy l").unwrap();
+}
+
+#[test]
 fn a_set_changes_between_two_packets() {
     let mut engine = ruled("filter", "-A FORWARD -m set --match-set s src -j DROP");
     let source = udp(Host::Client, 9).tuple(Family::V4).src;

@@ -60,18 +60,7 @@ impl Ruleset {
 
     /// The sets that rules name, each with the line.
     pub fn sets(&self) -> Vec<(u32, &str)> {
-        let mut named = Vec::new();
-        for rule in self.rules() {
-            let matches = rule.matches.iter().filter_map(|one| match one {
-                Match::Extension(one) => one.set_name(),
-                _ => None,
-            });
-            named.extend(matches.map(|name| (rule.line, name)));
-            if let Target::Extension(target) = &rule.target {
-                named.extend(target.set_names().into_iter().map(|name| (rule.line, name)));
-            }
-        }
-        named
+        self.tables.iter().flat_map(Table::sets).collect()
     }
 }
 
@@ -85,6 +74,22 @@ pub struct Table {
 }
 
 impl Table {
+    /// The sets that its rules name, each with the line.
+    pub fn sets(&self) -> Vec<(u32, &str)> {
+        let mut named = Vec::new();
+        for rule in self.chains.iter().flat_map(|chain| &chain.rules) {
+            let matches = rule.matches.iter().filter_map(|one| match one {
+                Match::Extension(one) => one.set_name(),
+                _ => None,
+            });
+            named.extend(matches.map(|name| (rule.line, name)));
+            if let Target::Extension(target) = &rule.target {
+                named.extend(target.set_names().into_iter().map(|name| (rule.line, name)));
+            }
+        }
+        named
+    }
+
     /// The chain of this name.
     pub fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
