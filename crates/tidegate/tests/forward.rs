@@ -23,26 +23,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use self::ends::{
-    CLIENT, Host, INSIDE, OUTSIDE, SERVER, both_sides, exchange, received_from, sum_of,
+    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, exchange, received_from, rules_and,
+    sum_of,
 };
 use self::stage::{Program, TIDEGATE, call, new_network, play, until};
 
-const RULES: &str = "*nat
-:PREROUTING ACCEPT [0:0]
-:INPUT ACCEPT [0:0]
-:OUTPUT ACCEPT [0:0]
-:POSTROUTING ACCEPT [0:0]
--A POSTROUTING -o wan -j MASQUERADE
-COMMIT
-*filter
-:INPUT ACCEPT [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
--A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A FORWARD -i lan -o wan -m conntrack --ctstate NEW -j ACCEPT
--A OUTPUT -p tcp --dport 9 -j DROP
-COMMIT
-";
+/// Whoever passes it is refused by nobody.
+const OWN_RULE: &str = "-A OUTPUT -p tcp --dport 9 -j DROP\n";
 
 fn main() -> ExitCode {
     let anybody: [(&str, fn()); 5] = [
@@ -102,7 +89,7 @@ impl Net {
 
 fn start(plane: &str, place: &Path) -> Program {
     let (rules, socket) = (place.join("rules"), place.join("socket"));
-    fs::write(&rules, RULES).unwrap();
+    fs::write(&rules, rules_and(OWN_RULE)).unwrap();
     let mut command = Command::new(TIDEGATE);
     command.arg("run").arg("--control").arg(&socket);
     command.arg("--rules4").arg(&rules).arg("--rules6").arg(&rules);

@@ -167,7 +167,6 @@ impl<W: World> Forwarder<W> {
         while let Some(output) = engine.poll_output() {
             self.departures.send_output(output, &mut self.world, now);
         }
-        while engine.poll_copy().is_some() {}
     }
 
     /// Listens no longer for what is gone, which would be ready for ever.
@@ -256,6 +255,10 @@ impl<W: World> DataPlane for Forwarder<W> {
 
     fn lost(&mut self) -> Option<Fault> {
         self.lost.take()
+    }
+
+    fn index(&self, port: PortId) -> u32 {
+        self.world.hardware(port).index
     }
 
     fn remarks(&mut self) -> Vec<String> {
