@@ -55,6 +55,8 @@ fn main() -> ExitCode {
             ("a_service_manager_is_told", a_service_manager_is_told),
             ("a_world_from_the_file", a_world_from_the_file),
             ("what_rules_say_is_written_down", what_rules_say_is_written_down),
+            ("who_writes_to_nobody_is_told", who_writes_to_nobody_is_told),
+            ("the_host_s_own_programs_are_told", the_host_s_own_programs_are_told),
         ],
         new_network,
     )
@@ -474,4 +476,50 @@ fn what_rules_say_is_written_down() {
     let mut net = net;
     net.gateway.end();
     assert!(net.log().contains("1 lines and copies of packets were lost"), "{}", net.log());
+}
+
+/// By the kernel's word that nobody answers, and where the kernel says nothing.
+fn who_writes_to_nobody_is_told() {
+    use std::io::ErrorKind::HostUnreachable;
+    let net = Net::new();
+    let retransmit =
+        ["ipv4", "ipv6"].map(|family| format!("/proc/sys/net/{family}/neigh/wan/retrans_time_ms"));
+    for (is_silent, last) in [(false, 77), (true, 78), (true, 78)] {
+        if is_silent {
+            retransmit.iter().for_each(|path| fs::write(path, "60000").unwrap());
+        }
+        for absent in [format!("10.0.2.{last}"), format!("fd02::{last}")] {
+            let absent = SocketAddr::new(addr(&absent), 80);
+            let long = Duration::from_secs(8);
+            let told = net.client.within(|| TcpStream::connect_timeout(&absent, long).unwrap_err());
+            assert_eq!(told.kind(), HostUnreachable, "{absent}, silent: {is_silent}: {told}");
+        }
+    }
+}
+
+/// What a rule of OUTPUT refuses.
+fn the_host_s_own_programs_are_told() {
+    let rules = rules_and(
+        "-A OUTPUT -p tcp -m tcp --dport 10 -j REJECT --reject-with tcp-reset\n\
+         -A OUTPUT -p tcp -m tcp --dport 11 -j REJECT\n-A OUTPUT -p udp -m udp --dport 11 -j REJECT\n",
+    );
+    let net = Net::with_rules(FILE, &rules, |_| {});
+    for server in SERVER.map(addr) {
+        for port in [10, 11] {
+            let told = connect(SocketAddr::new(server, port)).unwrap_err();
+            assert_eq!(
+                told.kind(),
+                std::io::ErrorKind::ConnectionRefused,
+                "{server}: {port}: {told}"
+            );
+        }
+        let any: IpAddr = if server.is_ipv4() { addr("0.0.0.0") } else { addr("::") };
+        let socket = std::net::UdpSocket::bind((any, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        socket.connect((server, 11)).unwrap();
+        socket.send(b"hello").unwrap();
+        let told = socket.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(told.kind(), std::io::ErrorKind::ConnectionRefused, "{server}: {told}");
+    }
+    drop(net);
 }

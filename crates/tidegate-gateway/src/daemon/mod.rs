@@ -215,7 +215,8 @@ impl<P: DataPlane> Daemon<P> {
             }
             Readiness::Never => None,
         };
-        let next = [self.engine.next_deadline(), due].into_iter().flatten().min();
+        let next = [self.engine.next_deadline(), due, self.plane.due()];
+        let next = next.into_iter().flatten().min();
         let longest = LONGEST_SLEEP.min(self.service.patience());
         let sleep = next.map_or(longest, |next| next.saturating_sub(now)).min(longest);
         let timeout =

@@ -46,6 +46,11 @@ pub trait DataPlane {
         u32::from(port.0) + 1
     }
 
+    /// When it must have a turn, even if there are no packets.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
     /// When there will be more packets, if none is there now.
     fn readiness(&self) -> Readiness<'_>;
 }

@@ -162,6 +162,16 @@ impl<W: World> Forwarder<W> {
         Ok(frames.len())
     }
 
+    /// Sends what has waited for its neighbour, or tells the sender that there is none.
+    fn retry(&mut self, engine: &mut Engine, now: Instant) {
+        for mut kept in self.departures.retry(&mut self.world, now) {
+            if let Some(mut frame) = kept.frame() {
+                engine.report_unreachable(now, &mut frame.local_packet(), &self.world);
+            }
+        }
+        self.send_outputs(engine, now);
+    }
+
     /// Sends what the engine has made itself.
     fn send_outputs(&mut self, engine: &mut Engine, now: Instant) {
         while let Some(output) = engine.poll_output() {
@@ -242,7 +252,7 @@ impl<W: World> DataPlane for Forwarder<W> {
     fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
         let changed = self.world.turn(engine, now);
         self.look_for_removed();
-        self.departures.retry(&mut self.world, now);
+        self.retry(engine, now);
         let (mut count, gone) = self.take_all(most, engine, now);
         match self.take_own(engine, now) {
             Ok(own) => count = count.max(own),
@@ -263,6 +273,10 @@ impl<W: World> DataPlane for Forwarder<W> {
 
     fn remarks(&mut self) -> Vec<String> {
         self.world.remarks()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.departures.due()
     }
 
     fn readiness(&self) -> Readiness<'_> {

@@ -87,8 +87,10 @@ fn make(name: &str, comes: LinkLayer) -> io::Result<(Link, String)> {
     let (link, name) = tun::open(name, Queues::Single, comes)?;
     // No address of its own, or the kernel would talk by it. Where the files are not, neither is the family.
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
-    // What comes up by it has come from elsewhere, and was judged there.
+    // What comes up by it has come from elsewhere, and was judged there; an error about what a program of the host has
+    // sent comes from the host itself.
     let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0");
+    let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/accept_local"), "1");
     tun::raise(&name, MTU)?;
     Ok((link, name))
 }
