@@ -26,7 +26,7 @@ use std::time::Duration;
 use self::ends::{
     CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, received_from, rules_and,
 };
-use self::stage::{Program, TIDEGATE, call, new_network, play, until};
+use self::stage::{Program, TIDEGATE, call, command_of, new_network, play, until};
 
 const FILE: &str = "
 rules4 = \"rules\"
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             ("a_world_from_the_file", a_world_from_the_file),
             ("what_rules_say_is_written_down", what_rules_say_is_written_down),
             ("who_writes_to_nobody_is_told", who_writes_to_nobody_is_told),
+            ("without_its_fence_a_gateway_ends", without_its_fence_a_gateway_ends),
             ("the_host_s_own_programs_are_told", the_host_s_own_programs_are_told),
         ],
         new_network,
@@ -80,6 +81,11 @@ impl Net {
     }
 
     fn with_rules(file: &str, rules: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::by(&[TIDEGATE], file, rules, prepare)
+    }
+
+    /// The gateway's command line begins with these words.
+    fn by(words: &[&str], file: &str, rules: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         for switch in SWITCHES {
             fs::write(switch, "1").unwrap();
         }
@@ -88,7 +94,7 @@ impl Net {
         fs::write(place.path().join("rules"), rules).unwrap();
         fs::write(place.path().join("gateway.toml"), file).unwrap();
         let log = fs::File::create(place.path().join("log")).unwrap();
-        let mut command = Command::new(TIDEGATE);
+        let mut command = command_of(words[0], &words[1..]);
         command.arg("run").arg(place.path().join("gateway.toml")).stderr(Stdio::from(log));
         prepare(&mut command);
         let gateway = Program(command.spawn().unwrap());
@@ -522,4 +528,21 @@ fn the_host_s_own_programs_are_told() {
         assert_eq!(told.kind(), std::io::ErrorKind::ConnectionRefused, "{server}: {told}");
     }
     drop(net);
+}
+
+/// Who may not load programs for the kernel has a table of nftables, which belongs to a process.
+fn without_its_fence_a_gateway_ends() {
+    let words = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", TIDEGATE];
+    let mut net = Net::by(&words, FILE, RULES, |_| {});
+    assert!(net.log().contains("fenced by nftables"), "{}", net.log());
+    received_from(&net.client, &net.server, SocketAddr::new(addr(SERVER[0]), 53), 100);
+    // Nobody else can take it away.
+    let _ = command_of("nft", &["flush", "ruleset"]).output().unwrap();
+    assert!(call("nft", &["list", "ruleset"]).contains("table netdev tidegate_"));
+    let gateway = net.gateway.0.id().to_string();
+    let owner = call("pgrep", &["-P", &gateway, "-x", "nft"]);
+    call("kill", &["-KILL", owner.trim()]);
+    let status = until(|| net.gateway.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert!(net.log().contains("what kept the kernel away"), "{}", net.log());
 }
