@@ -19,7 +19,7 @@ use tidegate_wire::{Family, SeqNum, dissect, proto};
 use super::Walk;
 use crate::event::EventMask;
 use crate::fib::{AddrType, Fib};
-use crate::packet::{CtInfo, Origin, Packet, Tracked, Transit};
+use crate::packet::{CtInfo, Origin, Owner, Packet, Tracked, Transit};
 use crate::rules::ast::RejectWith;
 use crate::trace::Observer;
 use crate::track::checksum_is_right;
@@ -96,6 +96,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             RejectWith::Icmp(code) => (icmp::UNREACHABLE, code as u8),
             RejectWith::Icmpv6(code) => (icmpv6::UNREACHABLE, code as u8),
         };
+        // While the host's kernel sends a message of ICMP it can't send another one (`icmp_xmit_lock`).
+        let is_icmp = matches!(t.headers.proto, proto::ICMP | proto::ICMPV6);
+        if is_icmp && self.owner == Some(&Owner::Kernel) {
+            return;
+        }
         self.complain(t, Complaint { kind, code, info: 0 }, Origin::Reject);
     }
 
