@@ -267,6 +267,14 @@ impl Engine {
         self.settle(outcome)
     }
 
+    /// Tells the sender of a packet, which is as it was when it was to be sent, that the neighbour whom it was for does not
+    /// answer: host unreachable (RFC 1812 section 5.2.7.1), address unreachable (RFC 4443 section 3.1). It is found out
+    /// by what the error quotes whose packet that was before it was translated. Linux: `arp_error_report`,
+    /// `ndisc_error_report`.
+    pub fn report_unreachable(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) {
+        Walk::new(self, now, fib, &mut ()).answer_no_neighbour(packet);
+    }
+
     fn settle(&mut self, outcome: Outcome) -> Outcome {
         if let Verdict::Drop(reason) = outcome.verdict {
             self.stats.drops[reason.index()] += 1;

@@ -10,6 +10,7 @@
 //! if only part was done. A reader who has seen enough and closes the pipe is no
 //! error.
 
+mod capture;
 mod client;
 mod cmd;
 mod doctor;

@@ -17,46 +17,40 @@ mod stage;
 mod tunnels;
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
+use tidegate_gateway::dataplane::{Frame, HEADROOM, LinkLayer, packet};
+
 use self::ends::{
-    CLIENT, Host, INSIDE, OUTSIDE, SERVER, both_sides, exchange, received_from, sum_of,
+    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, exchange, received_from, rules_and,
+    sum_of,
 };
 use self::stage::{Program, TIDEGATE, call, new_network, play, until};
 
-const RULES: &str = "*nat
-:PREROUTING ACCEPT [0:0]
-:INPUT ACCEPT [0:0]
-:OUTPUT ACCEPT [0:0]
-:POSTROUTING ACCEPT [0:0]
--A POSTROUTING -o wan -j MASQUERADE
-COMMIT
-*filter
-:INPUT ACCEPT [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
--A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A FORWARD -i lan -o wan -m conntrack --ctstate NEW -j ACCEPT
--A OUTPUT -p tcp --dport 9 -j DROP
-COMMIT
-";
+/// Whoever passes it is refused by nobody.
+const OWN_RULE: &str = "-A OUTPUT -p tcp --dport 9 -j DROP\n";
 
 fn main() -> ExitCode {
-    let anybody: [(&str, fn()); 5] = [
+    let anybody: [(&str, fn()); 7] = [
         ("packet_sockets_carry_tcp", || carries_tcp("packet")),
         ("packet_sockets_carry_datagrams", || carries_datagrams("packet")),
         ("packet_sockets_serve_the_host", || serves_the_host("packet")),
         ("packet_sockets_without_offloads", || without_offloads("packet")),
         ("tun_carries_tcp_and_datagrams", tun_carries_tcp_and_datagrams),
+        ("packet_sockets_rest_while_a_link_is_down", || rests_while_a_link_is_down("packet")),
+        ("packet_sockets_take_priorities", || takes_priorities("packet")),
     ];
-    let root: [(&str, fn()); 4] = [
+    let root: [(&str, fn()); 6] = [
         ("xdp_carries_tcp", || carries_tcp("xdp")),
         ("xdp_carries_datagrams", || carries_datagrams("xdp")),
         ("xdp_serves_the_host", || serves_the_host("xdp")),
         ("xdp_without_offloads", || without_offloads("xdp")),
+        ("xdp_rests_while_a_link_is_down", || rests_while_a_link_is_down("xdp")),
+        ("xdp_takes_priorities", || takes_priorities("xdp")),
     ];
     if may_load_programs() {
         return play(&[&anybody[..], &root].concat(), new_network);
@@ -88,6 +82,13 @@ impl Net {
         Self { client, server, gateway, _place: place }
     }
 
+    /// What the gateway has taken of it, in hundredths of a second.
+    fn processor_time(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.gateway.0.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        stage::words(fields)[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
+    }
+
     /// After all of it: nobody saw a wrong checksum, and the gateway's kernel has kept out of it.
     fn check(mut self) {
         assert!(self.gateway.0.try_wait().unwrap().is_none(), "the gateway has ended");
@@ -102,7 +103,7 @@ impl Net {
 
 fn start(plane: &str, place: &Path) -> Program {
     let (rules, socket) = (place.join("rules"), place.join("socket"));
-    fs::write(&rules, RULES).unwrap();
+    fs::write(&rules, rules_and(OWN_RULE)).unwrap();
     let mut command = Command::new(TIDEGATE);
     command.arg("run").arg("--control").arg(&socket);
     command.arg("--rules4").arg(&rules).arg("--rules6").arg(&rules);
@@ -222,4 +223,85 @@ fn without_offloads(plane: &str) {
         received_from(&net.client, &net.server, SocketAddr::new(server, 53), 1200);
     }
     net.check();
+}
+
+/// An interface that is set down, at either side of either end, costs no time, and works when it is up again.
+fn rests_while_a_link_is_down(plane: &str) {
+    let net = Net::new(plane);
+    let server: IpAddr = SERVER[0].parse().unwrap();
+    received_from(&net.client, &net.server, SocketAddr::new(server, 53), 100);
+    for (is_ours, name) in [(true, "lan"), (true, "wan"), (false, "eth0")] {
+        let set = |state: &str| {
+            let args = ["link", "set", name, state];
+            if is_ours { call("ip", &args) } else { net.server.call("ip", &args) }
+        };
+        set("down");
+        // Somebody wants something nevertheless.
+        let socket = net.client.within(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+        for _ in 0..20 {
+            let _ = socket.send_to(b"hello", (server, 53));
+        }
+        sleep(Duration::from_millis(300));
+        let before = net.processor_time();
+        sleep(Duration::from_secs(1));
+        let spent = net.processor_time() - before;
+        set("up");
+        assert!(spent < 20, "{name} is down: {spent} hundredths of a second in one");
+        net.client.output("ip", &["route", "add", "default", "via", INSIDE[0]]);
+        until(|| {
+            let reached = net.client.output("ping", &["-c", "1", "-W", "1", SERVER[0]]);
+            reached.contains(" 1 received").then_some(())
+        });
+        received_from(&net.client, &net.server, SocketAddr::new(server, 53), 100);
+    }
+    net.check();
+}
+
+/// Frames with a tag of VLAN 0, which says nothing but a priority, are the interface's own; those of a VLAN are not.
+fn takes_priorities(plane: &str) {
+    let net = Net::new(plane);
+    let server: IpAddr = SERVER[0].parse().unwrap();
+    // Now everybody knows his neighbours.
+    received_from(&net.client, &net.server, SocketAddr::new(server, 53), 100);
+    let listener = net.server.within(|| UdpSocket::bind((server, 54)).unwrap());
+    listener.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+    let router = address_of(&call("ip", &["-o", "link", "show", "lan"]));
+    let client = address_of(&net.client.call("ip", &["-o", "link", "show", "eth0"]));
+    for (tag, passes) in [(0xe000_u16, true), (0x0000, true), (0x0007, false), (0xe001, false)] {
+        let tagged = [&[0x81, 0x00], &tag.to_be_bytes()[..], &[8, 0]].concat();
+        let frame = [&router[..], &client, &tagged, &greeting(54)].concat();
+        net.client.within(|| send_frame("eth0", &frame));
+        let came = listener.recv_from(&mut [0; 64]).map(|(_, from)| from.ip());
+        assert_eq!(came.ok(), passes.then(|| OUTSIDE[0].parse().unwrap()), "{plane}: {tag:#06x}");
+    }
+    net.check();
+}
+
+/// The hardware address in a line of ip(8).
+fn address_of(line: &str) -> Vec<u8> {
+    let words = stage::words(line);
+    let at = words.iter().position(|word| *word == "link/ether").unwrap();
+    words[at + 1].split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+}
+
+/// A UDP datagram from the client to the server, without a checksum.
+fn greeting(port: u16) -> Vec<u8> {
+    let mut bytes = vec![0x45, 0, 0, 33, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 1, 2, 10, 0, 2, 2];
+    bytes.extend([0x80, 0]);
+    bytes.extend(port.to_be_bytes());
+    bytes.extend([0, 13, 0, 0]);
+    bytes.extend(b"hello");
+    tidegate_wire::packet::Ipv4::new(&mut bytes[..]).unwrap().fill_checksum();
+    bytes
+}
+
+/// Sends a frame by an interface of this thread's namespace.
+fn send_frame(name: &str, bytes: &[u8]) {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let index = rustix::net::netdevice::name_to_index(&socket, name).unwrap();
+    let mut link = packet::open(index, LinkLayer::Ethernet).unwrap();
+    let mut buffer = [&[0; HEADROOM], bytes].concat();
+    let place = (HEADROOM, HEADROOM + 18, buffer.len());
+    link.sender.send(&mut [Frame::prepared(&mut buffer, place).unwrap()]);
+    assert_eq!(link.sender.counters().sent, 1);
 }

@@ -23,24 +23,10 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
-use self::ends::{CLIENT, Host, INSIDE, OUTSIDE, SERVER, both_sides, received_from};
-use self::stage::{Program, TIDEGATE, call, new_network, play, until};
-
-const RULES: &str = "*nat
-:PREROUTING ACCEPT [0:0]
-:INPUT ACCEPT [0:0]
-:OUTPUT ACCEPT [0:0]
-:POSTROUTING ACCEPT [0:0]
--A POSTROUTING -o wan -j MASQUERADE
-COMMIT
-*filter
-:INPUT ACCEPT [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
--A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A FORWARD -i lan -o wan -m conntrack --ctstate NEW -j ACCEPT
-COMMIT
-";
+use self::ends::{
+    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, received_from, rules_and,
+};
+use self::stage::{Program, TIDEGATE, call, command_of, new_network, play, until};
 
 const FILE: &str = "
 rules4 = \"rules\"
@@ -68,6 +54,10 @@ fn main() -> ExitCode {
             ("privileges_are_given_up", privileges_are_given_up),
             ("a_service_manager_is_told", a_service_manager_is_told),
             ("a_world_from_the_file", a_world_from_the_file),
+            ("what_rules_say_is_written_down", what_rules_say_is_written_down),
+            ("who_writes_to_nobody_is_told", who_writes_to_nobody_is_told),
+            ("without_its_fence_a_gateway_ends", without_its_fence_a_gateway_ends),
+            ("the_host_s_own_programs_are_told", the_host_s_own_programs_are_told),
         ],
         new_network,
     )
@@ -87,15 +77,24 @@ impl Net {
     }
 
     fn with(file: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::with_rules(file, RULES, prepare)
+    }
+
+    fn with_rules(file: &str, rules: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::by(&[TIDEGATE], file, rules, prepare)
+    }
+
+    /// The gateway's command line begins with these words.
+    fn by(words: &[&str], file: &str, rules: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         for switch in SWITCHES {
             fs::write(switch, "1").unwrap();
         }
         let [client, server] = both_sides();
         let place = tempfile::tempdir().unwrap();
-        fs::write(place.path().join("rules"), RULES).unwrap();
+        fs::write(place.path().join("rules"), rules).unwrap();
         fs::write(place.path().join("gateway.toml"), file).unwrap();
         let log = fs::File::create(place.path().join("log")).unwrap();
-        let mut command = Command::new(TIDEGATE);
+        let mut command = command_of(words[0], &words[1..]);
         command.arg("run").arg(place.path().join("gateway.toml")).stderr(Stdio::from(log));
         prepare(&mut command);
         let gateway = Program(command.spawn().unwrap());
@@ -444,4 +443,106 @@ fn a_world_from_the_file() {
         assert_eq!(peer, addr(OUTSIDE[family]));
         say(&stream, &accepted).unwrap();
     }
+}
+
+/// Lines as the kernel writes them, and copies as dumpcap reads them; what the capture has no room for is told.
+fn what_rules_say_is_written_down() {
+    let rules = rules_and(
+        "-A FORWARD -p udp -m udp --dport 53 -j LOG --log-prefix \"asks: \"\n\
+         -A FORWARD -p udp -m udp --dport 53 -j NFLOG --nflog-group 7 --nflog-prefix copied\n",
+    );
+    // Rules are appended behind those that accept: they see what those leave.
+    let (accepting, logging): (Vec<&str>, Vec<&str>) =
+        rules.lines().partition(|line| !line.contains("--dport 53"));
+    let at = accepting.iter().position(|line| line.starts_with("-A FORWARD")).unwrap();
+    let rules = [&accepting[..at], &logging, &accepting[at..], &[""]].concat().join("\n");
+    let file = format!("{FILE}[log]\nnflog = \"copies\"\nnflog-limit = 3000\n");
+    let net = Net::with_rules(&file, &rules, |_| {});
+    for (server, len) in [(SERVER[0], 100), (SERVER[1], 100), (SERVER[0], 4000)] {
+        received_from(&net.client, &net.server, SocketAddr::new(addr(server), 53), len);
+    }
+    let said = until(|| {
+        let log = net.log();
+        log.contains("log.nflog-limit").then_some(log)
+    });
+    let line = "asks: IN=lan OUT=wan MAC=";
+    assert!(said.contains(line) && said.contains(" SRC=10.0.1.2 DST=10.0.2.2 LEN=128 "), "{said}");
+    assert!(said.contains(" SRC=fd01:0000:0000:0000:0000:0000:0000:0002 "), "{said}");
+    let written = fs::read(net.place.path().join("copies")).unwrap();
+    let mut capture = tidegate_wire::pcap::Capture::open(&written[..]).unwrap();
+    let mut seen = Vec::new();
+    while let Some(frame) = capture.next_frame().unwrap() {
+        seen.push(frame.data.to_vec());
+    }
+    assert_eq!(seen.len(), 2, "the third is larger than what was left");
+    for (frame, family) in seen.iter().zip([2, 10]) {
+        assert_eq!(frame[..4], [family, 0, 0, 7]);
+        assert!(frame.windows(7).any(|bytes| bytes == b"copied\0"));
+    }
+    let mut net = net;
+    net.gateway.end();
+    assert!(net.log().contains("1 lines and copies of packets were lost"), "{}", net.log());
+}
+
+/// By the kernel's word that nobody answers, and where the kernel says nothing.
+fn who_writes_to_nobody_is_told() {
+    use std::io::ErrorKind::HostUnreachable;
+    let net = Net::new();
+    let retransmit =
+        ["ipv4", "ipv6"].map(|family| format!("/proc/sys/net/{family}/neigh/wan/retrans_time_ms"));
+    for (is_silent, last) in [(false, 77), (true, 78), (true, 78)] {
+        if is_silent {
+            retransmit.iter().for_each(|path| fs::write(path, "60000").unwrap());
+        }
+        for absent in [format!("10.0.2.{last}"), format!("fd02::{last}")] {
+            let absent = SocketAddr::new(addr(&absent), 80);
+            let long = Duration::from_secs(8);
+            let told = net.client.within(|| TcpStream::connect_timeout(&absent, long).unwrap_err());
+            assert_eq!(told.kind(), HostUnreachable, "{absent}, silent: {is_silent}: {told}");
+        }
+    }
+}
+
+/// What a rule of OUTPUT refuses.
+fn the_host_s_own_programs_are_told() {
+    let rules = rules_and(
+        "-A OUTPUT -p tcp -m tcp --dport 10 -j REJECT --reject-with tcp-reset\n\
+         -A OUTPUT -p tcp -m tcp --dport 11 -j REJECT\n-A OUTPUT -p udp -m udp --dport 11 -j REJECT\n",
+    );
+    let net = Net::with_rules(FILE, &rules, |_| {});
+    for server in SERVER.map(addr) {
+        for port in [10, 11] {
+            let told = connect(SocketAddr::new(server, port)).unwrap_err();
+            assert_eq!(
+                told.kind(),
+                std::io::ErrorKind::ConnectionRefused,
+                "{server}: {port}: {told}"
+            );
+        }
+        let any: IpAddr = if server.is_ipv4() { addr("0.0.0.0") } else { addr("::") };
+        let socket = std::net::UdpSocket::bind((any, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        socket.connect((server, 11)).unwrap();
+        socket.send(b"hello").unwrap();
+        let told = socket.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(told.kind(), std::io::ErrorKind::ConnectionRefused, "{server}: {told}");
+    }
+    drop(net);
+}
+
+/// Who may not load programs for the kernel has a table of nftables, which belongs to a process.
+fn without_its_fence_a_gateway_ends() {
+    let words = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", TIDEGATE];
+    let mut net = Net::by(&words, FILE, RULES, |_| {});
+    assert!(net.log().contains("fenced by nftables"), "{}", net.log());
+    received_from(&net.client, &net.server, SocketAddr::new(addr(SERVER[0]), 53), 100);
+    // Nobody else can take it away.
+    let _ = command_of("nft", &["flush", "ruleset"]).output().unwrap();
+    assert!(call("nft", &["list", "ruleset"]).contains("table netdev tidegate_"));
+    let gateway = net.gateway.0.id().to_string();
+    let owner = call("pgrep", &["-P", &gateway, "-x", "nft"]);
+    call("kill", &["-KILL", owner.trim()]);
+    let status = until(|| net.gateway.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert!(net.log().contains("what kept the kernel away"), "{}", net.log());
 }

@@ -14,13 +14,12 @@ use tidegate_wire::packet::ipv4::{self, Ipv4, Ipv4Repr};
 use tidegate_wire::packet::ipv6::{self, Ipv6Repr};
 use tidegate_wire::packet::tcp::{self, Tcp, TcpFlags, TcpRepr};
 use tidegate_wire::packet::{icmp, icmpv6};
-use tidegate_wire::{Family, SeqNum, proto};
+use tidegate_wire::{Family, SeqNum, dissect, proto};
 
 use super::Walk;
 use crate::event::EventMask;
 use crate::fib::{AddrType, Fib};
-use crate::packet::{CtInfo, Origin, Tracked, Transit};
-use crate::rules::Hook;
+use crate::packet::{CtInfo, Origin, Owner, Packet, Tracked, Transit};
 use crate::rules::ast::RejectWith;
 use crate::trace::Observer;
 use crate::track::checksum_is_right;
@@ -72,9 +71,23 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         self.complain(t, Complaint { kind, code: 0, info: 0 }, Origin::Router);
     }
 
+    /// Host unreachable; address unreachable. Only a first fragment tells whose it is.
+    pub(crate) fn answer_no_neighbour(&mut self, packet: &mut Packet<'_>) {
+        let Ok(headers) = dissect(packet.bytes) else { return };
+        if headers.fragment.is_some_and(|fragment| fragment.offset > 0) {
+            return;
+        }
+        let complaint = match headers.family {
+            Family::V4 => Complaint { kind: icmp::UNREACHABLE, code: 1, info: 0 },
+            Family::V6 => Complaint { kind: icmpv6::UNREACHABLE, code: 3, info: 0 },
+        };
+        let mut transit = Transit::new(packet, headers, Tracked::None, None);
+        self.complain(&mut transit, complaint, Origin::Router);
+    }
+
     /// Answers for a REJECT rule. A packet with a wrong checksum gets no answer:
     /// it may not be from whom it says.
-    pub(super) fn answer_reject(&mut self, t: &mut Transit<'_, '_>, hook: Hook, with: RejectWith) {
+    pub(super) fn answer_reject(&mut self, t: &mut Transit<'_, '_>, with: RejectWith) {
         if !may_be_answered(t) {
             return;
         }
@@ -83,11 +96,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             RejectWith::Icmp(code) => (icmp::UNREACHABLE, code as u8),
             RejectWith::Icmpv6(code) => (icmpv6::UNREACHABLE, code as u8),
         };
-        // The host's own packet is refused by an error, not by a message to
-        // itself.
-        if hook != Hook::Output {
-            self.complain(t, Complaint { kind, code, info: 0 }, Origin::Reject);
+        // While the host's kernel sends a message of ICMP it can't send another one (`icmp_xmit_lock`).
+        let is_icmp = matches!(t.headers.proto, proto::ICMP | proto::ICMPV6);
+        if is_icmp && self.owner == Some(&Owner::Kernel) {
+            return;
         }
+        self.complain(t, Complaint { kind, code, info: 0 }, Origin::Reject);
     }
 
     fn reset(&mut self, t: &mut Transit<'_, '_>) {

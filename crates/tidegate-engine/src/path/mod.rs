@@ -350,7 +350,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             Ruling::Accept | Ruling::Translate(_) => Continue(()),
             Ruling::Drop => Break(DropReason::Rule(stage(hook, table))),
             Ruling::Reject(with) => {
-                self.answer_reject(t, hook, with);
+                self.answer_reject(t, with);
                 Break(DropReason::Reject(stage(hook, table)))
             }
             Ruling::Proxy(offer) => Break(self.proxy(t, &offer, stage(hook, table))),
@@ -418,9 +418,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         (self.seen_as, self.origin, self.owner) = (seen_as, of, owner);
         let destination = match outcome.verdict {
             Verdict::Forward { port, next_hop } => Destination::Port { port, next_hop },
-            // The server that is proxied may be the host itself.
-            Verdict::Local if origin == Origin::Synproxy => Destination::Host,
-            Verdict::Local | Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
+            // What is told may be about the host's own packet; the server that is proxied may be the host itself.
+            Verdict::Local => Destination::Host,
+            Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
         };
         self.engine.outputs.push_back(Output {
             bytes,

@@ -38,6 +38,23 @@ pub struct Config {
     pub take_over: bool,
     /// Where figures are served to Prometheus, if they are.
     pub metrics: Option<SocketAddr>,
+    /// What becomes of copies of packets.
+    pub log: Log,
+}
+
+/// Where the packets go that NFLOG rules copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The capture that they are written to; `None`: they are let go.
+    pub nflog: Option<PathBuf>,
+    /// How many bytes of packets that may hold.
+    pub nflog_limit: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { nflog: None, nflog_limit: USUAL_NFLOG_LIMIT }
+    }
 }
 
 /// An interface.
@@ -116,6 +133,7 @@ impl Default for Config {
             fixed: None,
             take_over: false,
             metrics: None,
+            log: Log::default(),
         }
     }
 }
@@ -141,6 +159,8 @@ struct Written {
     labels: Option<Spanned<PathBuf>>,
     #[serde(default)]
     control: WrittenControl,
+    #[serde(default)]
+    log: WrittenLog,
     #[serde(default, rename = "interface")]
     interfaces: Vec<WrittenInterface>,
     world: Option<Spanned<Description>>,
@@ -164,6 +184,13 @@ struct WrittenControl {
     mode: Option<Spanned<String>>,
     group: Option<Spanned<Group>>,
     admin_group: Option<Spanned<Group>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenLog {
+    nflog: Option<PathBuf>,
+    nflog_limit: Option<u64>,
 }
 
 /// A group's number or name.
@@ -279,6 +306,10 @@ impl Reader<'_> {
             fixed,
             take_over: written.take_over,
             metrics: written.metrics,
+            log: Log {
+                nflog: written.log.nflog.map(|path| self.beside(&path)),
+                nflog_limit: written.log.nflog_limit.unwrap_or(USUAL_NFLOG_LIMIT),
+            },
         }
     }
 
@@ -401,6 +432,8 @@ fn group_number(text: &str, name: &str) -> Option<u32> {
 
 /// `IFNAMSIZ`, without the end.
 const LONGEST_NAME: usize = 15;
+/// As much is copied if the file doesn't say.
+const USUAL_NFLOG_LIMIT: u64 = 1 << 30;
 /// Where the socket is if the file doesn't say.
 const USUAL_SOCKET: &str = "/run/tidegate.sock";
 

@@ -30,6 +30,9 @@ socket = "tidegate.sock"
 mode = "660"
 group = 7
 admin-group = 8
+[log]
+nflog = "copies.pcapng"
+nflog-limit = 1000
 [[interface]]
 name = "lan0"
 [[interface]]
@@ -60,6 +63,8 @@ mac = "02:00:00:00:00:02"
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
     assert_eq!((config.workers, config.backlog, config.take_over), (1, 100, true));
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
+    assert_eq!(config.log.nflog.as_deref(), Some(Path::new("/etc/tidegate/copies.pcapng")));
+    assert_eq!(config.log.nflog_limit, 1000);
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));
 }

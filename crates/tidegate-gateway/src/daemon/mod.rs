@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidegate_engine::limits::Limits;
-use tidegate_engine::log::LogLine;
+use tidegate_engine::log::{LogLine, PacketCopy};
 use tidegate_engine::time::Instant;
 use tidegate_engine::{Engine, Settings};
 
@@ -52,8 +52,23 @@ pub struct Daemon<P> {
     service: Service,
     /// The last fault of a turn, in words, and when it was told.
     complaint: Option<(String, Instant)>,
-    /// Who hears the lines of LOG rules.
-    log: Box<dyn FnMut(&LogLine)>,
+    log: Box<dyn FnMut(Logged<'_>)>,
+}
+
+/// What rules have to say of packets, and the engine of its table.
+#[derive(Clone, Copy, Debug)]
+pub enum Logged<'a> {
+    /// A line of a LOG rule, or about the table.
+    Line(&'a LogLine),
+    /// A packet that an NFLOG rule copied.
+    Copy {
+        /// The packet.
+        copy: &'a PacketCopy,
+        /// The numbers of the interfaces that it came by and leaves by.
+        indices: [Option<u32>; 2],
+        /// Nanoseconds since 1970.
+        time: u64,
+    },
 }
 
 /// Why a turn was the last one.
@@ -90,16 +105,16 @@ impl<P: DataPlane> Daemon<P> {
         rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
         let server = Server::new(backlog);
         let service = Service::new();
-        let log = Box::new(|_: &LogLine| {});
+        let log = Box::new(|_: Logged<'_>| {});
         let complaint = None;
         let daemon =
             Self { engine, server, endpoint, plane, clock, inputs, service, complaint, log };
         Ok((daemon, warnings))
     }
 
-    /// From now on the lines of LOG rules, and what the engine has to say of its table, go to `log`. It must not wait
-    /// long: packets wait with it.
-    pub fn log_to(&mut self, log: impl FnMut(&LogLine) + 'static) {
+    /// From now on the lines of LOG rules, the copies of NFLOG rules, and what the engine has to say of its table, go to
+    /// `log`. It must not wait: packets wait with it.
+    pub fn log_to(&mut self, log: impl FnMut(Logged<'_>) + 'static) {
         self.log = Box::new(log);
     }
 
@@ -177,9 +192,7 @@ impl<P: DataPlane> Daemon<P> {
         let Self { engine, server, endpoint, plane, clock, .. } = self;
         let now = clock.now();
         let packets = plane.turn(engine, now, BURST);
-        while let Some(line) = engine.poll_log() {
-            (self.log)(&line);
-        }
+        tell(engine, plane, now, &mut self.log);
         server.gather(engine);
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
@@ -202,7 +215,8 @@ impl<P: DataPlane> Daemon<P> {
             }
             Readiness::Never => None,
         };
-        let next = [self.engine.next_deadline(), due].into_iter().flatten().min();
+        let next = [self.engine.next_deadline(), due, self.plane.due()];
+        let next = next.into_iter().flatten().min();
         let longest = LONGEST_SLEEP.min(self.service.patience());
         let sleep = next.map_or(longest, |next| next.saturating_sub(now)).min(longest);
         let timeout =
@@ -260,6 +274,23 @@ impl<P: DataPlane> Daemon<P> {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+}
+
+/// Hands over what rules have said.
+fn tell(
+    engine: &mut Engine,
+    plane: &impl DataPlane,
+    now: Instant,
+    log: &mut dyn FnMut(Logged<'_>),
+) {
+    while let Some(line) = engine.poll_log() {
+        log(Logged::Line(&line));
+    }
+    while let Some(copy) = engine.poll_copy() {
+        let indices = [copy.in_port, copy.out_port].map(|port| Some(plane.index(port?)));
+        let time = engine.wall_clock().offset.saturating_add(now.nanos());
+        log(Logged::Copy { copy: &copy, indices, time });
     }
 }
 

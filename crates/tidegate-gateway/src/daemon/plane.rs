@@ -41,6 +41,16 @@ pub trait DataPlane {
         Vec::new()
     }
 
+    /// The number of a port's interface, as the world knows it.
+    fn index(&self, port: PortId) -> u32 {
+        u32::from(port.0) + 1
+    }
+
+    /// When it must have a turn, even if there are no packets.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
     /// When there will be more packets, if none is there now.
     fn readiness(&self) -> Readiness<'_>;
 }
@@ -176,9 +186,7 @@ impl DataPlane for CapturePlane {
     }
 }
 
-/// Lets go of what would be sent or logged.
+/// Lets go of what would be sent.
 fn discard(engine: &mut Engine) {
     while engine.poll_output().is_some() {}
-    while engine.poll_log().is_some() {}
-    while engine.poll_copy().is_some() {}
 }

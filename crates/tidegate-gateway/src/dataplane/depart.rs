@@ -102,11 +102,18 @@ impl Departures {
         }
     }
 
-    /// Sends what has waited for its neighbour, and gives up what has waited too long.
-    pub(super) fn retry(&mut self, world: &mut impl World, now: Instant) {
+    /// When [`Departures::retry`] must be called, even if nothing comes.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.parked.due()
+    }
+
+    /// Sends what has waited for its neighbour; hands over what can't be sent as there is none.
+    pub(super) fn retry(&mut self, world: &mut impl World, now: Instant) -> Vec<Kept> {
+        let mut given_up = Vec::new();
         for ((port, next_hop), found, packets) in self.parked.ready(world, now) {
-            if !matches!(found, Neighbour::Known(_)) {
+            if found.is_none() {
                 self.losses.no_neighbour += packets.len() as u64;
+                given_up.extend(packets);
                 continue;
             }
             for mut kept in packets {
@@ -115,6 +122,7 @@ impl Departures {
                 }
             }
         }
+        given_up
     }
 
     /// Where a packet goes; its link header is written.
@@ -166,33 +174,16 @@ impl Departures {
         };
         match self.contacts.find(world, hop, now) {
             Neighbour::Known(mac) if frame.put_ethernet(mac, own) => way,
-            Neighbour::Unknown => {
-                self.park(frame, hop, world, now);
-                NOWHERE
-            }
             Neighbour::Known(_) => {
                 self.losses.unfinished += 1;
                 NOWHERE
             }
             // One who was absent may have come.
-            Neighbour::Absent if !self.parked.awaits(hop) => {
-                self.losses.no_neighbour += 1;
-                world.ask(hop.0, hop.1);
+            Neighbour::Unknown | Neighbour::Absent => {
+                let is_kept = self.parked.keep(world, hop, frame, now);
+                self.losses.no_room += u64::from(!is_kept);
                 NOWHERE
             }
-            Neighbour::Absent => {
-                self.losses.no_neighbour += 1;
-                NOWHERE
-            }
-        }
-    }
-
-    fn park(&mut self, frame: &Frame<'_>, hop: Hop, world: &mut impl World, now: Instant) {
-        let is_asked = self.parked.awaits(hop);
-        if !self.parked.keep(hop, frame, now) {
-            self.losses.no_room += 1;
-        } else if !is_asked {
-            world.ask(hop.0, hop.1);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll;
 use tidegate_engine::Engine;
@@ -22,6 +23,8 @@ use crate::replay::{Cause, Fault};
 
 /// Packets that go through the engine together.
 const BATCH: usize = 64;
+/// How often the fence is looked at under load.
+const LOOK_AT_FENCE: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
 pub struct Forwarder<W> {
@@ -33,6 +36,8 @@ pub struct Forwarder<W> {
     /// Readable if there is anything to do.
     watch: OwnedFd,
     fence: Option<Fence>,
+    /// When the fence is looked at, at the latest.
+    fence_due: Instant,
     /// Why packets can no longer be forwarded.
     lost: Option<Fault>,
 }
@@ -59,7 +64,8 @@ impl<W: World> Forwarder<W> {
         }
         let (departures, verdicts) = (Departures::default(), Vec::with_capacity(BATCH));
         let (receivers, host, fence, lost) = (Vec::new(), None, None, None);
-        Ok(Self { world, receivers, host, departures, verdicts, watch, fence, lost })
+        let fence_due = Instant::ZERO;
+        Ok(Self { world, receivers, host, departures, verdicts, watch, fence, fence_due, lost })
     }
 
     /// Adds a port's link.
@@ -82,6 +88,9 @@ impl<W: World> Forwarder<W> {
     /// It can't be waited for.
     pub fn set_host(&mut self, link: Link, fence: Fence) -> io::Result<()> {
         if let Some(fd) = link.receiver.fd() {
+            listen(&self.watch, fd)?;
+        }
+        if let Some(fd) = fence.fd() {
             listen(&self.watch, fd)?;
         }
         self.fence = Some(fence);
@@ -162,12 +171,21 @@ impl<W: World> Forwarder<W> {
         Ok(frames.len())
     }
 
+    /// Sends what has waited for its neighbour, or tells the sender that there is none.
+    fn retry(&mut self, engine: &mut Engine, now: Instant) {
+        for mut kept in self.departures.retry(&mut self.world, now) {
+            if let Some(mut frame) = kept.frame() {
+                engine.report_unreachable(now, &mut frame.local_packet(), &self.world);
+            }
+        }
+        self.send_outputs(engine, now);
+    }
+
     /// Sends what the engine has made itself.
     fn send_outputs(&mut self, engine: &mut Engine, now: Instant) {
         while let Some(output) = engine.poll_output() {
             self.departures.send_output(output, &mut self.world, now);
         }
-        while engine.poll_copy().is_some() {}
     }
 
     /// Listens no longer for what is gone, which would be ready for ever.
@@ -186,6 +204,20 @@ impl<W: World> Forwarder<W> {
         if let Some(Attached { port, .. }) = removed {
             let error = io::Error::other("the interface was removed");
             self.lost = Some(Fault::of(&self.world.port(*port).name, Cause::Io(error)));
+        }
+    }
+
+    /// Without its fence the kernel answers and forwards the same packets. Its end wakes us, so that it suffices to look
+    /// when little is going on, and now and then otherwise.
+    fn look_at_fence(&mut self, now: Instant, is_idle: bool) {
+        if !is_idle && now < self.fence_due {
+            return;
+        }
+        self.fence_due = now + LOOK_AT_FENCE;
+        if self.fence.as_mut().is_some_and(Fence::has_ended) {
+            let error =
+                io::Error::other("what kept the kernel away from the same packets has ended");
+            self.lost = Some(Fault::of("nft", Cause::Io(error)));
         }
     }
 
@@ -243,13 +275,14 @@ impl<W: World> DataPlane for Forwarder<W> {
     fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
         let changed = self.world.turn(engine, now);
         self.look_for_removed();
-        self.departures.retry(&mut self.world, now);
+        self.retry(engine, now);
         let (mut count, gone) = self.take_all(most, engine, now);
         match self.take_own(engine, now) {
             Ok(own) => count = count.max(own),
             Err(error) => self.lost = Some(Fault::of("the host's link", Cause::Io(error))),
         }
         self.send_outputs(engine, now);
+        self.look_at_fence(now, count == 0);
         changed.map_err(|error| Fault::of("rtnetlink", Cause::Io(error)))?;
         gone.map_or(Ok(count.min(most)), Err)
     }
@@ -258,8 +291,16 @@ impl<W: World> DataPlane for Forwarder<W> {
         self.lost.take()
     }
 
+    fn index(&self, port: PortId) -> u32 {
+        self.world.hardware(port).index
+    }
+
     fn remarks(&mut self) -> Vec<String> {
         self.world.remarks()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.departures.due()
     }
 
     fn readiness(&self) -> Readiness<'_> {

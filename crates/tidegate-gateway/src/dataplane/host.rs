@@ -20,7 +20,7 @@
 //! without a rule having seen them.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::net::netdevice::name_to_index;
 
@@ -35,7 +35,7 @@ pub enum Fence {
     /// Programs in the kernel.
     Programs(Vec<OwnedFd>),
     /// A table of nftables.
-    Table(Box<dyn std::fmt::Debug>),
+    Table(Table),
 }
 
 impl Fence {
@@ -45,6 +45,23 @@ impl Fence {
         match self {
             Self::Programs(_) => "programs (tcx)",
             Self::Table(_) => "nftables",
+        }
+    }
+
+    /// What becomes readable when it is no more. Programs are as long as we hold them.
+    #[must_use]
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Programs(_) => None,
+            Self::Table(table) => Some(table.fd()),
+        }
+    }
+
+    /// Whether it is no more.
+    pub fn has_ended(&mut self) -> bool {
+        match self {
+            Self::Programs(_) => false,
+            Self::Table(table) => table.has_ended(),
         }
     }
 }
@@ -78,7 +95,7 @@ pub fn open(name: &str, ports: &[Fenced]) -> io::Result<(Link, Fence, String)> {
     let (link, own) = make(name, LinkLayer::Ethernet)?;
     let names: Vec<_> = ports.iter().map(|port| (port.name.clone(), port.header)).collect();
     match Table::new(&names, &own) {
-        Ok(table) => Ok((link, Fence::Table(Box::new(table)), own)),
+        Ok(table) => Ok((link, Fence::Table(table), own)),
         Err(_) => Err(refused),
     }
 }
@@ -87,8 +104,10 @@ fn make(name: &str, comes: LinkLayer) -> io::Result<(Link, String)> {
     let (link, name) = tun::open(name, Queues::Single, comes)?;
     // No address of its own, or the kernel would talk by it. Where the files are not, neither is the family.
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
-    // What comes up by it has come from elsewhere, and was judged there.
+    // What comes up by it has come from elsewhere, and was judged there; an error about what a program of the host has
+    // sent comes from the host itself.
     let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0");
+    let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/accept_local"), "1");
     tun::raise(&name, MTU)?;
     Ok((link, name))
 }
@@ -121,7 +140,7 @@ const REDIRECT: i32 = 23;
 
 pub(super) const ETHERTYPE_IPV4: i32 = 0x0800_u16.to_be() as i32;
 pub(super) const ETHERTYPE_IPV6: i32 = 0x86dd_u16.to_be() as i32;
-const ETHERTYPE_VLAN: i32 = 0x8100_u16.to_be() as i32;
+pub(super) const ETHERTYPE_VLAN: i32 = 0x8100_u16.to_be() as i32;
 const ETHERTYPE_SERVICE_VLAN: i32 = 0x88a8_u16.to_be() as i32;
 pub(super) const ICMPV6: i32 = 58;
 /// Neighbour discovery's types (RFC 4861 section 4).

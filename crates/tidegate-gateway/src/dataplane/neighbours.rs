@@ -14,8 +14,10 @@ use super::{Frame, HEADROOM};
 
 /// How often the world is asked for a neighbour again, and hears that he is in use.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
-/// How long a packet waits for an answer: Linux asks three times, a second apart.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How often the world is asked for one who doesn't answer, a second apart: a kernel asks him three times itself, and says
+/// then what came of it, unless it has refused.
+const TRIES: u32 = 4;
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How many packets wait for one neighbour, and for all of them.
 const QUEUE: usize = 64;
 const QUEUES: usize = 1024;
@@ -62,6 +64,9 @@ impl Contacts {
     }
 }
 
+/// Packets that have waited for a neighbour, and his address, if he has answered.
+pub(super) type Ready = (Hop, Option<MacAddr>, Vec<Kept>);
+
 /// Packets that wait until it is known who their neighbour is.
 #[derive(Default)]
 pub(super) struct Parked {
@@ -70,7 +75,9 @@ pub(super) struct Parked {
 }
 
 struct Waiting {
-    since: Instant,
+    /// How often he was asked for, and when it is time to look again.
+    tries: u32,
+    due: Instant,
     packets: Vec<Kept>,
 }
 
@@ -96,38 +103,55 @@ impl Kept {
 }
 
 impl Parked {
-    /// Keeps a packet; whether there was room for it.
-    pub(super) fn keep(&mut self, hop: Hop, frame: &Frame<'_>, now: Instant) -> bool {
+    /// Keeps a packet, and has the neighbour asked for whom nobody has waited for yet; whether there was room for it.
+    pub(super) fn keep(
+        &mut self,
+        world: &mut impl World,
+        hop: Hop,
+        frame: &Frame<'_>,
+        now: Instant,
+    ) -> bool {
         let before = self.waiting.get(&hop).map_or(0, |waiting| waiting.packets.len());
         let has_room = before < QUEUE && self.count < QUEUES;
         if has_room {
-            let waiting = self.waiting.entry(hop);
-            let waiting = waiting.or_insert_with(|| Waiting { since: now, packets: Vec::new() });
+            let waiting = self.waiting.entry(hop).or_insert_with(|| {
+                world.ask(hop.0, hop.1);
+                // Who is known to be absent for good is so at once.
+                let is_absent = world.neighbour(hop.0, hop.1) == Neighbour::Absent;
+                let due = if is_absent { now } else { now + ASK_EVERY };
+                Waiting { tries: 1, due, packets: Vec::new() }
+            });
             waiting.packets.push(Kept::new(frame.datagram(), frame.offload));
             self.count += 1;
         }
         has_room
     }
 
-    /// Whether a neighbour is being waited for.
-    pub(super) fn awaits(&self, hop: Hop) -> bool {
-        self.waiting.contains_key(&hop)
+    /// When something must be done, even if nobody answers.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.waiting.values().map(|waiting| waiting.due).min()
     }
 
-    /// Packets that have waited long enough, each neighbour's with what has become known of him. `Unknown`: he did not
-    /// answer in time.
-    pub(super) fn ready(
-        &mut self,
-        world: &impl World,
-        now: Instant,
-    ) -> Vec<(Hop, Neighbour, Vec<Kept>)> {
+    /// Packets that have waited long enough, each neighbour's with his address; `None`: he does not answer. Who is still
+    /// expected to is asked for again.
+    pub(super) fn ready(&mut self, world: &mut impl World, now: Instant) -> Vec<Ready> {
         let mut ready = Vec::new();
         for (hop, waiting) in &mut self.waiting {
-            let found = world.neighbour(hop.0, hop.1);
-            let is_late = now.saturating_sub(waiting.since) >= PATIENCE;
-            if found != Neighbour::Unknown || is_late {
-                ready.push((*hop, found, std::mem::take(&mut waiting.packets)));
-            }
+            let mac = match world.neighbour(hop.0, hop.1) {
+                Neighbour::Known(mac) => Some(mac),
+                Neighbour::Unknown if now < waiting.due => continue,
+                Neighbour::Unknown if waiting.tries < TRIES => {
+                    world.ask(hop.0, hop.1);
+                    (waiting.tries, waiting.due) = (waiting.tries + 1, now + ASK_EVERY);
+                    continue;
+                }
+                Neighbour::Unknown => {
+                    world.give_up(hop.0, hop.1);
+                    None
+                }
+                Neighbour::Absent => None,
+            };
+            ready.push((*hop, mac, std::mem::take(&mut waiting.packets)));
         }
         for (hop, _, packets) in &ready {
             self.waiting.remove(hop);

@@ -1,21 +1,26 @@
 //! The fence where programs for the kernel are forbidden, as in a user namespace: nftables does the same.
 //!
 //! The table has an owner (`flags owner`), nft(8), which we keep waiting for more: when this process ends, so does that, and
-//! the table with it.
+//! the table with it. Nobody else can take the table away; whether its owner lives is watched.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::LinkLayer;
 use super::packet::OWN_MARK;
 
 /// A table that lasts as long as this.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     owner: Child,
+    /// Of the owner: readable when he has ended.
+    watch: OwnedFd,
 }
 
 /// How often, and how long apart, it is looked for.
@@ -34,7 +39,8 @@ impl Table {
         };
         let written = stdin.write_all(text(&name, ports, host).as_bytes());
         owner.stdin = Some(stdin);
-        let table = Self { owner };
+        let pid = Pid::from_child(&owner);
+        let table = Self { watch: pidfd_open(pid, PidfdFlags::empty())?, owner };
         written?;
         for _ in 0..LOOKS {
             if nft(&["list", "table", "netdev", &name]).status()?.success() {
@@ -43,6 +49,16 @@ impl Table {
             std::thread::sleep(PAUSE);
         }
         Err(io::Error::other("nft(8) refuses"))
+    }
+
+    /// What becomes readable when the table is no more.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
+    }
+
+    /// Whether the table is no more.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.owner.try_wait(), Ok(None))
     }
 }
 

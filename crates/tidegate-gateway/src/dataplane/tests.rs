@@ -4,12 +4,13 @@ use std::num::NonZeroU16;
 
 use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{Checksum, Offload};
+use tidegate_engine::rules::parse;
 use tidegate_engine::time::Instant;
 use tidegate_engine::{Engine, Settings};
 use tidegate_wire::checksum::transport;
 use tidegate_wire::packet::ethernet::MacAddr;
 use tidegate_wire::packet::{Ipv4, Tcp};
-use tidegate_wire::{dissect, offload, proto};
+use tidegate_wire::{Family, dissect, offload, proto};
 
 use super::mem::{FarEnd, link};
 use super::*;
@@ -38,6 +39,7 @@ impl Bench {
             [("lan", LAN), ("wan", WAN)].map(|(name, mac)| world.add_port(name, 1500, up(mac)));
         world.add_address(inside, [10, 0, 1, 1].into(), 24);
         world.add_address(outside, [10, 0, 2, 1].into(), 24);
+        world.add_neighbour(inside, [10, 0, 1, 2].into(), CLIENT);
         world.add_neighbour(outside, [10, 0, 2, 2].into(), SERVER);
         let mut forwarder = Forwarder::new(world).unwrap();
         let ((lan_link, lan), (wan_link, wan)) = (link(ALL), link(out));
@@ -135,9 +137,35 @@ fn what_cant_leave_is_counted() {
     bench.lan.send(frame(&to_us), partial);
     bench.lan.send(vec![0; 9], Offload::NONE);
     bench.turn();
+    assert_eq!(bench.forwarder.due(), Some(Instant::ZERO), "he is known to be absent");
+    bench.turn();
     let want = Losses { no_neighbour: 1, broadcast: 1, no_host: 1, ..Losses::default() };
     assert_eq!(bench.forwarder.losses(), want);
     let (port, counters) = bench.forwarder.counters()[0];
     assert_eq!((port, counters.received, counters.damaged), (PortId(0), 3, 1));
     assert!(bench.wan.receive().is_none());
+    assert_eq!(bench.forwarder.due(), None);
+}
+
+/// Host unreachable, with what he has sent before it was translated; from the address that it was translated to, as a
+/// kernel's.
+#[test]
+fn who_writes_to_nobody_is_told() {
+    let mut bench = Bench::new(ALL);
+    let rules = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan -j MASQUERADE\nCOMMIT\n";
+    bench.engine.replace_rules(&parse(Family::V4, "rules", rules).unwrap());
+    let mut sent = segment(9, 0);
+    // A first segment.
+    sent[33] = 2;
+    bench.lan.send(frame(&sent), Offload { checksum: Checksum::Partial, segment: None });
+    bench.turn();
+    bench.turn();
+    assert_eq!(bench.forwarder.losses().no_neighbour, 1);
+    let error = bench.lan.receive().unwrap().bytes;
+    assert_eq!(error[..6], CLIENT.0);
+    let (src, dst, message) = (&error[26..30], &error[30..34], &error[34..]);
+    assert_eq!((src, dst), (&[10, 0, 2, 1][..], &[10, 0, 1, 2][..]));
+    assert_eq!(message[..2], [3, 1]);
+    assert_eq!(message[8 + 12..8 + 24], sent[12..24], "addresses and ports");
+    assert!(bench.lan.receive().is_none() && bench.wan.receive().is_none());
 }

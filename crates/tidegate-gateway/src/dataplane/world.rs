@@ -61,8 +61,11 @@ pub trait World: Fib {
     /// (RFC 1112 section 6.4, RFC 2464 section 7), for which nobody need be asked.
     fn neighbour(&self, port: PortId, next_hop: IpAddr) -> Neighbour;
 
-    /// Has a neighbour asked for. The answer comes by [`World::turn`].
+    /// Has a neighbour asked for, even one who was absent. The answer comes by [`World::turn`].
     fn ask(&mut self, port: PortId, next_hop: IpAddr);
+
+    /// Nobody has said in time what became of a question.
+    fn give_up(&mut self, _port: PortId, _next_hop: IpAddr) {}
 
     /// A packet was sent to a neighbour who is known: he is in use, and must not be forgotten. Called at most once a
     /// second for each.

@@ -59,7 +59,6 @@ impl Around for Mirror {
                 | Change::Neighbour(..) => {}
             }
         }
-        self.forgive(now, &changes);
         self.look_at_groups(now);
         Ok(())
     }
@@ -87,24 +86,18 @@ impl Around for Mirror {
     }
 
     fn ask(&mut self, port: PortId, next_hop: IpAddr) {
-        if self.world().neighbours().find(port, next_hop) != Some(Known::Asked)
-            && let Err(error) = Mirror::ask(self, port, next_hop)
-        {
+        if let Err(error) = Mirror::ask(self, port, next_hop) {
             self.note(Caveat::NoAsking(error.to_string()));
         }
+    }
+
+    fn give_up(&mut self, port: PortId, next_hop: IpAddr) {
+        Mirror::give_up(self, port, next_hop);
     }
 
     fn confirm(&mut self, port: PortId, next_hop: IpAddr) {
         if let Some(Known::Stale(_)) = self.world().neighbours().find(port, next_hop) {
-            self.ask_again(port, next_hop);
-        }
-    }
-}
-
-impl Mirror {
-    fn ask_again(&mut self, port: PortId, next_hop: IpAddr) {
-        if let Err(error) = Mirror::ask(self, port, next_hop) {
-            self.note(Caveat::NoAsking(error.to_string()));
+            Around::ask(self, port, next_hop);
         }
     }
 }

@@ -52,6 +52,11 @@ impl<W: Write> Writer<W> {
         self.end()
     }
 
+    /// Flushes the sink.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
     /// Flushes the sink and gives it back.
     pub fn finish(mut self) -> io::Result<W> {
         self.sink.flush()?;

@@ -4,13 +4,13 @@
 //! links are opened, privileges given up, and only then the first packet is taken.
 
 mod briefing;
+mod journal;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use tidegate_engine::limits::Limits;
-use tidegate_engine::log::LogLine;
 use tidegate_gateway::config::{Checksum, Config, Interface};
 use tidegate_gateway::control::socket::Endpoint;
 use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
@@ -24,6 +24,7 @@ use tidegate_gateway::rival::TakeOver;
 use tidegate_wire::pcap::Capture;
 
 use self::briefing::Briefing;
+use self::journal::Journal;
 use super::{Failure, exporter};
 use crate::client::Place;
 use crate::exporter::server::Terms;
@@ -70,6 +71,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     config.backlog = args.backlog.unwrap_or(config.backlog);
     config.take_over |= args.take_over;
     config.metrics = args.metrics.or(config.metrics);
+    config.log.nflog = args.write_nflog.clone().or(config.log.nflog.take());
     if !args.interfaces.is_empty() {
         config.interfaces = args.interfaces.iter().map(|name| interface(name)).collect();
     }
@@ -158,14 +160,11 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
-    let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    daemon.log_to(move |LogLine { level, text, .. }| match is_journal {
-        // The journal takes a line's severity from its beginning (sd-daemon(3)).
-        true => anstream::eprintln!("<{level}>{text}"),
-        false => anstream::eprintln!("{text}"),
-    });
+    let copies = journal::open(&config.log)?;
     begin();
     // What was given up is given up by threads that begin after it.
+    let journal = Journal::begin(copies);
+    daemon.log_to(move |logged| journal.take(logged));
     if let Some(address) = config.metrics {
         exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
     }

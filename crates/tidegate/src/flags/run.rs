@@ -59,6 +59,10 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "pcap")]
     pub(crate) recorded_pace: bool,
 
+    /// Write the packets that NFLOG rules copy to a capture, which may become as large as the file says [default: 1 GiB]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_nflog: Option<PathBuf>,
+
     /// Serve figures to Prometheus at this address, such as 127.0.0.1:9465; see `tidegate exporter'
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<SocketAddr>,

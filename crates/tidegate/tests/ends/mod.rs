@@ -18,6 +18,28 @@ pub(crate) const SERVER: [&str; 2] = ["10.0.2.2", "fd02::2"];
 pub(crate) const INSIDE: [&str; 2] = ["10.0.1.1", "fd01::1"];
 pub(crate) const OUTSIDE: [&str; 2] = ["10.0.2.1", "fd02::1"];
 
+/// State match and masquerade: who is inside may go out, nobody may come in.
+pub(crate) const RULES: &str = "*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A POSTROUTING -o wan -j MASQUERADE
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i lan -o wan -m conntrack --ctstate NEW -j ACCEPT
+COMMIT
+";
+
+/// The same, and more lines of the filter table.
+pub(crate) fn rules_and(more: &str) -> String {
+    format!("{}{more}COMMIT\n", RULES.strip_suffix("COMMIT\n").unwrap())
+}
+
 /// The client, whose way out is the gateway, and the server, who knows no way to the client.
 pub(crate) fn both_sides() -> [Host; 2] {
     let sides = [("lan", CLIENT, INSIDE), ("wan", SERVER, OUTSIDE)];

@@ -41,7 +41,7 @@ const VLAN: u32 = 1 << 4;
 const LEN: usize = 4;
 const SNAP_LEN: usize = 8;
 const MAC: usize = 12;
-const VLAN_TCI: usize = 20;
+const VLAN_TCI: usize = 24;
 const HEADER_LEN: usize = 32;
 const PACKET_TYPE: usize = HEADER_LEN + 10;
 

@@ -141,21 +141,37 @@ const PASS: i32 = 2;
 /// `bpf_redirect_map`
 const REDIRECT_MAP: i32 = 51;
 
-/// Turns IP but neighbour discovery to the socket of the frame's queue.
+/// The part of a tag, as it lies in a frame, that is the VLAN's number.
+const VID: i32 = 0x0fff_u16.to_be() as i32;
+
+/// Turns IP but neighbour discovery to the socket of the frame's queue. A tag of VLAN 0 only gives a priority
+/// (IEEE 802.1Q); frames of VLANs are those of other interfaces.
 fn program(map: &OwnedFd) -> Vec<Instruction> {
-    use super::host::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, FIRST_DISCOVERY, ICMPV6, LAST_DISCOVERY};
+    use super::host::{
+        ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, FIRST_DISCOVERY, ICMPV6, LAST_DISCOVERY,
+    };
     let steps = [
         (Instruction::copy(6, 1), Aim::On),
         (Instruction::load(2, 1, DATA), Aim::On),
         (Instruction::load(3, 1, DATA_END), Aim::On),
-        (Instruction::copy(4, 2), Aim::On),
-        (Instruction::add(4, 14 + 41), Aim::On),
         (Instruction::copy(5, 2), Aim::On),
         (Instruction::add(5, 14), Aim::On),
         (Instruction::if_beyond(5, 3), Aim::Pass),
         (Instruction::load_half(5, 2, 12), Aim::On),
+        // Behind a tag of VLAN 0 it goes on as if that weren't there.
+        (Instruction::if_other(5, ETHERTYPE_VLAN).over(8), Aim::On),
+        (Instruction::copy(4, 2), Aim::On),
+        (Instruction::add(4, 14 + 4), Aim::On),
+        (Instruction::if_beyond(4, 3), Aim::Pass),
+        (Instruction::load_half(5, 2, 14), Aim::On),
+        (Instruction::mask(5, VID), Aim::On),
+        (Instruction::if_other(5, 0), Aim::Pass),
+        (Instruction::add(2, 4), Aim::On),
+        (Instruction::load_half(5, 2, 12), Aim::On),
         (Instruction::if_equal(5, ETHERTYPE_IPV4), Aim::Verdict),
         (Instruction::if_other(5, ETHERTYPE_IPV6), Aim::Pass),
+        (Instruction::copy(4, 2), Aim::On),
+        (Instruction::add(4, 14 + 41), Aim::On),
         (Instruction::if_beyond(4, 3), Aim::Pass),
         (Instruction::load_byte(5, 2, 14 + 6), Aim::On),
         (Instruction::if_other(5, ICMPV6), Aim::Verdict),

@@ -11,7 +11,7 @@ mod decode;
 mod proc;
 mod socket;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -42,8 +42,6 @@ pub struct Mirror {
     caveats: BTreeSet<Caveat>,
     /// Caveats that were told already.
     told: BTreeSet<Caveat>,
-    /// Neighbours that don't answer, and when they may be asked again.
-    absent: VecDeque<(Instant, PortId, IpAddr)>,
     /// When the groups are looked at again, of which there are no notices.
     groups_due: Instant,
     losses: u64,
@@ -97,7 +95,6 @@ impl Mirror {
             stale: Stale::ALL,
             caveats: BTreeSet::new(),
             told: BTreeSet::new(),
-            absent: VecDeque::new(),
             groups_due: Instant::ZERO,
             losses: 0,
             remembered: Remembered::default(),
@@ -179,19 +176,11 @@ impl Mirror {
         Ok(())
     }
 
-    /// Has those asked for again that did not answer a while ago, if somebody needs them.
-    pub(super) fn forgive(&mut self, now: Instant, changes: &[Change]) {
-        for change in changes {
-            if let Change::Neighbour(port, addr) = *change
-                && self.world.neighbours.find(port, addr) == Some(Neighbour::Failed)
-            {
-                self.absent.push_back((now + GRUDGE, port, addr));
-            }
-        }
-        while let Some((_, port, addr)) = self.absent.pop_front_if(|(at, ..)| *at <= now) {
-            if self.world.neighbours.find(port, addr) == Some(Neighbour::Failed) {
-                self.world.neighbours.remove(port, addr);
-            }
+    /// Takes a neighbour for absent of whom the kernel has said nothing since he was asked for: it may have refused, which
+    /// it doesn't tell.
+    pub(super) fn give_up(&mut self, port: PortId, addr: IpAddr) {
+        if self.world.neighbours.find(port, addr) == Some(Neighbour::Asked) {
+            self.world.neighbours.set(port, addr, Neighbour::Failed);
         }
     }
 
@@ -458,8 +447,6 @@ impl Mirror {
     }
 }
 
-/// So long a neighbour who doesn't answer counts as absent.
-const GRUDGE: Duration = Duration::from_secs(1);
 /// So often the groups are looked at.
 const GROUPS_EVERY: Duration = Duration::from_secs(5);
 
