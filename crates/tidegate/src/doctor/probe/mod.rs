@@ -25,10 +25,10 @@ use super::census::Census;
 use super::evidence::Evidence;
 use super::facts::{Arrivals, Facts, Room, Scene, Whose};
 use super::foreign::quoted;
-use crate::client::{ClientError, Flow, Place, Settings, Table};
+use crate::client::{ClientError, Flow, Place, Policies, Settings, Table};
 use crate::cmd::{Failure, list};
 use crate::filter::Filter;
-use crate::timers::Timers;
+use crate::timers::{Timers, UNTOLD};
 
 /// What is looked at, and for how long.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Survey {
         let settings = Settings::of(&self.place)?.all().unwrap_or_default();
         let scene = self.scene()?;
         let watch = self.watch(scene.table)?;
-        let timers = Timers::of(&settings);
+        let timers = Timers::of(&settings).under(self.policies(&mut blind));
         let (census, last_unheard) =
             self.census(Census::new(timers, scene.time), &mut blind, evidence, &watch.watch)?;
         let rules = rules::read(scene.table, &mut blind);
@@ -98,6 +98,16 @@ impl Survey {
         owners::name(&mut facts);
         facts.scene.took = watch.watch.elapsed();
         Ok(facts)
+    }
+
+    /// Whose flows may have other timeouts than the settings say: how long those have been idle isn't known.
+    fn policies(&self, blind: &mut Vec<String>) -> Policies {
+        match Policies::of(&self.place) {
+            Ok(Some(policies)) => return policies,
+            Ok(None) => blind.push(UNTOLD.to_owned()),
+            Err(error) => blind.push(format!("timeout policies: {error}")),
+        }
+        Policies::default()
     }
 
     fn watch(&self, table: Whose) -> Result<Watch, Failure> {
@@ -150,9 +160,9 @@ impl Survey {
     ) -> Result<(Census, Option<Duration>), Failure> {
         let (start, mut last_unheard) = (watch.elapsed(), None);
         let request = list::request(&self.place, &Filter::new(Vec::new()), message::GET);
-        let listed = Table::open(&self.place)?.dump(&request, |message| {
+        let listed = Table::open(&self.place)?.dump_ahead(&request, |message| {
             let unheard = census.unheard.len();
-            census.add(&Flow::parse(message)?);
+            census.add(&Flow::outline(message)?);
             if census.unheard.len() > unheard {
                 last_unheard = Some(watch.elapsed());
             }
