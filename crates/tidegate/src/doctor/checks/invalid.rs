@@ -14,7 +14,11 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     }
     let set = |value| facts.scene.set("log_invalid", value);
     let undo = facts.log_invalid.map(set);
-    let unread = if undo.is_none() { "; what nf_conntrack_log_invalid is now could not be read" } else { "" };
+    let unread = if undo.is_none() {
+        "; what nf_conntrack_log_invalid is now could not be read"
+    } else {
+        ""
+    };
     let step = Step {
         what: format!("log why, for a moment{unread}"),
         command: Some(set(255)),

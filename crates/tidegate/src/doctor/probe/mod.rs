@@ -15,6 +15,7 @@ mod second_look;
 mod session;
 mod sockets;
 
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,9 +26,10 @@ use super::census::Census;
 use super::evidence::Evidence;
 use super::facts::{Arrivals, Facts, Room, Scene, Whose};
 use super::foreign::quoted;
-use crate::client::{ClientError, Flow, Place, Policies, Settings, Table};
+use crate::client::{ClientError, Flow, Place, Policies, Settings, Table, kept};
 use crate::cmd::{Failure, list};
 use crate::filter::Filter;
+use crate::redact::Redactor;
 use crate::timers::{Timers, UNTOLD};
 
 /// What is looked at, and for how long.
@@ -37,6 +39,8 @@ pub(crate) struct Survey {
     pub(crate) place: Place,
     /// The time for the listing; what is left out afterwards is told. `None`: as long as it takes.
     pub(crate) cap: Option<Duration>,
+    /// Who makes addresses unrecognisable, if that is wished for.
+    pub(crate) redactor: Option<Arc<Redactor>>,
 }
 
 /// The probes that take a while and run beside the listing.
@@ -95,7 +99,10 @@ impl Survey {
             expected,
             blind,
         };
-        owners::name(&mut facts);
+        match &self.redactor {
+            None => owners::name(&mut facts),
+            Some(redactor) => facts.hide(redactor),
+        }
         facts.scene.took = watch.watch.elapsed();
         Ok(facts)
     }
@@ -161,6 +168,9 @@ impl Survey {
         let (start, mut last_unheard) = (watch.elapsed(), None);
         let request = list::request(&self.place, &Filter::new(Vec::new()), message::GET);
         let listed = Table::open(&self.place)?.dump_ahead(&request, |message| {
+            let other = self.redactor.as_ref().map(|redactor| redactor.message(message));
+            let other = other.as_deref().and_then(kept);
+            let message = other.as_ref().unwrap_or(message);
             let unheard = census.unheard.len();
             census.add(&Flow::outline(message)?);
             if census.unheard.len() > unheard {
