@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -60,6 +61,18 @@ impl Redactor {
         let bad = || io::Error::other("a key has 32 bytes, or 64 hexadecimal digits");
         key.copy_from_slice(&bytes.filter(|bytes| bytes.len() == 32).ok_or_else(bad)?);
         Ok(Self::new(&key))
+    }
+
+    /// The address that stands for one.
+    pub(crate) fn ip(&self, address: IpAddr) -> IpAddr {
+        let other = match address {
+            IpAddr::V4(address) => self.address(&address.octets()),
+            IpAddr::V6(address) => self.address(&address.octets()),
+        };
+        let v4 =
+            other.first_chunk::<4>().filter(|_| other.len() == 4).map(|octets| (*octets).into());
+        let v6 = other.first_chunk::<16>().map(|octets| (*octets).into());
+        v4.or(v6).unwrap_or(address)
     }
 
     /// The same message with other addresses, as a datagram of its own.

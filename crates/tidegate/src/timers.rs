@@ -18,6 +18,8 @@ use crate::message as say;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timers {
     seconds: BTreeMap<String, u64>,
+    /// The longer of the two that TCP may have instead of its state's.
+    longest_short: u64,
     /// Whose flows may have other timeouts.
     policies: Policies,
 }
@@ -47,11 +49,14 @@ impl Timers {
         let timers = Self::of(&Settings::of(place)?.all()?);
         let policies = Policies::of(place)?;
         if policies.is_none() {
-            say::note(
-                "a file doesn't tell of timeout policies: idle times hold if the table had none",
-            );
+            say::note(format_args!("{UNTOLD}"));
         }
-        Ok(Self { policies: policies.unwrap_or_default(), ..timers })
+        Ok(timers.under(policies.unwrap_or_default()))
+    }
+
+    /// The same where a table has these timeout policies.
+    pub(crate) fn under(self, policies: Policies) -> Self {
+        Self { policies, ..self }
     }
 
     /// Those among a table's settings, if it has no timeout policies.
@@ -60,7 +65,14 @@ impl Timers {
             let name = name.strip_prefix(PREFIX).filter(|name| name.contains("timeout"))?;
             Some((name.to_owned(), value.parse().ok()?))
         };
-        Self { seconds: settings.iter().filter_map(timer).collect(), policies: Policies::default() }
+        let seconds = settings.iter().filter_map(timer).collect();
+        Self { seconds, ..Self::default() }.settled()
+    }
+
+    fn settled(mut self) -> Self {
+        let shorts = [RETRANSMITTING, UNACKNOWLEDGED].map(|name| self.value(name).unwrap_or(0));
+        self.longest_short = shorts.into_iter().fold(0, u64::max);
+        self
     }
 
     /// The value of a setting such as `tcp_timeout_established`.
@@ -71,16 +83,15 @@ impl Timers {
     /// Gives a setting another value.
     pub(crate) fn set(&mut self, name: &str, seconds: u64) {
         self.seconds.insert(name.to_owned(), seconds);
+        *self = std::mem::take(self).settled();
     }
 
     /// The whole timeout that a packet gives a flow in its state.
     pub(crate) fn whole(&self, flow: &Flow<'_>) -> Option<u64> {
         let whole = self.value(setting_of(flow)?)?;
         let is_picked_up = flow.state() == Some("ESTABLISHED") && !flow.has(names::bit::ASSURED);
-        Some(match self.value(UNACKNOWLEDGED) {
-            Some(short) if is_picked_up => whole.min(short),
-            _ => whole,
-        })
+        let short = if is_picked_up { self.value(UNACKNOWLEDGED) } else { None };
+        Some(short.map_or(whole, |short| whole.min(short)))
     }
 
     /// How long a flow has been idle at `now`, in nanoseconds since 1970.
@@ -101,9 +112,10 @@ impl Timers {
         let of = |whole: u64| whole.checked_sub(rest);
         let Some(most) = of(whole) else { return unknown };
         let short = |name| self.value(name).map(|short| short.min(whole)).and_then(of);
-        let is_tcp = flow.proto() == proto::TCP;
-        let shorts = [RETRANSMITTING, UNACKNOWLEDGED].map(short).into_iter().flatten();
-        let least = shorts.filter(|_| is_tcp).fold(most, u64::min);
+        let shorts = [RETRANSMITTING, UNACKNOWLEDGED].into_iter();
+        // Of others, and where the rest is longer than any of them, there is one timer only.
+        let may_be_short = flow.proto() == proto::TCP && rest <= self.longest_short;
+        let least = shorts.filter(|_| may_be_short).filter_map(short).fold(most, u64::min);
         let within_age = |seconds: u64| age.map_or(seconds, |age| seconds.min(age));
         Idle { least: within_age(least), most: Some(within_age(most)) }
     }
@@ -155,6 +167,9 @@ fn of_sctp(state: &str) -> Option<&'static str> {
     })
 }
 
+/// What is to be said of a table in a file.
+pub(crate) const UNTOLD: &str =
+    "a file doesn't tell of timeout policies: idle times hold if the table had none";
 /// What settings of connection tracking begin with.
 pub(crate) const PREFIX: &str = "net.netfilter.nf_conntrack_";
 const UNACKNOWLEDGED: &str = "tcp_timeout_unacknowledged";

@@ -144,6 +144,22 @@ pub fn attributes<'a>(attrs: Attrs<'a>) -> impl Iterator<Item = Result<Attribute
     attrs.map(|attr| Attribute::parse(&attr?))
 }
 
+/// Those among them that tell who a flow is and how it fares: tuples, zone, status, state, the rest of its life and its
+/// beginning. Mark, number, counters and the like are passed over.
+///
+/// # Errors
+/// As [`attributes`].
+pub fn outline<'a>(attrs: Attrs<'a>) -> impl Iterator<Item = Result<Attribute<'a>, AttrError>> {
+    let is_of_it = |attr: &Attr<'_>| {
+        matches!(
+            attr.kind,
+            TUPLE_ORIG | TUPLE_REPLY | STATUS | PROTOINFO | TIMEOUT | ZONE | TIMESTAMP
+        )
+    };
+    let wanted = attrs.filter(move |attr| attr.as_ref().map_or(true, is_of_it));
+    wanted.map(|attr| Attribute::parse(&attr?))
+}
+
 impl<'a> Attribute<'a> {
     /// Reads one.
     ///

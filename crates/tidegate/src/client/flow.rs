@@ -73,6 +73,19 @@ impl<'a> Flow<'a> {
         Ok(flow)
     }
 
+    /// Reads what [`conntrack::outline`] tells of a flow, which is all that counting takes.
+    ///
+    /// # Errors
+    /// It is cut or damaged.
+    pub(crate) fn outline(message: &Message<'a>) -> Result<Self, ClientError> {
+        let (family, attrs) = message.body()?;
+        let mut flow = Self { family: family.family, ..Self::default() };
+        for attribute in conntrack::outline(attrs) {
+            flow.take(attribute)?;
+        }
+        Ok(flow)
+    }
+
     fn take(&mut self, attribute: Result<Attribute<'a>, AttrError>) -> Result<(), ClientError> {
         match attribute? {
             Attribute::Original(tuple) => self.tuples[0] = tuple,

@@ -13,10 +13,12 @@
 //! What is remembered of an answer is the caller's business: a dump of millions of entries costs one datagram of
 //! memory.
 
+mod ahead;
 mod error;
 mod expected;
 mod flow;
 pub(crate) mod labels;
+mod modules;
 pub(crate) mod names;
 mod numbered;
 mod place;

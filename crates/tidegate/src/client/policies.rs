@@ -11,6 +11,7 @@ use tidegate_wire::netlink::timeout::message;
 use tidegate_wire::netlink::{Attr, Attrs, Family, Flags, Message, Writer};
 
 use super::error::ClientError;
+use super::modules::Part;
 use super::place::Place;
 use super::{Request, Table};
 
@@ -31,8 +32,13 @@ impl Policies {
             Place::File(_) => return Ok(None),
             Place::Engine(_) => found.ask(place, &cttimeout(), &CTTIMEOUT)?,
             Place::Kernel(_) => {
-                found.ask(place, &cttimeout(), &CTTIMEOUT)?;
-                found.ask(place, &nftables(), &NFTABLES)?;
+                // A part that isn't there has no policies, and would be loaded if it were asked.
+                if CTTIMEOUT_PART.is_there() {
+                    found.ask(place, &cttimeout(), &CTTIMEOUT)?;
+                }
+                if NFTABLES_PART.is_there() {
+                    found.ask(place, &nftables(), &NFTABLES)?;
+                }
             }
         }
         Ok(Some(found))
@@ -83,6 +89,8 @@ fn nftables() -> Request {
     Request { kind, flags: Flags::REQUEST, family, attributes }
 }
 
+const CTTIMEOUT_PART: Part = Part { module: "nfnetlink_cttimeout", function: "cttimeout_" };
+const NFTABLES_PART: Part = Part { module: "nf_tables", function: "nf_tables_newtable" };
 /// `CTA_TIMEOUT_L4PROTO`.
 const CTTIMEOUT: [u16; 1] = [3];
 /// `NFTA_OBJ_DATA`, and in it `NFTA_CT_TIMEOUT_L4PROTO`.

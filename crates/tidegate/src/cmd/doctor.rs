@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::termios::tcgetwinsize;
@@ -11,14 +12,16 @@ use crate::client::Place;
 use crate::doctor::{Evidence, Status, Survey, examine, page};
 use crate::flags::doctor::DoctorArgs;
 use crate::message as say;
+use crate::redact::Redactor;
 
 /// Runs the command. A verdict other than OK is told by the exit status.
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let place = args.place.place_or(args.file.as_deref());
     let cap = cap(args.time, &place)?;
+    let redactor = super::snapshot::redactor(args.redact.as_ref())?.map(Arc::new);
     let done = place.enter().map_err(Failure::from).and_then(|()| {
-        let evidence = evidence(args, &place);
-        examine(&Survey { place, cap }, evidence)
+        let evidence = evidence(args, &place, redactor.as_deref());
+        examine(&Survey { place, cap, redactor }, evidence)
     });
     let report = match done {
         Ok(report) => report,
@@ -53,13 +56,14 @@ fn cap(seconds: Option<f64>, place: &Place) -> Result<Option<Duration>, Failure>
     })
 }
 
-/// A file has its evidence already.
-fn evidence(args: &DoctorArgs, place: &Place) -> Evidence {
-    if args.no_save || matches!(place, Place::File(_)) {
+/// A file has its evidence already, unless others shall see it.
+fn evidence(args: &DoctorArgs, place: &Place, redactor: Option<&Redactor>) -> Evidence {
+    let is_there = matches!(place, Place::File(_)) && redactor.is_none();
+    if args.no_save || is_there {
         return Evidence::None;
     }
     let dir = args.save_in.as_deref().unwrap_or(Path::new("."));
-    Evidence::begin(place, dir)
+    Evidence::begin(place, dir, redactor)
 }
 
 /// The columns of the terminal; 120 in a file or pipe.

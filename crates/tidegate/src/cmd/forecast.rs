@@ -2,6 +2,7 @@
 //! shall come.
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use tidegate_wire::netlink::conntrack::message;
 
@@ -13,11 +14,14 @@ use crate::forecast::memory::Memory;
 use crate::forecast::report::{Report, Setting, Sizes, Then};
 use crate::forecast::{Findings, Question, Study, plan};
 use crate::record::segments;
+use crate::render::plot::Plot;
 use crate::snapshot::Subject;
 use crate::timers::{PREFIX, Timers};
 
 /// Runs `what-if`.
 pub(crate) fn run(args: &WhatIfArgs) -> Result<(), Failure> {
+    let picture = args.plot.as_deref().map(|path| Picture::of(path).map(|kind| (path, kind)));
+    let picture = picture.transpose()?;
     let place = args.place.place_or(args.filter.file());
     place.enter()?;
     let filter = args.filter.filter_on(&place)?;
@@ -27,9 +31,9 @@ pub(crate) fn run(args: &WhatIfArgs) -> Result<(), Failure> {
     let study = wishes.study(&place, &filter, moments, args.growth)?;
     let mut report = wishes.report(&place, &study)?;
     report.history = history(&place, &filter, &args.set)?;
-    if let Some(path) = &args.plot {
-        let at = |error| ClientError::File { path: path.clone(), error };
-        std::fs::write(path, report.plot().svg()).map_err(at)?;
+    if let Some((path, picture)) = picture {
+        let at = |error| ClientError::File { path: path.to_owned(), error };
+        picture.draw(&report.plot(), path).map_err(at)?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
@@ -39,6 +43,33 @@ pub(crate) fn run(args: &WhatIfArgs) -> Result<(), Failure> {
         report.write(&mut out)?;
     }
     Ok(out.flush()?)
+}
+
+/// What a plot is drawn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Picture {
+    Svg,
+    Png,
+}
+
+impl Picture {
+    /// What the end of a file's name says.
+    fn of(path: &Path) -> Result<Self, Failure> {
+        let end = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match end.to_str() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => Err(Failure::Usage("--plot: the file's name ends in .svg or in .png".to_owned())),
+        }
+    }
+
+    fn draw(self, plot: &Plot, path: &Path) -> io::Result<()> {
+        let bytes = match self {
+            Self::Svg => plot.svg().into_bytes(),
+            Self::Png => plot.png()?,
+        };
+        std::fs::write(path, bytes)
+    }
 }
 
 /// Runs `plan`.

@@ -12,6 +12,7 @@ use tidegate_wire::netlink::Message;
 use crate::client::{ClientError, Place};
 use crate::cmd::Failure;
 use crate::filter::Filter;
+use crate::redact::{Redactor, redact_opening};
 use crate::render::figures::calendar;
 use crate::snapshot::Subject;
 
@@ -65,13 +66,13 @@ impl Drop for Part {
 }
 
 impl Evidence {
-    /// Begins a file in a directory.
-    pub(crate) fn begin(place: &Place, dir: &Path) -> Self {
+    /// Begins a file in a directory. Who makes addresses unrecognisable gets the surroundings; flows are made so before.
+    pub(crate) fn begin(place: &Place, dir: &Path, redactor: Option<&Redactor>) -> Self {
         let path = match place.now() {
-            Ok(now) => dir.join(name(now)),
+            Ok(now) => dir.join(name(now, redactor.is_some())),
             Err(error) => return Self::Refused(error.to_string()),
         };
-        match draft(place, &path) {
+        match draft(place, &path, redactor) {
             Ok((writer, part)) => {
                 Self::Draft(Box::new(Draft { writer, path, part, is_broken: false }))
             }
@@ -118,20 +119,29 @@ impl Draft {
     }
 }
 
-fn draft(place: &Place, path: &Path) -> Result<(Writer<BufWriter<File>>, Part), Failure> {
+fn draft(
+    place: &Place,
+    path: &Path,
+    redactor: Option<&Redactor>,
+) -> Result<(Writer<BufWriter<File>>, Part), Failure> {
     let at = |error| ClientError::File { path: path.to_owned(), error };
     let filter = Filter::new(Vec::new());
     let subject = Subject { place, filter: &filter };
     let (part, file) = Part::create(unfinished(path)).map_err(at)?;
     let out = BufWriter::with_capacity(BUFFER, file);
-    let mut writer = Writer::begin(out, &subject.opening()?).map_err(at)?;
-    subject.write_surroundings(&mut writer, None)?;
+    let mut opening = subject.opening()?;
+    if redactor.is_some() {
+        redact_opening(&mut opening);
+    }
+    let mut writer = Writer::begin(out, &opening).map_err(at)?;
+    subject.write_surroundings(&mut writer, redactor)?;
     Ok((writer, part))
 }
 
-fn name(nanos: u64) -> String {
+fn name(nanos: u64, is_redacted: bool) -> String {
     let [year, month, day, hour, minute, second, _] = calendar(nanos);
-    format!("incident-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z.ctsnap")
+    let kind = if is_redacted { "-redacted" } else { "" };
+    format!("incident-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z{kind}.ctsnap")
 }
 
 fn unfinished(path: &Path) -> PathBuf {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::census::{Backend, Census, Heavy, Source};
 use super::foreign::quoted;
+use crate::redact::Redactor;
 
 /// All that is known of a table and its surroundings.
 #[derive(Debug)]
@@ -50,6 +51,26 @@ impl Facts {
     /// Whether an address of this machine is the source, or lies in its /64.
     pub(crate) fn is_local(&self, source: Source) -> bool {
         self.local.iter().any(|own| Source::of(*own) == source)
+    }
+
+    /// Leaves out what names somebody and isn't of the table itself, whose flows were made unrecognisable before.
+    pub(crate) fn hide(&mut self, redactor: &Redactor) {
+        self.rules.users.clear();
+        self.rules.sources.clear();
+        for range in &mut self.rules.ranges {
+            range.address = redactor.ip(range.address);
+        }
+        self.expected.source = self.expected.source.map(|(ip, count)| (redactor.ip(ip), count));
+        self.spaces.clear();
+        self.local.clear();
+        self.owners.clear();
+        self.refreshed.clear();
+        self.ssh = None;
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.sources = Heavy::new(1);
+        }
+        (self.scene.options, self.scene.prefix) = (String::new(), String::new());
+        self.blind = vec![HIDDEN.to_owned()];
     }
 
     /// A timeout in seconds, by its name without `nf_conntrack_`.
@@ -314,3 +335,7 @@ pub(crate) struct Expected {
     /// The source of the flow that has most, and its number.
     pub(crate) source: Option<(IpAddr, u64)>,
 }
+
+/// What is to be said of a page that others shall see.
+const HIDDEN: &str = "addresses are others than the table's (--redact), so no line finds its flows; rules, owners, other \
+     namespaces and your ssh are left out";

@@ -49,7 +49,9 @@ pub(crate) fn examine(survey: &Survey, mut evidence: Evidence) -> Result<Report,
     if let Some(inner) = fullest.and_then(|space| examine_space(&space.place, survey)) {
         report.adopt(inner);
     }
-    match evidence.finish(report.status != Status::Ok, survey.place.now()?) {
+    // Of a file the evidence is there already: who asks for another wants to show it.
+    let is_wanted = report.status != Status::Ok || matches!(survey.place, Place::File(_));
+    match evidence.finish(is_wanted, survey.place.now()?) {
         Some(Ok(path)) => report.saved = Some(path.display().to_string()),
         Some(Err(why)) => report.blind.push(format!("evidence: {why}")),
         None => {}

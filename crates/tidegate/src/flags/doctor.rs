@@ -35,6 +35,11 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) save_in: Option<PathBuf>,
 
+    /// Show and save other addresses, for those who shall look at it: under the key in this file, or under one that nobody
+    /// knows. Of a table in a file a copy is saved
+    #[arg(long, value_name = "KEYFILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) redact: Option<Option<PathBuf>>,
+
     /// Don't save it
     #[arg(long, conflicts_with = "save_in")]
     pub(crate) no_save: bool,

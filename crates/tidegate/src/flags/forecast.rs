@@ -23,8 +23,8 @@ pub(crate) struct WhatIfArgs {
     /// How many flows come for each that ends; 0: none, only those that are there are looked at
     #[arg(long, value_name = "FACTOR", value_parser = factor, default_value = "1")]
     pub(crate) growth: f64,
-    /// Draw it to a file as SVG as well
-    #[arg(long, value_name = "FILE.svg")]
+    /// Draw it to a file as well: as SVG or PNG, as the end of its name says
+    #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
     /// One JSON object
     #[arg(long, short)]

@@ -343,6 +343,6 @@ fn evicting(unassured: u64, buckets: Option<u64>) -> f64 {
 }
 
 const NAMES: [&str; 3] = ["as is", "settings alone", "settings and idle ones drained"];
-const LOOKS: [(char, &str); 3] = [('*', "#888"), ('o', "#e80"), ('+', "#06c")];
+const LOOKS: [(char, &str); 3] = [('*', "#888888"), ('o', "#ee8800"), ('+', "#0066cc")];
 const SCANNED: f64 = 8.0;
 const CLASSES: usize = 6;

@@ -1,8 +1,12 @@
-//! A few lines over time: in letters for a terminal, as SVG for a file.
+//! A few lines over time: in letters for a terminal, as SVG or PNG for a file.
 
-use std::fmt::Write as _;
+mod canvas;
+mod svg;
+
 use std::io::{self, Write};
 
+use self::canvas::Canvas;
+use self::svg::Svg;
 use super::figures::Count;
 
 /// What is drawn.
@@ -25,7 +29,7 @@ pub(crate) struct Line {
     pub(crate) name: String,
     /// What it is drawn with in a terminal.
     pub(crate) mark: char,
-    /// Its colour in SVG.
+    /// Its colour in a file, as `#rrggbb`.
     pub(crate) colour: &'static str,
     /// The heights.
     pub(crate) points: Vec<f64>,
@@ -82,74 +86,97 @@ impl Plot {
 
     /// Draws it as SVG.
     pub(crate) fn svg(&self) -> String {
+        let mut svg = Svg::new(SIZE);
+        self.draw(&mut svg);
+        svg.finish()
+    }
+
+    /// Draws it as PNG, twice as large as the SVG.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub(crate) fn png(&self) -> io::Result<Vec<u8>> {
+        let mut canvas = Canvas::new(SIZE);
+        self.draw(&mut canvas);
+        canvas.finish()
+    }
+
+    fn draw(&self, out: &mut impl Surface) {
         let top = self.top();
         let y_of = |height: f64| BOTTOM - height / top * (BOTTOM - TOP);
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 400\" font-family=\"sans-serif\" \
-             font-size=\"12\">\n<rect width=\"800\" height=\"400\" fill=\"white\"/>\n\
-             <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n",
-            escaped(&self.title)
-        );
+        out.text((LEFT, 20.0), &self.title, Letters { is_large: true, ..Letters::default() });
         for part in 0..=4 {
             let height = top * f64::from(part) / 4.0;
-            let y = y_of(height);
-            let label = Count(height.round() as u64);
-            let _ = write!(
-                svg,
-                "<line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\n\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>\n",
-                LEFT - 6.0,
-                y + 4.0
+            let (y, label) = (y_of(height), Count(height.round() as u64).to_string());
+            let thin = Stroke { colour: "#dddddd", width: 1.0, is_dashed: false };
+            out.line(&[(LEFT, y), (RIGHT, y)], thin);
+            out.text(
+                (LEFT - 6.0, y + 4.0),
+                &label,
+                Letters { is_to_the_left: true, ..Letters::default() },
             );
         }
         if let Some((name, height)) = self.limit.as_ref().filter(|(_, height)| *height <= top) {
-            let y = y_of(*height);
-            let _ = write!(
-                svg,
-                "<line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#c00\" \
-                 stroke-dasharray=\"6 4\"/>\n<text x=\"{RIGHT}\" y=\"{:.1}\" fill=\"#c00\" \
-                 text-anchor=\"end\">{}</text>\n",
-                y - 4.0,
-                escaped(name)
-            );
+            let (y, colour) = (y_of(*height), "#cc0000");
+            out.line(&[(LEFT, y), (RIGHT, y)], Stroke { colour, width: 1.0, is_dashed: true });
+            let letters = Letters { colour, is_to_the_left: true, is_large: false };
+            out.text((RIGHT, y - 4.0), name, letters);
         }
         for (index, line) in self.lines.iter().enumerate() {
-            line.write_svg(&mut svg, index, y_of);
+            line.draw(out, index, y_of);
         }
-        let [left, right] = self.ends.each_ref().map(|end| escaped(end));
-        let _ = write!(
-            svg,
-            "<text x=\"{LEFT}\" y=\"{0}\">{left}</text>\n<text x=\"{RIGHT}\" y=\"{0}\" \
-             text-anchor=\"end\">{right}</text>\n</svg>\n",
-            BOTTOM + 18.0
-        );
-        svg
+        let [left, right] = &self.ends;
+        let below = BOTTOM + 18.0;
+        out.text((LEFT, below), left, Letters::default());
+        out.text((RIGHT, below), right, Letters { is_to_the_left: true, ..Letters::default() });
     }
 }
 
 impl Line {
-    fn write_svg(&self, svg: &mut String, index: usize, y_of: impl Fn(f64) -> f64) {
+    fn draw(&self, out: &mut impl Surface, index: usize, y_of: impl Fn(f64) -> f64) {
         let Self { name, colour, points, .. } = self;
         let last = points.len().saturating_sub(1).max(1) as f64;
-        let _ =
-            write!(svg, "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" points=\"");
-        for (number, height) in points.iter().enumerate() {
-            let x = LEFT + (RIGHT - LEFT) * number as f64 / last;
-            let _ = write!(svg, "{x:.1},{:.1} ", y_of(*height));
-        }
-        let (x, y) = (LEFT + 220.0 * index as f64, BOTTOM + 40.0);
-        let _ = writeln!(
-            svg,
-            "\"/>\n<text x=\"{x}\" y=\"{y}\" fill=\"{colour}\">{}</text>",
-            escaped(name)
-        );
+        let x_of = |number: usize| LEFT + (RIGHT - LEFT) * number as f64 / last;
+        let point = |(number, height): (usize, &f64)| (x_of(number), y_of(*height));
+        let points: Vec<_> = points.iter().enumerate().map(point).collect();
+        out.line(&points, Stroke { colour, width: 2.0, is_dashed: false });
+        let at = (LEFT + 220.0 * index as f64, BOTTOM + 40.0);
+        out.text(at, name, Letters { colour, ..Letters::default() });
     }
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// What can be drawn on. Places are of a picture of [`SIZE`], from its upper left corner.
+trait Surface {
+    /// A line through some points.
+    fn line(&mut self, points: &[(f64, f64)], stroke: Stroke<'_>);
+    /// A text whose base line begins at a place, or ends there.
+    fn text(&mut self, at: (f64, f64), text: &str, letters: Letters<'_>);
 }
 
+/// How a line looks. Colours are `#rrggbb`.
+#[derive(Clone, Copy, Debug)]
+struct Stroke<'a> {
+    colour: &'a str,
+    width: f64,
+    is_dashed: bool,
+}
+
+/// How a text looks, and on which side of its place it stands.
+#[derive(Clone, Copy, Debug)]
+struct Letters<'a> {
+    colour: &'a str,
+    is_to_the_left: bool,
+    is_large: bool,
+}
+
+impl Default for Letters<'_> {
+    fn default() -> Self {
+        Self { colour: "#000000", is_to_the_left: false, is_large: false }
+    }
+}
+
+/// The picture's width and height.
+const SIZE: (u32, u32) = (800, 400);
 const COLUMNS: usize = 64;
 const ROWS: usize = 13;
 const LEFT: f64 = 90.0;
@@ -163,7 +190,7 @@ mod tests {
 
     fn plot() -> Plot {
         let line =
-            |mark, points| Line { name: format!("line {mark}"), mark, colour: "#06c", points };
+            |mark, points| Line { name: format!("line {mark}"), mark, colour: "#0066cc", points };
         Plot {
             title: "a < b".to_owned(),
             ends: ["now".to_owned(), "in 1h".to_owned()],
@@ -190,5 +217,28 @@ mod tests {
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
         assert_eq!(svg.matches("<polyline").count(), 2);
         assert!(svg.contains("a &lt; b"));
+    }
+
+    /// The picture is read back by another program of the same format.
+    #[test]
+    fn png_shows_the_same_lines_in_their_colours() {
+        let bytes = plot().png().expect("memory");
+        let decoder = png::Decoder::new(io::Cursor::new(bytes));
+        let mut reader = decoder.read_info().expect("PNG");
+        let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+        let frame = reader.next_frame(&mut pixels).expect("a picture");
+        assert_eq!((frame.width, frame.height), (2 * SIZE.0, 2 * SIZE.1));
+        let at = |x: f64, y: f64| {
+            let index = (2.0 * y) as usize * frame.line_size + (2.0 * x) as usize * 3;
+            [pixels[index], pixels[index + 1], pixels[index + 2]]
+        };
+        let y_of = |height: f64| BOTTOM - height / 12.0 * (BOTTOM - TOP);
+        let blue = [0, 0x66, 0xcc];
+        assert_eq!(at(RIGHT - 1.0, y_of(10.0)), blue, "the first line's end");
+        assert_eq!(at(LEFT + 345.0, y_of(5.0)), blue, "the second line's middle");
+        assert_eq!(at(LEFT + 1.0, y_of(12.0)), [0xcc, 0, 0], "the limit");
+        assert_eq!(at(5.0, 5.0), [0xff; 3], "nothing");
+        let black = pixels.chunks_exact(3).filter(|pixel| **pixel == [0; 3]).count();
+        assert!(black > 200, "letters: {black}");
     }
 }

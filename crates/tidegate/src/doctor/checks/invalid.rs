@@ -12,15 +12,26 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     if rate < FAST {
         return Outcome::Clear(format!("INVALID {rate:.0}/s"));
     }
-    let [command, undo] =
-        [255, facts.log_invalid.unwrap_or(0)].map(|value| facts.scene.set("log_invalid", value));
+    let set = |value| facts.scene.set("log_invalid", value);
+    let undo = facts.log_invalid.map(set);
+    let unread = if undo.is_none() {
+        "; what nf_conntrack_log_invalid is now could not be read"
+    } else {
+        ""
+    };
+    let step = Step {
+        what: format!("log why, for a moment{unread}"),
+        command: Some(set(255)),
+        undo,
+        ..Step::default()
+    };
     Outcome::Found(Finding {
         check: "invalid",
         severity: if rate >= VERY_FAST { Severity::Warning } else { Severity::Note },
         symptom: format!("{rate:.0}/s packets are INVALID"),
         evidence: vec![format!("{} in all", Count(facts.counters.total("invalid")))],
         culprit: None,
-        steps: vec![Step { what: "log why, for a moment".to_owned(), command: Some(command), undo: Some(undo), ..Step::default() }],
+        steps: vec![step],
         donts: vec!["set nf_conntrack_tcp_be_liberal before the log says `SEQ' or `ACK': it hides the cause".to_owned()],
     })
 }

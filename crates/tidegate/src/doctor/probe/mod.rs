@@ -15,6 +15,7 @@ mod second_look;
 mod session;
 mod sockets;
 
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,10 +26,11 @@ use super::census::Census;
 use super::evidence::Evidence;
 use super::facts::{Arrivals, Facts, Room, Scene, Whose};
 use super::foreign::quoted;
-use crate::client::{ClientError, Flow, Place, Settings, Table};
+use crate::client::{ClientError, Flow, Place, Policies, Settings, Table, kept};
 use crate::cmd::{Failure, list};
 use crate::filter::Filter;
-use crate::timers::Timers;
+use crate::redact::Redactor;
+use crate::timers::{Timers, UNTOLD};
 
 /// What is looked at, and for how long.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Survey {
     pub(crate) place: Place,
     /// The time for the listing; what is left out afterwards is told. `None`: as long as it takes.
     pub(crate) cap: Option<Duration>,
+    /// Who makes addresses unrecognisable, if that is wished for.
+    pub(crate) redactor: Option<Arc<Redactor>>,
 }
 
 /// The probes that take a while and run beside the listing.
@@ -57,7 +61,7 @@ impl Survey {
         let settings = Settings::of(&self.place)?.all().unwrap_or_default();
         let scene = self.scene()?;
         let watch = self.watch(scene.table)?;
-        let timers = Timers::of(&settings);
+        let timers = Timers::of(&settings).under(self.policies(&mut blind));
         let (census, last_unheard) =
             self.census(Census::new(timers, scene.time), &mut blind, evidence, &watch.watch)?;
         let rules = rules::read(scene.table, &mut blind);
@@ -95,9 +99,22 @@ impl Survey {
             expected,
             blind,
         };
-        owners::name(&mut facts);
+        match &self.redactor {
+            None => owners::name(&mut facts),
+            Some(redactor) => facts.hide(redactor),
+        }
         facts.scene.took = watch.watch.elapsed();
         Ok(facts)
+    }
+
+    /// Whose flows may have other timeouts than the settings say: how long those have been idle isn't known.
+    fn policies(&self, blind: &mut Vec<String>) -> Policies {
+        match Policies::of(&self.place) {
+            Ok(Some(policies)) => return policies,
+            Ok(None) => blind.push(UNTOLD.to_owned()),
+            Err(error) => blind.push(format!("timeout policies: {error}")),
+        }
+        Policies::default()
     }
 
     fn watch(&self, table: Whose) -> Result<Watch, Failure> {
@@ -150,9 +167,12 @@ impl Survey {
     ) -> Result<(Census, Option<Duration>), Failure> {
         let (start, mut last_unheard) = (watch.elapsed(), None);
         let request = list::request(&self.place, &Filter::new(Vec::new()), message::GET);
-        let listed = Table::open(&self.place)?.dump(&request, |message| {
+        let listed = Table::open(&self.place)?.dump_ahead(&request, |message| {
+            let other = self.redactor.as_ref().map(|redactor| redactor.message(message));
+            let other = other.as_deref().and_then(kept);
+            let message = other.as_ref().unwrap_or(message);
             let unheard = census.unheard.len();
-            census.add(&Flow::parse(message)?);
+            census.add(&Flow::outline(message)?);
             if census.unheard.len() > unheard {
                 last_unheard = Some(watch.elapsed());
             }
