@@ -32,21 +32,17 @@ use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
-use crate::path::{Glance, Walk, express};
+use crate::path::{BURST, Glance, Walk, express};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
 use crate::synproxy::{CookieKeys, Proxy};
-use crate::table::FlowTable;
 use crate::table::hash::SipKey;
+use crate::table::{FlowTable, Hint};
 use crate::time::{Instant, WallClock};
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::Verdict;
-
-/// How many packets' flows are read ahead at once: as many as keep the second level of the cache
-/// busy.
-const BURST: usize = 128;
 
 /// How many packets before its own a flow is brought near.
 const NEAR: usize = 4;
@@ -192,17 +188,11 @@ impl Engine {
     /// so that their flows are in the processor's cache by then. Only a hint: no
     /// decision is made here, and none changes if it is not called.
     pub fn prepare<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        let mut glances = [Glance::NOTHING; BURST];
-        let mut filled = 0;
-        for datagram in datagrams {
-            glances[filled] = Glance::of(datagram, &self.table);
-            filled += 1;
-            if filled == BURST {
-                glances.iter_mut().for_each(|glance| glance.follow(&self.table));
-                filled = 0;
-            }
+        let mut datagrams = datagrams.into_iter().peekable();
+        while datagrams.peek().is_some() {
+            let mut glances = [Glance::NOTHING; BURST];
+            Glance::all(&mut glances, datagrams.by_ref().take(BURST), &self.table);
         }
-        glances[..filled].iter_mut().for_each(|glance| glance.follow(&self.table));
     }
 
     /// [`Engine::process`] for a batch of received packets, in their order; `each` is
@@ -218,12 +208,8 @@ impl Engine {
         self.give_up_fragments(now, fib);
         for burst in packets.chunks_mut(BURST) {
             let mut glances = [Glance::NOTHING; BURST];
-            for (glance, packet) in glances.iter_mut().zip(burst.iter()) {
-                *glance = Glance::of(packet.bytes, &self.table);
-            }
-            let seen = &mut glances[..burst.len()];
-            seen.iter_mut().for_each(|glance| glance.follow(&self.table));
-            seen.iter_mut().for_each(|glance| glance.follow_up(&self.table));
+            let datagrams = burst.iter().map(|packet| &*packet.bytes);
+            Glance::all(&mut glances[..datagrams.len()], datagrams, &self.table);
             for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
                 if let Some(slot) = glances.get(number + NEAR).and_then(|glance| glance.slot) {
                     self.table.bring(slot);
@@ -470,10 +456,10 @@ impl Engine {
         mut each: impl FnMut(usize, Option<(FlowId, Direction)>),
     ) {
         for (burst, tuples) in tuples.chunks(BURST).enumerate() {
-            let mut hashes = [0; BURST];
-            self.table.expect_all(tuples, zone, &mut hashes);
-            for (number, (tuple, hash)) in tuples.iter().zip(hashes).enumerate() {
-                let found = self.table.lookup_hashed(now, tuple, zone, hash);
+            let mut hints = [Hint::NOTHING; BURST];
+            self.table.expect_all(tuples, zone, &mut hints);
+            for (number, (tuple, hint)) in tuples.iter().zip(hints).enumerate() {
+                let found = self.table.lookup_expected(now, tuple, zone, hint);
                 each(burst * BURST + number, found);
             }
         }

@@ -25,25 +25,7 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        // The sum is the same in either byte order, up to a swap at the end (RFC 1071 section 2 B),
-        // and it may be taken over wider words (section 2 C), with the carry out of the highest bit
-        // added at the lowest.
-        let (words, rest) = bytes.as_chunks::<8>();
-        let mut total = 0;
-        for word in words {
-            total = add(total, u64::from_ne_bytes(*word));
-        }
-        let (dwords, rest) = rest.as_chunks::<4>();
-        // One at most, as are those below.
-        let mut last = dwords.first().map_or(0, |dword| u64::from(u32::from_ne_bytes(*dword)));
-        let (words, rest) = rest.as_chunks::<2>();
-        if let [word] = words {
-            last += u64::from(u16::from_ne_bytes(*word));
-        }
-        if let [byte] = rest {
-            last += u64::from(u16::from_ne_bytes([*byte, 0]));
-        }
-        self.word(u16::from_be(fold(add(total, last))))
+        self.word(fold(little_endian(bytes)).swap_bytes())
     }
 
     /// Adds one word, in host order.
@@ -145,6 +127,53 @@ impl Delta {
     }
 }
 
+/// Whether a checksum is right that covers `bytes`, which may be odd in number, and a pseudo header's
+/// protocol and length.
+#[inline(always)]
+pub fn is_right(bytes: &[u8], proto: u8, len: u16) -> bool {
+    let rest = u64::from(u16::from(proto).swap_bytes()) + u64::from(len.swap_bytes());
+    is_complete(add(little_endian(bytes), rest))
+}
+
+/// Whether a sum of words, not all of them zero, and among them the checksum, is what it must be: all
+/// ones once it is folded. Folding leaves the remainder of a division by 0xffff as it is, and the words
+/// may be wider, for 0xffff divides every power of 0x10000 with the remainder one.
+#[inline(always)]
+pub fn is_complete(sum: u64) -> bool {
+    sum.is_multiple_of(0xffff)
+}
+
+/// The sum of bytes as little-endian words, an odd last one padded with a zero. It is the same in
+/// either byte order, up to a swap at the end (RFC 1071 section 2 B), and may be taken over wider
+/// words (section 2 C), with the carries out of the highest bit added at the lowest.
+#[inline(always)]
+fn little_endian(bytes: &[u8]) -> u64 {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let mut total = 0_u128;
+    for pair in pairs {
+        let pair = u128::from_le_bytes(*pair);
+        total += pair & u128::from(u64::MAX);
+        total += pair >> 64;
+    }
+    let (words, rest) = rest.as_chunks::<8>();
+    if let [word] = words {
+        total += u128::from(u64::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        total += u128::from(last_word(bytes, rest));
+    }
+    add(total as u64, (total >> 64) as u64)
+}
+
+/// The last one to seven bytes of some, with zeros behind them.
+#[inline(always)]
+fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
+    match bytes.last_chunk() {
+        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
 /// The ones' complement sum.
 #[inline(always)]
 fn add(one: u64, other: u64) -> u64 {
@@ -177,6 +206,25 @@ mod tests {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         !(sum as u16)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_right_is_what_has_the_checksum_zero(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..100),
+            at in 0..48usize,
+            proto: u8,
+            len: u16,
+        ) {
+            let sum = |bytes: &[u8]| Sum::new().bytes(bytes).word(u16::from(proto)).word(len);
+            if let Some(field) = bytes.get_mut(2 * at..2 * at + 2) {
+                field.fill(0);
+                let right = sum(&bytes).finish();
+                bytes[2 * at..2 * at + 2].copy_from_slice(&right.to_be_bytes());
+            }
+            let is_nothing = proto == 0 && len == 0 && bytes.iter().all(|byte| *byte == 0);
+            prop_assert!(is_nothing || is_right(&bytes, proto, len) == (sum(&bytes).finish() == 0));
+        }
     }
 
     #[test]

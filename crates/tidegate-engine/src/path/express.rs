@@ -8,22 +8,23 @@
 //! of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
+use core::marker::PhantomData;
+
 use tidegate_wire::Family;
-use tidegate_wire::checksum::Sum;
 
 use super::glance::{Glance, Kind};
 use super::layout::{Layout, Upper};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
-use crate::limits::{Limits, Timeout};
+use crate::limits::Limits;
 use crate::nat::Manip;
 use crate::packet::{CtInfo, Packet};
 use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
 use crate::time::Instant;
-use crate::track::{self, Plain};
+use crate::track::{self, Express, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
@@ -32,12 +33,6 @@ const UNUSUAL: Status =
     Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
 /// A flow that is.
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
-
-/// What the tracker makes of the packet.
-enum Finding {
-    Tcp(track::tcp::Usual),
-    Udp(Timeout),
-}
 
 /// What a translated packet must look like afterwards, and which of its ends is rewritten.
 struct Translation<K> {
@@ -52,10 +47,9 @@ struct Exit {
     route: ExpressRoute,
 }
 
-/// A packet on the express path, and what it is held against.
-struct Ride<'a, 'b, F, K> {
+/// A packet of protocol `P` on the express path, and what it is held against.
+struct Ride<'a, 'b, F, K, P> {
     packet: &'a mut Packet<'b>,
-    kind: Kind,
     key: K,
     /// The datagram's length, without padding.
     len: usize,
@@ -63,6 +57,7 @@ struct Ride<'a, 'b, F, K> {
     fib: &'a F,
     limits: &'a Limits,
     programs: &'a mut Programs,
+    tracker: PhantomData<P>,
 }
 
 /// Takes a packet through, if nothing can stop it. `None`: nothing has changed, it must walk.
@@ -74,10 +69,20 @@ pub(crate) fn pass(
     fib: &impl Fib,
     glance: &Glance,
 ) -> Option<Outcome> {
-    let kind = glance.kind()?;
-    match kind.family {
-        Family::V4 => Ride::<_, Key4>::go(engine, now, packet, fib, (kind, glance)),
-        Family::V6 => Ride::<_, Key6>::go(engine, now, packet, fib, (kind, glance)),
+    let Kind { family, proto } = glance.kind()?;
+    match (family, proto) {
+        (Family::V4, ExpressProto::Tcp) => {
+            Ride::<_, Key4, track::tcp::Usual>::go(engine, now, packet, fib, glance)
+        }
+        (Family::V4, ExpressProto::Udp) => {
+            Ride::<_, Key4, track::udp::Usual>::go(engine, now, packet, fib, glance)
+        }
+        (Family::V6, ExpressProto::Tcp) => {
+            Ride::<_, Key6, track::tcp::Usual>::go(engine, now, packet, fib, glance)
+        }
+        (Family::V6, ExpressProto::Udp) => {
+            Ride::<_, Key6, track::udp::Usual>::go(engine, now, packet, fib, glance)
+        }
     }
 }
 
@@ -105,19 +110,19 @@ pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
     }
 }
 
-impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
+impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     #[inline(always)]
     fn go(
         engine: &'a mut Engine,
         now: Instant,
         packet: &'a mut Packet<'b>,
         fib: &'a F,
-        (kind, glance): (Kind, &Glance),
+        glance: &Glance,
     ) -> Option<Outcome> {
         let Engine { table, limits, programs, .. } = engine;
         let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-        let mut ride = Ride { packet, kind, key, len, now, fib, limits, programs };
-        let wanted = (key, kind.proto.number());
+        let mut ride = Self { packet, key, len, now, fib, limits, programs, tracker: PhantomData };
+        let wanted = (key, P::PROTO.number());
         let (id, outcome, timer) = table.with_seat(wanted, glance, |mut seat| {
             let (outcome, timer) = ride.ride(&mut seat)?;
             Some((seat.id(), outcome, timer))
@@ -132,31 +137,21 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
     #[inline(always)]
     fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
         let status = usual_status(seat, self.now)?;
-        let finding = self.finding(seat)?;
         let translation = self.translation(status, seat);
         let exit = self.exit(seat, translation.as_ref())?;
-        let Kind { family, proto } = self.kind;
-        let may_go = match self.programs.clearance(family, proto, seat.dir, exit.route) {
-            Clearance::Clear => true,
-            Clearance::IfVetted => {
-                seat.record.vetted(self.programs.epoch(), seat.dir) == Some(true)
-            }
-            Clearance::Never => false,
-        };
-        if !may_go {
+        let mut course = self.programs.course(K::FAMILY, P::PROTO, seat.dir, exit.route);
+        if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
             return None;
         }
+        let segment = plain::<K>(self.packet, self.len, (seat.dir, self.now, self.limits))?;
+        let timeout = P::take(&mut seat.record.cells, &segment)?;
 
         // Nothing stops it any more.
-        self.programs.count_clear(family, proto, seat.dir, exit.route, self.len);
-        let timeout = match finding {
-            Finding::Tcp(usual) => usual.apply(&mut seat.record.cells, self.limits),
-            Finding::Udp(timeout) => timeout,
-        };
+        course.count(self.len);
         seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
-            let how = Upper { proto, checksum: self.packet.offload.checksum };
+            let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
             translate(self.packet.bytes, how, translation);
         }
         if exit.route == ExpressRoute::Forward {
@@ -167,27 +162,9 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
         Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
 
-    /// Asks the tracker.
-    #[inline(always)]
-    fn finding(&self, seat: &Seat<'_, K>) -> Option<Finding> {
-        let payload = self.packet.bytes.get(K::L4..self.len)?;
-        let proto = self.kind.proto;
-        let words = [u16::from(proto.number()), payload.len() as u16];
-        let pseudo_header = words.into_iter().fold(self.key.address_sum(), Sum::word);
-        let (dir, now, limits) = (seat.dir, self.now, self.limits);
-        let verify_checksum = limits.checksum && self.packet.offload.checksum.is_in_doubt();
-        let plain = Plain { payload, dir, now, limits, verify_checksum, pseudo_header };
-        let cells = &seat.record.cells;
-        Some(match proto {
-            ExpressProto::Tcp => Finding::Tcp(track::tcp::usual(cells, &plain)?),
-            ExpressProto::Udp => Finding::Udp(track::udp::usual(cells, &plain)?),
-        })
-    }
-
     #[inline(always)]
     fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation<K>> {
-        let Kind { family, .. } = self.kind;
-        if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
+        if !status.intersects(Status::NAT) || !self.programs.has(K::FAMILY, TableKind::Nat) {
             return None;
         }
         let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
@@ -227,6 +204,19 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
         let longest = self.packet.offload.longest_segment(self.packet.bytes, &headers);
         longest.is_some_and(|longest| longest <= mtu)
     }
+}
+
+/// The packet as its tracker sees it.
+#[inline(always)]
+fn plain<'p, K: Layout>(
+    packet: &'p Packet<'_>,
+    len: usize,
+    (dir, now, limits): (Direction, Instant, &'p Limits),
+) -> Option<Plain<'p>> {
+    let covered = packet.bytes.get(K::TUPLE..len)?;
+    let payload = covered.get(K::L4 - K::TUPLE..)?;
+    let verify_checksum = limits.checksum && packet.offload.checksum.is_in_doubt();
+    Some(Plain { covered, payload, dir, now, limits, verify_checksum })
 }
 
 /// Rewrites the ends that are translated.

@@ -5,12 +5,18 @@
 //! what a batch of packets will ask of the table is known before the first of them is processed.
 //! Whatever is not plain is left to the dissector, which has the last word on it.
 
+use tidegate_wire::checksum::is_complete;
 use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
+use crate::table::express::Expected;
 use crate::table::key::{Key4, Key6};
 use crate::table::{FlowTable, Hint};
+
+/// How many datagrams are looked at together: as many as keep the second level of the cache busy with
+/// their flows.
+pub(crate) const BURST: usize = 128;
 
 /// What a glance tells.
 #[derive(Clone, Copy)]
@@ -33,31 +39,42 @@ impl Glance {
     /// Nothing seen.
     pub(crate) const NOTHING: Self = Self { kind: None, hash: 0, slot: None };
 
-    /// Looks at a datagram, and asks for the index's line of its tuple.
+    /// Looks at a datagram, and at nothing else.
     #[inline(always)]
     pub(crate) fn of(bytes: &[u8], table: &FlowTable) -> Self {
-        let Some(kind) = kind_of(bytes) else { return Self::NOTHING };
-        let hash = match kind.family {
-            Family::V4 => table.expect(Key4::read(bytes), kind.proto.number()),
-            Family::V6 => table.expect(Key6::read(bytes), kind.proto.number()),
+        Self::begin(bytes, table).map_or(Self::NOTHING, |(glance, _)| glance)
+    }
+
+    /// Looks at some datagrams, one for each glance, and where their flows probably are. What that
+    /// reads, and what processing them will, is asked for, all at once each time.
+    #[inline(always)]
+    pub(crate) fn all<'a>(
+        glances: &mut [Self],
+        datagrams: impl Iterator<Item = &'a [u8]>,
+        table: &FlowTable,
+    ) {
+        let mut expected = [Expected::NOWHERE; BURST];
+        for ((glance, expected), bytes) in glances.iter_mut().zip(&mut expected).zip(datagrams) {
+            if let Some(begun) = Self::begin(bytes, table) {
+                (*glance, *expected) = begun;
+            }
+        }
+        for (glance, expected) in glances.iter_mut().zip(&expected) {
+            glance.slot = table.read_ahead(*expected);
+        }
+        for glance in glances.iter_mut().filter(|glance| glance.slot.is_none()) {
+            glance.slot = glance.kind.and_then(|_| table.read_further_ahead(glance.hash));
+        }
+    }
+
+    #[inline(always)]
+    fn begin<'t>(bytes: &[u8], table: &'t FlowTable) -> Option<(Self, Expected<'t>)> {
+        let kind @ Kind { family, proto } = kind_of(bytes)?;
+        let expected = match family {
+            Family::V4 => table.expect(Key4::read(bytes), proto.number()),
+            Family::V6 => table.expect(Key6::read(bytes), proto.number()),
         };
-        Self { kind: Some(kind), hash, slot: None }
-    }
-
-    /// Looks up where its flow probably is, and asks for that.
-    #[inline(always)]
-    pub(crate) fn follow(&mut self, table: &FlowTable) {
-        if self.kind.is_some() {
-            self.slot = table.read_ahead(self.hash);
-        }
-    }
-
-    /// Looks further, where that was not enough.
-    #[inline(always)]
-    pub(crate) fn follow_up(&mut self, table: &FlowTable) {
-        if self.kind.is_some() && self.slot.is_none() {
-            self.slot = table.read_further_ahead(self.hash);
-        }
+        Some((Self { kind: Some(kind), hash: expected.hash, slot: None }, expected))
     }
 
     /// What it has told of the flow.
@@ -84,8 +101,14 @@ impl Glance {
 #[inline(always)]
 fn kind_of(bytes: &[u8]) -> Option<Kind> {
     let (family, proto, payload) = match bytes.first()? {
-        0x45 => (Family::V4, *bytes.get(9)?, plain_v4(bytes)?),
-        first if first >> 4 == 6 => (Family::V6, *bytes.get(6)?, plain_v6(bytes)?),
+        0x45 => {
+            let header = bytes.first_chunk()?;
+            (Family::V4, header[9], plain_v4(header, bytes.len())?)
+        }
+        first if first >> 4 == 6 => {
+            let header = bytes.first_chunk()?;
+            (Family::V6, header[6], plain_v6(header, bytes.len())?)
+        }
         _ => return None,
     };
     let proto = match proto {
@@ -96,20 +119,18 @@ fn kind_of(bytes: &[u8]) -> Option<Kind> {
     Some(Kind { family, proto })
 }
 
-/// The payload's length of an IPv4 datagram without options whose header is right.
+/// The payload's length of an IPv4 datagram without options whose header, with the ports behind it, is
+/// right; `room` is how long it may be.
 #[inline(always)]
-fn plain_v4(bytes: &[u8]) -> Option<usize> {
-    let header: &[u8; 20] = bytes.first_chunk()?;
+fn plain_v4(header: &[u8; 24], room: usize) -> Option<usize> {
     // A right sum is the same in either byte order (RFC 1071 section 2 B).
     let word = |at: usize| {
         u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
     };
-    let sum = word(0) + word(4) + word(8) + word(12) + word(16);
-    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    let is_right = (sum & 0xffff) + (sum >> 16) == 0xffff;
+    let is_right = is_complete(word(0) + word(4) + word(8) + word(12) + word(16));
     let is_fragment = half(header, 6) & 0x3fff != 0;
     let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if !is_right || is_fragment || header[8] <= 1 || len > bytes.len() {
+    if !is_right || is_fragment || header[8] <= 1 || len > room {
         return None;
     }
     len.checked_sub(20)
@@ -117,11 +138,10 @@ fn plain_v4(bytes: &[u8]) -> Option<usize> {
 
 /// The payload's length of an IPv6 datagram between ordinary addresses.
 #[inline(always)]
-fn plain_v6(bytes: &[u8]) -> Option<usize> {
-    let header: &[u8; 40] = bytes.first_chunk()?;
+fn plain_v6(header: &[u8; 44], room: usize) -> Option<usize> {
     let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let is_ordinary = |at: usize| header[at] != 0xff && header[at] != 0;
-    if header[7] <= 1 || len + 40 > bytes.len() || !is_ordinary(8) || !is_ordinary(24) {
+    if header[7] <= 1 || len + 40 > room || !is_ordinary(8) || !is_ordinary(24) {
         return None;
     }
     Some(len)

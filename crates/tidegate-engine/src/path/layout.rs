@@ -5,8 +5,6 @@
 //! family, and what `wire::packet` and `nat::rewrite` find step by step is a load or a store here.
 //! `engine/tests/express.rs` compares the bytes with theirs.
 
-use core::net::IpAddr;
-
 use tidegate_wire::checksum::Delta;
 use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::ipv4::Ipv4;
@@ -15,7 +13,7 @@ use tidegate_wire::{Family, Headers};
 use crate::nat::Manip;
 use crate::rules::ExpressProto;
 use crate::table::express::Shelved;
-use crate::table::key::{Key4, Key6};
+use crate::table::key::{Key, Key4, Key6};
 
 /// What the upper layer is, and how its checksum stands.
 #[derive(Clone, Copy)]
@@ -26,6 +24,10 @@ pub(super) struct Upper {
 
 /// Where a family's plain datagrams have what.
 pub(super) trait Layout: Shelved {
+    /// The family.
+    const FAMILY: Family;
+    /// Where the tuple begins: both addresses, and right behind them the ports.
+    const TUPLE: usize;
     /// Where the upper layer begins.
     const L4: usize;
     /// The tuple.
@@ -41,17 +43,14 @@ pub(super) trait Layout: Shelved {
 }
 
 impl Layout for Key4 {
+    const FAMILY: Family = Family::V4;
+    const TUPLE: usize = 12;
     const L4: usize = 20;
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
         let bytes = &bytes[..24];
-        Self {
-            src: word(bytes, 12),
-            dst: word(bytes, 16),
-            sport: half(bytes, 20),
-            dport: half(bytes, 22),
-        }
+        Self { addresses: chunk(bytes, Self::TUPLE), ports: chunk(bytes, Self::L4) }
     }
 
     #[inline(always)]
@@ -60,10 +59,11 @@ impl Layout for Key4 {
     }
 
     fn headers(bytes: &[u8]) -> Headers {
+        let (src, dst) = Self::read(bytes).addresses();
         Headers {
             family: Family::V4,
-            src: IpAddr::V4(word(bytes, 12).into()),
-            dst: IpAddr::V4(word(bytes, 16).into()),
+            src,
+            dst,
             proto: bytes[9],
             l4: Some(Self::L4),
             len: Self::len(bytes),
@@ -76,14 +76,13 @@ impl Layout for Key4 {
     #[inline(always)]
     fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip) {
         const HEADER_CHECKSUM: usize = 10;
-        let (at, addr) = match manip {
-            Manip::Src => (12, self.src),
-            Manip::Dst => (16, self.dst),
-        };
-        let delta = Delta::new().dword(word(bytes, at), addr);
-        put_word(bytes, at, addr);
+        let place = place(manip);
+        let at = Self::TUPLE + 4 * place;
+        let (old, new) = (word(bytes, at), word(&self.addresses, 4 * place));
+        let delta = Delta::new().dword(old, new);
+        put_word(bytes, at, new);
         put_half(bytes, HEADER_CHECKSUM, delta.apply(half(bytes, HEADER_CHECKSUM)));
-        set_port(&mut bytes[Self::L4..], how, port(self.sport, self.dport, manip), delta);
+        set_port(&mut bytes[Self::L4..], how, (2 * place, half(&self.ports, 2 * place)), delta);
     }
 
     #[inline(always)]
@@ -95,17 +94,14 @@ impl Layout for Key4 {
 }
 
 impl Layout for Key6 {
+    const FAMILY: Family = Family::V6;
+    const TUPLE: usize = 8;
     const L4: usize = 40;
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
         let bytes = &bytes[..44];
-        Self {
-            src: words(bytes, 8),
-            dst: words(bytes, 24),
-            sport: half(bytes, 40),
-            dport: half(bytes, 42),
-        }
+        Self { src: chunk(bytes, 8), dst: chunk(bytes, 24), ports: chunk(bytes, Self::L4) }
     }
 
     #[inline(always)]
@@ -114,15 +110,11 @@ impl Layout for Key6 {
     }
 
     fn headers(bytes: &[u8]) -> Headers {
-        let addr = |at: usize| {
-            let mut octets = [0; 16];
-            octets.copy_from_slice(&bytes[at..at + 16]);
-            IpAddr::V6(octets.into())
-        };
+        let (src, dst) = Self::read(bytes).addresses();
         Headers {
             family: Family::V6,
-            src: addr(8),
-            dst: addr(24),
+            src,
+            dst,
             proto: bytes[6],
             l4: Some(Self::L4),
             len: Self::len(bytes),
@@ -134,16 +126,16 @@ impl Layout for Key6 {
 
     #[inline(always)]
     fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip) {
-        let (at, addr) = match manip {
-            Manip::Src => (8, self.src),
-            Manip::Dst => (24, self.dst),
+        let place = place(manip);
+        let addr = match manip {
+            Manip::Src => self.src,
+            Manip::Dst => self.dst,
         };
-        let changes = words(bytes, at).into_iter().zip(addr);
-        let delta = changes.fold(Delta::new(), |delta, (old, new)| delta.dword(old, new));
-        for (number, new) in addr.into_iter().enumerate() {
-            put_word(bytes, at + 4 * number, new);
-        }
-        set_port(&mut bytes[Self::L4..], how, port(self.sport, self.dport, manip), delta);
+        let own = &mut bytes[Self::TUPLE + 16 * place..][..16];
+        let changes = [0, 4, 8, 12].map(|at| (word(own, at), word(&addr, at)));
+        let delta = changes.iter().fold(Delta::new(), |delta, (old, new)| delta.dword(*old, *new));
+        own.copy_from_slice(&addr);
+        set_port(&mut bytes[Self::L4..], how, (2 * place, half(&self.ports, 2 * place)), delta);
     }
 
     #[inline(always)]
@@ -152,12 +144,12 @@ impl Layout for Key6 {
     }
 }
 
-/// A port, and its place in the upper layer's header.
+/// Which of the two ends.
 #[inline(always)]
-fn port(sport: u16, dport: u16, manip: Manip) -> (usize, u16) {
+fn place(manip: Manip) -> usize {
     match manip {
-        Manip::Src => (0, sport),
-        Manip::Dst => (2, dport),
+        Manip::Src => 0,
+        Manip::Dst => 1,
     }
 }
 
@@ -195,6 +187,13 @@ fn mend_partial(segment: &mut [u8], proto: ExpressProto, addresses: Delta) {
 }
 
 #[inline(always)]
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut chunk = [0; N];
+    chunk.copy_from_slice(&bytes[at..at + N]);
+    chunk
+}
+
+#[inline(always)]
 pub(super) fn half(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
@@ -202,12 +201,6 @@ pub(super) fn half(bytes: &[u8], at: usize) -> u16 {
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-// Spelt out: a map over an array is not inlined here.
-#[inline(always)]
-fn words(bytes: &[u8], at: usize) -> [u32; 4] {
-    [word(bytes, at), word(bytes, at + 4), word(bytes, at + 8), word(bytes, at + 12)]
 }
 
 #[inline(always)]

@@ -105,10 +105,11 @@ pub(super) struct Ways([Way; WAYS]);
 
 /// One of them.
 #[derive(Clone, Debug, Default)]
-struct Way {
-    clearance: Clearance,
+pub(super) struct Way {
+    /// Whether packets may take it.
+    pub(super) clearance: Clearance,
     /// The entries that a packet meets; none if it isn't known.
-    met: Vec<Met>,
+    pub(super) met: Vec<Met>,
     /// Those that it was assumed not to meet.
     unmet: Vec<Unmet>,
 }
@@ -146,21 +147,10 @@ impl Ways {
         ways
     }
 
-    /// Whether packets may take a way.
-    #[inline]
-    pub(super) fn clearance(
-        &self,
-        proto: ExpressProto,
-        dir: Direction,
-        route: ExpressRoute,
-    ) -> Clearance {
-        self.0[index(proto, dir, route)].clearance
-    }
-
-    /// The entries that a packet meets on a way, if it may take it.
-    #[inline]
-    pub(super) fn met(&self, proto: ExpressProto, dir: Direction, route: ExpressRoute) -> &[Met] {
-        &self.0[index(proto, dir, route)].met
+    /// What was proven of a way.
+    #[inline(always)]
+    pub(super) fn way(&self, proto: ExpressProto, dir: Direction, route: ExpressRoute) -> &Way {
+        &self.0[index(proto, dir, route)]
     }
 
     /// Whether packets of a flow meet no other entries. The tables are those that the ways were proven for.

@@ -16,7 +16,7 @@ use super::ast::{Counters, Match, Ruleset, Table, TableKind};
 use super::compile::compile;
 use super::conditions::{Kind, Memory};
 use super::eval::{self, RuleContext, Ruling};
-use super::express::{Clearance, ExpressProto, ExpressRoute, Ways};
+use super::express::{Clearance, ExpressProto, ExpressRoute, Way, Ways};
 use super::print;
 use super::program::Program;
 use crate::fib::Fib;
@@ -150,10 +150,10 @@ impl Programs {
         dir: Direction,
         route: ExpressRoute,
     ) -> Clearance {
-        self.in_force(family).ways.clearance(proto, dir, route)
+        self.in_force(family).ways.way(proto, dir, route).clearance
     }
 
-    /// Whether packets of this flow and direction meet all along the way what [`Programs::count_clear`] counts and
+    /// Whether packets of this flow and direction meet all along the way what [`Course::count`] counts and
     /// nothing else, so that they may go on as if it were clear. Either answer holds for this epoch, if both kinds of
     /// NAT are decided for the flow. Costs as much as asking the rules, or less.
     pub(crate) fn vet(
@@ -168,22 +168,18 @@ impl Programs {
         ways.vet(|kind| program(tables, kind), proto, dir, route, flow)
     }
 
-    /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met; on none if the
-    /// way is never clear.
-    pub(crate) fn count_clear(
+    /// The way of established packets that go by this route.
+    #[inline(always)]
+    pub(crate) fn course(
         &mut self,
         family: Family,
         proto: ExpressProto,
         dir: Direction,
         route: ExpressRoute,
-        bytes: usize,
-    ) {
+    ) -> Course<'_> {
+        let epoch = self.epoch;
         let InForce { tables, ways, .. } = self.in_force_mut(family);
-        for met in ways.met(proto, dir, route) {
-            if let Some(loaded) = &mut tables[met.table as usize] {
-                eval::count(&mut loaded.program.counters[met.entry], bytes);
-            }
-        }
+        Course { way: ways.way(proto, dir, route), tables, epoch }
     }
 
     /// Takes a packet through a table's chain at its hook; `Accept` if the table or the chain isn't there.
@@ -225,6 +221,36 @@ impl Programs {
         match family {
             Family::V4 => &mut self.v4,
             Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// A way and the tables along it.
+pub(crate) struct Course<'p> {
+    way: &'p Way,
+    tables: &'p mut Tables,
+    epoch: u16,
+}
+
+impl Course<'_> {
+    /// Whether a packet may take it without asking the rules: because all such packets may, or those of its flow, as was
+    /// found in this epoch.
+    #[inline(always)]
+    pub(crate) fn is_clear(&self, vetted: impl FnOnce(u16) -> bool) -> bool {
+        match self.way.clearance {
+            Clearance::Clear => true,
+            Clearance::IfVetted => vetted(self.epoch),
+            Clearance::Never => false,
+        }
+    }
+
+    /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, bytes: usize) {
+        for met in &self.way.met {
+            if let Some(loaded) = &mut self.tables[met.table as usize] {
+                eval::count(&mut loaded.program.counters[met.entry], bytes);
+            }
         }
     }
 }

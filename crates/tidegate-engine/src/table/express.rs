@@ -6,6 +6,7 @@
 
 use super::column::Pages;
 use super::key::{Key, Key4, Key6};
+use super::lines::Line;
 use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
 use super::{FlowTable, Hint};
@@ -62,21 +63,45 @@ pub(crate) struct Seat<'t, K> {
     pub(crate) dir: Direction,
 }
 
+/// Where a tuple is looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected<'t> {
+    /// Its hash.
+    pub(crate) hash: u32,
+    home: &'t Line,
+}
+
+static NO_LINE: Line = Line::EMPTY;
+
+impl Expected<'_> {
+    /// Nowhere.
+    pub(crate) const NOWHERE: Self = Self { hash: 0, home: &NO_LINE };
+}
+
 impl FlowTable {
-    /// The hash of a key in the default zone; the index's line for it is asked for.
+    /// Where a key of the default zone is looked up; the index's line for it is asked for.
     #[inline(always)]
-    pub(crate) fn expect<K: Shelved>(&self, key: K, proto: u8) -> u32 {
-        let hash = key.hash(&self.key, proto, 0);
-        super::prefetch::line(self.index.home_line(hash));
-        hash
+    pub(crate) fn expect<K: Shelved>(&self, key: K, proto: u8) -> Expected<'_> {
+        self.expect_hash(key.hash(&self.key, proto, 0))
     }
 
-    /// Where the flow of a hash probably is, which is asked for. A hint, to be checked. `None` if
-    /// the index's line does not say; then the line behind it is asked for.
+    /// [`FlowTable::expect`], by a hash.
     #[inline(always)]
-    pub(crate) fn read_ahead(&self, hash: u32) -> Option<u32> {
-        let Some(slot) = self.index.candidate_in_home(hash) else {
-            if let Some(behind) = self.index.line_behind(hash) {
+    pub(super) fn expect_hash(&self, hash: u32) -> Expected<'_> {
+        let home = self.index.home_line(hash);
+        super::prefetch::line(home);
+        Expected { hash, home }
+    }
+
+    /// Where the flow that is expected probably is, which is asked for. A hint, to be checked. `None`
+    /// if the index's line does not say; then the line behind it is asked for.
+    #[inline(always)]
+    pub(crate) fn read_ahead(&self, expected: Expected<'_>) -> Option<u32> {
+        let Expected { hash, home } = expected;
+        let Some(slot) = home.first(hash) else {
+            if home.goes_on(hash)
+                && let Some(behind) = self.index.line_behind(hash)
+            {
                 super::prefetch::line(behind);
             }
             return None;
@@ -92,7 +117,7 @@ impl FlowTable {
     }
 
     /// [`FlowTable::read_ahead`], of a flow that is not where it would be first.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn read_further_ahead(&self, hash: u32) -> Option<u32> {
         let slot = self.index.candidates(hash).next()?;
         self.slab.read_ahead(slot);

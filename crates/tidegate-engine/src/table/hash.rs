@@ -1,12 +1,12 @@
-//! The keyed hash that places tuples in buckets, and the scaling of a hash to a bucket count.
+//! A pseudorandom function of a few words, and the scaling of a hash to a bucket count.
 //!
 //! SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", INDOCRYPT
-//! 2012), written for inputs of a fixed number of 64-bit words, which is what a packed tuple is. As
-//! long as the key stays secret, an attacker who chooses addresses and ports cannot aim at one
-//! bucket; the kernel relies on SipHash-2-4 for the same reason.
+//! 2012), written for inputs of a fixed number of 64-bit words. It places sources in the index that
+//! NAT asks, makes cookies and the numbers that are shown of flows, and what other secrets are made
+//! from. As long as the key stays secret, who sees some of its values cannot tell the others. Tuples
+//! have a hash that is faster, and promises less: [`super::index_key`].
 //!
-//! This file knows words only: which fields a tuple packs into them, and that the zone is among
-//! them, is the table's.
+//! This file knows words only: which fields are packed into them is the caller's business.
 
 /// A 128-bit secret, drawn by the embedder from the system's entropy; a replay passes a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

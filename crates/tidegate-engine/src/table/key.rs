@@ -1,4 +1,5 @@
-//! Tuples as the table keeps and hashes them: four words and a half for IPv4, thirteen for IPv6.
+//! Tuples as the table keeps and hashes them: 12 bytes for IPv4, 36 for IPv6, in the order in which
+//! datagrams have them, so that reading one is a copy.
 //!
 //! A flow that is not translated has one entry in the index for both of its directions, so a tuple
 //! and its inverse must have the same hash: the two ends are hashed in the order of their values,
@@ -7,9 +8,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tidegate_wire::checksum::Sum;
-
-use super::hash::SipKey;
+use super::index_key::IndexKey;
 use crate::tuple::Tuple;
 
 /// A tuple of one family, without its protocol.
@@ -22,146 +21,131 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn addresses(self) -> (IpAddr, IpAddr);
     /// The tuple with its ends exchanged, which is the inverse wherever there are ports.
     fn swapped(self) -> Self;
-    /// The sum of a pseudo header's addresses (RFC 9293 section 3.1, RFC 8200 section 8.1).
-    fn address_sum(self) -> Sum;
     /// The same for both orders of the ends.
-    fn hash(self, key: &SipKey, proto: u8, zone: u16) -> u32;
+    fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32;
 }
 
-/// An IPv4 tuple.
-#[derive(Clone, Copy, Debug, Default, Eq)]
+/// An IPv4 tuple, as a datagram without options has it from byte 12 on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Key4 {
-    pub(crate) src: u32,
-    pub(crate) dst: u32,
-    pub(crate) sport: u16,
-    pub(crate) dport: u16,
+    /// Source and destination address.
+    pub(crate) addresses: [u8; 8],
+    /// Source and destination port.
+    pub(crate) ports: [u8; 4],
 }
 
-/// An IPv6 tuple; addresses as words, the first one highest.
+/// An IPv6 tuple, as a datagram without extension headers has it from byte 8 on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Key6 {
-    pub(crate) src: [u32; 4],
-    pub(crate) dst: [u32; 4],
-    pub(crate) sport: u16,
-    pub(crate) dport: u16,
-}
-
-impl PartialEq for Key4 {
-    /// All at once: one branch instead of four.
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        let ports = (self.sport ^ other.sport) | (self.dport ^ other.dport);
-        (self.src ^ other.src) | (self.dst ^ other.dst) | u32::from(ports) == 0
-    }
+    pub(crate) src: [u8; 16],
+    pub(crate) dst: [u8; 16],
+    /// Source and destination port.
+    pub(crate) ports: [u8; 4],
 }
 
 impl Key for Key4 {
-    fn of(tuple: &Tuple) -> Self {
-        let bits = |addr| match addr {
-            IpAddr::V4(addr) => Ipv4Addr::to_bits(addr),
-            IpAddr::V6(_) => 0,
-        };
-        let Tuple { src, dst, sport, dport, .. } = *tuple;
-        Self { src: bits(src), dst: bits(dst), sport, dport }
-    }
-
     #[inline(always)]
-    fn addresses(self) -> (IpAddr, IpAddr) {
-        (Ipv4Addr::from_bits(self.src).into(), Ipv4Addr::from_bits(self.dst).into())
+    fn of(tuple: &Tuple) -> Self {
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.src, tuple.dst) else {
+            return Self::default();
+        };
+        let ([a, b, c, d], [e, f, g, h]) = (src.octets(), dst.octets());
+        Self { addresses: [a, b, c, d, e, f, g, h], ports: ports_of(tuple) }
     }
 
     #[inline(always)]
     fn tuple(self, proto: u8) -> Tuple {
         let (src, dst) = self.addresses();
-        Tuple { src, dst, sport: self.sport, dport: self.dport, proto }
+        tuple(src, dst, self.ports, proto)
+    }
+
+    #[inline(always)]
+    fn addresses(self) -> (IpAddr, IpAddr) {
+        let [a, b, c, d, e, f, g, h] = self.addresses;
+        (Ipv4Addr::new(a, b, c, d).into(), Ipv4Addr::new(e, f, g, h).into())
     }
 
     #[inline(always)]
     fn swapped(self) -> Self {
-        Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport }
+        let addresses = u64::from_le_bytes(self.addresses).rotate_left(32).to_le_bytes();
+        Self { addresses, ports: swapped(self.ports) }
     }
 
     #[inline(always)]
-    fn address_sum(self) -> Sum {
-        Sum::new().dword(self.src).dword(self.dst)
-    }
-
-    #[inline(always)]
-    fn hash(self, key: &SipKey, proto: u8, zone: u16) -> u32 {
-        let end = |addr: u32, port: u16| u64::from(addr) << 16 | u64::from(port);
-        let (one, other) = (end(self.src, self.sport), end(self.dst, self.dport));
+    fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
+        let (addresses, ports) =
+            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
+        let one = addresses & 0xffff_ffff | u64::from(ports & 0xffff) << 32;
+        let other = addresses >> 32 | u64::from(ports >> 16) << 32;
         let (low, high) = (one.min(other), one.max(other));
-        // Fifteen bytes: two ends of six, protocol and zone.
-        let first = low | u64::from(zone) << 48;
-        (key.hash_with_rest([first], high | u64::from(proto) << 48, 7) >> 32) as u32
+        key.hash([low | u64::from(zone) << 48, high | u64::from(proto) << 48])
     }
 }
 
 impl Key for Key6 {
-    fn of(tuple: &Tuple) -> Self {
-        let words = |addr| match addr {
-            IpAddr::V4(_) => [0; 4],
-            IpAddr::V6(addr) => words_of(Ipv6Addr::to_bits(addr)),
-        };
-        let Tuple { src, dst, sport, dport, .. } = *tuple;
-        Self { src: words(src), dst: words(dst), sport, dport }
-    }
-
     #[inline(always)]
-    fn addresses(self) -> (IpAddr, IpAddr) {
-        let addr = |words| Ipv6Addr::from_bits(bits_of(words)).into();
-        (addr(self.src), addr(self.dst))
+    fn of(tuple: &Tuple) -> Self {
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (tuple.src, tuple.dst) else {
+            return Self::default();
+        };
+        Self { src: src.octets(), dst: dst.octets(), ports: ports_of(tuple) }
     }
 
     #[inline(always)]
     fn tuple(self, proto: u8) -> Tuple {
         let (src, dst) = self.addresses();
-        Tuple { src, dst, sport: self.sport, dport: self.dport, proto }
+        tuple(src, dst, self.ports, proto)
+    }
+
+    #[inline(always)]
+    fn addresses(self) -> (IpAddr, IpAddr) {
+        (Ipv6Addr::from_octets(self.src).into(), Ipv6Addr::from_octets(self.dst).into())
     }
 
     #[inline(always)]
     fn swapped(self) -> Self {
-        Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport }
+        Self { src: self.dst, dst: self.src, ports: swapped(self.ports) }
     }
 
     #[inline(always)]
-    fn address_sum(self) -> Sum {
-        self.src.into_iter().chain(self.dst).fold(Sum::new(), Sum::dword)
-    }
-
-    #[inline(always)]
-    fn hash(self, key: &SipKey, proto: u8, zone: u16) -> u32 {
-        let (one, other) = ((bits_of(self.src), self.sport), (bits_of(self.dst), self.dport));
+    fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
+        let ports = u32::from_le_bytes(self.ports);
+        let one = (u128::from_le_bytes(self.src), ports & 0xffff);
+        let other = (u128::from_le_bytes(self.dst), ports >> 16);
         let (low, high) = if one <= other { (one, other) } else { (other, one) };
-        // Thirty-nine bytes: two addresses, two ports, protocol and zone.
-        let rest = u64::from(low.1)
-            | u64::from(high.1) << 16
-            | u64::from(zone) << 32
-            | u64::from(proto) << 48;
         let halves = |bits: u128| [bits as u64, (bits >> 64) as u64];
         let ([a, b], [c, d]) = (halves(low.0), halves(high.0));
-        (key.hash_with_rest([a, b, c, d], rest, 7) >> 32) as u32
+        let rest = u64::from(low.1 | high.1 << 16) | u64::from(zone) << 32;
+        key.hash([a, b, c, d, rest | u64::from(proto) << 48])
     }
 }
 
+#[inline(always)]
+fn ports_of(tuple: &Tuple) -> [u8; 4] {
+    let ([a, b], [c, d]) = (tuple.sport.to_be_bytes(), tuple.dport.to_be_bytes());
+    [a, b, c, d]
+}
+
+#[inline(always)]
+fn swapped(ports: [u8; 4]) -> [u8; 4] {
+    u32::from_le_bytes(ports).rotate_left(16).to_le_bytes()
+}
+
+#[inline(always)]
+fn tuple(src: IpAddr, dst: IpAddr, [a, b, c, d]: [u8; 4], proto: u8) -> Tuple {
+    let (sport, dport) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    Tuple { src, dst, sport, dport, proto }
+}
+
 /// The hash of a tuple in a zone, the same as that of its inverse.
-pub(super) fn hash(key: &SipKey, tuple: &Tuple, zone: u16) -> u32 {
+pub(super) fn hash(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
     let tuple = tuple.question();
     match tuple.src {
         IpAddr::V4(_) => Key4::of(&tuple).hash(key, tuple.proto, zone),
         IpAddr::V6(_) => Key6::of(&tuple).hash(key, tuple.proto, zone),
     }
-}
-
-#[inline(always)]
-fn bits_of([a, b, c, d]: [u32; 4]) -> u128 {
-    u128::from(a) << 96 | u128::from(b) << 64 | u128::from(c) << 32 | u128::from(d)
-}
-
-fn words_of(bits: u128) -> [u32; 4] {
-    [(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32]
 }
 
 #[cfg(test)]
@@ -196,7 +180,7 @@ mod tests {
 
         #[test]
         fn a_tuple_and_its_inverse_have_one_hash(tuple in tuples(), zone: u16, key: [u64; 2]) {
-            let key = SipKey(key);
+            let key = IndexKey::new(key);
             if let Some(inverse) = tuple.invert() {
                 prop_assert_eq!(hash(&key, &tuple, zone), hash(&key, &inverse, zone));
             }
@@ -204,7 +188,7 @@ mod tests {
 
         #[test]
         fn everything_in_a_tuple_counts(tuple in tuples(), key: [u64; 2]) {
-            let key = SipKey(key);
+            let key = IndexKey::new(key);
             let own = hash(&key, &tuple, 0);
             let others = [
                 Tuple { sport: tuple.sport ^ 1, ..tuple },

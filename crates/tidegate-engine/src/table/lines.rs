@@ -104,13 +104,6 @@ impl Lines {
         array.line(array.home(hash))
     }
 
-    /// The first id under a hash, if that lies in its home: a guess that reads one line.
-    #[inline]
-    pub(crate) fn candidate_in_home(&self, hash: u32) -> Option<u32> {
-        let line = self.home_line(hash);
-        line.lowest(line.matches(hash))
-    }
-
     /// The line that a look-up of this hash reads next, if its home does not settle it.
     #[inline]
     pub(crate) fn line_behind(&self, hash: u32) -> Option<&Line> {

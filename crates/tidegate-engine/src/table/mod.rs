@@ -17,6 +17,7 @@ mod early_drop;
 mod excerpt;
 pub(crate) mod express;
 pub(crate) mod hash;
+pub(crate) mod index_key;
 pub(crate) mod key;
 mod lines;
 mod prefetch;
@@ -35,7 +36,9 @@ use core::net::IpAddr;
 use self::buckets::{Buckets, Near};
 pub(crate) use self::excerpt::Inquiry;
 use self::excerpt::Notes;
+use self::express::Expected;
 use self::hash::SipKey;
+use self::index_key::IndexKey;
 use self::key::{Key, Key4, Key6};
 use self::lines::Lines;
 use self::record::{TICK_BITS, tick_of};
@@ -46,6 +49,7 @@ use crate::event::EventQueue;
 use crate::expect::Expectations;
 use crate::flow::{Care, Correction, Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
+use crate::path::BURST;
 use crate::rand::Rng;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
@@ -61,9 +65,9 @@ pub(crate) enum ConfirmError {
 
 /// All flows of one engine.
 pub(crate) struct FlowTable {
-    key: SipKey,
+    key: IndexKey,
     /// The key of the entries that are still to be re-keyed.
-    retired_key: Option<SipKey>,
+    retired_key: Option<IndexKey>,
     slab: Slab,
     index: Lines,
     buckets: Buckets,
@@ -91,6 +95,11 @@ pub(crate) struct Hint {
     pub(crate) slot: Option<u32>,
 }
 
+impl Hint {
+    /// Nothing is known.
+    pub(crate) const NOTHING: Self = Self { hash: 0, slot: None };
+}
+
 /// Linux refuses to lengthen a chain of more than 50 to 79 entries.
 const MIN_CHAIN: u32 = 50;
 const CHAIN_SPREAD: u32 = 30;
@@ -102,7 +111,7 @@ impl FlowTable {
     /// An empty table with a key of its own, which counts chains in `nf_conntrack_buckets` buckets.
     pub(crate) fn new(limits: &Limits, rng: &mut Rng, start: Instant) -> Self {
         Self {
-            key: SipKey([rng.next_u64(), rng.next_u64()]),
+            key: IndexKey::new([rng.next_u64(), rng.next_u64()]),
             retired_key: None,
             slab: Slab::default(),
             index: Lines::new(),
@@ -127,30 +136,31 @@ impl FlowTable {
         tuple: &Tuple,
         zone: Zone,
     ) -> Option<(FlowId, Direction)> {
+        let hint = Hint { hash: self.hash(tuple, zone, Direction::Original), slot: None };
+        self.lookup_simple(now, tuple, zone, hint).or_else(|| self.lookup_any(now, tuple, zone))
+    }
+
+    /// [`FlowTable::lookup`], whatever the tuple and the zone.
+    #[inline(never)]
+    fn lookup_any(&self, now: Instant, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
         numbers_of(zone).iter().find_map(|filed| self.owner(now, tuple, zone, *filed))
     }
 
-    /// [`FlowTable::lookup`], of a tuple that has this hash in the zone's number for the original
+    /// [`FlowTable::lookup`], of a tuple of which this is known in the zone's number for the original
     /// direction.
+    #[inline]
     #[must_use]
-    pub(crate) fn lookup_hashed(
+    pub(crate) fn lookup_expected(
         &self,
         now: Instant,
         tuple: &Tuple,
         zone: Zone,
-        hash: u32,
+        hint: Hint,
     ) -> Option<(FlowId, Direction)> {
-        if zone.scope != ZoneScope::Both {
-            return self.lookup(now, tuple, zone);
-        }
-        if let Some(found) = self.lookup_simple(now, tuple, zone, Hint { hash, slot: None }) {
-            return Some(found);
-        }
-        let filed = self.filed(hash, tuple, zone, Direction::Original);
-        self.newest(filed.filter(|(slot, _)| !self.slab.is_expired(*slot, now)))
+        self.lookup_simple(now, tuple, zone, hint).or_else(|| self.lookup_any(now, tuple, zone))
     }
 
-    /// [`FlowTable::lookup_hashed`] for tuples with ports of the default zone, as most are. `None`
+    /// [`FlowTable::lookup_expected`] for tuples with ports of the default zone, as most are. `None`
     /// says nothing.
     fn lookup_simple(
         &self,
@@ -169,19 +179,18 @@ impl FlowTable {
         }
     }
 
-    /// The hashes of some tuples in the zone's number for the original direction; what looking them
-    /// up will read is asked for.
-    pub(crate) fn expect_all(&self, tuples: &[Tuple], zone: Zone, hashes: &mut [u32]) {
-        for (hash, tuple) in hashes.iter_mut().zip(tuples) {
-            *hash = self.hash(tuple, zone, Direction::Original);
-            prefetch::line(self.index.home_line(*hash));
+    /// What is known of some tuples before they are looked up in a zone; what that will read is asked
+    /// for.
+    pub(crate) fn expect_all(&self, tuples: &[Tuple], zone: Zone, hints: &mut [Hint; BURST]) {
+        let mut expected = [Expected::NOWHERE; BURST];
+        for (expected, tuple) in expected.iter_mut().zip(tuples) {
+            *expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
         }
-        let hashes = &hashes[..tuples.len()];
-        for hash in hashes {
-            self.read_ahead(*hash);
+        for (hint, expected) in hints.iter_mut().zip(&expected[..tuples.len()]) {
+            *hint = Hint { hash: expected.hash, slot: self.read_ahead(*expected) };
         }
-        for hash in hashes.iter().filter(|hash| self.index.candidate_in_home(**hash).is_none()) {
-            self.read_further_ahead(*hash);
+        for hint in hints[..tuples.len()].iter_mut().filter(|hint| hint.slot.is_none()) {
+            hint.slot = self.read_further_ahead(hint.hash);
         }
     }
 

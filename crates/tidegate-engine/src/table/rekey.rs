@@ -6,7 +6,7 @@
 //! look-ups ask under both keys; the express path finds what has moved, and leaves the rest to the
 //! walk.
 
-use super::hash::SipKey;
+use super::index_key::IndexKey;
 use super::slab::Slab;
 use super::{FlowTable, key};
 use crate::rand::Rng;
@@ -19,7 +19,7 @@ impl FlowTable {
             if !self.index.is_stressed() {
                 return;
             }
-            let key = SipKey([rng.next_u64(), rng.next_u64()]);
+            let key = IndexKey::new([rng.next_u64(), rng.next_u64()]);
             self.retired_key = Some(core::mem::replace(&mut self.key, key));
             self.index.begin_rekey();
         }
@@ -43,7 +43,7 @@ impl FlowTable {
         number: u16,
     ) -> impl Iterator<Item = u32> {
         // Without a retired key there are no retired entries, and any hash does.
-        let retired = self.retired_key.map_or(hash, |old| key::hash(&old, tuple, number));
+        let retired = self.retired_key.as_ref().map_or(hash, |old| key::hash(old, tuple, number));
         self.index.candidates_of_both(hash, retired)
     }
 
@@ -65,9 +65,9 @@ impl FlowTable {
 }
 
 /// The hash under the new key of whichever tuple of a slot's flow has `hash` under the old one.
-fn rehashed(slab: &Slab, slot: u32, hash: u32, (old, new): (&SipKey, &SipKey)) -> u32 {
+fn rehashed(slab: &Slab, slot: u32, hash: u32, (old, new): (&IndexKey, &IndexKey)) -> u32 {
     let flow = slab.read(slot);
-    let of = |key: &SipKey, dir| key::hash(key, flow.tuple(dir), flow.zone.id_in(dir));
+    let of = |key: &IndexKey, dir| key::hash(key, flow.tuple(dir), flow.zone.id_in(dir));
     let is_original = of(old, Direction::Original) == hash;
     of(new, if is_original { Direction::Original } else { Direction::Reply })
 }

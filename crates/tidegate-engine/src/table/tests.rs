@@ -42,7 +42,7 @@ fn express_by<K: Shelved>(
     hint: Option<u32>,
 ) -> Option<(FlowId, Direction, bool)> {
     let mut glance = Glance::NOTHING;
-    glance.hash = table.expect(key, proto);
+    glance.hash = table.expect(key, proto).hash;
     glance.slot = hint;
     let (found, target) = table.with_seat((key, proto), &glance, |seat| {
         let is_eligible = !seat.record.is_expired(now) && seat.is_plain();
@@ -56,7 +56,7 @@ fn express_by<K: Shelved>(
 
 /// What the batch guesses for a tuple of the default zone.
 fn guess(table: &FlowTable, tuple: &Tuple) -> Option<u32> {
-    table.read_ahead(table.hash(tuple, Zone::default(), Direction::Original))
+    table.read_ahead(table.expect_hash(table.hash(tuple, Zone::default(), Direction::Original)))
 }
 
 fn numbered(port: u16) -> Tuple {

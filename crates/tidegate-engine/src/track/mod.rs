@@ -24,12 +24,13 @@ mod trial;
 
 use core::time::Duration;
 
-use tidegate_wire::checksum::Sum;
+use tidegate_wire::checksum::{Sum, is_right};
 use tidegate_wire::{Headers, proto};
 
 use crate::event::EventMask;
 use crate::flow::{Correction, Flow, Status};
-use crate::limits::Limits;
+use crate::limits::{Limits, Timeout};
+use crate::rules::ExpressProto;
 use crate::time::Instant;
 use crate::tuple::Direction;
 
@@ -110,6 +111,8 @@ impl<'a> Segment<'a> {
 /// A plain packet of an established flow, as a tracker's express path sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<'a> {
+    /// Both addresses, the upper-layer header and what follows it: what the checksum covers.
+    pub(crate) covered: &'a [u8],
     /// The upper-layer header and what follows it.
     pub(crate) payload: &'a [u8],
     pub(crate) dir: Direction,
@@ -117,16 +120,23 @@ pub(crate) struct Plain<'a> {
     pub(crate) limits: &'a Limits,
     /// Whether its checksum is to be verified.
     pub(crate) verify_checksum: bool,
-    /// The sum of the pseudo header.
-    pub(crate) pseudo_header: Sum,
 }
 
 impl Plain<'_> {
     /// Whether the upper-layer checksum is wrong, if it is to be verified.
     #[inline(always)]
-    fn has_bad_checksum(&self) -> bool {
-        self.verify_checksum && self.pseudo_header.bytes(self.payload).finish() != 0
+    fn has_bad_checksum(&self, proto: u8) -> bool {
+        self.verify_checksum && !is_right(self.covered, proto, self.payload.len() as u16)
     }
+}
+
+/// A tracker's part of the express path.
+pub(crate) trait Express {
+    /// Whose packets.
+    const PROTO: ExpressProto;
+    /// Takes a plain packet as [`judge`] would, if it is the usual one; for how long it renews the flow.
+    /// `None`: nothing has changed, ask [`judge`].
+    fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout>;
 }
 
 /// Whether the checksum over payload and pseudo header is right, or somebody else answers for it.

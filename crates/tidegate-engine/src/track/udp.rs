@@ -7,10 +7,12 @@
 use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
+use tidegate_wire::proto;
 
-use super::{Cells, InvalidReason, Judgement, Plain, ProtoState, Segment, assure, renew};
+use super::{Cells, Express, InvalidReason, Judgement, Plain, ProtoState, Segment, assure, renew};
 use crate::flow::{Flow, Status};
 use crate::limits::Timeout;
+use crate::rules::ExpressProto;
 use crate::time::Instant;
 
 /// How long after its first packet a flow must be alive to count as a stream.
@@ -38,20 +40,25 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     Judgement::Accept
 }
 
-/// For how long a datagram renews a flow that was answered and is assured: what [`judge`] would do,
-/// if it is no more than this. `None`: ask [`judge`].
-#[inline]
-pub(crate) fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
-    let header: &[u8; 8] = segment.payload.first_chunk()?;
-    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let is_whole = (8..=segment.payload.len()).contains(&len);
-    let has_checksum = header[6] | header[7] != 0;
-    if !is_whole || has_checksum && segment.has_bad_checksum() {
-        return None;
+/// Datagrams of a flow that was answered and is assured, which do no more than renew it.
+pub(crate) enum Usual {}
+
+impl Express for Usual {
+    const PROTO: ExpressProto = ExpressProto::Udp;
+
+    #[inline(always)]
+    fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
+        let header: &[u8; 8] = segment.payload.first_chunk()?;
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let is_whole = (8..=segment.payload.len()).contains(&len);
+        let has_checksum = header[6] | header[7] != 0;
+        if !is_whole || has_checksum && segment.has_bad_checksum(proto::UDP) {
+            return None;
+        }
+        let timeouts = &segment.limits.timeouts;
+        let is_stream = segment.now > super::cells::stream_after(cells);
+        Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
     }
-    let timeouts = &segment.limits.timeouts;
-    let is_stream = segment.now > super::cells::stream_after(cells);
-    Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
 }
 
 fn stream_after(flow: &mut Flow, now: Instant) -> Instant {

@@ -113,13 +113,13 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Ipv4<T> {
     /// Takes one hop off the time to live, if there is any.
     #[inline]
     pub fn decrement_ttl(&mut self) {
-        // What `Delta` makes of a word that is less by 0x0100.
-        const ONE_HOP: u32 = 0xffff - 0x0100;
-        let Some(ttl) = self.ttl().checked_sub(1) else { return };
-        let sum = u32::from(!self.checksum()) + ONE_HOP;
-        let bytes = self.0.as_mut();
-        bytes[TTL] = ttl;
-        put_u16(bytes, CHECKSUM, !((sum & 0xffff) + (sum >> 16)) as u16);
+        let Some([ttl, _, high, low]) = self.0.as_mut().get_mut(TTL..CHECKSUM + 2) else { return };
+        let Some(less) = ttl.checked_sub(1) else { return };
+        *ttl = less;
+        // One hop is the lowest bit of a word that is read from its other end. What becomes all ones
+        // is written as zero, as `Delta` does.
+        let sum = u32::from(u16::from_le_bytes([*high, *low])) + 1;
+        [*high, *low] = ((sum + u32::from(sum >= 0xffff)) as u16).to_le_bytes();
     }
 
     /// Sets the type of service.

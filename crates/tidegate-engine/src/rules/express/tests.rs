@@ -436,8 +436,8 @@ fn counted(programs: &Programs, family: Family) -> Vec<String> {
 
 /// Two packets.
 fn count(programs: &mut Programs, family: Family, dir: Direction, route: ExpressRoute) {
-    programs.count_clear(family, ExpressProto::Tcp, dir, route, 1500);
-    programs.count_clear(family, ExpressProto::Tcp, dir, route, 52);
+    programs.course(family, ExpressProto::Tcp, dir, route).count(1500);
+    programs.course(family, ExpressProto::Tcp, dir, route).count(52);
 }
 
 #[test]

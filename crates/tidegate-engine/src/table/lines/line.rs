@@ -37,7 +37,13 @@ const LAST: usize = SLOTS - 1;
 const _: () = assert!(size_of::<Line>() == 64);
 
 impl Line {
-    pub(super) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0, 0, 0, 0, 0, 0, 0, MARK] };
+    pub(crate) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0, 0, 0, 0, 0, 0, 0, MARK] };
+
+    /// The first id under a hash, if it lies here.
+    #[inline]
+    pub(crate) fn first(&self, hash: u32) -> Option<u32> {
+        self.lowest(self.matches(hash))
+    }
 
     /// The slots, as [`BITS`], that hold an entry with this hash.
     #[inline]
@@ -65,7 +71,7 @@ impl Line {
 
     /// Whether entries with this hash may lie behind, if their home is here or before.
     #[inline]
-    pub(super) fn goes_on(&self, hash: u32) -> bool {
+    pub(crate) fn goes_on(&self, hash: u32) -> bool {
         self.passed() != 0 && self.hashes[LAST] <= hash
     }
 

@@ -87,7 +87,7 @@ fn an_empty_index_has_nothing_to_say() {
     let mut lines = Lines::new();
     assert_eq!(lines.len(), 0);
     assert_eq!(lines.candidates(7).next(), None);
-    assert_eq!(lines.candidate_in_home(7), None);
+    assert_eq!(lines.home_line(7).first(7), None);
     assert_eq!(lines.range(0, u32::MAX).next(), None);
     assert!(!lines.remove(7, 7));
     assert!(!lines.is_stressed());
@@ -208,7 +208,7 @@ fn the_same_calls_give_the_same_order() {
 fn a_guess_reads_the_home_only_and_is_right_as_a_rule() {
     let lines = filled(50_000);
     let guesses: Vec<Option<u32>> =
-        (0..50_000).map(|id| lines.candidate_in_home(spread(id))).collect();
+        (0..50_000).map(|id| lines.home_line(spread(id)).first(spread(id))).collect();
     let right = guesses.iter().zip(0..).filter(|(guess, id)| **guess == Some(*id)).count();
     assert!((35_000..50_000).contains(&right), "{right} of 50,000");
 }
@@ -332,7 +332,7 @@ impl Pair {
         let known = self.model.iter().filter(|(h, _)| *h == hash).map(|(_, id)| (hash, *id));
         let found = self.lines.candidates(hash).map(|id| (hash, id));
         assert_eq!(sorted(found), sorted(known));
-        let guess = self.lines.candidate_in_home(hash);
+        let guess = self.lines.home_line(hash).first(hash);
         assert!(guess.is_none() || guess == self.lines.candidates(hash).next());
     }
 

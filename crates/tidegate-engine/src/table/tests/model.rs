@@ -291,9 +291,9 @@ impl Bench {
     fn compare_lookup(&mut self, tuple: &Tuple, zone: Zone) {
         let found = self.table.lookup(self.now, tuple, zone);
         assert_eq!(found, self.model.lookup(tuple, zone, self.now));
-        let mut hashes = [0];
-        self.table.expect_all(&[*tuple], zone, &mut hashes);
-        assert_eq!(self.table.lookup_hashed(self.now, tuple, zone, hashes[0]), found);
+        let mut hints = [Hint::NOTHING; BURST];
+        self.table.expect_all(&[*tuple], zone, &mut hints);
+        assert_eq!(self.table.lookup_expected(self.now, tuple, zone, hints[0]), found);
         if zone == Zone::default() {
             self.compare_express(tuple, found);
         }

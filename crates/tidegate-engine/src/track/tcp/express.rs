@@ -1,23 +1,31 @@
-//! The usual segment, judged on the table's own words.
+//! The usual segment, taken on the table's own words.
 //!
-//! [`usual`] knows what nearly every segment is: an acknowledgement, with data or without, of an
-//! established connection, within both windows and without selective acknowledgements. For that
-//! [`Usual::apply`] changes what `judge` would change, to the bit; for whatever else `judge` is asked.
+//! [`Usual`] knows what nearly every segment is: an acknowledgement, with data or without, of an
+//! established connection, within both windows and without selective acknowledgements. Of that it
+//! changes what `judge` would change, to the bit; for whatever else `judge` is asked.
 //! The property test below holds the two against each other. Only the arithmetic of
-//! `window` is repeated here, on twelve words instead of two [`Peer`](super::Peer)s.
+//! `window` is repeated here, on twelve words instead of two [`Peer`](super::Peer)s: four of each side,
+//! and four of the segment before, with the flags of both.
+
+use tidegate_wire::proto;
 
 use super::state::PeerFlags;
 use super::{SegmentKind, TcpState};
 use crate::limits::{Limits, Timeout};
-use crate::track::{Cells, Plain};
+use crate::rules::ExpressProto;
+use crate::track::{Cells, Express, Plain};
 use crate::tuple::Direction;
 
 /// How old an acknowledgement may be; see `window`.
 const MAX_ACK_WINDOW: u32 = 66_000;
 
-const SACK_PERM: u8 = PeerFlags::SACK_PERM.bits();
-const UNACKNOWLEDGED: u8 = PeerFlags::DATA_UNACKNOWLEDGED.bits();
-const MAXACK_SET: u8 = PeerFlags::MAXACK_SET.bits();
+/// A side's flags, shifted by [`shift`] in the word of both.
+const SACK_PERM: u32 = PeerFlags::SACK_PERM.bits() as u32;
+const UNACKNOWLEDGED: u32 = PeerFlags::DATA_UNACKNOWLEDGED.bits() as u32;
+const MAXACK_SET: u32 = PeerFlags::MAXACK_SET.bits() as u32;
+
+/// Usual segments that fit.
+pub(crate) enum Usual {}
 
 /// What the header says.
 struct Header {
@@ -27,50 +35,46 @@ struct Header {
     window: u16,
 }
 
-/// A usual segment that fits; what it changes is still to be changed.
-pub(crate) struct Usual {
-    header: Header,
-    dir: Direction,
-}
+impl Express for Usual {
+    const PROTO: ExpressProto = ExpressProto::Tcp;
 
-/// Whether this is a usual segment of an established connection. `None`: ask `judge`.
-#[inline(always)]
-pub(crate) fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Usual> {
-    const ESTABLISHED: u8 = TcpState::Established as u8;
-    if cells.state & 0x0f != ESTABLISHED {
-        return None;
-    }
-    let [one, other, ..] = cells.words.as_chunks().0 else { return None };
-    let [flags_one, flags_other, ..] = cells.words[11].to_le_bytes();
-    let (sender, receiver, receiver_flags) = match segment.dir {
-        Direction::Original => (one, other, flags_other),
-        Direction::Reply => (other, one, flags_one),
-    };
-    let header = read(segment, receiver_flags & SACK_PERM != 0)?;
-    fits(sender, receiver, &header).then_some(Usual { header, dir: segment.dir })
-}
-
-impl Usual {
-    /// Changes what the segment changes; for how long it renews the flow.
     #[inline(always)]
-    pub(crate) fn apply(self, cells: &mut Cells, limits: &Limits) -> Timeout {
-        let Self { header, dir } = self;
-        let [flags_one, flags_other, last_flags, last_scale] = cells.words[11].to_le_bytes();
-        let [.., scales] = cells.words[10].to_le_bytes();
-        let [one, other, ..] = cells.words.as_chunks_mut().0 else { return Timeout(0) };
-        let (one, other) = ((one, flags_one), (other, flags_other));
-        let [one, other] = match dir {
-            Direction::Original => learn(one, other, &header, scales & 15),
-            Direction::Reply => {
-                let [other, one] = learn(other, one, &header, scales >> 4);
-                [one, other]
-            }
+    fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
+        const ESTABLISHED: u8 = TcpState::Established as u8;
+        const KIND: u8 = (SegmentKind::Ack as u8 + 1) << 4;
+        let Plain { dir, limits, .. } = *segment;
+        if cells.state & 0x0f != ESTABLISHED {
+            return None;
+        }
+        let [one, other, last] = cells.words.as_chunks_mut().0 else { return None };
+        let (sender, receiver) = match dir {
+            Direction::Original => (one, other),
+            Direction::Reply => (other, one),
         };
-        cells.words[11] = u32::from_le_bytes([one, other, last_flags, last_scale]);
-        let retrans = count_repeats(cells, dir, &header);
-        let unacknowledged = (one | other) & UNACKNOWLEDGED != 0;
-        timeout(limits, retrans, unacknowledged, header.window)
+        let sacks = last[3] >> shift(dir.opposite()) & SACK_PERM != 0;
+        let header = read(segment, sacks)?;
+        if !fits(sender, receiver, &header) {
+            return None;
+        }
+
+        // Nothing has changed so far.
+        let scale = last[2] >> (24 + 4 * dir as u32) & 15;
+        let window = u32::from(header.window) << scale;
+        let flags = learn(sender, receiver, &header, window, (last[3], dir));
+        last[3] = flags;
+        let before = (dir as u8 == cells.state >> 7).then_some(cells.window);
+        let retrans = count_repeats(last, &header, before);
+        cells.state = ESTABLISHED | KIND | (dir as u8) << 7;
+        cells.window = header.window;
+        let unacknowledged = flags & (UNACKNOWLEDGED | UNACKNOWLEDGED << 8) != 0;
+        Some(timeout(limits, retrans, unacknowledged, header.window))
     }
+}
+
+/// Where the flags of a direction's sender are.
+#[inline(always)]
+fn shift(dir: Direction) -> u32 {
+    8 * dir as u32
 }
 
 /// Reads a whole header with ACK and none of SYN, FIN and RST, and a right checksum; options only if
@@ -90,7 +94,7 @@ fn read(segment: &Plain<'_>, sacks: bool) -> Option<Header> {
     if !has_room || !is_plain_ack || sacks && header_len > 20 {
         return None;
     }
-    if segment.has_bad_checksum() {
+    if segment.has_bad_checksum(proto::TCP) {
         return None;
     }
     let (seq, ack) = (word(4), word(8));
@@ -121,55 +125,49 @@ fn fits(sender: &[u32; 4], receiver: &[u32; 4], header: &Header) -> bool {
 /// Moves the edges along; the flags of both sides afterwards.
 #[inline(always)]
 fn learn(
-    (sender, mut sender_flags): (&mut [u32; 4], u8),
-    (receiver, mut receiver_flags): (&mut [u32; 4], u8),
+    sender: &mut [u32; 4],
+    receiver: &mut [u32; 4],
     header: &Header,
-    scale: u8,
-) -> [u8; 2] {
-    let [sender_end, max_end, sender_window, max_ack] = *sender;
-    let [receiver_end, receiver_max_end, mut receiver_window, _] = *receiver;
-    let window = u32::from(header.window) << scale;
-    sender[2] = sender_window.max(window);
-    if after(header.end, sender_end) {
+    window: u32,
+    (mut flags, dir): (u32, Direction),
+) -> u32 {
+    let (own, others) = (shift(dir), shift(dir.opposite()));
+    let max_end = sender[1];
+    sender[2] = sender[2].max(window);
+    if after(header.end, sender[0]) {
         sender[0] = header.end;
-        sender_flags |= UNACKNOWLEDGED;
+        flags |= UNACKNOWLEDGED << own;
     }
-    if sender_flags & MAXACK_SET == 0 || after(header.ack, max_ack) {
+    if flags & MAXACK_SET << own == 0 || after(header.ack, sender[3]) {
         sender[3] = header.ack;
-        sender_flags |= MAXACK_SET;
+        flags |= MAXACK_SET << own;
     }
-    if receiver_window != 0 && after(header.end, max_end) {
-        receiver_window = receiver_window.wrapping_add(header.end.wrapping_sub(max_end));
-        receiver[2] = receiver_window;
+    if receiver[2] != 0 && after(header.end, max_end) {
+        receiver[2] = receiver[2].wrapping_add(header.end.wrapping_sub(max_end));
     }
     let allowed = header.ack.wrapping_add(window);
-    if !after(receiver_max_end, allowed) {
+    if !after(receiver[1], allowed) {
         receiver[1] = allowed.wrapping_add(u32::from(window == 0));
     }
-    if header.ack == receiver_end {
-        receiver_flags &= !UNACKNOWLEDGED;
+    if header.ack == receiver[0] {
+        flags &= !(UNACKNOWLEDGED << others);
     }
-    [sender_flags, receiver_flags]
+    flags
 }
 
-/// Counts repetitions of the very same ACK, and remembers this one; how many there were.
+/// Counts repetitions of the very same ACK, and remembers this one; how many there were. `before` is
+/// the window of the last segment, if that had the same direction.
 #[inline(always)]
-fn count_repeats(cells: &mut Cells, dir: Direction, header: &Header) -> u8 {
-    const KIND: u8 = (SegmentKind::Ack as u8 + 1) << 4;
-    let [len_low, len_high, retrans, scales] = cells.words[10].to_le_bytes();
-    let len = header.end.wrapping_sub(header.seq).min(0xffff) as u16;
-    let is_same = cells.state >> 7 == dir as u8
-        && cells.words[8] == header.seq
-        && cells.words[9] == header.ack
-        && u16::from_le_bytes([len_low, len_high]) == len
-        && cells.window == header.window;
-    let retrans = if is_same { retrans.wrapping_add(1) } else { 0 };
-    let [len_low, len_high] = len.to_le_bytes();
-    cells.state = TcpState::Established as u8 | KIND | (dir as u8) << 7;
-    cells.window = header.window;
-    cells.words[8] = header.seq;
-    cells.words[9] = header.ack;
-    cells.words[10] = u32::from_le_bytes([len_low, len_high, retrans, scales]);
+fn count_repeats(last: &mut [u32; 4], header: &Header, before: Option<u16>) -> u8 {
+    const SCALES: u32 = 0xff00_0000;
+    let [seq, ack, rest, _] = *last;
+    let len = header.end.wrapping_sub(header.seq).min(0xffff);
+    let is_same = before == Some(header.window)
+        && (seq, ack) == (header.seq, header.ack)
+        && rest & 0xffff == len;
+    let retrans = if is_same { ((rest >> 16) as u8).wrapping_add(1) } else { 0 };
+    (last[0], last[1]) = (header.seq, header.ack);
+    last[2] = rest & SCALES | u32::from(retrans) << 16 | len;
     retrans
 }
 

@@ -27,7 +27,7 @@ use crate::flow::{Flow, Status};
 use crate::limits::{Limits, TcpTimeouts, Timeout};
 use crate::tuple::Direction;
 
-pub(crate) use self::express::{Usual, usual};
+pub(crate) use self::express::Usual;
 pub use self::segment::SegmentKind;
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};

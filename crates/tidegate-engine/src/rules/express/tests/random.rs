@@ -369,7 +369,7 @@ fn loaded(rules: &Ruleset) -> Programs {
 fn count(programs: &mut Programs, family: Family, recipe: &Recipe, route: ExpressRoute) -> bool {
     let before = met(programs, family);
     let len = Scene::of(recipe.bytes(family, false)).headers.len;
-    programs.count_clear(family, recipe.talk.proto, recipe.dir, route, len);
+    programs.course(family, recipe.talk.proto, recipe.dir, route).count(len);
     met(programs, family) > before
 }
 

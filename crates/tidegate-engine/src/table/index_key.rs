@@ -1,0 +1,79 @@
+//! The hash by which the index files tuples, and its secret.
+//!
+//! [`IndexKey::hash`] is *multilinear*: words times secret factors, added up modulo 2^128, of which
+//! the upper half is kept. Then a bijection stirs that, and again the upper half is the hash.
+//!
+//! What that is worth:
+//!
+//! * The first step is strongly universal (D. Lemire, O. Kaser, "Strongly universal string hashing is
+//!   fast", The Computer Journal 57(11), 2014, for words of 64 bits and keys of 128): the sums of any
+//!   two different inputs are independent and uniform, over the choice of the key. A bijection and
+//!   a cut to 32 bits leave that as it is. So of any inputs that were chosen without knowledge of
+//!   the key, each meets another one's line of the index as often as if both had been drawn by lot.
+//!   By that a flood of an attacker's choice lengthens the way to anybody else's flow, on average
+//!   over keys, by no more than as many random flows do.
+//! * Nothing is said of three inputs and more: a few keys in a million may gather a long arithmetic
+//!   progression. Then entries lie too far from home, and the index takes a new key.
+//! * It is no pseudorandom function. Who sees hashes can compute the key. Nobody does: hashes leave
+//!   the table in no message, and what is walked for others to see is in the order of slots, not of
+//!   hashes. What shows something of them is which half-open flow an early drop ends (it looks in
+//!   the neighbourhood of a new one), and how long a look-up takes: the same for all that lie
+//!   at home, some nanoseconds more behind a full line. The stirring is for who learns from that:
+//!   inputs at one distance from each other would else be neighbours all together, or not at all.
+//!   It is a precaution and no proof. Where more must be secret than a place in a table,
+//!   [`SipKey`] is used.
+
+use core::array;
+
+use super::hash::SipKey;
+
+/// A secret; see the module's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexKey {
+    offset: u128,
+    factors: [u128; WORDS],
+    stirring: [u64; 2],
+}
+
+/// Words of the longest input.
+const WORDS: usize = 5;
+
+impl IndexKey {
+    /// The secret that follows from a shorter one.
+    pub(crate) fn new(seed: [u64; 2]) -> Self {
+        const STIRRING: u64 = 2 * (1 + WORDS as u64);
+        let word = |number: u64| SipKey(seed).hash_words([number]);
+        let pair = |number: usize| {
+            let first = 2 * number as u64;
+            u128::from(word(first)) << 64 | u128::from(word(first + 1))
+        };
+        Self {
+            offset: pair(0),
+            factors: array::from_fn(|number| pair(1 + number)),
+            // Odd factors can be divided by: no two words become one.
+            stirring: [STIRRING, STIRRING + 1].map(|number| word(number) | 1),
+        }
+    }
+
+    /// The hash of some words, at most five.
+    #[inline(always)]
+    pub(crate) fn hash<const N: usize>(&self, words: [u64; N]) -> u32 {
+        const { assert!(N <= WORDS) };
+        let mut sum = self.offset;
+        for (word, factor) in words.iter().zip(&self.factors) {
+            sum = sum.wrapping_add(factor.wrapping_mul(u128::from(*word)));
+        }
+        self.stir((sum >> 64) as u64)
+    }
+
+    #[inline(always)]
+    fn stir(&self, mut word: u64) -> u32 {
+        for factor in self.stirring {
+            word = (word ^ word >> 32).wrapping_mul(factor);
+        }
+        (word >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;
