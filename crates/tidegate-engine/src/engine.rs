@@ -154,7 +154,9 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
-        match express::pass(self, now, packet, fib, glance) {
+        let ridden = express::pass(self, now, packet, fib, glance)
+            .or_else(|| express::pass_fresh(self, now, packet, fib, glance));
+        match ridden {
             Some(outcome) => outcome,
             None => {
                 let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);

@@ -155,12 +155,23 @@ impl EventQueue {
     /// `nf_ct_deliver_cached_events`.
     pub(crate) fn announce(&mut self, at: Instant, id: FlowId, flow: &mut Flow) {
         let changes = core::mem::take(&mut flow.pending);
-        if !changes.intersects(flow.announced) {
+        self.announce_as(at, id, (changes, flow.announced), || flow.clone());
+    }
+
+    /// [`EventQueue::announce`] for what changed with a flow that is only asked for if it is told.
+    pub(crate) fn announce_as(
+        &mut self,
+        at: Instant,
+        id: FlowId,
+        (changes, announced): (EventMask, EventMask),
+        flow: impl FnOnce() -> Flow,
+    ) {
+        if !changes.intersects(announced) {
             return;
         }
         let first = EventMask::NEW | EventMask::RELATED;
         let kind = if changes.intersects(first) { EventKind::New } else { EventKind::Update };
-        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow.clone() }));
+        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow() }));
     }
 
     /// Announces the end of a flow.

@@ -8,9 +8,12 @@
 //! of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
+mod fresh;
+
 use tidegate_wire::Family;
 use tidegate_wire::checksum::Sum;
 
+pub(crate) use self::fresh::pass as pass_fresh;
 use super::glance::{Glance, Kind};
 use super::layout::{Layout, Upper};
 use crate::engine::{Engine, Outcome};

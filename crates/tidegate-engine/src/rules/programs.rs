@@ -132,6 +132,12 @@ impl Programs {
         self.in_force(family).tables[table as usize].is_some()
     }
 
+    /// Whether no table is loaded.
+    #[inline]
+    pub(crate) fn is_empty(&self, family: Family) -> bool {
+        self.in_force(family).order.is_empty()
+    }
+
     /// Whether all rules on the way are proven to let established packets go on, unchanged. See
     /// [`express`](super::express) for what the packet must be.
     #[inline]

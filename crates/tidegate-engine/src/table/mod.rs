@@ -19,6 +19,7 @@ pub(crate) mod express;
 pub(crate) mod hash;
 pub(crate) mod key;
 mod lines;
+pub(crate) mod newcomer;
 mod prefetch;
 mod record;
 mod rekey;

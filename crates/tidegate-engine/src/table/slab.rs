@@ -11,7 +11,9 @@ use alloc::vec::Vec;
 use tidegate_wire::Family;
 
 use super::column::{Column, Pages};
+use super::express::Shelved;
 use super::key::{Key, Key4, Key6};
+use super::newcomer::Newcomer;
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
@@ -113,6 +115,15 @@ impl Slab {
             let care = self.cares.remove(&NIL);
             self.set_care(slot, care.unwrap_or_default());
         }
+        FlowId { slot, generation }
+    }
+
+    /// The same, of a plain flow.
+    #[inline]
+    pub(super) fn welcome<K: Shelved>(&mut self, newcomer: &Newcomer<K>) -> FlowId {
+        self.generation = self.generation.wrapping_add(1) & GENERATION;
+        let generation = self.generation;
+        let slot = K::shelf_mut(self).welcome(newcomer, generation) | K::BIT;
         FlowId { slot, generation }
     }
 
@@ -347,16 +358,41 @@ impl<K: Key> Shelf<K> {
     }
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
+        let at = self.let_lowest(generation);
+        self.write(at, flow);
+        self.set_birth(at, flow.lifetime.and_then(|lifetime| lifetime.start));
+        at
+    }
+
+    fn welcome(&mut self, newcomer: &Newcomer<K>, generation: u32) -> u32 {
+        let at = self.let_lowest(generation);
+        self.records.at_mut(at).write_newcomer(newcomer);
+        if let Some(counters) = newcomer.counters {
+            *self.counters.place(at) = counters;
+        }
+        if self.tags.peek(at).is_some() {
+            *self.tags.place(at) = Tags::default();
+        }
+        self.set_birth(at, newcomer.birth);
+        at
+    }
+
+    /// Gives a new tenant the lowest slot that is vacant.
+    #[inline]
+    fn let_lowest(&mut self, generation: u32) -> u32 {
         let at = self.lowest_vacant();
         self.houses[Column::<Record<K>>::segment_of(at)].tenants += 1;
         self.records.at_mut(at).begin(generation);
-        self.write(at, flow);
-        if let Some(start) = flow.lifetime.and_then(|lifetime| lifetime.start) {
-            *self.births.place(at) = start.nanos().saturating_add(1);
+        at
+    }
+
+    #[inline]
+    fn set_birth(&mut self, at: u32, birth: Option<Instant>) {
+        if let Some(birth) = birth {
+            *self.births.place(at) = birth.nanos().saturating_add(1);
         } else if self.births.peek(at).is_some() {
             *self.births.place(at) = 0;
         }
-        at
     }
 
     fn lowest_vacant(&mut self) -> u32 {

@@ -11,6 +11,7 @@ mod generic;
 pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
+mod life;
 mod reason;
 mod sctp;
 pub mod tcp;
@@ -36,6 +37,7 @@ use crate::tuple::Direction;
 pub(crate) use self::cells::Cells;
 pub(crate) use self::doubt::{Doubt, Shortened};
 pub use self::gre::Gre;
+pub(crate) use self::life::{Case, Life};
 pub use self::reason::{IgnoreReason, InvalidReason, MisplacedChunk};
 pub use self::sctp::{Sctp, SctpState};
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
@@ -124,7 +126,7 @@ pub(crate) struct Plain<'a> {
 impl Plain<'_> {
     /// Whether the upper-layer checksum is wrong, if it is to be verified.
     #[inline(always)]
-    fn has_bad_checksum(&self) -> bool {
+    pub(crate) fn has_bad_checksum(&self) -> bool {
         self.verify_checksum && self.pseudo_header.bytes(self.payload).finish() != 0
     }
 }

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
 
-use super::{Cells, InvalidReason, Judgement, Plain, ProtoState, Segment, assure, renew};
+use super::{Cells, InvalidReason, Judgement, Life, Plain, ProtoState, Segment, assure, renew};
 use crate::flow::{Flow, Status};
 use crate::limits::Timeout;
 use crate::time::Instant;
@@ -52,6 +52,28 @@ pub(crate) fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
     let timeouts = &segment.limits.timeouts;
     let is_stream = segment.now > super::cells::stream_after(cells);
     Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
+}
+
+/// The memory of a flow that this datagram begins. `None`: ask [`judge`].
+#[inline]
+pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
+    let cells = super::cells::of_stream_after(segment.now + STREAM_AFTER);
+    turn(&cells, life, segment)?;
+    Some(cells)
+}
+
+/// What a datagram does to a flow that is not a stream yet, or not an answered one. `None`: ask
+/// [`judge`].
+#[inline]
+pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+    let usual = usual(cells, segment)?;
+    let is_stream = life.is(Status::SEEN_REPLY) && segment.now > super::cells::stream_after(cells);
+    let timeout = if is_stream { usual } else { segment.limits.timeouts.udp };
+    life.renew(segment.now, timeout.as_duration());
+    if is_stream {
+        life.assure();
+    }
+    Some(())
 }
 
 fn stream_after(flow: &mut Flow, now: Instant) -> Instant {
