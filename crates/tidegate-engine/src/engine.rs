@@ -32,7 +32,7 @@ use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
-use crate::path::{Glance, Walk, express};
+use crate::path::{Glance, Walk, express, fresh};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
@@ -154,8 +154,11 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
-        let ridden = express::pass(self, now, packet, fib, glance)
-            .or_else(|| express::pass_fresh(self, now, packet, fib, glance));
+        let usual = match fresh::is_eventful(packet.bytes, glance) {
+            true => None,
+            false => express::pass(self, now, packet, fib, glance),
+        };
+        let ridden = usual.or_else(|| fresh::pass(self, now, packet, fib, glance));
         match ridden {
             Some(outcome) => outcome,
             None => {

@@ -177,9 +177,14 @@ impl EventQueue {
     /// Announces the end of a flow.
     pub(crate) fn destroyed(&mut self, at: Instant, id: FlowId, flow: &Flow) {
         if flow.announced.contains(EventMask::DESTROY) {
-            let (kind, changes) = (EventKind::Destroy, EventMask::DESTROY);
-            self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow.clone() }));
+            self.destroyed_as(at, id, || flow.clone());
         }
+    }
+
+    /// [`EventQueue::destroyed`], of a flow that announces it and is only asked for if it is told.
+    pub(crate) fn destroyed_as(&mut self, at: Instant, id: FlowId, flow: impl FnOnce() -> Flow) {
+        let (kind, changes) = (EventKind::Destroy, EventMask::DESTROY);
+        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow() }));
     }
 
     /// Announces what became of an expectation.

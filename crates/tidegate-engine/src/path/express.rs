@@ -8,12 +8,9 @@
 //! of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
-mod fresh;
-
 use tidegate_wire::Family;
 use tidegate_wire::checksum::Sum;
 
-pub(crate) use self::fresh::pass as pass_fresh;
 use super::glance::{Glance, Kind};
 use super::layout::{Layout, Upper};
 use crate::engine::{Engine, Outcome};
@@ -43,10 +40,10 @@ enum Finding {
 }
 
 /// What a translated packet must look like afterwards, and which of its ends is rewritten.
-struct Translation<K> {
-    target: K,
-    src: bool,
-    dst: bool,
+pub(super) struct Translation<K> {
+    pub(super) target: K,
+    pub(super) src: bool,
+    pub(super) dst: bool,
 }
 
 /// Where it goes, and through which chains.
@@ -234,7 +231,7 @@ impl<'a, 'b, F: Fib, K: Layout> Ride<'a, 'b, F, K> {
 
 /// Rewrites the ends that are translated.
 #[inline(never)]
-fn translate<K: Layout>(bytes: &mut [u8], how: Upper, translation: &Translation<K>) {
+pub(super) fn translate<K: Layout>(bytes: &mut [u8], how: Upper, translation: &Translation<K>) {
     let Translation { target, src, dst } = *translation;
     for (manip, applies) in [(Manip::Dst, dst), (Manip::Src, src)] {
         if applies {

@@ -6,8 +6,8 @@
 
 use super::express::Shelved;
 use super::record::tick_of;
-use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN};
-use crate::event::EventMask;
+use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN, end_life};
+use crate::event::{EventMask, EventQueue};
 use crate::flow::{Counter, FlowId};
 use crate::rand::Rng;
 use crate::table::buckets::OPPOSITE;
@@ -60,5 +60,27 @@ impl FlowTable {
         self.len += 1;
         self.relieve(rng);
         id
+    }
+
+    /// Whether a flow is a plain one, with nothing that would have to end with it.
+    #[inline]
+    pub(super) fn is_plain(&self, id: FlowId) -> bool {
+        self.retired_key.is_none() && self.slab.is_plain(id.slot)
+    }
+
+    /// Takes a plain flow out of the table and announces it.
+    pub(super) fn bury_plain(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
+        let slab = &mut self.slab;
+        if slab.announces(id.slot) {
+            events.destroyed_as(now, id, || {
+                let mut flow = slab.read(id.slot);
+                end_life(&mut flow, now);
+                flow
+            });
+        }
+        let hash = self.slab.hash_of(id.slot, &self.key);
+        self.index.remove(hash, id.slot);
+        self.slab.vacate(id.slot);
+        self.len -= 1;
     }
 }

@@ -8,10 +8,11 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use tidegate_wire::Family;
+use tidegate_wire::{Family, proto};
 
 use super::column::{Column, Pages};
 use super::express::Shelved;
+use super::hash::SipKey;
 use super::key::{Key, Key4, Key6};
 use super::newcomer::Newcomer;
 use super::prefetch;
@@ -130,6 +131,40 @@ impl Slab {
     pub(super) fn remove(&mut self, slot: u32) {
         self.forget_care(slot);
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
+    }
+
+    /// [`Slab::remove`], of a flow that has nothing but its record.
+    #[inline]
+    pub(super) fn vacate(&mut self, slot: u32) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
+    }
+
+    /// Whether there is nothing of a flow that its record does not hold, but counters, labels and
+    /// the like; and it has ports.
+    #[inline]
+    pub(super) fn is_plain(&self, slot: u32) -> bool {
+        const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.at(at);
+            !record.has_extra()
+                && !record.status().intersects(CARED_FOR)
+                && matches!(record.cells.proto, proto::TCP | proto::UDP)
+        })
+    }
+
+    /// Whether a flow of whose changes all or none are announced announces them.
+    #[inline]
+    pub(super) fn announces(&self, slot: u32) -> bool {
+        !on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_silent())
+    }
+
+    /// The hash of a plain flow's tuple.
+    #[inline]
+    pub(super) fn hash_of(&self, slot: u32, key: &SipKey) -> u32 {
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.at(at);
+            record.key.hash(key, record.cells.proto, 0)
+        })
     }
 
     /// How many flows came after the one of that id.

@@ -53,6 +53,13 @@ impl<'a> Plain<'a> {
 }
 
 impl Life {
+    /// That of a flow with nothing left to be announced.
+    #[inline(always)]
+    pub(crate) fn new(status: Status, deadline: Instant) -> Self {
+        let pending = EventMask::empty();
+        Self { status, deadline, pending, is_proxied: false, counts: false }
+    }
+
     /// That of a flow whose packet is to be judged.
     pub(super) fn of(flow: &Flow) -> Self {
         let Flow { status, deadline, pending, is_proxied, .. } = *flow;
@@ -77,6 +84,15 @@ impl Life {
     #[inline(always)]
     pub(crate) fn note(&mut self, change: EventMask) {
         self.pending |= change;
+    }
+
+    /// Notes that a packet of this direction was accepted.
+    #[inline(always)]
+    pub(crate) fn see(&mut self, dir: Direction) {
+        if dir == Direction::Reply && !self.is(Status::SEEN_REPLY) {
+            self.status |= Status::SEEN_REPLY;
+            self.note(EventMask::REPLY);
+        }
     }
 
     /// Renews the deadline, unless it is fixed, and counts the packet. Linux: `nf_ct_refresh_acct`.

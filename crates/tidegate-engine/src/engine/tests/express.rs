@@ -229,8 +229,8 @@ impl Quartet {
         glance.follow(&single.table);
         let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();
-        let ridden = usual
-            .or_else(|| crate::path::express::pass_fresh(single, *now, &mut packet, net, &glance));
+        let ridden =
+            usual.or_else(|| crate::path::fresh::pass(single, *now, &mut packet, net, &glance));
         share.packets += 1;
         share.fresh += usize::from(ridden.is_some() && !is_usual);
         share.rides += usize::from(is_usual);
