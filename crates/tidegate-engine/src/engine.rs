@@ -32,7 +32,7 @@ use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
-use crate::path::{BURST, Glance, Walk, express};
+use crate::path::{BURST, Glance, Walk, express, fresh};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
@@ -150,7 +150,12 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
-        match express::pass(self, now, packet, fib, glance) {
+        let usual = match fresh::is_eventful(packet.bytes, glance) {
+            true => None,
+            false => express::pass(self, now, packet, fib, glance),
+        };
+        let ridden = usual.or_else(|| fresh::pass(self, now, packet, fib, glance));
+        match ridden {
             Some(outcome) => outcome,
             None => {
                 let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);

@@ -155,20 +155,36 @@ impl EventQueue {
     /// `nf_ct_deliver_cached_events`.
     pub(crate) fn announce(&mut self, at: Instant, id: FlowId, flow: &mut Flow) {
         let changes = core::mem::take(&mut flow.pending);
-        if !changes.intersects(flow.announced) {
+        self.announce_as(at, id, (changes, flow.announced), || flow.clone());
+    }
+
+    /// [`EventQueue::announce`] for what changed with a flow that is only asked for if it is told.
+    pub(crate) fn announce_as(
+        &mut self,
+        at: Instant,
+        id: FlowId,
+        (changes, announced): (EventMask, EventMask),
+        flow: impl FnOnce() -> Flow,
+    ) {
+        if !changes.intersects(announced) {
             return;
         }
         let first = EventMask::NEW | EventMask::RELATED;
         let kind = if changes.intersects(first) { EventKind::New } else { EventKind::Update };
-        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow.clone() }));
+        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow() }));
     }
 
     /// Announces the end of a flow.
     pub(crate) fn destroyed(&mut self, at: Instant, id: FlowId, flow: &Flow) {
         if flow.announced.contains(EventMask::DESTROY) {
-            let (kind, changes) = (EventKind::Destroy, EventMask::DESTROY);
-            self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow.clone() }));
+            self.destroyed_as(at, id, || flow.clone());
         }
+    }
+
+    /// [`EventQueue::destroyed`], of a flow that announces it and is only asked for if it is told.
+    pub(crate) fn destroyed_as(&mut self, at: Instant, id: FlowId, flow: impl FnOnce() -> Flow) {
+        let (kind, changes) = (EventKind::Destroy, EventMask::DESTROY);
+        self.push(|| Event::Flow(FlowEvent { kind, changes, at, id, flow: flow() }));
     }
 
     /// Announces what became of an expectation.

@@ -152,7 +152,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
         t.tracked = Tracked::Flow(Held { id, flow: engine.table.read(id) }, CtInfo::New);
         let Tracked::Flow(held, info) = &mut t.tracked else { return true };
-        *info = info_of(&held.flow, dir);
+        *info = info_of(held.flow.status, dir);
         let before = O::WATCHES.then(|| held.flow.clone());
         let is_corrected = held.flow.is(Status::SEQ_ADJUST);
         let policies = &engine.policies;
@@ -240,7 +240,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
                 self.refuse(t, Some(*tuple), None, reason);
             }
             Judgement::Accept | Judgement::Ignore(_) | Judgement::Close | Judgement::Reopen => {
-                let info = info_of(&flow, Direction::Original);
+                let info = info_of(flow.status, Direction::Original);
                 t.tracked = Tracked::Draft(Draft(flow), info);
                 self.tell_change(tuple, None, &t.tracked, None);
             }
@@ -363,11 +363,11 @@ fn see_reply(flow: &mut Flow, dir: Direction) {
 
 /// What rules see of an accepted packet of this flow. Every packet of the
 /// original direction is NEW until there was an answer.
-fn info_of(flow: &Flow, dir: Direction) -> CtInfo {
+pub(super) fn info_of(status: Status, dir: Direction) -> CtInfo {
     match dir {
         Direction::Reply => CtInfo::Established(dir),
-        Direction::Original if flow.is(Status::SEEN_REPLY) => CtInfo::Established(dir),
-        Direction::Original if flow.is(Status::EXPECTED) => CtInfo::Related(dir),
+        Direction::Original if status.contains(Status::SEEN_REPLY) => CtInfo::Established(dir),
+        Direction::Original if status.contains(Status::EXPECTED) => CtInfo::Related(dir),
         Direction::Original => CtInfo::New,
     }
 }

@@ -35,10 +35,10 @@ const UNUSUAL: Status =
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
 
 /// What a translated packet must look like afterwards, and which of its ends is rewritten.
-struct Translation<K> {
-    target: K,
-    src: bool,
-    dst: bool,
+pub(super) struct Translation<K> {
+    pub(super) target: K,
+    pub(super) src: bool,
+    pub(super) dst: bool,
 }
 
 /// Where it goes, and through which chains.
@@ -208,7 +208,7 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
 
 /// The packet as its tracker sees it.
 #[inline(always)]
-fn plain<'p, K: Layout>(
+pub(super) fn plain<'p, K: Layout>(
     packet: &'p Packet<'_>,
     len: usize,
     (dir, now, limits): (Direction, Instant, &'p Limits),
@@ -221,7 +221,7 @@ fn plain<'p, K: Layout>(
 
 /// Rewrites the ends that are translated.
 #[inline(never)]
-fn translate<K: Layout>(bytes: &mut [u8], how: Upper, translation: &Translation<K>) {
+pub(super) fn translate<K: Layout>(bytes: &mut [u8], how: Upper, translation: &Translation<K>) {
     let Translation { target, src, dst } = *translation;
     for (manip, applies) in [(Manip::Dst, dst), (Manip::Src, src)] {
         if applies {

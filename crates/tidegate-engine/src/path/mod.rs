@@ -21,6 +21,7 @@ mod conntrack;
 mod expected;
 pub(crate) mod express;
 mod fragment;
+pub(crate) mod fresh;
 mod glance;
 mod helper;
 mod layout;

@@ -58,6 +58,37 @@ impl ExpressProto {
     }
 }
 
+/// Packets whose way is proven beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Usual packets of flows that are up and running: those of the file's head.
+    Usual,
+    /// Any packets of the flow's that conntrack, in the default zone, found ESTABLISHED in a direction.
+    Turning,
+    /// Those that it found NEW there: datagrams, and of TCP SYNs without ACK, FIN and RST. Nobody translates their flow.
+    First,
+}
+
+/// A packet that begins a flow or changes one, as the rules see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fresh {
+    pub(crate) proto: ExpressProto,
+    /// In which direction it is ESTABLISHED; `None`: it is NEW.
+    pub(crate) established: Option<Direction>,
+    pub(crate) route: ExpressRoute,
+}
+
+impl Fresh {
+    fn stage(self) -> Stage {
+        if self.established.is_some() { Stage::Turning } else { Stage::First }
+    }
+
+    fn index(self) -> usize {
+        let dir = self.established.unwrap_or(Direction::Original);
+        self.stage() as usize * USUAL_WAYS + index(self.proto, dir, self.route)
+    }
+}
+
 /// Where it goes from PREROUTING.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpressRoute {
@@ -137,11 +168,16 @@ impl Ways {
     /// Walks all ways through a family's tables.
     pub(super) fn prove<'p>(table: impl Fn(TableKind) -> Option<&'p Program>) -> Self {
         let mut ways = Self::default();
-        for proto in ExpressProto::ALL {
-            for dir in [Direction::Original, Direction::Reply] {
-                for route in ExpressRoute::ALL {
-                    ways.0[index(proto, dir, route)] = Way::walk(&table, proto, dir, route);
-                }
+        let both = [Direction::Original, Direction::Reply];
+        for (proto, route) in ExpressProto::ALL.into_iter().flat_map(with_routes) {
+            for dir in both {
+                let way = Way::walk(&table, (proto, dir, Stage::Usual), route);
+                ways.0[index(proto, dir, route)] = way;
+            }
+            for established in both.map(Some).into_iter().chain([None]) {
+                let fresh = Fresh { proto, established, route };
+                let dir = established.unwrap_or(Direction::Original);
+                ways.0[fresh.index()] = Way::walk(&table, (proto, dir, fresh.stage()), route);
             }
         }
         ways
@@ -151,6 +187,13 @@ impl Ways {
     #[inline(always)]
     pub(super) fn way(&self, proto: ExpressProto, dir: Direction, route: ExpressRoute) -> &Way {
         &self.0[index(proto, dir, route)]
+    }
+
+    /// The entries that a fresh packet meets; `None` if that is not proven. Of these flows none is vetted.
+    #[inline]
+    pub(super) fn met_by(&self, fresh: Fresh) -> Option<&[Met]> {
+        let Way { clearance, met, .. } = &self.0[fresh.index()];
+        (*clearance == Clearance::Clear).then_some(met)
     }
 
     /// Whether packets of a flow meet no other entries. The tables are those that the ways were proven for.
@@ -172,7 +215,7 @@ impl Ways {
             .map(|_| flow.target(dir));
         let sorts = Phase::ALL.map(|phase| {
             let seen = Seen { flow, tuple: phase.sees(flow.tuple(dir), target.as_ref()) };
-            phase.sort(proto, dir, Some(seen))
+            phase.sort((proto, dir, Stage::Usual), Some(seen))
         });
         unmet.iter().all(|Unmet { phase, table: kind, entry }| {
             let sort = &sorts[*phase as usize];
@@ -183,6 +226,10 @@ impl Ways {
     }
 }
 
+fn with_routes(proto: ExpressProto) -> [(ExpressProto, ExpressRoute); 2] {
+    ExpressRoute::ALL.map(|route| (proto, route))
+}
+
 fn index(proto: ExpressProto, dir: Direction, route: ExpressRoute) -> usize {
     proto as usize * 4 + dir.index() * 2 + route as usize
 }
@@ -191,14 +238,13 @@ impl Way {
     /// Goes from PREROUTING on.
     fn walk<'p>(
         table: &impl Fn(TableKind) -> Option<&'p Program>,
-        proto: ExpressProto,
-        dir: Direction,
+        who: (ExpressProto, Direction, Stage),
         route: ExpressRoute,
     ) -> Self {
         let mut way = Self::default();
         for &(hook, kind) in route.stages() {
             let phase = Phase::of(hook, kind);
-            let sort = phase.sort(proto, dir, None);
+            let sort = phase.sort(who, None);
             if let Some(program) = table(kind)
                 && way.walk_table(program, hook, phase, &sort).is_none()
             {
@@ -226,6 +272,7 @@ impl Way {
             match foresight {
                 Foresight::Holds => add(&mut self.met, Met { table, entry: at }, MOST)?,
                 Foresight::Fails => {}
+                Foresight::Flow if sort.stage != Stage::Usual => return None,
                 Foresight::Flow => {
                     add(&mut self.unmet, Unmet { phase, table, entry: at }, MOST_UNMET)?;
                 }
@@ -285,8 +332,12 @@ impl Phase {
         }
     }
 
-    fn sort(self, proto: ExpressProto, dir: Direction, seen: Option<Seen<'_>>) -> Sort<'_> {
-        Sort { proto: proto.number(), tracked: (self != Self::Raw).then_some(dir), seen }
+    fn sort(
+        self,
+        (proto, dir, stage): (ExpressProto, Direction, Stage),
+        seen: Option<Seen<'_>>,
+    ) -> Sort<'_> {
+        Sort { proto: proto.number(), stage, tracked: (self != Self::Raw).then_some(dir), seen }
     }
 
     /// What has become of a packet that arrived as `tuple`, if its destination becomes that of `target`.
@@ -300,8 +351,9 @@ impl Phase {
     }
 }
 
-/// Protocols, directions and routes.
-const WAYS: usize = 8;
+/// Protocols, directions and routes, at each [`Stage`].
+const WAYS: usize = 3 * USUAL_WAYS;
+const USUAL_WAYS: usize = 8;
 
 /// A packet that meets more entries than this may as well ask the rules. Chains that jump to each other twice, and
 /// those again, are walked to here and no further.

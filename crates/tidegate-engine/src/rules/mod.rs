@@ -45,7 +45,7 @@ mod text;
 pub(crate) use conditions::prefix_of;
 pub(crate) use effects::ROOM;
 pub(crate) use eval::{NatAction, RuleContext, Ruling};
-pub(crate) use express::{Clearance, ExpressProto, ExpressRoute};
+pub(crate) use express::{Clearance, ExpressProto, ExpressRoute, Fresh};
 pub(crate) use names::{icmp_message, protocol, service};
 pub(crate) use programs::Programs;
 

@@ -16,7 +16,7 @@ use super::ast::{Counters, Match, Ruleset, Table, TableKind};
 use super::compile::compile;
 use super::conditions::{Kind, Memory};
 use super::eval::{self, RuleContext, Ruling};
-use super::express::{Clearance, ExpressProto, ExpressRoute, Way, Ways};
+use super::express::{Clearance, ExpressProto, ExpressRoute, Fresh, Way, Ways};
 use super::print;
 use super::program::Program;
 use crate::fib::Fib;
@@ -138,6 +138,23 @@ impl Programs {
     /// Whether a table is loaded, and its hooks with it.
     pub(crate) fn has(&self, family: Family, table: TableKind) -> bool {
         self.in_force(family).tables[table as usize].is_some()
+    }
+
+    /// Whether all rules on the way are proven to let packets go on, unchanged, that begin a flow or change one.
+    #[inline]
+    pub(crate) fn clears(&self, family: Family, fresh: Fresh) -> bool {
+        self.in_force(family).ways.met_by(fresh).is_some()
+    }
+
+    /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
+    #[inline]
+    pub(crate) fn count_fresh(&mut self, family: Family, fresh: Fresh, bytes: usize) {
+        let InForce { tables, ways, .. } = self.in_force_mut(family);
+        for met in ways.met_by(fresh).into_iter().flatten() {
+            if let Some(loaded) = &mut tables[met.table as usize] {
+                eval::count(&mut loaded.program.counters[met.entry], bytes);
+            }
+        }
     }
 
     /// Whether all rules on the way are proven to let established packets go on, unchanged. See

@@ -10,6 +10,7 @@ use super::lines::Line;
 use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
 use super::{FlowTable, Hint};
+use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Counter, FlowId};
 use crate::path::Glance;
@@ -282,6 +283,16 @@ impl<K: Shelved> Seat<'_, K> {
         }
     }
 
+    /// Which changes are announced.
+    #[inline(always)]
+    pub(crate) fn announced(&self) -> EventMask {
+        match self.extra {
+            _ if self.record.is_silent() => EventMask::empty(),
+            Some(extra) => extra.announced(),
+            None => EventMask::all(),
+        }
+    }
+
     /// The id of the flow.
     #[inline(always)]
     pub(crate) fn id(&self) -> FlowId {
@@ -292,6 +303,12 @@ impl<K: Shelved> Seat<'_, K> {
     #[inline(always)]
     pub(crate) fn renew(&mut self, deadline: Instant) -> (u32, u64) {
         self.record.set_deadline(deadline);
+        (self.record.armed, self.record.deadline_tick())
+    }
+
+    /// For which tick the timer is armed, and for which it should be.
+    #[inline(always)]
+    pub(crate) fn timer(&self) -> (u32, u64) {
         (self.record.armed, self.record.deadline_tick())
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod hash;
 pub(crate) mod index_key;
 pub(crate) mod key;
 mod lines;
+pub(crate) mod newcomer;
 mod prefetch;
 mod record;
 mod rekey;
@@ -446,8 +447,13 @@ impl FlowTable {
 
     /// Takes a flow out of the table and announces it.
     pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
-        if let Some(flow) = self.slab.load(id) {
-            self.bury(id, flow, now, events);
+        if !self.slab.has(id) {
+            return;
+        }
+        if self.is_plain(id) {
+            self.bury_plain(id, now, events);
+        } else {
+            self.bury(id, self.slab.read(id.slot), now, events);
         }
     }
 
@@ -465,9 +471,7 @@ impl FlowTable {
     }
 
     fn bury(&mut self, id: FlowId, mut flow: Flow, now: Instant, events: &mut EventQueue) {
-        if let Some(lifetime) = &mut flow.lifetime {
-            lifetime.stop = Some(flow.deadline.min(now));
-        }
+        end_life(&mut flow, now);
         events.destroyed(now, id, &flow);
         let care = Care::is_of(&flow).then(|| self.slab.care(id.slot));
         self.unfile(id.slot, &flow.orig, flow.zone.id_in(Direction::Original));
@@ -521,6 +525,13 @@ impl FlowTable {
     /// Changes the number of buckets that chains are counted in.
     pub(crate) fn resize(&mut self, buckets: u32) {
         self.buckets.count = buckets.max(1);
+    }
+}
+
+/// Notes when a flow ended, if that is kept.
+fn end_life(flow: &mut Flow, now: Instant) {
+    if let Some(lifetime) = &mut flow.lifetime {
+        lifetime.stop = Some(flow.deadline.min(now));
     }
 }
 

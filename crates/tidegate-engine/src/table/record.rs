@@ -10,6 +10,7 @@
 //! `save` go between the two.
 
 use super::key::Key;
+use super::newcomer::Newcomer;
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Flow, Labels, Status};
@@ -130,6 +131,22 @@ impl<K: Key> Record<K> {
         self.bits & HAS_EXTRA != 0
     }
 
+    /// Writes a flow here of which nothing is elsewhere but counters, with an empty status.
+    #[inline(always)]
+    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>) {
+        self.key = newcomer.key;
+        self.bits = flag(newcomer.counters.is_some(), HAS_COUNTERS)
+            | flag(newcomer.announced.is_empty(), IS_SILENT);
+        self.set_deadline(newcomer.deadline);
+        self.cells = newcomer.cells;
+    }
+
+    /// Changes the status, but for bits that no record has.
+    #[inline(always)]
+    pub(crate) fn set_status(&mut self, status: Status) {
+        self.bits = self.bits & !STATUS | status.bits() as u16 & STATUS;
+    }
+
     /// Whether it is one entry for each direction.
     pub(super) fn is_mapped(&self) -> bool {
         self.bits & IS_MAPPED != 0
@@ -140,7 +157,8 @@ impl<K: Key> Record<K> {
         self.bits & HAS_COUNTERS != 0
     }
 
-    fn is_silent(&self) -> bool {
+    #[inline(always)]
+    pub(super) fn is_silent(&self) -> bool {
         self.bits & IS_SILENT != 0
     }
 
@@ -305,6 +323,12 @@ impl<K: Key> Extra<K> {
         flow.pending = EventMask::from_bits_truncate(self.pending);
         flow.is_proxied = self.pending & IS_PROXIED != 0;
         flow.policy = self.policy.checked_sub(1).map(PolicyId);
+    }
+
+    /// Which changes are announced.
+    #[inline(always)]
+    pub(super) fn announced(&self) -> EventMask {
+        EventMask::from_bits_retain(self.announced)
     }
 
     #[inline(always)]

@@ -59,7 +59,7 @@ pub(crate) struct Timer {
 pub(crate) struct Wheel {
     /// No bucket but the one that is being opened holds anything earlier.
     cursor: u64,
-    /// The bucket whose timers are being spread; what is in it comes before all else.
+    /// The bucket whose timers are being taken out; what is in it comes before all else.
     opening: Option<Bucket>,
     /// Bit B of level L: the bucket has entries.
     occupied: [[u64; BUCKETS / 64]; LEVELS],
@@ -168,7 +168,7 @@ impl Wheel {
             self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] &=
                 !(1 << (bucket.digit % 64));
         }
-        self.opening = (bucket.level > 0 && !is_empty).then_some(bucket);
+        self.opening = (!is_empty).then_some(bucket);
         slot
     }
 

@@ -56,6 +56,12 @@ pub(crate) fn stream_after(cells: &Cells) -> Instant {
     Instant::from_nanos(longs(cells)[0])
 }
 
+/// The memory of a UDP flow.
+#[inline(always)]
+pub(crate) fn of_stream_after(stream_after: Instant) -> Cells {
+    Cells { proto: proto::UDP, ..pack_longs([stream_after.nanos(), 0]) }
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -11,6 +11,7 @@ mod generic;
 pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
+mod life;
 mod reason;
 mod sctp;
 pub mod tcp;
@@ -37,6 +38,7 @@ use crate::tuple::Direction;
 pub(crate) use self::cells::Cells;
 pub(crate) use self::doubt::{Doubt, Shortened};
 pub use self::gre::Gre;
+pub(crate) use self::life::{Case, Life};
 pub use self::reason::{IgnoreReason, InvalidReason, MisplacedChunk};
 pub use self::sctp::{Sctp, SctpState};
 pub use self::tcp::{Peer, PeerFlags, Tcp, TcpState};
@@ -125,7 +127,7 @@ pub(crate) struct Plain<'a> {
 impl Plain<'_> {
     /// Whether the upper-layer checksum is wrong, if it is to be verified.
     #[inline(always)]
-    fn has_bad_checksum(&self, proto: u8) -> bool {
+    pub(crate) fn has_bad_checksum(&self, proto: u8) -> bool {
         self.verify_checksum && !is_right(self.covered, proto, self.payload.len() as u16)
     }
 }

@@ -9,7 +9,9 @@ use core::time::Duration;
 use tidegate_wire::packet::udp::Udp as Header;
 use tidegate_wire::proto;
 
-use super::{Cells, Express, InvalidReason, Judgement, Plain, ProtoState, Segment, assure, renew};
+use super::{
+    Cells, Express, InvalidReason, Judgement, Life, Plain, ProtoState, Segment, assure, renew,
+};
 use crate::flow::{Flow, Status};
 use crate::limits::Timeout;
 use crate::rules::ExpressProto;
@@ -48,17 +50,45 @@ impl Express for Usual {
 
     #[inline(always)]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
-        let header: &[u8; 8] = segment.payload.first_chunk()?;
-        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let is_whole = (8..=segment.payload.len()).contains(&len);
-        let has_checksum = header[6] | header[7] != 0;
-        if !is_whole || has_checksum && segment.has_bad_checksum(proto::UDP) {
-            return None;
-        }
-        let timeouts = &segment.limits.timeouts;
-        let is_stream = segment.now > super::cells::stream_after(cells);
-        Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
+        usual(cells, segment)
     }
+}
+
+/// For how long a right datagram renews a flow that was answered.
+#[inline(always)]
+fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
+    let header: &[u8; 8] = segment.payload.first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let is_whole = (8..=segment.payload.len()).contains(&len);
+    let has_checksum = header[6] | header[7] != 0;
+    if !is_whole || has_checksum && segment.has_bad_checksum(proto::UDP) {
+        return None;
+    }
+    let timeouts = &segment.limits.timeouts;
+    let is_stream = segment.now > super::cells::stream_after(cells);
+    Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
+}
+
+/// The memory of a flow that this datagram begins. `None`: ask [`judge`].
+#[inline]
+pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
+    let cells = super::cells::of_stream_after(segment.now + STREAM_AFTER);
+    turn(&cells, life, segment)?;
+    Some(cells)
+}
+
+/// What a datagram does to a flow that is not a stream yet, or not an answered one. `None`: ask
+/// [`judge`].
+#[inline]
+pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+    let usual = usual(cells, segment)?;
+    let is_stream = life.is(Status::SEEN_REPLY) && segment.now > super::cells::stream_after(cells);
+    let timeout = if is_stream { usual } else { segment.limits.timeouts.udp };
+    life.renew(segment.now, timeout.as_duration());
+    if is_stream {
+        life.assure();
+    }
+    Some(())
 }
 
 fn stream_after(flow: &mut Flow, now: Instant) -> Instant {

@@ -76,6 +76,8 @@ impl Setup {
 struct Share {
     packets: usize,
     rides: usize,
+    /// Those of them that began flows or changed them.
+    fresh: usize,
 }
 
 /// A packet that the walk has seen already, and what became of it there.
@@ -226,9 +228,13 @@ impl Quartet {
         let mut glance = Glance::NOTHING;
         let datagram = core::iter::once(&*packet.bytes);
         Glance::all(core::slice::from_mut(&mut glance), datagram, &single.table);
-        let ridden = crate::path::express::pass(single, *now, &mut packet, net, &glance);
+        let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
+        let is_usual = usual.is_some();
+        let ridden =
+            usual.or_else(|| crate::path::fresh::pass(single, *now, &mut packet, net, &glance));
         share.packets += 1;
-        share.rides += usize::from(ridden.is_some());
+        share.fresh += usize::from(ridden.is_some() && !is_usual);
+        share.rides += usize::from(is_usual);
         let is_express = ridden.is_some();
         let seen = ridden.unwrap_or_else(|| {
             let walked =
@@ -338,6 +344,7 @@ fn nothing_tells_the_express_path_from_the_walk() {
         let share = &mut shares.borrow_mut()[setup.rules];
         share.packets += quartet.share.packets;
         share.rides += quartet.share.rides;
+        share.fresh += quartet.share.fresh;
         Ok(())
     });
     if let Err(error) = result {
@@ -349,12 +356,16 @@ fn nothing_tells_the_express_path_from_the_walk() {
 /// A good part of the packets must have taken the express path, or nothing was compared.
 fn check(shares: &[Share; RULES.len()]) {
     let mut sum = Share::default();
-    for ((name, _, is_fast), Share { packets, rides }) in RULES.iter().zip(shares) {
-        assert!(*packets > 0, "nobody tried: {name}");
+    for ((name, _, is_fast), share) in RULES.iter().zip(shares) {
+        let Share { packets, rides, fresh } = *share;
+        assert!(packets > 0, "nobody tried: {name}");
         if *is_fast {
-            assert!(*rides > 5, "{name}: only {rides} of {packets} packets were express");
-            sum = Share { packets: sum.packets + packets, rides: sum.rides + rides };
+            assert!(rides > 5, "{name}: only {rides} of {packets} packets were express");
+            sum.packets += packets;
+            sum.rides += rides;
+            sum.fresh += fresh;
         }
     }
     assert!(sum.rides * 8 > sum.packets, "{sum:?}: many should be express\n{shares:#?}");
+    assert!(sum.fresh * 50 > sum.packets, "{sum:?}: flows should begin so, too\n{shares:#?}");
 }

@@ -15,6 +15,7 @@ use super::super::matches::flow::{addresses, has_helper, ports, translations};
 use super::super::matches::network::iprange;
 use super::super::matches::transport::{listed, port};
 use super::super::program::{Check, address_word};
+use super::Stage;
 use crate::flow::{Flow, Status};
 use crate::tuple::{Direction, Tuple};
 
@@ -22,7 +23,9 @@ use crate::tuple::{Direction, Tuple};
 pub(super) struct Sort<'a> {
     /// The protocol: TCP or UDP. Its header is there, a TCP header's options perhaps not.
     pub(super) proto: u8,
-    /// The direction in its flow, which is established and assured; `None` before conntrack.
+    pub(super) stage: Stage,
+    /// The direction in its flow, which is established and assured if the stage is the usual one; `None` before
+    /// conntrack.
     pub(super) tracked: Option<Direction>,
     /// What all packets of its flow and direction have in common; `None` if they are any flow's.
     pub(super) seen: Option<Seen<'a>>,
@@ -143,7 +146,7 @@ impl Sort<'_> {
         if self.proto != proto::TCP {
             return Foresight::Open;
         }
-        let flags = wanted.flags.as_ref().map_or(Foresight::Holds, flags);
+        let flags = wanted.flags.as_ref().map_or(Foresight::Holds, |wanted| self.flags(wanted));
         self.ports(&wanted.source, &wanted.destination).and(flags)
     }
 
@@ -162,7 +165,11 @@ impl Sort<'_> {
     /// Before conntrack a packet is INVALID.
     fn state(&self, wanted: &Term<CtStates>) -> Foresight {
         const TRANSLATED: CtStates = CtStates::SNAT.union(CtStates::DNAT);
-        let certain = self.tracked.map_or(CtStates::INVALID, |_| CtStates::ESTABLISHED);
+        let certain = match (self.tracked, self.stage) {
+            (None, _) => CtStates::INVALID,
+            (Some(_), Stage::First) => CtStates::NEW,
+            (Some(_), Stage::Usual | Stage::Turning) => CtStates::ESTABLISHED,
+        };
         if wanted.value.intersects(certain) {
             wanted.holds(true).into()
         } else if self.tracked.is_some() && wanted.value.intersects(TRANSLATED) {
@@ -188,12 +195,34 @@ impl Sort<'_> {
     }
 
     fn status(&self, wanted: &Term<CtStatus>) -> Foresight {
-        if wanted.value.intersects(CtStatus::EXPECTED.complement()) {
+        if self.stage != Stage::Usual {
+            Foresight::Open
+        } else if wanted.value.intersects(CtStatus::EXPECTED.complement()) {
             wanted.holds(true).into()
         } else if wanted.value.is_empty() {
             wanted.holds(false).into()
         } else {
             self.look(|seen| wanted.holds(seen.flow.is(Status::EXPECTED)))
+        }
+    }
+
+    /// What ACK and its company decide: with it go PSH and URG, but none of SYN, FIN and RST. With a
+    /// first SYN there may go anything but those.
+    fn flags(&self, wanted: &Term<TcpFlagTest>) -> Foresight {
+        const FOUR: TcpFlags =
+            TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST).union(TcpFlags::ACK);
+        let (known, present) = match self.stage {
+            Stage::Usual => (FOUR, TcpFlags::ACK),
+            Stage::First => (FOUR, TcpFlags::SYN),
+            Stage::Turning => (TcpFlags::empty(), TcpFlags::empty()),
+        };
+        let TcpFlagTest { mask, set } = wanted.value;
+        if !mask.contains(set) || set.intersection(known) != mask.intersection(present) {
+            wanted.holds(false).into()
+        } else if known.contains(mask) {
+            wanted.holds(true).into()
+        } else {
+            Foresight::Open
         }
     }
 
@@ -204,20 +233,6 @@ impl Sort<'_> {
         self.look(|Seen { flow, .. }| {
             addresses(&wanted.addresses, flow) && ports(&wanted.ports, flow)
         })
-    }
-}
-
-/// What ACK and its company decide: with it go PSH and URG, but none of SYN, FIN and RST.
-fn flags(wanted: &Term<TcpFlagTest>) -> Foresight {
-    const KNOWN: TcpFlags =
-        TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST).union(TcpFlags::ACK);
-    let TcpFlagTest { mask, set } = wanted.value;
-    if !mask.contains(set) || set.intersection(KNOWN) != mask.intersection(TcpFlags::ACK) {
-        wanted.holds(false).into()
-    } else if KNOWN.contains(mask) {
-        wanted.holds(true).into()
-    } else {
-        Foresight::Open
     }
 }
 

@@ -13,6 +13,7 @@ mod reset;
 mod segment;
 mod state;
 mod table;
+mod turn;
 mod window;
 
 use core::time::Duration;
@@ -21,7 +22,7 @@ use self::reset::Reset;
 use self::segment::{SegmentView, check};
 use self::table::{Transition, transition};
 use self::window::Fit;
-use super::{IgnoreReason, InvalidReason, Judgement, ProtoState, Segment, Shortened};
+use super::{Case, IgnoreReason, InvalidReason, Judgement, Life, ProtoState, Segment, Shortened};
 use crate::event::EventMask;
 use crate::flow::{Flow, Status};
 use crate::limits::{Limits, TcpTimeouts, Timeout};
@@ -31,9 +32,10 @@ pub(crate) use self::express::Usual;
 pub use self::segment::SegmentKind;
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
+pub(crate) use self::turn::{first, turn};
 
 pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
-    let view = match check(segment) {
+    let view = match check(segment.payload(), || segment.has_bad_checksum()) {
         Ok(view) => view,
         Err(reason) => return Judgement::Invalid(reason),
     };
@@ -43,12 +45,17 @@ pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
             Err(reason) => return Judgement::Invalid(reason),
         }
     }
-    let mut tcp = match core::mem::take(&mut flow.proto) {
-        ProtoState::Tcp(tcp) => tcp,
-        _ => Tcp::default(),
+    let mut life = Life::of(flow);
+    let judgement = match &mut flow.proto {
+        ProtoState::Tcp(tcp) => advance(tcp, &mut life, &segment.case(), &view),
+        other => {
+            let mut tcp = Tcp::default();
+            let judgement = advance(&mut tcp, &mut life, &segment.case(), &view);
+            *other = ProtoState::Tcp(tcp);
+            judgement
+        }
     };
-    let judgement = advance(&mut tcp, flow, segment, &view);
-    flow.proto = ProtoState::Tcp(tcp);
+    life.write_to(flow, segment);
     judgement
 }
 
@@ -62,27 +69,22 @@ fn open(view: &SegmentView<'_>, limits: &Limits) -> Result<Tcp, InvalidReason> {
     }
 }
 
-fn advance(
-    tcp: &mut Tcp,
-    flow: &mut Flow,
-    segment: &Segment<'_>,
-    view: &SegmentView<'_>,
-) -> Judgement {
-    let next = match tcp.examine(flow, segment, view) {
+fn advance(tcp: &mut Tcp, life: &mut Life, case: &Case<'_>, view: &SegmentView<'_>) -> Judgement {
+    let next = match tcp.examine(life, case, view) {
         Next::Decided(judgement) => return judgement,
         Next::Within(next) => next,
-        Next::Check(next) => match window::fit(tcp, segment, view) {
+        Next::Check(next) => match window::fit(tcp, case, view) {
             Fit::Accept => next,
             Fit::Ignore(reason) => return Judgement::Ignore(reason),
             Fit::Invalid(reason) => {
-                return match suspect(tcp, flow, segment, view.kind) {
+                return match suspect(tcp, life, case, view.kind) {
                     Some(shortened) => Judgement::Shortened(reason, shortened),
                     None => Judgement::Invalid(reason),
                 };
             }
         },
     };
-    enter(tcp, flow, segment, view, next)
+    enter(tcp, life, case, view, next)
 }
 
 /// A change of state that a segment proposes.
@@ -104,10 +106,10 @@ enum Next {
 
 impl Tcp {
     /// Applies the table, and the exceptions that it cannot say.
-    fn examine(&mut self, flow: &Flow, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {
-        let (dir, from) = (segment.dir, self.state);
+    fn examine(&mut self, life: &Life, case: &Case<'_>, view: &SegmentView<'_>) -> Next {
+        let (dir, from) = (case.dir, self.state);
         let to = match transition(dir, view.kind, from) {
-            Transition::Invalid if flow.is_proxied && self.is_keep_alive(dir, view) => {
+            Transition::Invalid if life.is_proxied && self.is_keep_alive(dir, view) => {
                 return Next::Decided(Judgement::Accept);
             }
             Transition::Invalid => {
@@ -131,7 +133,7 @@ impl Tcp {
                 Next::Check(Step { from, to: TcpState::Established })
             }
             TcpState::Close if view.kind == SegmentKind::Rst => {
-                self.examine_reset(flow.status, segment, view)
+                self.examine_reset(life.status, case, view)
             }
             to => Next::Check(Step { from, to }),
         }
@@ -147,9 +149,9 @@ impl Tcp {
             && view.tcp.seq() + 1 == self.peer(original).end
     }
 
-    fn examine_reset(&self, status: Status, segment: &Segment<'_>, view: &SegmentView<'_>) -> Next {
+    fn examine_reset(&self, status: Status, case: &Case<'_>, view: &SegmentView<'_>) -> Next {
         let from = self.state;
-        match self.judge_reset(status, segment, view) {
+        match self.judge_reset(status, case, view) {
             Reset::Refuse => Next::Decided(Judgement::Invalid(InvalidReason::TcpRst)),
             Reset::Pass { closes, within_window } => {
                 let to = if closes { TcpState::Close } else { from };
@@ -249,52 +251,52 @@ impl Tcp {
 /// likely over, and we are out of step. Do not keep it for five days.
 fn suspect(
     tcp: &mut Tcp,
-    flow: &mut Flow,
-    segment: &Segment<'_>,
+    life: &mut Life,
+    case: &Case<'_>,
     kind: SegmentKind,
 ) -> Option<Shortened> {
     let closes = |kind: &SegmentKind| matches!(kind, SegmentKind::Rst | SegmentKind::Fin);
-    if !flow.is(Status::ASSURED) || flow.is(Status::FIXED_TIMEOUT) || !closes(&kind) {
+    if !life.is(Status::ASSURED) || life.is(Status::FIXED_TIMEOUT) || !closes(&kind) {
         return None;
     }
-    let dir = segment.dir;
+    let dir = case.dir;
     let answered = tcp.last.kind.filter(|last| tcp.last.dir != dir && closes(last));
     let Some(answers) = answered else {
         tcp.last.kind = Some(kind);
         tcp.last.dir = dir;
         return None;
     };
-    let timeout = segment.limits.timeouts.tcp.unacknowledged;
-    let remaining = flow.remaining(segment.now);
+    let timeout = case.limits.timeouts.tcp.unacknowledged;
+    let remaining = life.deadline.saturating_sub(case.now);
     if remaining < Duration::from_secs(120) || remaining <= timeout.as_duration() {
         return None;
     }
-    flow.deadline = segment.now + timeout.as_duration();
+    life.deadline = case.now + timeout.as_duration();
     Some(Shortened { kind, dir, answers, timeout })
 }
 
 /// Takes the step: the segment is in window and believed.
 fn enter(
     tcp: &mut Tcp,
-    flow: &mut Flow,
-    segment: &Segment<'_>,
+    life: &mut Life,
+    case: &Case<'_>,
     view: &SegmentView<'_>,
     step: Step,
 ) -> Judgement {
     tcp.last.kind = Some(view.kind);
-    tcp.last.dir = segment.dir;
+    tcp.last.dir = case.dir;
     tcp.state = step.to;
     if step.from != step.to {
         if step.to == TcpState::FinWait {
-            tcp.peer_mut(segment.dir).flags.insert(PeerFlags::CLOSE_INIT);
+            tcp.peer_mut(case.dir).flags.insert(PeerFlags::CLOSE_INIT);
         }
-        flow.note(EventMask::PROTOINFO);
+        life.note(EventMask::PROTOINFO);
     }
-    let timeouts = &segment.limits.timeouts.tcp;
-    let mut timeout = tcp.timeout(view.kind, segment.limits).as_duration();
-    if !flow.is(Status::SEEN_REPLY) {
+    let timeouts = &case.limits.timeouts.tcp;
+    let mut timeout = tcp.timeout(view.kind, case.limits).as_duration();
+    if !life.is(Status::SEEN_REPLY) {
         if view.kind == SegmentKind::Rst {
-            flow.account(segment.dir, segment.headers.len);
+            life.counts = true;
             return Judgement::Close;
         }
         // A repeated SYN must not keep a half-open entry alive for ever.
@@ -304,11 +306,11 @@ fn enter(
         if step.to == TcpState::Established {
             timeout = timeout.min(timeouts.unacknowledged.as_duration());
         }
-    } else if step.proves_established() && !flow.is(Status::ASSURED) {
-        flow.status |= Status::ASSURED;
-        flow.note(EventMask::ASSURED);
+    } else if step.proves_established() && !life.is(Status::ASSURED) {
+        life.status |= Status::ASSURED;
+        life.note(EventMask::ASSURED);
     }
-    super::renew(flow, segment, timeout);
+    life.renew(case.now, timeout);
     Judgement::Accept
 }
 

@@ -9,7 +9,7 @@ use tidegate_wire::SeqNum;
 use super::segment::{SegmentKind, SegmentView};
 use super::state::{PeerFlags, Tcp, TcpState};
 use crate::flow::Status;
-use crate::track::Segment;
+use crate::track::Case;
 use crate::tuple::Direction;
 
 /// How far to trust a reset.
@@ -35,7 +35,7 @@ impl Tcp {
     pub(super) fn judge_reset(
         &self,
         status: Status,
-        segment: &Segment<'_>,
+        case: &Case<'_>,
         view: &SegmentView<'_>,
     ) -> Reset {
         // The tuple may have been used again behind our back; do not cling to
@@ -43,11 +43,11 @@ impl Tcp {
         if self.state.is_closing() {
             return Reset::Pass { closes: true, within_window: false };
         }
-        let trust = self.compare_with_ack(status, segment, view);
+        let trust = self.compare_with_ack(status, case, view);
         if trust.is_some_and(|trust| trust != DOUBT) {
             return trust.unwrap_or(CHECK);
         }
-        let within_window = !self.answers_what_was_ignored(status, segment.dir, view);
+        let within_window = !self.answers_what_was_ignored(status, case.dir, view);
         Reset::Pass { closes: trust.is_none(), within_window }
     }
 
@@ -56,10 +56,10 @@ impl Tcp {
     fn compare_with_ack(
         &self,
         status: Status,
-        segment: &Segment<'_>,
+        case: &Case<'_>,
         view: &SegmentView<'_>,
     ) -> Option<Reset> {
-        let peer = self.peer(segment.dir.opposite());
+        let peer = self.peer(case.dir.opposite());
         if !peer.flags.contains(PeerFlags::MAXACK_SET) || self.last.kind == Some(SegmentKind::Syn) {
             return None;
         }
@@ -70,11 +70,11 @@ impl Tcp {
         if seq == SeqNum(0) && !established {
             return Some(CHECK);
         }
-        if seq.before(peer.max_ack) && !segment.limits.tcp.ignore_invalid_rst {
+        if seq.before(peer.max_ack) && !case.limits.tcp.ignore_invalid_rst {
             return Some(Reset::Refuse);
         }
         let continues_last = self.last.kind == Some(SegmentKind::Ack)
-            && self.last.dir == segment.dir
+            && self.last.dir == case.dir
             && seq == self.last.end;
         if !established || seq == peer.max_ack || continues_last {
             return Some(CHECK);

@@ -4,7 +4,7 @@ use tidegate_wire::SeqNum;
 use tidegate_wire::packet::tcp::{Tcp as Header, TcpFlags};
 
 use super::state::PeerFlags;
-use crate::track::{InvalidReason, Segment};
+use crate::track::InvalidReason;
 
 /// What a segment is to the state machine, with the kernel's numbers
 /// (`enum tcp_bit_set`).
@@ -45,14 +45,16 @@ const OPTION_SACK: u8 = 5;
 const MAX_SCALE: u8 = 14;
 
 /// Refuses what no TCP sends. Linux: `tcp_error`.
-pub(super) fn check<'a>(segment: &Segment<'a>) -> Result<SegmentView<'a>, InvalidReason> {
-    let payload = segment.payload();
+pub(super) fn check(
+    payload: &[u8],
+    has_bad_checksum: impl FnOnce() -> bool,
+) -> Result<SegmentView<'_>, InvalidReason> {
     let tcp = Header::new(payload).ok_or(InvalidReason::TcpShort)?;
     let header_len = tcp.header_len();
     if header_len < 20 || header_len > payload.len() {
         return Err(InvalidReason::TcpTruncated);
     }
-    if segment.has_bad_checksum() {
+    if has_bad_checksum() {
         return Err(InvalidReason::BadChecksum);
     }
     let flags = tcp.flags();

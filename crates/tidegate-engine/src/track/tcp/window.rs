@@ -21,7 +21,7 @@ use tidegate_wire::packet::tcp::TcpFlags;
 use super::segment::{SegmentKind, SegmentView};
 use super::state::{Last, Peer, PeerFlags, Tcp, TcpState};
 use crate::flow::ack_offset;
-use crate::track::{IgnoreReason, InvalidReason, Segment};
+use crate::track::{Case, IgnoreReason, InvalidReason};
 use crate::tuple::Direction;
 
 /// How old an acknowledgement may be: a full unscaled window and a bit.
@@ -45,10 +45,10 @@ struct Edges {
 }
 
 /// Judges the segment and, where it fits, learns from it.
-pub(super) fn fit(tcp: &mut Tcp, segment: &Segment<'_>, view: &SegmentView<'_>) -> Fit {
-    let dir = segment.dir;
+pub(super) fn fit(tcp: &mut Tcp, case: &Case<'_>, view: &SegmentView<'_>) -> Fit {
+    let dir = case.dir;
     let mut edges = edges(tcp, dir, view);
-    if let Some(corrections) = segment.corrections {
+    if let Some(corrections) = case.corrections {
         let offset = ack_offset(corrections, dir.opposite(), edges.ack);
         let offset = offset.wrapping_neg().cast_unsigned();
         (edges.ack, edges.sack) = (edges.ack + offset, edges.sack + offset);
@@ -57,8 +57,7 @@ pub(super) fn fit(tcp: &mut Tcp, segment: &Segment<'_>, view: &SegmentView<'_>) 
         return Fit::Accept;
     }
     forgive(&mut edges, tcp, dir, view);
-    let liberal =
-        segment.limits.tcp.be_liberal || tcp.peer(dir).flags.contains(PeerFlags::BE_LIBERAL);
+    let liberal = case.limits.tcp.be_liberal || tcp.peer(dir).flags.contains(PeerFlags::BE_LIBERAL);
     match bounds(tcp, dir, &edges) {
         Fit::Accept => {}
         _ if liberal => return Fit::Accept,

@@ -1,0 +1,274 @@
+//! The express path of what is fresh: a flow's first packet, and packets that change their flow.
+//!
+//! [`super::express`] takes what changes nothing. Here the tracker itself is asked, but of no more of
+//! the flow than it changes ([`Life`]), and a first packet's flow is written as a record at once
+//! ([`Newcomer`]) and never is a draft. For that nobody else may have a say in it: the rules on the way
+//! are proven to let all such packets go on (`rules::express`), a new flow is neither translated nor
+//! expected, and helpers and proxies have nothing to do with it. At the first doubt nothing has been
+//! changed, and the packet walks: as the express path, this one may give up but never decide
+//! otherwise, and is held against the walk by the same test.
+
+use tidegate_wire::Family;
+
+use super::conntrack::info_of;
+use super::express::{Translation, plain, translate};
+use super::glance::{Glance, Kind};
+use super::layout::{Layout, Upper};
+use crate::engine::{Engine, Outcome};
+use crate::event::EventMask;
+use crate::fib::{Fib, PortId, Route, RouteQuery};
+use crate::flow::{Counter, FlowId, Status};
+use crate::limits::Limits;
+use crate::nat::Manip;
+use crate::packet::{CtInfo, Packet};
+use crate::rules::{ExpressProto, ExpressRoute, Fresh, Programs, TableKind};
+use crate::table::express::Seat;
+use crate::table::key::{Key4, Key6};
+use crate::table::newcomer::Newcomer;
+use crate::time::Instant;
+use crate::track::{self, Life, Plain};
+use crate::tuple::Direction;
+use crate::verdict::Verdict;
+
+/// A flow in whose packets somebody else has a say.
+const UNUSUAL: Status =
+    Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
+
+/// A packet, and what it is held against.
+struct Arrival<'a, 'b, F, K> {
+    packet: &'a mut Packet<'b>,
+    kind: Kind,
+    key: K,
+    /// The datagram's length, without padding.
+    len: usize,
+    now: Instant,
+    fib: &'a F,
+    limits: &'a Limits,
+    programs: &'a mut Programs,
+}
+
+/// What has become of a packet, and what there is to tell of its flow.
+struct Passed {
+    outcome: Outcome,
+    id: FlowId,
+    changes: EventMask,
+    announced: EventMask,
+    /// To the nanosecond, as events tell it.
+    deadline: Instant,
+}
+
+/// Whether it is a segment that changes its connection, if it is anything to it.
+#[inline(always)]
+pub(crate) fn is_eventful(bytes: &[u8], glance: &Glance) -> bool {
+    const FIN_SYN_RST: u8 = 0x07;
+    let flags = match glance.kind() {
+        Some(Kind { family: Family::V4, proto: ExpressProto::Tcp }) => bytes.get(33),
+        Some(Kind { family: Family::V6, proto: ExpressProto::Tcp }) => bytes.get(53),
+        _ => None,
+    };
+    flags.is_some_and(|flags| flags & FIN_SYN_RST != 0)
+}
+
+/// Takes a packet through, if nobody else is to be asked. `None`: nothing has changed, it must walk.
+#[inline(never)]
+pub(crate) fn pass(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'_>,
+    fib: &impl Fib,
+    glance: &Glance,
+) -> Option<Outcome> {
+    let kind = glance.kind()?;
+    let passed = match kind.family {
+        Family::V4 => go::<Key4, _>(engine, now, packet, fib, (kind, glance)),
+        Family::V6 => go::<Key6, _>(engine, now, packet, fib, (kind, glance)),
+    }?;
+    let Passed { outcome, id, changes, announced, deadline } = passed;
+    let Engine { table, events, .. } = engine;
+    events.announce_as(now, id, (changes, announced), || {
+        let mut flow = table.read(id);
+        flow.deadline = deadline;
+        flow
+    });
+    Some(outcome)
+}
+
+#[inline(always)]
+fn go<K: Layout, F: Fib>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'_>,
+    fib: &F,
+    (kind, glance): (Kind, &Glance),
+) -> Option<Passed> {
+    let Engine { table, limits, programs, rng, .. } = engine;
+    let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
+    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
+    if glance.slot.is_none() && table.is_free(glance.hash) {
+        let has_room = limits.max == 0 || table.len() < limits.max as usize;
+        let (newcomer, mut passed) = if has_room { arrival.begin()? } else { return None };
+        passed.id = table.welcome(now, &newcomer, glance.hash, rng);
+        passed.outcome.flow = Some(passed.id);
+        return Some(passed);
+    }
+    let wanted = (key, kind.proto.number());
+    let (passed, timer) = table.with_seat(wanted, glance, |mut seat| {
+        let passed = arrival.turn(&mut seat)?;
+        Some((passed, seat.timer()))
+    })??;
+    if table.is_late(timer) {
+        table.rearm(passed.id.slot, timer.1);
+    }
+    Some(passed)
+}
+
+impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
+    /// The first packet of a flow, which has no id yet.
+    #[inline(always)]
+    fn begin(&mut self) -> Option<(Newcomer<K>, Passed)> {
+        if self.programs.has(self.kind.family, TableKind::Nat) {
+            return None;
+        }
+        let (verdict, fresh) = self.way(CtInfo::New, (self.key, None))?;
+        let mut life = Life::new(Status::empty(), self.now);
+        let plain = self.plain(Direction::Original)?;
+        let cells = match self.kind.proto {
+            ExpressProto::Tcp => track::tcp::first(&mut life, &plain)?,
+            ExpressProto::Udp => track::udp::first(&mut life, &plain)?,
+        };
+
+        // Nothing stops it any more.
+        let limits = self.limits;
+        let first = Counter { packets: 1, bytes: self.len as u64 };
+        let announced = if limits.events == 0 { EventMask::empty() } else { EventMask::all() };
+        let newcomer = Newcomer {
+            key: self.key,
+            cells,
+            deadline: life.deadline,
+            announced,
+            counters: limits.acct.then(|| [first, Counter::default()]),
+            birth: limits.timestamp.then_some(self.now),
+        };
+        self.leave(fresh);
+        life.note(EventMask::NEW);
+        let id = FlowId::UNBORN;
+        Some((newcomer, self.passed((verdict, CtInfo::New), id, &life, announced)))
+    }
+
+    /// A packet of a flow that is in the table.
+    #[inline(always)]
+    fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<Passed> {
+        let status = self.usual_status(seat)?;
+        let (dir, info) = (seat.dir, info_of(status, seat.dir));
+        let translation = self.translation(status, seat);
+        let key = translation.as_ref().filter(|it| it.dst).map_or(self.key, |it| it.target);
+        let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
+        let (verdict, fresh) = self.way(info, (key, own_port))?;
+        let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
+        let plain = self.plain(dir)?;
+        let cells = &mut seat.record.cells;
+        match self.kind.proto {
+            ExpressProto::Tcp => *cells = track::tcp::turn(cells, &mut life, &plain)?,
+            ExpressProto::Udp => track::udp::turn(cells, &mut life, &plain)?,
+        }
+
+        // Nothing stops it any more.
+        life.see(dir);
+        seat.record.set_status(life.status);
+        seat.record.set_deadline(life.deadline);
+        if life.counts {
+            seat.count(self.len);
+        }
+        if let Some(translation) = &translation {
+            let (proto, checksum) = (self.kind.proto, self.packet.offload.checksum);
+            translate(self.packet.bytes, Upper { proto, checksum }, translation);
+        }
+        self.leave(fresh);
+        Some(self.passed((verdict, info), seat.id(), &life, seat.announced()))
+    }
+
+    /// The flow's status, if it lives and nobody else has a say in its packets.
+    #[inline(always)]
+    fn usual_status(&self, seat: &Seat<'_, K>) -> Option<Status> {
+        let status = seat.record.status();
+        // A flow that came before the nat table meets that table's rules as long as it is new.
+        let is_decided = status.contains(Status::NAT_DONE)
+            || matches!(info_of(status, seat.dir), CtInfo::Established(_))
+            || !self.programs.has(self.kind.family, TableKind::Nat);
+        let is_usual = !status.intersects(UNUSUAL) && is_decided;
+        (is_usual && !seat.record.is_expired(self.now) && seat.is_plain()).then_some(status)
+    }
+
+    #[inline(always)]
+    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation<K>> {
+        let family = self.kind.family;
+        if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
+            return None;
+        }
+        let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
+        Some(Translation { target: seat.target(), src, dst })
+    }
+
+    /// The packet as its tracker sees it.
+    #[inline(always)]
+    fn plain(&self, dir: Direction) -> Option<Plain<'_>> {
+        plain::<K>(self.packet, self.len, (dir, self.now, self.limits))
+    }
+
+    /// The way out or in of a packet to the destination of `key`, if it has no obstacle and no rule on
+    /// it is to be asked. A masqueraded flow has a port of its own, by which it must leave.
+    #[inline(always)]
+    fn way(&self, info: CtInfo, (key, own_port): (K, Option<PortId>)) -> Option<(Verdict, Fresh)> {
+        let established = match info {
+            CtInfo::New => None,
+            CtInfo::Established(dir) => Some(dir),
+            CtInfo::Invalid | CtInfo::Untracked | CtInfo::Related(_) => return None,
+        };
+        let (src, dst) = (self.key.addresses().0, key.addresses().1);
+        let (in_port, mark) = (self.packet.in_port, self.packet.mark);
+        let (verdict, route) = match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
+            Route::Local { .. } => (Verdict::Local, ExpressRoute::Input),
+            Route::Forward { port, next_hop } => {
+                let is_own = own_port.is_none_or(|own| own == port);
+                if !is_own || !self.fits(self.fib.port(port).mtu as usize) {
+                    return None;
+                }
+                (Verdict::Forward { port, next_hop }, ExpressRoute::Forward)
+            }
+            Route::Unreachable | Route::Blackhole => return None,
+        };
+        let fresh = Fresh { proto: self.kind.proto, established, route };
+        self.programs.clears(self.kind.family, fresh).then_some((verdict, fresh))
+    }
+
+    /// Whether the packet fits a link, or is a superframe whose pieces do.
+    #[inline(always)]
+    fn fits(&self, mtu: usize) -> bool {
+        self.len <= mtu || {
+            let headers = K::headers(self.packet.bytes);
+            let longest = self.packet.offload.longest_segment(self.packet.bytes, &headers);
+            longest.is_some_and(|longest| longest <= mtu)
+        }
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, fresh: Fresh) {
+        self.programs.count_fresh(self.kind.family, fresh, self.len);
+        if fresh.route == ExpressRoute::Forward {
+            K::take_hop(self.packet.bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn passed(
+        &self,
+        (verdict, info): (Verdict, CtInfo),
+        id: FlowId,
+        life: &Life,
+        announced: EventMask,
+    ) -> Passed {
+        let (conntrack, mark) = (Some(info), self.packet.mark);
+        let outcome = Outcome { verdict, conntrack, flow: Some(id), mark };
+        Passed { outcome, id, changes: life.pending, announced, deadline: life.deadline }
+    }
+}

@@ -1,0 +1,86 @@
+//! Flows that begin plainly: most do, and enter the table without having been a [`Flow`](crate::flow::Flow).
+//!
+//! A plain flow has ports, is in the default zone, is not translated, was not announced, and has no
+//! mark, labels or helper. All that there is to know of it fits its record and, where flows count,
+//! its counters. What becomes of the table is what [`FlowTable::confirm`] would make of it.
+
+use super::express::Shelved;
+use super::record::tick_of;
+use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN, end_life};
+use crate::event::{EventMask, EventQueue};
+use crate::flow::{Counter, FlowId};
+use crate::rand::Rng;
+use crate::table::buckets::OPPOSITE;
+use crate::time::Instant;
+use crate::track::Cells;
+
+/// A plain flow that is not in the table yet.
+pub(crate) struct Newcomer<K> {
+    /// Its tuple.
+    pub(crate) key: K,
+    /// What its tracker remembers.
+    pub(crate) cells: Cells,
+    pub(crate) deadline: Instant,
+    /// All changes or none.
+    pub(crate) announced: EventMask,
+    pub(crate) counters: Option<[Counter; 2]>,
+    /// When it is confirmed, if that is kept.
+    pub(crate) birth: Option<Instant>,
+}
+
+impl FlowTable {
+    /// Whether a flow whose tuple has this hash in the default zone is certainly a new one, expected
+    /// by nobody, and may enter. `false` says nothing.
+    #[inline]
+    pub(crate) fn is_free(&self, hash: u32) -> bool {
+        let is_longer = |hash| self.buckets.is_longer(&self.index, &self.slab, hash, MIN_CHAIN);
+        self.one_way == 0
+            && self.notes.is_none()
+            && self.expectations.is_empty()
+            && self.is_nobodys(hash)
+            && !is_longer(hash)
+            && !is_longer(hash ^ OPPOSITE)
+    }
+
+    /// Enters a newcomer. => its hash [`is_free`](FlowTable::is_free)
+    #[inline]
+    pub(crate) fn welcome<K: Shelved>(
+        &mut self,
+        now: Instant,
+        newcomer: &Newcomer<K>,
+        hash: u32,
+        rng: &mut Rng,
+    ) -> FlowId {
+        // No chain is near its longest; but whoever confirms a flow draws a number.
+        rng.below(CHAIN_SPREAD);
+        let id = self.slab.welcome(newcomer);
+        self.index.insert(hash, id.slot);
+        let first_look = tick_of(newcomer.deadline).min(tick_of(now) + FIRST_LOOK);
+        self.wheel.arm(&mut self.slab, id.slot, first_look);
+        self.len += 1;
+        self.relieve(rng);
+        id
+    }
+
+    /// Whether a flow is a plain one, with nothing that would have to end with it.
+    #[inline]
+    pub(super) fn is_plain(&self, id: FlowId) -> bool {
+        self.retired_key.is_none() && self.slab.is_plain(id.slot)
+    }
+
+    /// Takes a plain flow out of the table and announces it.
+    pub(super) fn bury_plain(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
+        let slab = &mut self.slab;
+        if slab.announces(id.slot) {
+            events.destroyed_as(now, id, || {
+                let mut flow = slab.read(id.slot);
+                end_life(&mut flow, now);
+                flow
+            });
+        }
+        let hash = self.slab.hash_of(id.slot, &self.key);
+        self.index.remove(hash, id.slot);
+        self.slab.vacate(id.slot);
+        self.len -= 1;
+    }
+}
