@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 
 use tidegate_wire::{Family, Headers};
 
+use crate::flow::Counter;
 use crate::time::Instant;
 
 pub use self::error::{SetError, SetErrorKind};
@@ -134,6 +135,13 @@ pub(crate) struct Sight<'a> {
     pub(crate) now: Instant,
 }
 
+impl Sight<'_> {
+    /// What an element begins with that the packet makes.
+    fn counted(&self) -> Counter {
+        Counter { packets: 1, bytes: self.headers.len as u64 }
+    }
+}
+
 /// A rule's wish to add an element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Addition {
@@ -205,31 +213,29 @@ impl Sets {
         }
     }
 
-    /// `SET --add-set`. A full set stays as it is.
-    pub(crate) fn add_packet(&mut self, name: &str, sight: &Sight<'_>, wish: Addition) {
-        let Some(set) = self.sets.get_mut(name) else { return };
+    /// `SET --add-set`: whether the set has taken it. A full set stays as it is, and of a list the first subset that
+    /// takes it is enough.
+    pub(crate) fn add_packet(&mut self, name: &str, sight: &Sight<'_>, wish: Addition) -> bool {
+        let Some(set) = self.sets.get_mut(name) else { return false };
         if set.kind == SetType::List {
             let subsets = set.members.subsets(sight.now);
-            subsets.iter().for_each(|subset| self.add_packet(subset, sight, wish));
-            return;
+            return subsets.iter().any(|subset| self.add_packet(subset, sight, wish));
         }
-        let Some(element) = set.element(sight, false) else { return };
+        let Some(element) = set.element(sight, false) else { return false };
         let timeout = wish.timeout.or(set.timeout).filter(|_| set.timeout.is_some());
-        // A packet is no place to report that there is no room.
-        let _ = set.add(element, members::Note::new(sight.now, timeout), wish.exist);
+        let mut note = members::Note::new(sight.now, timeout);
+        note.counter = sight.counted();
+        set.add(element, note, wish.exist).is_ok()
     }
 
-    /// `SET --del-set`
-    pub(crate) fn remove_packet(&mut self, name: &str, sight: &Sight<'_>) {
-        let Some(set) = self.sets.get_mut(name) else { return };
+    /// `SET --del-set`: whether it was there; of a list's subsets in the first one.
+    pub(crate) fn remove_packet(&mut self, name: &str, sight: &Sight<'_>) -> bool {
+        let Some(set) = self.sets.get_mut(name) else { return false };
         if set.kind == SetType::List {
             let subsets = set.members.subsets(sight.now);
-            subsets.iter().for_each(|subset| self.remove_packet(subset, sight));
-            return;
+            return subsets.iter().any(|subset| self.remove_packet(subset, sight));
         }
-        if let Some(element) = set.element(sight, false) {
-            set.members.remove(&element, sight.now);
-        }
+        set.element(sight, false).is_some_and(|element| set.members.remove(&element, sight.now))
     }
 
     fn is_of_networks(&self, name: &str) -> bool {

@@ -20,14 +20,55 @@ fn sets(text: &str) -> Sets {
 }
 
 fn look(sets: &mut Sets, name: &str, addr: &str, now: Instant) -> bool {
+    see(addr, now, |sight| sets.holds(name, sight, &Demand::default()))
+}
+
+/// A UDP datagram of 28 or 48 bytes from that address, port 53, to port 80.
+fn see<T>(addr: &str, now: Instant, what: impl FnOnce(&Sight<'_>) -> T) -> T {
     let src: IpAddr = addr.parse().unwrap();
     let dst = if src.is_ipv4() { "192.0.2.1" } else { "2001:db8::1" }.parse().unwrap();
     let udp = [0, 53, 0, 80, 0, 8, 0, 0];
     let datagram = ip_datagram((src, dst), 17, 64, &udp);
     let headers = dissect(&datagram).unwrap();
     let directions = Directions::new([Direction::Source, Direction::Destination]).unwrap();
-    let sight = Sight { headers: &headers, datagram: &datagram, directions, now };
-    sets.holds(name, &sight, &Demand::default())
+    what(&Sight { headers: &headers, datagram: &datagram, directions, now })
+}
+
+#[test]
+fn what_a_packet_adds_begins_with_that_packet_counted() {
+    let mut sets = sets("create s hash:ip counters\ncreate p bitmap:port range 0-99 counters");
+    let demand = Demand {
+        packets: Some(Compare::Equal(2)),
+        bytes: Some(Compare::Equal(56)),
+        ..Demand::default()
+    };
+    for name in ["s", "p"] {
+        see("10.0.0.1", NOW, |sight| {
+            assert!(sets.add_packet(name, sight, Addition::default()));
+            assert!(sets.holds(name, sight, &demand), "{name}: itself, and once more");
+            let renewed = Addition { exist: true, timeout: None };
+            assert!(sets.add_packet(name, sight, renewed));
+            assert!(sets.holds(name, sight, &demand), "{name}: counted anew");
+        });
+    }
+}
+
+#[test]
+fn the_first_subset_that_a_packet_changes_is_enough() {
+    let mut sets = sets(
+        "create six hash:ip family inet6\ncreate a hash:ip maxelem 1\ncreate b hash:ip\ncreate c hash:ip\n\
+         create l list:set\nadd l six\nadd l a\nadd l b\nadd l c",
+    );
+    let lens = |sets: &Sets| ["six", "a", "b", "c"].map(|name| sets.len(NOW, name).unwrap());
+    let add = |sets: &mut Sets, addr| {
+        see(addr, NOW, |sight| sets.add_packet("l", sight, Addition::default()))
+    };
+    assert!(add(&mut sets, "10.0.0.1"));
+    assert_eq!(lens(&sets), [0, 1, 0, 0], "another family's doesn't take it");
+    assert!(add(&mut sets, "10.0.0.1") && add(&mut sets, "10.0.0.2"));
+    assert_eq!(lens(&sets), [0, 1, 2, 0], "there already, and full");
+    assert!(see("10.0.0.1", NOW, |sight| sets.remove_packet("l", sight)));
+    assert_eq!(lens(&sets), [0, 0, 2, 0]);
 }
 
 /// Each row: lines, an address, whether the set `s` holds it (as source, with destination port UDP 80).

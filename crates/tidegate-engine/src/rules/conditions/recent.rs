@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Formatter};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use tidegate_wire::Family;
@@ -16,7 +16,6 @@ use tidegate_wire::Family;
 use super::addressed::{self, Side};
 use super::{Condition, Memory};
 use crate::fib::Fib;
-use crate::rules::ast::Network;
 use crate::rules::error::{Expected, Fault, GrammarError};
 use crate::rules::eval::RuleContext;
 use crate::rules::matches::Fit;
@@ -37,8 +36,9 @@ pub(in crate::rules) struct Recent {
     reap: bool,
     /// Only an entry with the packet's hop limit counts.
     hops: bool,
+    family: Family,
     name: String,
-    mask: IpAddr,
+    mask: Option<IpAddr>,
     side: Side,
 }
 
@@ -99,10 +99,9 @@ impl Condition for Recent {
                 .unwrap_or(0),
             reap: clause.flag("--reap"),
             hops: clause.flag("--rttl"),
+            family,
             name: clause.value("--name", name)?.unwrap_or_else(|| "DEFAULT".into()),
-            mask: clause
-                .value("--mask", |word| values::address(family, word))?
-                .unwrap_or(addressed::full_mask(family)),
+            mask: clause.value("--mask", |word| values::address(family, word))?,
             side: if dest { Side::Destination } else { Side::Source },
         };
         recent.consistent()
@@ -125,7 +124,7 @@ impl Condition for Recent {
         }
         f.write_str(if self.hops { " --rttl" } else { "" })?;
         write!(f, " --name {} --mask ", self.name)?;
-        written::address(f, self.mask)?;
+        written::address(f, self.mask.unwrap_or(addressed::full_mask(self.family)))?;
         f.write_str(match self.side {
             Side::Source => " --rsource",
             Side::Destination => " --rdest",
@@ -136,8 +135,7 @@ impl Condition for Recent {
 
     fn fit<F: Fib>(&self, (): &mut (), memory: &mut Memory, ctx: &mut RuleContext<'_, F>) -> Fit {
         let Some(list) = memory.recent.get_mut(&self.name) else { return Fit::Unreadable };
-        let address = self.side.of(ctx.headers);
-        let address = Network { address, mask: list.mask_for(address) }.masked().address;
+        let address = list.masked(self.side.of(ctx.headers));
         let sighting = Sighting { address, hops: self.hop_limit(ctx), now: ctx.now };
         (self.look(list, &sighting) != self.negated).into()
     }
@@ -170,7 +168,12 @@ impl Recent {
 
     /// A list as this rule would make it.
     pub(in crate::rules) fn new_list(&self) -> List {
-        List { entries: VecDeque::new(), mask: self.mask, stamps: self.stamps() }
+        let mask = match self.mask {
+            None => u128::MAX,
+            Some(IpAddr::V4(mask)) => u128::from(mask.to_bits()) << 96,
+            Some(IpAddr::V6(mask)) => mask.to_bits(),
+        };
+        List { entries: VecDeque::new(), mask, stamps: self.stamps() }
     }
 
     /// How many times of an address the rule wants kept.
@@ -240,8 +243,9 @@ fn name(word: &str) -> Parsed<String> {
 pub(in crate::rules) struct List {
     /// The one seen longest ago first.
     entries: VecDeque<Entry>,
-    /// Of the rule that made the list; it serves for all.
-    mask: IpAddr,
+    /// Of the rule that made the list; it serves for all, of either family: IPv4 has the first 32 bits, and a mask
+    /// that an IPv4 rule spells out has no others.
+    mask: u128,
     /// Times kept of an address.
     stamps: usize,
 }
@@ -264,18 +268,20 @@ impl List {
         }
     }
 
-    /// The mask is that of the family of the rule that came first; of the other's addresses all bits count.
-    fn mask_for(&self, address: IpAddr) -> IpAddr {
-        match (self.mask, address) {
-            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => self.mask,
-            (_, IpAddr::V4(_)) => addressed::full_mask(Family::V4),
-            (_, IpAddr::V6(_)) => addressed::full_mask(Family::V6),
+    fn masked(&self, address: IpAddr) -> IpAddr {
+        match address {
+            IpAddr::V4(address) => {
+                Ipv4Addr::from_bits(address.to_bits() & (self.mask >> 96) as u32).into()
+            }
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & self.mask).into(),
         }
     }
 
+    /// A hop limit of 0 is anybody's.
     fn find(&self, address: IpAddr, hops: Option<u8>) -> Option<usize> {
         self.entries.iter().position(|entry| {
-            entry.address == address && hops.is_none_or(|hops| entry.hops == hops)
+            let [wanted, seen] = [hops.unwrap_or(0), entry.hops];
+            entry.address == address && (wanted == 0 || seen == 0 || wanted == seen)
         })
     }
 
@@ -321,3 +327,6 @@ impl Entry {
         recent.count() >= hits.max(1) as usize
     }
 }
+
+#[cfg(test)]
+mod tests;

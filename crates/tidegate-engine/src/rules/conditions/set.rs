@@ -103,11 +103,10 @@ impl Condition for MatchSet {
     fn parse(_: Family, clause: &Clause<'_>) -> Parsed<Self> {
         let given = clause.find("--match-set").ok_or_else(|| clause.missing("--match-set"))?;
         let refused = |name| clause.find(name).is_some_and(|given: &Given<'_>| given.negated);
-        let keep_counters = refused("--update-counters");
         let demand = Demand {
             nomatch: clause.flag("--return-nomatch"),
-            keep_counters,
-            keep_sub_counters: keep_counters || refused("--update-subcounters"),
+            keep_counters: refused("--update-counters"),
+            keep_sub_counters: refused("--update-subcounters"),
             packets: compare(clause, ["--packets-eq", "--packets-lt", "--packets-gt"])?,
             bytes: compare(clause, ["--bytes-eq", "--bytes-lt", "--bytes-gt"])?,
         };
@@ -119,8 +118,7 @@ impl Condition for MatchSet {
         always(f, "--match-set", &self.set, |f, set| set.write(f))?;
         f.write_str(if nomatch { " --return-nomatch" } else { "" })?;
         f.write_str(if keep_counters { " ! --update-counters" } else { "" })?;
-        let sub = keep_sub_counters && !keep_counters;
-        f.write_str(if sub { " ! --update-subcounters" } else { "" })?;
+        f.write_str(if keep_sub_counters { " ! --update-subcounters" } else { "" })?;
         write_compare(f, "packets", packets)?;
         write_compare(f, "bytes", bytes)
     }
