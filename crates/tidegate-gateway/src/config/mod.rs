@@ -40,6 +40,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// What becomes of copies of packets.
     pub log: Log,
+    /// Where flows are written at the end, to be taken over at the next start.
+    pub state: Option<PathBuf>,
 }
 
 /// Where the packets go that NFLOG rules copy.
@@ -134,6 +136,7 @@ impl Default for Config {
             take_over: false,
             metrics: None,
             log: Log::default(),
+            state: None,
         }
     }
 }
@@ -151,6 +154,7 @@ struct Written {
     #[serde(default = "usual_backlog")]
     backlog: usize,
     metrics: Option<SocketAddr>,
+    state: Option<PathBuf>,
     rules4: Option<Spanned<PathBuf>>,
     rules6: Option<Spanned<PathBuf>>,
     sysctl: Option<Spanned<PathBuf>>,
@@ -306,6 +310,7 @@ impl Reader<'_> {
             fixed,
             take_over: written.take_over,
             metrics: written.metrics,
+            state: written.state.map(|path| self.beside(&path)),
             log: Log {
                 nflog: written.log.nflog.map(|path| self.beside(&path)),
                 nflog_limit: written.log.nflog_limit.unwrap_or(USUAL_NFLOG_LIMIT),

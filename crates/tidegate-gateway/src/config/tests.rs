@@ -25,6 +25,7 @@ workers = 1
 take-over = true
 backlog = 100
 metrics = "127.0.0.1:9465"
+state = "flows"
 [control]
 socket = "tidegate.sock"
 mode = "660"
@@ -65,6 +66,7 @@ mac = "02:00:00:00:00:02"
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     assert_eq!(config.log.nflog.as_deref(), Some(Path::new("/etc/tidegate/copies.pcapng")));
     assert_eq!(config.log.nflog_limit, 1000);
+    assert_eq!(config.state.as_deref(), Some(Path::new("/etc/tidegate/flows")));
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));
 }

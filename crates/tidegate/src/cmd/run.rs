@@ -5,6 +5,7 @@
 
 mod briefing;
 mod journal;
+mod state;
 
 use std::fs::File;
 use std::io::Read;
@@ -71,6 +72,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     config.backlog = args.backlog.unwrap_or(config.backlog);
     config.take_over |= args.take_over;
     config.metrics = args.metrics.or(config.metrics);
+    config.state = args.state.clone().or(config.state.take());
     config.log.nflog = args.write_nflog.clone().or(config.log.nflog.take());
     if !args.interfaces.is_empty() {
         config.interfaces = args.interfaces.iter().map(|name| interface(name)).collect();
@@ -160,6 +162,9 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
+    if let Some(path) = &config.state {
+        state::resume(&mut daemon, path);
+    }
     let copies = journal::open(&config.log)?;
     begin();
     // What was given up is given up by threads that begin after it.
@@ -168,10 +173,14 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     if let Some(address) = config.metrics {
         exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
     }
-    match daemon.run(&mut signals, |reloaded| match reloaded {
+    let end = daemon.run(&mut signals, |reloaded| match reloaded {
         Ok(warnings) => warnings.iter().for_each(message::warning),
         Err(faults) => faults.iter().for_each(message::error),
-    }) {
+    });
+    if let Some(path) = &config.state {
+        state::save(&daemon, config, path);
+    }
+    match end {
         End::Stopped => Ok(()),
         End::Lost(fault) => Err(system(fault)),
         End::System(error) => Err(system(error)),
