@@ -35,6 +35,8 @@ pub struct Needed {
     pub write: Vec<PathBuf>,
     /// It takes files away from these.
     pub remove: Vec<PathBuf>,
+    /// It makes files in these, and puts them in the place of others.
+    pub make: Vec<PathBuf>,
 }
 
 impl Needed {
@@ -57,7 +59,8 @@ impl Needed {
         read.push(PathBuf::from("/proc"));
         let write = config.take_over.then(|| PathBuf::from("/proc/sys/net"));
         let remove = vec![directory_of(&config.control.socket)];
-        Self { read, write: write.into_iter().collect(), remove }
+        let make = config.state.iter().map(|state| directory_of(state)).collect();
+        Self { read, write: write.into_iter().collect(), remove, make }
     }
 }
 
@@ -102,6 +105,7 @@ fn drop_capabilities() -> rustix::io::Result<String> {
 fn restrict_files(needed: &Needed) -> Result<&'static str, landlock::RulesetError> {
     let (read, all) = (AccessFs::from_read(VERSION), AccessFs::from_all(VERSION));
     let write = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile;
+    let make = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
@@ -109,6 +113,7 @@ fn restrict_files(needed: &Needed) -> Result<&'static str, landlock::RulesetErro
         .add_rules(path_beneath_rules(&needed.read, read))?
         .add_rules(path_beneath_rules(&needed.write, write))?
         .add_rules(path_beneath_rules(&needed.remove, AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(&needed.make, make))?
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => {

@@ -200,7 +200,7 @@ pub(crate) fn create_anew(path: &Path) -> io::Result<File> {
 }
 
 /// The name of a file while it is written.
-fn unfinished(path: &Path) -> PathBuf {
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     name.into()

@@ -15,41 +15,46 @@
 mod ends;
 mod stage;
 mod tunnels;
+mod wires;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
 
-use tidegate_gateway::dataplane::{Frame, HEADROOM, LinkLayer, packet};
+use tidegate_gateway::dataplane::{Frame, HEADROOM};
 
 use self::ends::{
-    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, exchange, received_from, rules_and,
-    sum_of,
+    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, both_sides_joined, exchange,
+    received_from, rules_and, sum_of,
 };
 use self::stage::{Program, TIDEGATE, call, new_network, play, until};
+use self::wires::{Faults, Wire};
 
 /// Whoever passes it is refused by nobody.
 const OWN_RULE: &str = "-A OUTPUT -p tcp --dport 9 -j DROP\n";
 
 fn main() -> ExitCode {
-    let anybody: [(&str, fn()); 7] = [
+    let anybody: [(&str, fn()); 8] = [
         ("packet_sockets_carry_tcp", || carries_tcp("packet")),
         ("packet_sockets_carry_datagrams", || carries_datagrams("packet")),
         ("packet_sockets_serve_the_host", || serves_the_host("packet")),
         ("packet_sockets_without_offloads", || without_offloads("packet")),
         ("tun_carries_tcp_and_datagrams", tun_carries_tcp_and_datagrams),
         ("packet_sockets_rest_while_a_link_is_down", || rests_while_a_link_is_down("packet")),
+        ("packet_sockets_over_a_bad_wire", || carries_over_a_bad_wire("packet")),
         ("packet_sockets_take_priorities", || takes_priorities("packet")),
     ];
-    let root: [(&str, fn()); 6] = [
+    let root: [(&str, fn()); 7] = [
         ("xdp_carries_tcp", || carries_tcp("xdp")),
         ("xdp_carries_datagrams", || carries_datagrams("xdp")),
         ("xdp_serves_the_host", || serves_the_host("xdp")),
         ("xdp_without_offloads", || without_offloads("xdp")),
         ("xdp_rests_while_a_link_is_down", || rests_while_a_link_is_down("xdp")),
+        ("xdp_over_a_bad_wire", || carries_over_a_bad_wire("xdp")),
         ("xdp_takes_priorities", || takes_priorities("xdp")),
     ];
     if may_load_programs() {
@@ -71,15 +76,24 @@ struct Net {
     server: Host,
     /// With its directory.
     gateway: Program,
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
 }
 
 impl Net {
     fn new(plane: &str) -> Self {
-        let [client, server] = both_sides();
+        Self::amid(plane, both_sides())
+    }
+
+    fn amid(plane: &str, [client, server]: [Host; 2]) -> Self {
         let place = tempfile::tempdir().unwrap();
         let gateway = start(plane, place.path());
-        Self { client, server, gateway, _place: place }
+        Self { client, server, gateway, place }
+    }
+
+    /// What `tidegate` says when it is asked about the gateway.
+    fn ask(&self, args: &[&str]) -> String {
+        let socket = self.place.path().join("socket").display().to_string();
+        call(TIDEGATE, &[args, &["--socket", &socket]].concat())
     }
 
     /// What the gateway has taken of it, in hundredths of a second.
@@ -265,8 +279,8 @@ fn takes_priorities(plane: &str) {
     received_from(&net.client, &net.server, SocketAddr::new(server, 53), 100);
     let listener = net.server.within(|| UdpSocket::bind((server, 54)).unwrap());
     listener.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
-    let router = address_of(&call("ip", &["-o", "link", "show", "lan"]));
-    let client = address_of(&net.client.call("ip", &["-o", "link", "show", "eth0"]));
+    let router = bytes_of(&call("ip", &["-o", "link", "show", "lan"]));
+    let client = bytes_of(&net.client.call("ip", &["-o", "link", "show", "eth0"]));
     for (tag, passes) in [(0xe000_u16, true), (0x0000, true), (0x0007, false), (0xe001, false)] {
         let tagged = [&[0x81, 0x00], &tag.to_be_bytes()[..], &[8, 0]].concat();
         let frame = [&router[..], &client, &tagged, &greeting(54)].concat();
@@ -275,13 +289,6 @@ fn takes_priorities(plane: &str) {
         assert_eq!(came.ok(), passes.then(|| OUTSIDE[0].parse().unwrap()), "{plane}: {tag:#06x}");
     }
     net.check();
-}
-
-/// The hardware address in a line of ip(8).
-fn address_of(line: &str) -> Vec<u8> {
-    let words = stage::words(line);
-    let at = words.iter().position(|word| *word == "link/ether").unwrap();
-    words[at + 1].split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
 /// A UDP datagram from the client to the server, without a checksum.
@@ -297,11 +304,71 @@ fn greeting(port: u16) -> Vec<u8> {
 
 /// Sends a frame by an interface of this thread's namespace.
 fn send_frame(name: &str, bytes: &[u8]) {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    let index = rustix::net::netdevice::name_to_index(&socket, name).unwrap();
-    let mut link = packet::open(index, LinkLayer::Ethernet).unwrap();
+    let mut link = wires::open(name);
     let mut buffer = [&[0; HEADROOM], bytes].concat();
     let place = (HEADROOM, HEADROOM + 18, buffer.len());
     link.sender.send(&mut [Frame::prepared(&mut buffer, place).unwrap()]);
     assert_eq!(link.sender.counters().sent, 1);
+}
+
+/// The hardware address in a line of ip(8).
+fn bytes_of(line: &str) -> Vec<u8> {
+    let address = wires::address_of(line);
+    address.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+}
+
+/// Frames are lost, come twice, or are overtaken by others: TCP gets everything through, by the flows that it began with, and
+/// datagrams that come are whole.
+fn carries_over_a_bad_wire(plane: &str) {
+    let faults = Faults { lost: 5, doubled: 10, delayed: 50 };
+    let mut wires = Vec::new();
+    let ends = both_sides_joined(|host, port| match port {
+        "lan" => wires.push(Wire::join(host, port, faults)),
+        _ => host.join(port),
+    });
+    let net = Net::amid(plane, ends);
+    // So that single segments are lost and overtaken, not all that is sent at once.
+    for name in ["tso", "gso", "gro"] {
+        net.client.call("ethtool", &["-K", "eth0", name, "off"]);
+        net.server.call("ethtool", &["-K", "eth0", name, "off"]);
+    }
+    let mut kept = Vec::new();
+    for server in addresses(SERVER) {
+        let listener = net.server.within(|| TcpListener::bind((server, 80)).unwrap());
+        let stream = net.client.within(|| TcpStream::connect((server, 80)).unwrap());
+        let (accepted, _) = listener.accept().unwrap();
+        exchange(&stream, &accepted, 4 << 20);
+        kept.push((stream, accepted));
+    }
+    let table = net.ask(&["list"]);
+    let connections: Vec<&str> = table.lines().filter(|line| line.contains("tcp")).collect();
+    assert_eq!(connections.len(), 2, "each has the flow that it began with: {table}");
+    assert!(connections.iter().all(|line| line.contains("ASSURED")), "{table}");
+    let wire = &wires[0];
+    for counter in [&wire.happened.lost, &wire.happened.doubled, &wire.happened.delayed] {
+        assert!(counter.load(Ordering::Relaxed) > 20, "{plane}");
+    }
+    datagrams_come_whole(&net);
+    net.check();
+}
+
+/// Of two hundred datagrams most come, some twice, and what comes was sent.
+fn datagrams_come_whole(net: &Net) {
+    let server: IpAddr = SERVER[0].parse().unwrap();
+    let listener = net.server.within(|| UdpSocket::bind((server, 53)).unwrap());
+    listener.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let socket = net.client.within(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    for number in 0..200_u8 {
+        socket.send_to(&[number; 500], (server, 53)).unwrap();
+        sleep(Duration::from_millis(1));
+    }
+    let (mut heard, mut buffer) = (Vec::new(), [0; 1500]);
+    while let Ok((len, _)) = listener.recv_from(&mut buffer) {
+        assert!(len == 500 && buffer[..len].iter().all(|byte| *byte == buffer[0]));
+        heard.push(buffer[0]);
+    }
+    assert!(!heard.is_sorted(), "some are overtaken");
+    heard.sort_unstable();
+    heard.dedup();
+    assert!((150..=200).contains(&heard.len()), "{}", heard.len());
 }

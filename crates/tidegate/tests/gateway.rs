@@ -18,13 +18,13 @@ mod stage;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
 use self::ends::{
-    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, received_from, rules_and,
+    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, exchange, received_from, rules_and,
 };
 use self::stage::{Program, TIDEGATE, call, command_of, new_network, play, until};
 
@@ -57,6 +57,8 @@ fn main() -> ExitCode {
             ("what_rules_say_is_written_down", what_rules_say_is_written_down),
             ("who_writes_to_nobody_is_told", who_writes_to_nobody_is_told),
             ("without_its_fence_a_gateway_ends", without_its_fence_a_gateway_ends),
+            ("an_upgrade_loses_no_connection", an_upgrade_loses_no_connection),
+            ("a_killed_gateway_picks_connections_up", a_killed_gateway_picks_connections_up),
             ("the_host_s_own_programs_are_told", the_host_s_own_programs_are_told),
         ],
         new_network,
@@ -105,6 +107,17 @@ impl Net {
             (net.log().contains("drops:") && net.socket().exists()).then_some(())
         });
         net
+    }
+
+    /// Starts another gateway in the place of one that has ended.
+    fn start_again(&mut self) {
+        assert!(self.gateway.0.try_wait().unwrap().is_some());
+        fs::write(self.place.path().join("log"), "").unwrap();
+        let log = fs::File::create(self.place.path().join("log")).unwrap();
+        let mut command = command_of(TIDEGATE, &["run"]);
+        command.arg(self.place.path().join("gateway.toml")).stderr(Stdio::from(log));
+        self.gateway = Program(command.spawn().unwrap());
+        until(|| (self.log().contains("drops:") && self.socket().exists()).then_some(()));
     }
 
     fn socket(&self) -> PathBuf {
@@ -520,7 +533,7 @@ fn the_host_s_own_programs_are_told() {
             );
         }
         let any: IpAddr = if server.is_ipv4() { addr("0.0.0.0") } else { addr("::") };
-        let socket = std::net::UdpSocket::bind((any, 0)).unwrap();
+        let socket = UdpSocket::bind((any, 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
         socket.connect((server, 11)).unwrap();
         socket.send(b"hello").unwrap();
@@ -545,4 +558,87 @@ fn without_its_fence_a_gateway_ends() {
     let status = until(|| net.gateway.0.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
     assert!(net.log().contains("what kept the kernel away"), "{}", net.log());
+}
+
+/// Flows are saved at the end and taken over at the start, with what they are translated to.
+fn an_upgrade_loses_no_connection() {
+    // The server's side can't begin anything: what comes from there must belong to a flow.
+    let mut net = Net::with(&format!("state = \"flows\"\n{FILE}"), |_| {});
+    let connections: Vec<_> = SERVER.iter().map(|server| net.connect(addr(server))).collect();
+    let udp = SERVER.map(|server| {
+        let listener = net.server.within(|| UdpSocket::bind((addr(server), 5000)).unwrap());
+        let any: IpAddr = if addr(server).is_ipv4() { addr("0.0.0.0") } else { addr("::") };
+        let socket = net.client.within(|| UdpSocket::bind((any, 0)).unwrap());
+        socket.connect((addr(server), 5000)).unwrap();
+        socket.send(b"hello").unwrap();
+        listener.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        let (_, seen) = listener.recv_from(&mut [0; 8]).unwrap();
+        (listener, socket, seen)
+    });
+    for (stream, accepted, _) in &connections {
+        say(stream, accepted).unwrap();
+        say(accepted, stream).unwrap();
+    }
+    let tuples = |listed: &str| {
+        let mut tuples: Vec<String> = listed
+            .lines()
+            .filter(|line| line.contains("tcp") || line.contains("udp"))
+            .map(|line| {
+                line.split(' ').filter(|word| word.contains('=')).collect::<Vec<_>>().join(" ")
+            })
+            .collect();
+        tuples.sort();
+        tuples
+    };
+    let before = tuples(&net.flows());
+    net.gateway.end();
+    assert!(net.log().contains("flows saved in"), "{}", net.log());
+    assert!(net.place.path().join("flows").exists());
+    net.start_again();
+    assert!(net.log().contains("flows taken over"), "{}", net.log());
+    assert!(!net.place.path().join("flows").exists(), "it goes by what is in it");
+    assert_eq!(tuples(&net.flows()), before);
+    // The server speaks first: without its flow nobody would know for whom that is.
+    for (stream, accepted, _) in &connections {
+        say(accepted, stream).unwrap();
+        say(stream, accepted).unwrap();
+        exchange(stream, accepted, 4 << 20);
+    }
+    for (listener, socket, seen) in &udp {
+        listener.send_to(b"again", seen).unwrap();
+        socket.recv(&mut [0; 8]).unwrap();
+        socket.send(b"hello").unwrap();
+        assert_eq!(listener.recv_from(&mut [0; 8]).unwrap().1, *seen);
+    }
+    // What is masqueraded still follows its address.
+    call("ip", &["address", "del", "10.0.2.1/24", "dev", "wan"]);
+    until(|| (!net.flows().contains("dst=10.0.2.1")).then_some(()));
+}
+
+/// Without translation a connection can be picked up from the middle (nf_conntrack_tcp_loose), also by a gateway that
+/// knows nothing.
+fn a_killed_gateway_picks_connections_up() {
+    let rules: String = RULES
+        .lines()
+        .filter(|line| !line.contains("MASQUERADE"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let mut net = Net::with_rules(FILE, &rules, |_| {});
+    net.server.call("ip", &["route", "add", "10.0.1.0/24", "via", OUTSIDE[0]]);
+    net.server.call("ip", &["route", "add", "fd01::/64", "via", OUTSIDE[1]]);
+    let connections: Vec<_> = SERVER.iter().map(|server| net.connect(addr(server))).collect();
+    for (at, (stream, accepted, peer)) in connections.iter().enumerate() {
+        assert_eq!(*peer, addr(CLIENT[at]));
+        say(stream, accepted).unwrap();
+    }
+    call("kill", &["-KILL", &net.gateway.0.id().to_string()]);
+    net.gateway.0.wait().unwrap();
+    net.start_again();
+    assert!(!net.flows().contains("tcp"));
+    for (stream, accepted, _) in &connections {
+        say(stream, accepted).unwrap();
+        say(accepted, stream).unwrap();
+        exchange(stream, accepted, 4 << 20);
+    }
 }

@@ -10,6 +10,7 @@
 mod stage;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::thread::sleep;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
             ("status", a_command_s_status_is_the_lab_s),
             ("left", nothing_is_left),
             ("interrupt", an_interrupt_ends_it_with_a_summary),
+            ("early", a_signal_ends_it_whenever_it_comes),
             ("colour", no_escape_where_none_is_wanted),
             ("page", a_browser_shows_the_page),
         ],
@@ -195,6 +197,39 @@ fn an_interrupt_ends_it_with_a_summary() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// While it is being built and while a command runs: nothing is left, and the status says so. A program that doesn't listen
+/// is not waited for in vain.
+fn a_signal_ends_it_whenever_it_comes() {
+    let deaf = "trap '' TERM; echo here; while true; do sleep 1; done";
+    for (signal, status) in [("TERM", 143), ("INT", 143), ("HUP", 143)] {
+        for millis in [0, 10, 50, 100, 200, 400, 800, 1600] {
+            let place = tempfile::tempdir().unwrap();
+            let mut command = command_of(TIDEGATE, &["lab", "--no-page", "--", "sleep", "600"]);
+            command.env("TMPDIR", place.path()).stderr(Stdio::null()).process_group(0);
+            let mut lab = Program(command.spawn().unwrap());
+            sleep(Duration::from_millis(millis));
+            let pid = lab.0.id().to_string();
+            assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+            let ended = until(|| lab.0.try_wait().unwrap());
+            // At once it may not even have begun.
+            let is_told = ended.code() == Some(status) || millis < 50 && ended.code().is_none();
+            assert!(is_told, "{signal} after {millis} ms: {ended}");
+            until(|| processes_of(place.path()).is_empty().then_some(()));
+            let left: Vec<_> = fs::read_dir(place.path()).unwrap().flatten().collect();
+            assert!(left.is_empty() || ended.code().is_none(), "{signal}, {millis} ms: {left:?}");
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut command = command_of(TIDEGATE, &["lab", "--no-page", "--", "sh", "-c", deaf]);
+    let out = place.path().join("out");
+    command.stdout(fs::File::create(&out).unwrap()).stderr(Stdio::null()).process_group(0);
+    let mut lab = Program(command.spawn().unwrap());
+    until(|| fs::read_to_string(&out).unwrap().contains("here").then_some(()));
+    let pid = lab.0.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    assert_eq!(until(|| lab.0.try_wait().unwrap()).code(), Some(137), "it was killed");
+}
+
 fn no_escape_where_none_is_wanted() {
     let output = lab_of(&["--seconds", "2"]).output().unwrap();
     let said = text(&output.stdout);
@@ -278,7 +313,6 @@ impl Going {
 }
 
 fn begin(words: &[&str]) -> Going {
-    use std::os::unix::process::CommandExt;
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let err = fs::File::create(out.with_extension("err")).unwrap();

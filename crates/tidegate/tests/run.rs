@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tidegate_wire::netlink::conntrack::{self, Attribute};
 use tidegate_wire::netlink::frame::{Control, Family, Flags, Header, Subsystem};
 use tidegate_wire::netlink::{Messages, Tuple, Writer, tidegate};
+use tidegate_wire::packet::Ipv4;
+use tidegate_wire::pcap::{Capture, InterfaceDesc, LinkType, Writer as PcapWriter};
 
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
@@ -299,4 +301,120 @@ fn programs_that_would_speak_to_the_kernel_are_not_run() {
         assert_eq!(output.status.code(), Some(status), "{what}");
         assert!(said.contains(expected), "{what}: {said}");
     }
+}
+
+/// A UDP datagram from 10.0.1.2 to 10.0.2.2.
+fn greeting(port: u16) -> Vec<u8> {
+    let mut bytes = vec![0x45, 0, 0, 33, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 1, 2, 10, 0, 2, 2];
+    bytes.extend(port.to_be_bytes());
+    bytes.extend([0, 53, 0, 13, 0, 0]);
+    bytes.extend(b"hello");
+    Ipv4::new(&mut bytes[..]).expect("a datagram").fill_checksum();
+    bytes
+}
+
+#[test]
+fn a_pipe_without_a_writer_keeps_nobody_waiting() {
+    let place = tempfile::tempdir().expect("a directory");
+    let pipe = place.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("it runs").success());
+    let daemon = Daemon::start(&[], &["--pcap", &pipe.display().to_string()]);
+    let count = |daemon: &Daemon| {
+        let mut command = Command::new(TIDEGATE);
+        let counted = command.args(["count", "--socket"]).arg(daemon.socket()).output();
+        String::from_utf8(counted.expect("it runs").stdout).expect("UTF-8").trim().to_owned()
+    };
+    assert_eq!(count(&daemon), "0", "nobody has written yet");
+    let ports = [InterfaceDesc { name: "", link: LinkType::RawIp }];
+    let mut file = fs::File::options().write(true).open(&pipe).expect("the pipe");
+    let mut writer = PcapWriter::new(&mut file, &ports).expect("a capture");
+    assert_eq!(count(&daemon), "0", "only the header has come");
+    for port in [1000, 1001] {
+        writer.write(0, 1_000_000_000, &greeting(port)).expect("a frame");
+        daemon.until(|daemon| count(daemon) == (port - 999).to_string());
+    }
+    let (output, is_left) = daemon.stop(Signal::TERM);
+    assert!(output.status.success() && !is_left, "{output:?}");
+}
+
+/// Captures instead of wires, in a world of the file's: no privilege is needed.
+const CAPTURES: &str = "
+rules4 = \"rules\"
+[control]
+socket = \"socket\"
+[[interface]]
+name = \"lan\"
+plane = \"pcap\"
+read = \"lan.pcapng\"
+write = \"to-lan.pcapng\"
+pace = \"at-once\"
+[[interface]]
+name = \"wan\"
+plane = \"pcap\"
+write = \"to-wan.pcapng\"
+[[world.link]]
+name = \"lan\"
+mac = \"02:00:00:00:00:01\"
+addresses = [\"10.0.1.1/24\"]
+[[world.link]]
+name = \"wan\"
+mac = \"02:00:00:00:01:01\"
+addresses = [\"10.0.2.1/24\"]
+[[world.neighbour]]
+port = \"lan\"
+address = \"10.0.1.2\"
+mac = \"02:00:00:00:00:02\"
+[[world.neighbour]]
+port = \"wan\"
+address = \"10.0.2.2\"
+mac = \"02:00:00:00:01:02\"
+";
+const MASQUERADE: &str =
+    "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan -j MASQUERADE\nCOMMIT\n";
+
+#[test]
+fn a_gateway_between_captures() {
+    let place = tempfile::tempdir().expect("a directory");
+    let to_us = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    let ports = [InterfaceDesc { name: "lan", link: LinkType::Ethernet }];
+    let mut writer = PcapWriter::new(Vec::new(), &ports).expect("a capture");
+    let frame = [&to_us[..], &greeting(1000)].concat();
+    writer.write(0, 1_000_000_000, &frame).expect("a frame");
+    let mut elsewhere = greeting(1001);
+    elsewhere[19] = 77;
+    Ipv4::new(&mut elsewhere[..]).expect("a datagram").fill_checksum();
+    let frame = [&to_us[..], &elsewhere].concat();
+    writer.write(0, 1_000_000_001, &frame).expect("a frame");
+    let capture = writer.finish().expect("a capture");
+    for (name, bytes) in
+        [("file", CAPTURES.as_bytes()), ("rules", MASQUERADE.as_bytes()), ("lan.pcapng", &capture)]
+    {
+        fs::write(place.path().join(name), bytes).expect("a file");
+    }
+    let mut command = Command::new(TIDEGATE);
+    command.arg("run").arg(place.path().join("file")).stderr(Stdio::null());
+    let mut process = command.spawn().expect("it runs");
+    let written = |name: &str| {
+        let bytes = fs::read(place.path().join(name)).unwrap_or_default();
+        let mut frames = Vec::new();
+        let Ok(mut capture) = Capture::open(&bytes[..]) else { return frames };
+        while let Ok(Some(frame)) = capture.next_frame() {
+            frames.push(frame.data.to_vec());
+        }
+        frames
+    };
+    for _ in 0..500 {
+        if written("to-lan.pcapng").len() + written("to-wan.pcapng").len() >= 2 {
+            break;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    process.kill().expect("it runs");
+    process.wait().expect("it ends");
+    let [sent] = &written("to-wan.pcapng")[..] else { panic!("one frame") };
+    assert_eq!(sent[..14], [2, 0, 0, 0, 1, 2, 2, 0, 0, 0, 1, 1, 8, 0]);
+    assert_eq!(sent[26..34], [10, 0, 2, 1, 10, 0, 2, 2], "masqueraded");
+    assert_eq!(sent[42..], *b"hello");
+    let [told] = &written("to-lan.pcapng")[..] else { panic!("one answer") };
+    assert_eq!(told[34..36], [3, 1], "nobody is there: host unreachable");
 }

@@ -101,11 +101,7 @@ impl Engine {
     /// such master), [`CommandError::Exists`], [`CommandError::NoSpace`].
     pub fn create(&mut self, now: Instant, what: &Creation<'_>) -> Done<FlowId> {
         let Creation { orig, reply, zone, with, nat, .. } = what;
-        let is_answered = orig.invert().is_some() && reply.invert().is_some();
-        let fits = orig.proto == reply.proto && orig.family() == reply.family();
-        if !(is_answered && fits) {
-            return Err(CommandError::Invalid);
-        }
+        check_tuples(orig, reply)?;
         if !self.make_room(now, orig, *zone) {
             return Err(CommandError::NoMemory);
         }
@@ -123,7 +119,11 @@ impl Engine {
         self.enter(now, flow, care, with.labels.is_some())
     }
 
-    fn plain_flow(&self, now: Instant, (orig, reply, zone): (Tuple, Tuple, Zone)) -> Flow {
+    pub(super) fn plain_flow(
+        &self,
+        now: Instant,
+        (orig, reply, zone): (Tuple, Tuple, Zone),
+    ) -> Flow {
         let limits = &self.limits;
         let all = if limits.events == 0 { EventMask::empty() } else { EventMask::all() };
         let proto = match orig.proto {
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    fn begin_care(&self, flow: &mut Flow, helper: Option<&[u8]>) -> Done<Care> {
+    pub(super) fn begin_care(&self, flow: &mut Flow, helper: Option<&[u8]>) -> Done<Care> {
         let mut care = Care::default();
         if let Some(name) = helper {
             let helper = helper_named(name, flow).ok_or(CommandError::NotSupported)?;
@@ -181,7 +181,13 @@ impl Engine {
         }
     }
 
-    fn attach(&self, now: Instant, flow: &mut Flow, care: &mut Care, master: &Tuple) -> Done {
+    pub(super) fn attach(
+        &self,
+        now: Instant,
+        flow: &mut Flow,
+        care: &mut Care,
+        master: &Tuple,
+    ) -> Done {
         let found = self.table.lookup(now, master, flow.zone);
         let (id, _) = found.ok_or(CommandError::NotFound)?;
         let master = self.table.read(id);
@@ -192,6 +198,18 @@ impl Engine {
     }
 
     fn enter(&mut self, now: Instant, flow: Flow, care: Care, tells_labels: bool) -> Done<FlowId> {
+        let (id, mut flow) = self.insert(now, flow, care)?;
+        let is_expected = flow.is(Status::EXPECTED);
+        flow.note(TOLD | if is_expected { EventMask::RELATED } else { EventMask::NEW });
+        if tells_labels {
+            flow.note(EventMask::LABEL);
+        }
+        self.events.announce(now, id, &mut flow);
+        Ok(id)
+    }
+
+    /// Enters a flow into the table.
+    pub(super) fn insert(&mut self, now: Instant, flow: Flow, care: Care) -> Done<(FlowId, Flow)> {
         self.table.set_care(FlowId::UNBORN, care);
         let mut draft = Draft(flow);
         let entered = self.table.confirm(now, &mut draft, &mut self.rng, None);
@@ -205,14 +223,7 @@ impl Engine {
             }
         };
         self.stats.insert += 1;
-        let mut flow = draft.0;
-        let is_expected = flow.is(Status::EXPECTED);
-        flow.note(TOLD | if is_expected { EventMask::RELATED } else { EventMask::NEW });
-        if tells_labels {
-            flow.note(EventMask::LABEL);
-        }
-        self.events.announce(now, id, &mut flow);
-        Ok(id)
+        Ok((id, draft.0))
     }
 
     /// Changes a flow, in this order: helper, timeout, status, tracker's memory, mark, corrections, labels. What comes
@@ -297,12 +308,19 @@ impl Engine {
     }
 }
 
+/// Whether both can be answered, and are of one kind.
+pub(super) fn check_tuples(orig: &Tuple, reply: &Tuple) -> Done {
+    let is_answered = orig.invert().is_some() && reply.invert().is_some();
+    let fits = orig.proto == reply.proto && orig.family() == reply.family();
+    if is_answered && fits { Ok(()) } else { Err(CommandError::Invalid) }
+}
+
 fn helper_named(name: &[u8], flow: &Flow) -> Option<Helper> {
     let helper = Helper::of_name(str::from_utf8(name).ok()?)?;
     helper.reads(flow.orig.family(), flow.orig.proto).then_some(helper)
 }
 
-fn deadline(now: Instant, timeout: u32) -> Instant {
+pub(super) fn deadline(now: Instant, timeout: u32) -> Instant {
     now + Duration::from_secs(timeout.min(MAX_TIMEOUT).into())
 }
 
@@ -315,7 +333,7 @@ fn apply_timeout(now: Instant, flow: &mut Flow, change: &Change<'_>) -> Done {
     Ok(())
 }
 
-fn apply(flow: &mut Flow, change: &Change<'_>) -> Done {
+pub(super) fn apply(flow: &mut Flow, change: &Change<'_>) -> Done {
     if let Some(status) = change.status {
         flow.status = checked(flow.status, status)?;
     }

@@ -5,7 +5,7 @@
 //! that it is about: a table is walked by a [`Cursor`], as many slots at a time as the caller wants.
 //!
 //! * `walk`: looking at all flows, piece by piece;
-//! * `flow`: making, changing and deleting one;
+//! * `flow`: making, changing and deleting one; `resume`: taking one over;
 //! * `expectation`: the same of expectations;
 //! * `policy`: timeouts, everybody's and those under a name.
 //!
@@ -14,11 +14,13 @@
 mod expectation;
 mod flow;
 mod policy;
+mod resume;
 mod walk;
 
 pub use self::expectation::Announcing;
 pub use self::flow::{Change, Creation, ProtoChange, TcpChange};
 pub use self::policy::{NewPolicy, OnExisting};
+pub use self::resume::Resumed;
 pub use self::walk::Cursor;
 
 use core::fmt;

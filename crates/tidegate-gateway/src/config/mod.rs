@@ -14,6 +14,7 @@ use serde::de::IntoDeserializer;
 use toml::Spanned;
 
 use crate::control::socket::Policy;
+use crate::daemon::Pace;
 use crate::fib::fixed::{Description, FixedWorld};
 use crate::replay::{Cause, Fault, Inputs};
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// What becomes of copies of packets.
     pub log: Log,
+    /// Where flows are written at the end, to be taken over at the next start.
+    pub state: Option<PathBuf>,
 }
 
 /// Where the packets go that NFLOG rules copy.
@@ -68,6 +71,19 @@ pub struct Interface {
     pub queues: u16,
     /// What is done about checksums, where the plane leaves a choice.
     pub checksum: Checksum,
+    /// What is read and written instead of a wire.
+    pub capture: Option<CaptureFiles>,
+}
+
+/// Captures instead of a wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureFiles {
+    /// Where frames come from.
+    pub read: Option<PathBuf>,
+    /// Where they go.
+    pub write: Option<PathBuf>,
+    /// How fast they come.
+    pub pace: Pace,
 }
 
 /// How packets come and go.
@@ -85,6 +101,8 @@ pub enum Plane {
     AfXdp,
     /// A TUN interface that is there (`ip tuntap add`).
     Tun,
+    /// Captures: no interface at all.
+    Pcap,
 }
 
 impl Plane {
@@ -96,6 +114,7 @@ impl Plane {
             Self::AfPacket => "af-packet",
             Self::AfXdp => "af-xdp",
             Self::Tun => "tun",
+            Self::Pcap => "pcap",
         }
     }
 }
@@ -134,6 +153,7 @@ impl Default for Config {
             take_over: false,
             metrics: None,
             log: Log::default(),
+            state: None,
         }
     }
 }
@@ -151,6 +171,7 @@ struct Written {
     #[serde(default = "usual_backlog")]
     backlog: usize,
     metrics: Option<SocketAddr>,
+    state: Option<PathBuf>,
     rules4: Option<Spanned<PathBuf>>,
     rules6: Option<Spanned<PathBuf>>,
     sysctl: Option<Spanned<PathBuf>>,
@@ -175,6 +196,9 @@ struct WrittenInterface {
     queues: Spanned<u16>,
     #[serde(default = "usual_checksum")]
     checksum: Spanned<Checksum>,
+    read: Option<PathBuf>,
+    write: Option<PathBuf>,
+    pace: Option<Pace>,
 }
 
 #[derive(Deserialize, Default)]
@@ -285,9 +309,11 @@ impl Reader<'_> {
         }
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
-        let interfaces =
+        let interfaces: Vec<Interface> =
             interfaces.into_iter().map(|one| self.interface(one, written.plane)).collect();
+        let at = written.world.as_ref().map(|world| world.span().start);
         let fixed = written.world.map(|world| self.world(world));
+        self.check_links(&interfaces, fixed.as_ref(), at.unwrap_or(0));
         let inputs = Inputs {
             rules4: self.file("rules4", written.rules4),
             rules6: self.file("rules6", written.rules6),
@@ -306,6 +332,7 @@ impl Reader<'_> {
             fixed,
             take_over: written.take_over,
             metrics: written.metrics,
+            state: written.state.map(|path| self.beside(&path)),
             log: Log {
                 nflog: written.log.nflog.map(|path| self.beside(&path)),
                 nflog_limit: written.log.nflog_limit.unwrap_or(USUAL_NFLOG_LIMIT),
@@ -320,13 +347,45 @@ impl Reader<'_> {
             let at = written.queues.span().start;
             self.refuse(at, "interface.queues", "only one is served as yet");
         }
-        let (at, checksum) = (written.checksum.span().start, written.checksum.into_inner());
+        let (at, checksum) = (written.checksum.span().start, *written.checksum.get_ref());
         if plane != Plane::AfXdp && checksum != Checksum::Trust {
             let problem =
                 "only af-xdp leaves a choice: the others carry what is unfinished as it is";
             self.refuse(at, "interface.checksum", problem);
         }
-        Interface { name: written.name.into_inner(), plane, queues, checksum }
+        let capture = self.capture(plane, &written);
+        Interface { name: written.name.into_inner(), plane, queues, checksum, capture }
+    }
+
+    fn capture(&mut self, plane: Plane, written: &WrittenInterface) -> Option<CaptureFiles> {
+        let at = written.name.span().start;
+        let is_said = written.read.is_some() || written.write.is_some();
+        if plane != Plane::Pcap {
+            if is_said || written.pace.is_some() {
+                self.refuse(at, "interface.read, write, pace", "only for the plane pcap");
+            }
+            return None;
+        }
+        if !is_said {
+            self.refuse(at, "interface.read", "nothing to read, nor (interface.write) to write");
+        }
+        let path = |path: &Option<PathBuf>| path.as_deref().map(|path| self.beside(path));
+        let (read, write) = (path(&written.read), path(&written.write));
+        if let Some(Err(error)) = read.as_deref().map(fs::metadata) {
+            self.refuse(at, "interface.read", &error.to_string());
+        }
+        Some(CaptureFiles { read, write, pace: written.pace.unwrap_or(Pace::AsRecorded) })
+    }
+
+    /// A capture's interface is known to nobody but the file.
+    fn check_links(&mut self, interfaces: &[Interface], world: Option<&Description>, at: usize) {
+        for Interface { name, .. } in interfaces.iter().filter(|one| one.plane == Plane::Pcap) {
+            let is_known =
+                world.is_some_and(|world| world.links.iter().any(|link| link.name == *name));
+            if !is_known {
+                self.refuse(at, "world.link", &format!("`{name}' of the plane pcap is missing"));
+            }
+        }
     }
 
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {

@@ -25,6 +25,7 @@ workers = 1
 take-over = true
 backlog = 100
 metrics = "127.0.0.1:9465"
+state = "flows"
 [control]
 socket = "tidegate.sock"
 mode = "660"
@@ -65,6 +66,7 @@ mac = "02:00:00:00:00:02"
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     assert_eq!(config.log.nflog.as_deref(), Some(Path::new("/etc/tidegate/copies.pcapng")));
     assert_eq!(config.log.nflog_limit, 1000);
+    assert_eq!(config.state.as_deref(), Some(Path::new("/etc/tidegate/flows")));
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));
 }
@@ -72,7 +74,7 @@ mac = "02:00:00:00:00:02"
 #[test]
 fn faults_name_line_and_field() {
     // What is wrong, the text, and what is said of it.
-    let rows: [(&str, &str, &[&str]); 12] = [
+    let rows: [(&str, &str, &[&str]); 15] = [
         (
             "an unknown key",
             "workers = 1\nworker = 2\n",
@@ -116,6 +118,21 @@ fn faults_name_line_and_field() {
             &["gateway.toml:4: unknown variant `recompute`, expected `trust` or `metadata`"],
         ),
         (
+            "captures for a wire",
+            "[[interface]]\nname = \"a\"\nwrite = \"b\"\n",
+            &["gateway.toml:2: interface.read, write, pace: only for the plane pcap"],
+        ),
+        (
+            "a wire of nothing",
+            "[[interface]]\nname = \"a\"\nplane = \"pcap\"\n[[world.link]]\nname = \"a\"\naddresses = []\n",
+            &["gateway.toml:2: interface.read: nothing to read"],
+        ),
+        (
+            "an interface that nobody knows",
+            "[[interface]]\nname = \"a\"\nplane = \"pcap\"\nwrite = \"b\"\n",
+            &["gateway.toml:1: world.link: `a' of the plane pcap is missing"],
+        ),
+        (
             "a world that contradicts itself",
             "[[world.route]]\nto = \"::/0\"\nport = \"wan\"\n",
             &["gateway.toml:1: world: there is no link `wan'"],
@@ -140,7 +157,7 @@ fn groups_have_numbers() {
 
 #[test]
 fn a_plane_has_a_name() {
-    for plane in [Plane::Auto, Plane::AfPacket, Plane::AfXdp, Plane::Tun] {
+    for plane in [Plane::Auto, Plane::AfPacket, Plane::AfXdp, Plane::Tun, Plane::Pcap] {
         assert_eq!(Plane::named(plane.name()), Ok(plane));
     }
     assert!(Plane::named("dpdk").unwrap_err().contains("af-packet"));

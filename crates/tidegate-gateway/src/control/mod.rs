@@ -31,6 +31,7 @@ mod requests;
 mod server;
 mod session;
 pub mod socket;
+pub mod state;
 mod tuple;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod explain;
 mod flows;
 mod hostile;
 mod others;
+mod state;
 
 use std::time::Duration;
 

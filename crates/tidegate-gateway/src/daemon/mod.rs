@@ -11,6 +11,7 @@ mod plane;
 mod service;
 mod signals;
 
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,7 +23,9 @@ use tidegate_engine::{Engine, Settings};
 use crate::clock::Clock;
 use crate::control::Server;
 use crate::control::socket::Endpoint;
+use crate::control::state::{self, Taken};
 use crate::replay::{Cause, Fault, Inputs, Provisions};
+use crate::snapshot::{self, Reader};
 
 pub use self::plane::{CapturePlane, DataPlane, NoPackets, Pace, Readiness};
 use self::service::Service;
@@ -268,6 +271,22 @@ impl<P: DataPlane> Daemon<P> {
         sets.chain(policies)
             .map(|(line, cause)| Fault { line: Some(line as usize), ..Fault::of(&file, cause) })
             .collect()
+    }
+
+    /// Takes over the flows of a file that an earlier one has [saved](Self::save).
+    ///
+    /// # Errors
+    /// The file is damaged; what came before is in the table.
+    pub fn resume<R: Read>(&mut self, reader: Reader<R>) -> Result<Taken, snapshot::Fault> {
+        state::load(&mut self.engine, self.clock.now(), self.plane.world(), reader)
+    }
+
+    /// Writes down all flows; how many there were.
+    ///
+    /// # Errors
+    /// Nothing can be written there.
+    pub fn save(&self, place: &str, out: impl Write) -> io::Result<u64> {
+        state::save(&self.engine, self.clock.now(), place, out)
     }
 
     /// The engine as it is now.

@@ -3,11 +3,13 @@
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
+use serde::Deserialize;
 use tidegate_engine::Engine;
 use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::time::Instant;
-use tidegate_wire::pcap::Capture;
+use tidegate_wire::pcap::{Capture, CaptureError, Frame};
 
+use crate::dataplane::feed::{FedFrame, Feed};
 use crate::replay::ingress::Ingress;
 use crate::replay::topology::{Passage, World};
 use crate::replay::{Cause, Fault};
@@ -98,7 +100,8 @@ impl DataPlane for NoPackets {
 }
 
 /// How fast a capture is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Pace {
     /// As fast as the engine takes it.
     AtOnce,
@@ -109,7 +112,7 @@ pub enum Pace {
 /// The packets of a capture, each of them forwarded, as in a replay of a plain capture. What leaves goes nowhere.
 pub struct CapturePlane {
     world: World,
-    capture: Capture<Box<dyn Read>>,
+    source: Source,
     /// How messages call it.
     file: String,
     pace: Pace,
@@ -120,18 +123,61 @@ pub struct CapturePlane {
     is_at_end: bool,
 }
 
+/// Where a capture is read.
+enum Source {
+    /// Here, without waiting for anybody.
+    Capture(Capture<Box<dyn Read>>),
+    /// By a thread, which keeps the pace as well.
+    Feed(Feed),
+}
+
+impl Source {
+    /// The next frame, handed to `take`; whether there was one. `None`: there will be no more.
+    fn next(&mut self, take: impl FnOnce(&Frame<'_>)) -> Result<Option<bool>, CaptureError> {
+        match self {
+            Self::Capture(capture) => {
+                let frame = capture.next_frame()?;
+                Ok(frame.map(|frame| take(&frame)).map(|()| true))
+            }
+            Self::Feed(feed) => match feed.take().transpose()? {
+                Some(FedFrame { time, link, data, orig_len }) => {
+                    take(&Frame { time, link, interface: 0, data: &data, orig_len });
+                    Ok(Some(true))
+                }
+                None => Ok((!feed.is_at_end()).then_some(false)),
+            },
+        }
+    }
+}
+
 impl CapturePlane {
     /// The packets of a capture that messages call `file`.
     #[must_use]
     pub fn new(capture: Capture<Box<dyn Read>>, file: String, pace: Pace) -> Self {
+        Self::of(Source::Capture(capture), file, pace)
+    }
+
+    /// The packets that a thread reads, at its pace.
+    #[must_use]
+    pub fn fed(feed: Feed, file: String) -> Self {
+        Self::of(Source::Feed(feed), file, Pace::AtOnce)
+    }
+
+    fn of(source: Source, file: String, pace: Pace) -> Self {
         let world = World::Passage(Passage::default());
-        Self { world, capture, file, pace, next: None, began: None, is_at_end: false }
+        Self { world, source, file, pace, next: None, began: None, is_at_end: false }
     }
 
     /// Reads the next packet; its buffer is used again.
     fn read(&mut self, mut buffer: Ingress, now: Instant) -> Result<(), Fault> {
-        let frame = match self.capture.next_frame() {
-            Ok(Some(frame)) => frame,
+        let (world, mut time) = (&self.world, 0);
+        let found = self.source.next(|frame| {
+            time = frame.time;
+            buffer.take(frame, world);
+        });
+        match found {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => return Ok(()),
             Ok(None) => {
                 self.is_at_end = true;
                 return Ok(());
@@ -140,14 +186,13 @@ impl CapturePlane {
                 self.is_at_end = true;
                 return Err(Fault::of(&self.file, Cause::Capture(error)));
             }
-        };
-        let (first, start) = *self.began.get_or_insert((frame.time, now));
-        let offset = std::time::Duration::from_nanos(frame.time.saturating_sub(first));
+        }
+        let (first, start) = *self.began.get_or_insert((time, now));
+        let offset = std::time::Duration::from_nanos(time.saturating_sub(first));
         let due = match self.pace {
             Pace::AtOnce => now,
             Pace::AsRecorded => start + offset,
         };
-        buffer.take(&frame, &self.world);
         self.next = Some((buffer, due));
         Ok(())
     }
@@ -182,7 +227,11 @@ impl DataPlane for CapturePlane {
     }
 
     fn readiness(&self) -> Readiness<'_> {
-        self.next.as_ref().map_or(Readiness::Never, |(_, due)| Readiness::At(*due))
+        match (&self.next, &self.source) {
+            (Some((_, due)), _) => Readiness::At(*due),
+            (None, Source::Feed(feed)) if !self.is_at_end => Readiness::When(feed.fd()),
+            (None, Source::Capture(_) | Source::Feed(_)) => Readiness::Never,
+        }
     }
 }
 

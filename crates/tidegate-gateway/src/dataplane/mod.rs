@@ -6,12 +6,14 @@
 //! ([`Capabilities`]), and does the rest itself. What the world looks like (routes, neighbours, names) it asks of a
 //! [`World`].
 //!
-//! Each kind of link is a file: [`packet`] for any interface, [`xdp`], [`tun`], [`mem`] for tests.
+//! Each kind of link is a file: [`packet`] for any interface, [`xdp`], [`tun`], [`pcap`] for captures, [`mem`]
+//! for tests.
 //!
 //! Nothing here waits, and nothing is ever lost in silence: what can't be received or sent is counted.
 
 mod bpf;
 mod depart;
+pub mod feed;
 pub mod forward;
 pub mod frame;
 pub mod host;
@@ -19,6 +21,7 @@ pub mod mem;
 mod neighbours;
 mod nft;
 pub mod packet;
+pub mod pcap;
 pub mod start;
 mod system;
 pub mod tun;

@@ -7,7 +7,7 @@ use tidegate_engine::fib::PortId;
 use super::tun::{self, Queues};
 use super::world::{World, port_named};
 use super::xdp::{self, Checksums};
-use super::{Forwarder, Link, LinkLayer, host, packet, system};
+use super::{Forwarder, Link, LinkLayer, host, packet, pcap, system};
 use crate::config::{Checksum, Interface, Plane};
 use crate::replay::{Cause, Fault};
 
@@ -75,8 +75,8 @@ pub fn open<W: World>(
         let (link, note) = opened.map_err(|error| Fault::of(&interface.name, Cause::Io(error)))?;
         let world = forwarder.world_mut();
         let (index, header) = (world.hardware(*port).index, header(world, *port));
-        // What goes into a TUN interface is for the kernel.
-        if interface.plane != Plane::Tun {
+        // What goes into a TUN interface is for the kernel; of captures it knows nothing.
+        if !matches!(interface.plane, Plane::Tun | Plane::Pcap) {
             fenced.push(host::Fenced { name: interface.name.clone(), index, header });
         }
         forwarder.add(*port, link).map_err(system)?;
@@ -119,6 +119,11 @@ fn open_one(world: &impl World, interface: &Interface, port: PortId) -> io::Resu
         Plane::Tun => {
             let (link, _) = tun::open(&interface.name, Queues::Single, LinkLayer::Raw)?;
             (link, Plane::Tun, "as asked for")
+        }
+        Plane::Pcap => {
+            let none = || io::Error::other("no captures are named for it (`read', `write')");
+            let files = interface.capture.as_ref().ok_or_else(none)?;
+            (pcap::open(&interface.name, files, header)?, Plane::Pcap, "as asked for")
         }
     };
     let (name, why) = (interface.name.clone(), why.to_owned());

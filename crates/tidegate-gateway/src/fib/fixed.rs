@@ -154,12 +154,15 @@ impl FixedWorld {
     ///
     /// # Errors
     /// The name for which there is none.
-    pub fn find_interfaces(&mut self) -> Result<(), String> {
+    pub fn find_interfaces(&mut self, is_here: impl Fn(&str) -> bool) -> Result<(), String> {
         let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM);
         let socket = rustix::net::socket(family, kind, None).map_err(|error| error.to_string())?;
         let links: Vec<PortId> = self.world.links.iter().map(|(port, _)| port).collect();
         for port in links {
             let name = self.world.links.link(port).port.name.clone();
+            if !is_here(&name) {
+                continue;
+            }
             let index = rustix::net::netdevice::name_to_index(&socket, &name).map_err(|_| name)?;
             if let Some(link) = self.world.links.link_mut(port) {
                 link.index = index;

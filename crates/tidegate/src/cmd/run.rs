@@ -5,15 +5,16 @@
 
 mod briefing;
 mod journal;
+mod state;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 
 use tidegate_engine::limits::Limits;
-use tidegate_gateway::config::{Checksum, Config, Interface};
+use tidegate_gateway::config::{Checksum, Config, Interface, Plane};
 use tidegate_gateway::control::socket::Endpoint;
 use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
+use tidegate_gateway::dataplane::feed::Feed;
 use tidegate_gateway::dataplane::start::{self, Note};
 use tidegate_gateway::dataplane::{Forwarder, World};
 use tidegate_gateway::fib::fixed::{Description, FixedWorld};
@@ -21,7 +22,6 @@ use tidegate_gateway::fib::follow::Mirror;
 use tidegate_gateway::privileges::{self, Needed};
 use tidegate_gateway::replay::{Cause, Fault, Provisions};
 use tidegate_gateway::rival::TakeOver;
-use tidegate_wire::pcap::Capture;
 
 use self::briefing::Briefing;
 use self::journal::Journal;
@@ -39,8 +39,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     }
     if let Some(path) = &args.pcap {
         let pace = if args.recorded_pace { Pace::AsRecorded } else { Pace::AtOnce };
-        let capture = open(path)?;
-        let plane = CapturePlane::new(capture, path.display().to_string(), pace);
+        let label = path.display().to_string();
+        let feed = Feed::open(path, pace).map_err(|cause| Fault::of(&label, cause))?;
+        let plane = CapturePlane::fed(feed, label);
         return keep_going(&config, plane, || {});
     }
     if config.interfaces.is_empty() {
@@ -71,6 +72,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     config.backlog = args.backlog.unwrap_or(config.backlog);
     config.take_over |= args.take_over;
     config.metrics = args.metrics.or(config.metrics);
+    config.state = args.state.clone().or(config.state.take());
     config.log.nflog = args.write_nflog.clone().or(config.log.nflog.take());
     if !args.interfaces.is_empty() {
         config.interfaces = args.interfaces.iter().map(|name| interface(name)).collect();
@@ -83,7 +85,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
 
 fn interface(name: &str) -> Interface {
     let (plane, checksum) = (Default::default(), Checksum::Trust);
-    Interface { name: name.to_owned(), plane, queues: 1, checksum }
+    Interface { name: name.to_owned(), plane, queues: 1, checksum, capture: None }
 }
 
 /// Reads all, and says what would be done.
@@ -101,13 +103,6 @@ fn rehearse(config: &Config) -> Result<(), Failure> {
     message::note("this is what would be done; nothing is:");
     Briefing::new(config).tell();
     Ok(())
-}
-
-fn open(path: &Path) -> Result<Capture<Box<dyn Read>>, Fault> {
-    let label = path.display().to_string();
-    let file = File::open(path).map_err(|error| Fault::of(&label, Cause::Io(error)))?;
-    let reader: Box<dyn Read> = Box::new(file);
-    Capture::open(reader).map_err(|error| Fault::of(label, Cause::Capture(error)))
 }
 
 /// Forwards packets in the kernel's world, or in that of the file.
@@ -130,7 +125,11 @@ fn fixed_world(config: &Config, description: &Description) -> Result<FixedWorld,
         Fault::of(config.file.display().to_string(), cause)
     };
     let mut world = FixedWorld::new(description).map_err(|error| fault(error.to_string()))?;
-    let found = world.find_interfaces();
+    let is_here = |name: &str| {
+        let said = config.interfaces.iter().find(|interface| interface.name == name);
+        said.is_none_or(|interface| interface.plane != Plane::Pcap)
+    };
+    let found = world.find_interfaces(is_here);
     found.map_err(|name| fault(format!("there is no interface `{name}' now")))?;
     Ok(world)
 }
@@ -160,6 +159,9 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
+    if let Some(path) = &config.state {
+        state::resume(&mut daemon, path);
+    }
     let copies = journal::open(&config.log)?;
     begin();
     // What was given up is given up by threads that begin after it.
@@ -168,10 +170,14 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     if let Some(address) = config.metrics {
         exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
     }
-    match daemon.run(&mut signals, |reloaded| match reloaded {
+    let end = daemon.run(&mut signals, |reloaded| match reloaded {
         Ok(warnings) => warnings.iter().for_each(message::warning),
         Err(faults) => faults.iter().for_each(message::error),
-    }) {
+    });
+    if let Some(path) = &config.state {
+        state::save(&daemon, config, path);
+    }
+    match end {
         End::Stopped => Ok(()),
         End::Lost(fault) => Err(system(fault)),
         End::System(error) => Err(system(error)),

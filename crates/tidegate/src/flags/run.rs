@@ -59,6 +59,10 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "pcap")]
     pub(crate) recorded_pace: bool,
 
+    /// Write flows to this file at the end, and take them over at the next start
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+
     /// Write the packets that NFLOG rules copy to a capture, which may become as large as the file says [default: 1 GiB]
     #[arg(long, value_name = "FILE")]
     pub(crate) write_nflog: Option<PathBuf>,

@@ -20,6 +20,7 @@ pub(crate) mod topology;
 pub(crate) mod traffic;
 
 use std::env;
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -27,7 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpgrp, kill_process, set_parent_process_death_signal};
+use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tidegate_gateway::clock::Stopwatch;
@@ -39,6 +41,7 @@ use self::screen::Screen;
 use self::topology::Hosts;
 use self::traffic::ledger::Ledger;
 use crate::flags::lab::LabArgs;
+use crate::message;
 use crate::page::{self, Board};
 
 /// Starts the lab and waits for its end; the status that it ended with.
@@ -46,26 +49,35 @@ use crate::page::{self, Board};
 /// # Errors
 /// The system doesn't let us make namespaces.
 pub(crate) fn outside(args: &LabArgs) -> Result<u8, Obstacle> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
     let dir = tempfile::Builder::new().prefix("tidegate-lab.").tempdir();
     let dir = dir.map_err(|error| Obstacle::File(env::temp_dir(), error))?;
     if let Some(missing) = args.rules4.iter().chain(&args.rules6).find(|path| !path.is_file()) {
         return Err(Obstacle::File(missing.clone(), std::io::ErrorKind::NotFound.into()));
     }
     namespace::leave_processes()?;
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg("lab").arg("--inside").arg(dir.path()).args(env::args_os().skip(2));
     let mut child = command.spawn().map_err(Obstacle::Forbidden)?;
+    let mut is_over = false;
     loop {
         if let Some(status) = child.try_wait().map_err(Obstacle::Forbidden)? {
             return Ok(command::status_of(status));
         }
-        // Of an interrupt a terminal has told both.
-        if signals.pending().any(|signal| signal != SIGINT) {
+        is_over |= signals.pending().any(|signal| signal != SIGINT || !is_typed());
+        // It is told until it ends: what it isn't ready for it doesn't hear.
+        if is_over {
             end(&child);
         }
         thread::sleep(BREATH);
     }
+}
+
+/// Whether an interrupt comes from our terminal, which has told all of us.
+fn is_typed() -> bool {
+    let terminal = File::open("/dev/tty").ok();
+    let group = terminal.and_then(|terminal| tcgetpgrp(&terminal).ok());
+    group.is_some_and(|group| group == getpgrp())
 }
 
 /// The lab itself; the status that it shall end with.
@@ -77,6 +89,18 @@ pub(crate) fn inside(args: &LabArgs, dir: &Path) -> Result<u8, Obstacle> {
         .map_err(|errno| Obstacle::Forbidden(errno.into()))?;
     // The first process of a namespace is only told of signals that it handles.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Obstacle::Forbidden)?;
+    match build(args, dir, &mut signals)? {
+        Ok(status) => Ok(status),
+        Err(signal) => {
+            message::note("ended before the lab was there");
+            Ok(128_u8.saturating_add(signal.unsigned_abs() as u8))
+        }
+    }
+}
+
+/// Builds the lab and has it run, unless a signal comes before that: then the signal. What is there already goes with this
+/// process, which is the first of its namespace.
+fn build(args: &LabArgs, dir: &Path, signals: &mut Signals) -> Result<Result<u8, i32>, Obstacle> {
     let files = Files::write(dir, args)?;
     let listener = (!args.no_page).then(|| TcpListener::bind(args.page)).transpose();
     let listener = listener.map_err(|error| Obstacle::Page(args.page, error))?;
@@ -85,15 +109,21 @@ pub(crate) fn inside(args: &LabArgs, dir: &Path) -> Result<u8, Obstacle> {
     let hosts = Hosts::build()?;
     traffic::serve(&hosts)?;
     let mut gateway = Gateway::start(args.gateway, &hosts, &files)?;
+    if let Some(signal) = signals.pending().next() {
+        return Ok(Err(signal));
+    }
     let passage = traffic::await_passage(&hosts);
+    if let Some(signal) = signals.pending().next() {
+        return Ok(Err(signal));
+    }
     if !args.has_own_rules() {
         // Rules of the user's own may forbid it.
         passage.map_err(|fault| gateway.fault(&files).unwrap_or(fault))?;
     }
     let lab = Lab { args, files: &files, hosts: &hosts };
-    let status = lab.run(&mut gateway, listener, &mut signals);
+    let status = lab.run(&mut gateway, listener, signals);
     gateway.stop();
-    status
+    status.map(Ok)
 }
 
 /// What is built.
@@ -127,7 +157,7 @@ impl Lab<'_> {
             }
             let status = match has_traffic {
                 true => self.show(gateway, &mut screen, (board, &ledger), signals).map(|()| 0),
-                false => command::run(self.args, self.hosts, &mut screen),
+                false => command::run(self.args, self.hosts, &mut screen, signals),
             };
             stop.store(true, Ordering::Relaxed);
             status

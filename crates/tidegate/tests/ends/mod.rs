@@ -42,10 +42,16 @@ pub(crate) fn rules_and(more: &str) -> String {
 
 /// The client, whose way out is the gateway, and the server, who knows no way to the client.
 pub(crate) fn both_sides() -> [Host; 2] {
+    both_sides_joined(Host::join)
+}
+
+/// The same with other cables.
+pub(crate) fn both_sides_joined(mut join: impl FnMut(&Host, &str)) -> [Host; 2] {
     let sides = [("lan", CLIENT, INSIDE), ("wan", SERVER, OUTSIDE)];
     let [client, server] = sides.map(|(port, addresses, router)| {
         let host = Host::new();
-        host.plug(port, addresses, router);
+        join(&host, port);
+        host.dress(port, addresses, router);
         host
     });
     for router in INSIDE {
@@ -74,11 +80,20 @@ impl Host {
         host
     }
 
-    /// Joins the host's `eth0` to an interface of the gateway's, with an address of each family at both ends.
-    pub(crate) fn plug(&self, port: &str, addresses: [&str; 2], router: [&str; 2]) {
-        let pid = self.keeper.0.id().to_string();
+    /// The process that keeps it.
+    pub(crate) fn pid(&self) -> String {
+        self.keeper.0.id().to_string()
+    }
+
+    /// Joins the host's `eth0` to an interface of the gateway's.
+    pub(crate) fn join(&self, port: &str) {
+        let pid = self.pid();
         let pair = ["link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", &pid];
         call("ip", &pair);
+    }
+
+    /// Gives both ends an address of each family.
+    fn dress(&self, port: &str, addresses: [&str; 2], router: [&str; 2]) {
         for (own, router) in addresses.into_iter().zip(router) {
             let prefix = if own.contains(':') { "64" } else { "24" };
             let nodad: &[&str] = if own.contains(':') { &["nodad"] } else { &[] };
