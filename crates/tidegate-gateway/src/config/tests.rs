@@ -23,6 +23,7 @@ fn all_that_may_be_said() {
 plane = "af-packet"
 workers = 1
 take-over = true
+busy-poll = 50
 backlog = 100
 metrics = "127.0.0.1:9465"
 [control]
@@ -59,6 +60,7 @@ mac = "02:00:00:00:00:02"
     let Policy { mode, group, admin_group } = config.control.policy;
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
     assert_eq!((config.workers, config.backlog, config.take_over), (1, 100, true));
+    assert_eq!(config.busy_poll, 50);
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));

@@ -8,6 +8,7 @@ mod briefing;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use tidegate_engine::limits::Limits;
 use tidegate_engine::log::LogLine;
@@ -69,6 +70,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     policy.admin_group = args.admin_group.or(policy.admin_group);
     config.backlog = args.backlog.unwrap_or(config.backlog);
     config.take_over |= args.take_over;
+    config.busy_poll = args.busy_poll.unwrap_or(config.busy_poll);
     config.metrics = args.metrics.or(config.metrics);
     if !args.interfaces.is_empty() {
         config.interfaces = args.interfaces.iter().map(|name| interface(name)).collect();
@@ -158,6 +160,7 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
+    daemon.keep_vigil(Duration::from_micros(config.busy_poll.into()));
     let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     daemon.log_to(move |LogLine { level, text, .. }| match is_journal {
         // The journal takes a line's severity from its beginning (sd-daemon(3)).

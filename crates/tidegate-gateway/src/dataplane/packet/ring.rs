@@ -173,11 +173,12 @@ impl Receiver for RingReceiver {
                 None => counters.damaged += 1,
             }
         }
-        if *held == 0 {
-            // An interface that was set down leaves an error on the socket, which is readable until somebody asks.
-            let _ = socket_error(socket);
-        }
         Ok(())
+    }
+
+    fn heal(&mut self) {
+        // An interface that was set down leaves an error on the socket, which is readable until somebody asks.
+        let _ = socket_error(&self.socket);
     }
 
     fn counters(&mut self) -> Counters {
