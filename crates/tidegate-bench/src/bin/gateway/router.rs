@@ -32,14 +32,8 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Plain,
-        Self::Kernel,
-        Self::KernelSpread,
-        Self::Packet,
-        Self::PacketBusy,
-        Self::Xdp,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Plain, Self::Kernel, Self::KernelSpread, Self::Packet, Self::PacketBusy, Self::Xdp];
 
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
@@ -129,7 +123,8 @@ impl Gateway {
             Ok(restore.status()?.success())
         };
         hosts.gateway.within(|| {
-            let is_loaded = load("iptables-legacy-restore").or_else(|_| load("iptables-restore"))?;
+            let is_loaded =
+                load("iptables-legacy-restore").or_else(|_| load("iptables-restore"))?;
             if is_loaded { Ok(()) } else { Err(io::Error::other("the kernel takes no rules")) }
         })?;
         hosts.gateway.set("net/ipv4/ip_forward", "1")
@@ -223,11 +218,19 @@ fn spread(hosts: &Hosts) -> io::Result<()> {
     let mask = if processors() > 1 { 1 << GATEWAYS_CPU } else { 1 };
     hosts.gateway.within(|| {
         // sysfs shows the devices of the network in which it was mounted.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS | nix::sched::CloneFlags::CLONE_NEWNS)?;
+        nix::sched::unshare(
+            nix::sched::CloneFlags::CLONE_FS | nix::sched::CloneFlags::CLONE_NEWNS,
+        )?;
         let none = None::<&str>;
         let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
         nix::mount::mount(none, "/", none, private, none)?;
-        nix::mount::mount(Some("sysfs"), "/sys", Some("sysfs"), nix::mount::MsFlags::empty(), none)?;
+        nix::mount::mount(
+            Some("sysfs"),
+            "/sys",
+            Some("sysfs"),
+            nix::mount::MsFlags::empty(),
+            none,
+        )?;
         for port in ["lan", "wan"] {
             let path = format!("/sys/class/net/{port}/queues/rx-0/rps_cpus");
             fs::write(path, format!("{mask:x}"))?;
