@@ -37,6 +37,8 @@ pub struct Config {
     pub fixed: Option<Description>,
     /// Whether the kernel is kept from forwarding and answering the same packets.
     pub take_over: bool,
+    /// How many microseconds without a packet are spent looking for the next, before sleep.
+    pub busy_poll: u32,
     /// Where figures are served to Prometheus, if they are.
     pub metrics: Option<SocketAddr>,
     /// What becomes of copies of packets.
@@ -151,6 +153,7 @@ impl Default for Config {
             backlog: usual_backlog(),
             fixed: None,
             take_over: false,
+            busy_poll: 0,
             metrics: None,
             log: Log::default(),
             state: None,
@@ -168,6 +171,8 @@ struct Written {
     workers: Spanned<u16>,
     #[serde(default)]
     take_over: bool,
+    #[serde(default)]
+    busy_poll: u32,
     #[serde(default = "usual_backlog")]
     backlog: usize,
     metrics: Option<SocketAddr>,
@@ -331,6 +336,7 @@ impl Reader<'_> {
             backlog: written.backlog,
             fixed,
             take_over: written.take_over,
+            busy_poll: written.busy_poll,
             metrics: written.metrics,
             state: written.state.map(|path| self.beside(&path)),
             log: Log {

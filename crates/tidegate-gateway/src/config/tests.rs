@@ -23,6 +23,7 @@ fn all_that_may_be_said() {
 plane = "af-packet"
 workers = 1
 take-over = true
+busy-poll = 50
 backlog = 100
 metrics = "127.0.0.1:9465"
 state = "flows"
@@ -63,6 +64,7 @@ mac = "02:00:00:00:00:02"
     let Policy { mode, group, admin_group } = config.control.policy;
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
     assert_eq!((config.workers, config.backlog, config.take_over), (1, 100, true));
+    assert_eq!(config.busy_poll, 50);
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     assert_eq!(config.log.nflog.as_deref(), Some(Path::new("/etc/tidegate/copies.pcapng")));
     assert_eq!(config.log.nflog_limit, 1000);

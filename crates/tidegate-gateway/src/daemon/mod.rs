@@ -41,6 +41,9 @@ const EVENT_BACKLOG: usize = 65_536;
 const BREATH: Duration = Duration::from_millis(100);
 /// How often a fault that lasts is told.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// While packets come all the time, the operator and signals are looked for this often. Each look is a call of the
+/// system, which costs as much as a packet.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The longest sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -55,6 +58,13 @@ pub struct Daemon<P> {
     service: Service,
     /// The last fault of a turn, in words, and when it was told.
     complaint: Option<(String, Instant)>,
+    /// When the operator was last looked for, and whether he must be now: he was heard, or waits for more.
+    looked: Option<Instant>,
+    is_called: bool,
+    /// How long is turned without any packet before sleep, and when the last one came.
+    vigil: Duration,
+    busy: Option<Instant>,
+    /// Who hears what rules have to say.
     log: Box<dyn FnMut(Logged<'_>)>,
 }
 
@@ -109,9 +119,21 @@ impl<P: DataPlane> Daemon<P> {
         let server = Server::new(backlog);
         let service = Service::new();
         let log = Box::new(|_: Logged<'_>| {});
-        let complaint = None;
-        let daemon =
-            Self { engine, server, endpoint, plane, clock, inputs, service, complaint, log };
+        let daemon = Self {
+            engine,
+            server,
+            endpoint,
+            plane,
+            clock,
+            inputs,
+            service,
+            complaint: None,
+            looked: None,
+            is_called: true,
+            vigil: Duration::ZERO,
+            busy: None,
+            log,
+        };
         Ok((daemon, warnings))
     }
 
@@ -119,6 +141,17 @@ impl<P: DataPlane> Daemon<P> {
     /// `log`. It must not wait: packets wait with it.
     pub fn log_to(&mut self, log: impl FnMut(Logged<'_>) + 'static) {
         self.log = Box::new(log);
+    }
+
+    /// From now on turns go on for this long after the last packet, at the price of a processor, instead of waiting for
+    /// the next to wake us.
+    pub fn keep_vigil(&mut self, vigil: Duration) {
+        self.vigil = vigil;
+    }
+
+    fn keeps_vigil(&self) -> bool {
+        let idle = |busy| self.clock.now().saturating_sub(busy);
+        !self.vigil.is_zero() && self.busy.is_some_and(|busy| idle(busy) < self.vigil)
     }
 
     /// Turns until a signal says to stop. `heed` is told how each reload went: what has no effect, or what is at fault;
@@ -130,21 +163,12 @@ impl<P: DataPlane> Daemon<P> {
     ) -> End {
         self.service.ready();
         loop {
-            self.service.live(self.clock.now());
-            match signals.take() {
-                Some(Signal::Stop) => {
-                    self.service.stopping();
-                    return End::Stopped;
-                }
-                Some(Signal::Reload) => self.read_again(&mut heed),
-                None if self.server.wants_reload() => self.read_again(&mut heed),
-                None => {}
+            let is_due = self.is_due(self.clock.now());
+            if is_due && self.attend(signals, &mut heed) {
+                self.service.stopping();
+                return End::Stopped;
             }
-            let remarks = self.plane.remarks();
-            if !remarks.is_empty() {
-                heed(Ok(remarks.into_iter().map(remark).collect()));
-            }
-            let outcome = self.turn();
+            let outcome = self.turn_with(is_due);
             if let Some(fault) = self.plane.lost() {
                 self.service.stopping();
                 return End::Lost(fault);
@@ -154,7 +178,7 @@ impl<P: DataPlane> Daemon<P> {
                     self.complain(fault, &mut heed);
                     std::thread::sleep(BREATH);
                 }
-                Ok(false) if !self.server.wants_reload() => {
+                Ok(false) if !self.server.wants_reload() && !self.keeps_vigil() => {
                     if let Err(error) = self.wait(signals) {
                         return End::System(error);
                     }
@@ -162,6 +186,36 @@ impl<P: DataPlane> Daemon<P> {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Whether it is time to look for the operator.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_late = self.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_EVERY);
+        let is_due = is_late || self.is_called || self.server.wants_reload();
+        if is_due {
+            self.looked = Some(now);
+        }
+        is_due
+    }
+
+    /// Does what signals and the operator ask for, and says what is to be said; whether it is the end.
+    fn attend(
+        &mut self,
+        signals: &mut Signals,
+        heed: &mut impl FnMut(Result<Vec<Fault>, Vec<Fault>>),
+    ) -> bool {
+        self.service.live(self.clock.now());
+        match signals.take() {
+            Some(Signal::Stop) => return true,
+            Some(Signal::Reload) => self.read_again(heed),
+            None if self.server.wants_reload() => self.read_again(heed),
+            None => {}
+        }
+        let remarks = self.plane.remarks();
+        if !remarks.is_empty() {
+            heed(Ok(remarks.into_iter().map(remark).collect()));
+        }
+        false
     }
 
     /// Tells a fault, unless it is the last one again.
@@ -192,28 +246,42 @@ impl<P: DataPlane> Daemon<P> {
     /// # Errors
     /// Packets can't be read; all else that was due is done.
     pub fn turn(&mut self) -> Result<bool, Fault> {
+        self.turn_with(true)
+    }
+
+    /// See [`Daemon::turn`]; the operator's part is left out unless it `is_due`.
+    fn turn_with(&mut self, is_due: bool) -> Result<bool, Fault> {
         let Self { engine, server, endpoint, plane, clock, .. } = self;
         let now = clock.now();
         let packets = plane.turn(engine, now, BURST);
+        if packets.as_ref().is_ok_and(|packets| *packets > 0) {
+            self.busy = Some(now);
+        }
         tell(engine, plane, now, &mut self.log);
         server.gather(engine);
         let expired = engine.handle_timeout(now, EXPIRY_BUDGET, plane.world());
         server.gather(engine);
-        let is_behind = endpoint.serve(server, engine, now);
-        server.explain((engine, now), plane.world(), |name| plane.port(name));
+        let mut is_behind = false;
+        if is_due {
+            is_behind = endpoint.serve(server, engine, now);
+            server.explain((engine, now), plane.world(), |name| plane.port(name));
+        }
         let is_behind = is_behind || endpoint.is_busy(server);
+        self.is_called = is_behind;
         Ok(packets? == BURST || expired == EXPIRY_BUDGET || is_behind)
     }
 
     /// Sleeps until there is something to do.
-    fn wait(&self, signals: &Signals) -> std::io::Result<()> {
+    fn wait(&mut self, signals: &Signals) -> std::io::Result<()> {
         let now = self.clock.now();
+        let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut fds = self.endpoint.interests(&self.server);
-        fds.extend(signals.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(signals.fds().map(readable));
+        let others = fds.len();
         let due = match self.plane.readiness() {
             Readiness::At(at) => Some(at),
-            Readiness::When(fd) => {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            Readiness::When(plane) => {
+                fds.extend(plane.into_iter().map(readable));
                 None
             }
             Readiness::Never => None,
@@ -225,9 +293,14 @@ impl<P: DataPlane> Daemon<P> {
         let timeout =
             Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: sleep.subsec_nanos().into() };
         match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let (others, plane) = ready.split_at(others);
+        self.is_called |= others.contains(&true);
+        self.plane.woken(plane);
+        Ok(())
     }
 
     /// Reads rules and settings anew. Sets and timeout policies stay as they are: their contents are the engine's.

@@ -55,15 +55,19 @@ pub trait DataPlane {
 
     /// When there will be more packets, if none is there now.
     fn readiness(&self) -> Readiness<'_>;
+
+    /// Which of the descriptors of [`DataPlane::readiness`], in their order, have been found ready since. What was not
+    /// need not be looked at with every turn.
+    fn woken(&mut self, _ready: &[bool]) {}
 }
 
 /// When there will be packets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Readiness<'a> {
     /// At this time.
     At(Instant),
-    /// When this can be read.
-    When(BorrowedFd<'a>),
+    /// When one of these can be read.
+    When(Vec<BorrowedFd<'a>>),
     /// Never.
     Never,
 }
@@ -229,7 +233,7 @@ impl DataPlane for CapturePlane {
     fn readiness(&self) -> Readiness<'_> {
         match (&self.next, &self.source) {
             (Some((_, due)), _) => Readiness::At(*due),
-            (None, Source::Feed(feed)) if !self.is_at_end => Readiness::When(feed.fd()),
+            (None, Source::Feed(feed)) if !self.is_at_end => Readiness::When(vec![feed.fd()]),
             (None, Source::Capture(_) | Source::Feed(_)) => Readiness::Never,
         }
     }

@@ -5,12 +5,13 @@
 //! host goes to the host's link, and what comes from there begins at OUTPUT.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use rustix::event::epoll;
 use tidegate_engine::Engine;
 use tidegate_engine::fib::PortId;
+use tidegate_engine::packet::Packet;
 use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::Verdict;
 
@@ -23,6 +24,9 @@ use crate::replay::{Cause, Fault};
 
 /// Packets that go through the engine together.
 const BATCH: usize = 64;
+/// While packets come all the time, the world and the host are looked at this often, unless they are known to be ready:
+/// each look is a call of the system. Links are rings in memory, which cost nothing to look at.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// How often the fence is looked at under load.
 const LOOK_AT_FENCE: Duration = Duration::from_secs(1);
 
@@ -33,8 +37,13 @@ pub struct Forwarder<W> {
     host: Option<Box<dyn Receiver>>,
     departures: Departures,
     verdicts: Vec<Verdict>,
-    /// Readable if there is anything to do.
-    watch: OwnedFd,
+    /// Room for a batch, empty between batches.
+    room: Vec<Frame<'static>>,
+    packet_room: Vec<Packet<'static>>,
+    /// When the world and the host were last looked at, and which of them must be now.
+    looked: Option<Instant>,
+    is_world_ready: bool,
+    is_host_ready: bool,
     fence: Option<Fence>,
     /// When the fence is looked at, at the latest.
     fence_due: Instant,
@@ -50,6 +59,8 @@ struct Attached {
     index: u32,
     /// It is gone: this is told once.
     is_gone: bool,
+    /// It was found readable.
+    is_ready: bool,
 }
 
 impl<W: World> Forwarder<W> {
@@ -58,14 +69,21 @@ impl<W: World> Forwarder<W> {
     /// # Errors
     /// The system has no more descriptors.
     pub fn new(world: W) -> io::Result<Self> {
-        let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        if let Some(fd) = world.fd() {
-            listen(&watch, fd)?;
-        }
-        let (departures, verdicts) = (Departures::default(), Vec::with_capacity(BATCH));
-        let (receivers, host, fence, lost) = (Vec::new(), None, None, None);
-        let fence_due = Instant::ZERO;
-        Ok(Self { world, receivers, host, departures, verdicts, watch, fence, fence_due, lost })
+        Ok(Self {
+            world,
+            receivers: Vec::new(),
+            host: None,
+            departures: Departures::default(),
+            verdicts: Vec::with_capacity(BATCH),
+            room: Vec::with_capacity(BATCH),
+            packet_room: Vec::with_capacity(BATCH),
+            looked: None,
+            is_world_ready: true,
+            is_host_ready: true,
+            fence: None,
+            fence_due: Instant::ZERO,
+            lost: None,
+        })
     }
 
     /// Adds a port's link.
@@ -73,11 +91,9 @@ impl<W: World> Forwarder<W> {
     /// # Errors
     /// It can't be waited for.
     pub fn add(&mut self, port: PortId, link: Link) -> io::Result<()> {
-        if let Some(fd) = link.receiver.fd() {
-            listen(&self.watch, fd)?;
-        }
         let (receiver, index) = (link.receiver, self.world.hardware(port).index);
-        self.receivers.push(Attached { port, receiver, index, is_gone: false });
+        let (is_gone, is_ready) = (false, false);
+        self.receivers.push(Attached { port, receiver, index, is_gone, is_ready });
         self.departures.add(port, link.sender);
         Ok(())
     }
@@ -87,12 +103,6 @@ impl<W: World> Forwarder<W> {
     /// # Errors
     /// It can't be waited for.
     pub fn set_host(&mut self, link: Link, fence: Fence) -> io::Result<()> {
-        if let Some(fd) = link.receiver.fd() {
-            listen(&self.watch, fd)?;
-        }
-        if let Some(fd) = fence.fd() {
-            listen(&self.watch, fd)?;
-        }
         self.fence = Some(fence);
         self.host = Some(link.receiver);
         self.departures.set_host(link.sender);
@@ -133,25 +143,27 @@ impl<W: World> Forwarder<W> {
         engine: &mut Engine,
         now: Instant,
     ) -> io::Result<usize> {
-        let Self { world, receivers, departures, verdicts, .. } = self;
+        let Self { world, receivers, departures, verdicts, room, packet_room, .. } = self;
         let Attached { port, receiver, .. } = &mut receivers[at];
-        let mut frames: Vec<Frame<'_>> = Vec::with_capacity(most);
+        let mut frames = emptied(mem::take(room));
         let own = if receiver.hears_others() { world.hardware(*port).address } else { None };
         receiver.receive(most, &mut frames)?;
         let count = frames.len();
         frames.retain(|frame| frame.is_ip() && own.is_none_or(|own| frame.is_for(own)));
         verdicts.clear();
         let mut offloads = [Default::default(); BATCH];
-        let mut packets = Vec::with_capacity(frames.len());
+        let mut packets = vacated(mem::take(packet_room));
         packets.extend(frames.iter_mut().map(|frame| frame.packet(*port)));
         engine.process_batch(now, &mut packets, world, |packet, outcome| {
             offloads[verdicts.len()] = packet.offload;
             verdicts.push(outcome.verdict);
         });
+        *packet_room = vacated(packets);
         for (frame, offload) in frames.iter_mut().zip(offloads) {
             frame.offload = offload;
         }
         departures.send(&mut frames, verdicts, world, now);
+        *room = emptied(frames);
         Ok(count)
     }
 
@@ -188,13 +200,21 @@ impl<W: World> Forwarder<W> {
         }
     }
 
-    /// Listens no longer for what is gone, which would be ready for ever.
-    fn forget(&mut self, at: usize) {
-        let one = &mut self.receivers[at];
-        one.is_gone = true;
-        if let Some(fd) = one.receiver.fd() {
-            let _ = epoll::delete(&self.watch, fd);
+    /// Whether it is time to look at all there is. What nobody can wait for is looked at always.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_late = self.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_EVERY);
+        let is_mute = self.host.as_ref().is_some_and(|host| host.fd().is_none());
+        if is_late {
+            self.looked = Some(now);
         }
+        is_late || is_mute
+    }
+
+    fn look_at_world(&mut self, engine: &mut Engine, now: Instant) -> io::Result<()> {
+        self.is_world_ready = false;
+        let changed = self.world.turn(engine, now);
+        self.look_for_removed();
+        changed
     }
 
     /// An interface that was removed takes its link and its fence along; one that is made again has neither.
@@ -232,15 +252,24 @@ impl<W: World> Forwarder<W> {
         for at in 0..self.receivers.len() {
             let mut taken = 0;
             while taken < most && !self.receivers[at].is_gone {
-                match self.take(at, BATCH, engine, now) {
-                    Ok(0) => break,
+                let outcome = self.take(at, BATCH, engine, now);
+                self.send_outputs(engine, now);
+                match outcome {
+                    Ok(frames) if frames < BATCH => {
+                        taken += frames;
+                        break;
+                    }
                     Ok(frames) => taken += frames,
                     Err(error) => {
-                        self.forget(at);
+                        // Nobody listens any longer for what is gone, which would be ready for ever.
+                        self.receivers[at].is_gone = true;
                         gone = Some(self.fault(at, error));
                     }
                 }
-                self.send_outputs(engine, now);
+            }
+            let one = &mut self.receivers[at];
+            if mem::take(&mut one.is_ready) && taken == 0 {
+                one.receiver.heal();
             }
             count = count.max(taken);
         }
@@ -253,9 +282,17 @@ impl<W: World> Forwarder<W> {
     }
 }
 
-fn listen(watch: &OwnedFd, fd: impl AsFd) -> io::Result<()> {
-    let data = epoll::EventData::new_u64(0);
-    Ok(epoll::add(watch, fd, data, epoll::EventFlags::IN)?)
+/// The room that frames took, for others.
+fn emptied<'a>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'a>> {
+    frames.clear();
+    // Collecting what is consumed keeps its room.
+    frames.into_iter().filter_map(|_| None).collect()
+}
+
+/// See [`emptied`].
+fn vacated<'a>(mut packets: Vec<Packet<'_>>) -> Vec<Packet<'a>> {
+    packets.clear();
+    packets.into_iter().filter_map(|_| None).collect()
 }
 
 impl<W: World> DataPlane for Forwarder<W> {
@@ -273,13 +310,21 @@ impl<W: World> DataPlane for Forwarder<W> {
     }
 
     fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
-        let changed = self.world.turn(engine, now);
-        self.look_for_removed();
+        let is_due = self.is_due(now);
+        let changed = match is_due || self.is_world_ready {
+            true => self.look_at_world(engine, now),
+            false => Ok(()),
+        };
         self.retry(engine, now);
         let (mut count, gone) = self.take_all(most, engine, now);
-        match self.take_own(engine, now) {
-            Ok(own) => count = count.max(own),
-            Err(error) => self.lost = Some(Fault::of("the host's link", Cause::Io(error))),
+        if is_due || self.is_host_ready {
+            match self.take_own(engine, now) {
+                Ok(own) => {
+                    count = count.max(own);
+                    self.is_host_ready = own == BATCH;
+                }
+                Err(error) => self.lost = Some(Fault::of("the host's link", Cause::Io(error))),
+            }
         }
         self.send_outputs(engine, now);
         self.look_at_fence(now, count == 0);
@@ -304,6 +349,23 @@ impl<W: World> DataPlane for Forwarder<W> {
     }
 
     fn readiness(&self) -> Readiness<'_> {
-        Readiness::When(self.watch.as_fd())
+        let host = self.host.as_ref().and_then(|host| host.fd());
+        let mut fds: Vec<BorrowedFd<'_>> = self.world.fd().into_iter().chain(host).collect();
+        let served = self.receivers.iter().filter(|one| !one.is_gone);
+        fds.extend(served.filter_map(|one| one.receiver.fd()));
+        // Whoever wakes by it finds nothing to do, and looks at the fence as he does whenever there is little to do.
+        fds.extend(self.fence.as_ref().and_then(Fence::fd));
+        Readiness::When(fds)
+    }
+
+    fn woken(&mut self, ready: &[bool]) {
+        let Self { world, host, receivers, .. } = self;
+        let mut ready = ready.iter().copied();
+        let mut next = |has_fd: bool| has_fd && ready.next().unwrap_or(false);
+        self.is_world_ready |= next(world.fd().is_some());
+        self.is_host_ready |= next(host.as_ref().is_some_and(|host| host.fd().is_some()));
+        for one in receivers.iter_mut().filter(|one| !one.is_gone) {
+            one.is_ready = next(one.receiver.fd().is_some());
+        }
     }
 }

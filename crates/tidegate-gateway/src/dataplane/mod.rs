@@ -98,6 +98,9 @@ pub trait Receiver {
     /// The link is gone. One that is down has no frames.
     fn receive<'a>(&'a mut self, most: usize, frames: &mut Vec<Frame<'a>>) -> io::Result<()>;
 
+    /// It was found readable, and no frame came: takes what the system has to say instead, which would keep it so.
+    fn heal(&mut self) {}
+
     /// Whether frames for other stations come as well, so that the port's hardware address has to decide.
     fn hears_others(&self) -> bool {
         false

@@ -9,6 +9,7 @@ mod state;
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use tidegate_engine::limits::Limits;
 use tidegate_gateway::config::{Checksum, Config, Interface, Plane};
@@ -71,6 +72,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     policy.admin_group = args.admin_group.or(policy.admin_group);
     config.backlog = args.backlog.unwrap_or(config.backlog);
     config.take_over |= args.take_over;
+    config.busy_poll = args.busy_poll.unwrap_or(config.busy_poll);
     config.metrics = args.metrics.or(config.metrics);
     config.state = args.state.clone().or(config.state.take());
     config.log.nflog = args.write_nflog.clone().or(config.log.nflog.take());
@@ -163,6 +165,7 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
         state::resume(&mut daemon, path);
     }
     let copies = journal::open(&config.log)?;
+    daemon.keep_vigil(Duration::from_micros(config.busy_poll.into()));
     begin();
     // What was given up is given up by threads that begin after it.
     let journal = Journal::begin(copies);

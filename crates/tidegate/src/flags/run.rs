@@ -35,6 +35,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) take_over: bool,
 
+    /// Look for packets for so many microseconds after the last one, before sleep: less delay, and a processor that is
+    /// never idle under load [default: 0]
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) busy_poll: Option<u32>,
+
     /// The control socket [default: /run/tidegate.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,

@@ -33,6 +33,11 @@ pub(crate) fn service(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x0a09_0000 | number & 0xffff)
 }
 
+/// Whether a packet that has come to a host is for a station behind it, and not for the host's own stack.
+pub(crate) fn is_behind(addr: Ipv4Addr) -> bool {
+    matches!(addr.octets(), [10, 8 | 9, ..])
+}
+
 /// The hardware address of whoever has this one.
 pub(crate) fn mac_of(addr: Ipv4Addr) -> MacAddr {
     let [a, b, c, d] = addr.octets();

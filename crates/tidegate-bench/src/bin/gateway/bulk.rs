@@ -59,8 +59,7 @@ fn hear(mut stream: TcpStream, arrived: &AtomicU64) {
 
 /// Segments that the client has sent again.
 fn retransmitted(hosts: &Hosts) -> io::Result<u64> {
-    let text =
-        hosts.client.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))?;
+    let text = hosts.client.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))?;
     let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
     let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
     let at = names.split(' ').position(|name| name == "RetransSegs");

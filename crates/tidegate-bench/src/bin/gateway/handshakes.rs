@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_gateway::clock::Stopwatch;
 
 use crate::account::{Account, Spent};
-use crate::addresses::{CLIENT, INSIDE, OUTSIDE, SERVER, guest, service};
+use crate::addresses::{CLIENT, INSIDE, OUTSIDE, SERVER, guest, is_behind, service};
 use crate::hosts::Hosts;
 use crate::report::Row;
 use crate::router::{CLIENTS_CPU, Gateway, pin};
@@ -58,8 +58,15 @@ impl Tally {
     }
 }
 
+/// What has been seen by a packet socket is of no use to the stack of a host.
+const DEAF: &str = "table netdev deaf { chain deaf { type filter hook ingress device eth0 priority 0; \
+                    meta protocol ip drop; }; }";
+
 /// Connections a second that are made and closed.
 pub(crate) fn run(hosts: &Hosts, gateway: &Gateway, length: Duration) -> io::Result<Row> {
+    for host in [&hosts.client, &hosts.server] {
+        host.call("nft", &[DEAF])?;
+    }
     std::thread::scope(|scope| {
         let work = || {
             pin(0, CLIENTS_CPU)?;
@@ -140,19 +147,24 @@ impl Pair {
     fn move_on(&mut self, aborts: u64) -> io::Result<usize> {
         let Self { client, server, tally, .. } = self;
         let mut moved = server.answer(|datagram, outbox| {
-            if let Some(segment) = Segment::read(datagram) {
+            if let Some(segment) = meant(datagram) {
                 serve(&segment, outbox);
             }
         })?;
         server.flush();
         moved += client.answer(|datagram, outbox| {
-            if let Some(segment) = Segment::read(datagram) {
+            if let Some(segment) = meant(datagram) {
                 ask(&segment, aborts, outbox, tally);
             }
         })?;
         client.flush();
         Ok(moved)
     }
+}
+
+/// A segment that is not for a host's own stack.
+fn meant(datagram: &[u8]) -> Option<Segment> {
+    Segment::read(datagram).filter(|segment| is_behind(segment.way.dst.0))
 }
 
 /// The server.

@@ -115,7 +115,8 @@ impl Hosts {
     /// Waits until a datagram has come through: gateway and neighbours are at work then.
     pub(crate) fn greet(&self) -> io::Result<()> {
         let bind = |own| move || UdpSocket::bind((own, 7));
-        let (client, server) = (self.client.within(bind(CLIENT))?, self.server.within(bind(SERVER))?);
+        let (client, server) =
+            (self.client.within(bind(CLIENT))?, self.server.within(bind(SERVER))?);
         server.set_read_timeout(Some(Duration::from_millis(200)))?;
         for _ in 0..PATIENCE {
             client.send_to(&[0; 18], (SERVER, 7))?;

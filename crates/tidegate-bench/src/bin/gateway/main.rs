@@ -45,7 +45,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Only these gateways: kernel, kernel-spread, packet, xdp
+    /// Only these gateways: plain (the kernel without rules), kernel, kernel-spread, packet, packet-busy, xdp
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = Kind::named)]
     gateways: Vec<Kind>,
 

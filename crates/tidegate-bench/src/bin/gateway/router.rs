@@ -16,26 +16,33 @@ use crate::hosts::{Hosts, command};
 /// A kind of gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// The kernel without rules and without connection tracking: what the hosts themselves take, more or less.
+    Plain,
     /// The kernel. What a host sends is forwarded on the processor that sends it.
     Kernel,
     /// The kernel, with packets handed to the other processor on arrival (receive packet steering).
     KernelSpread,
     /// Tidegate with packet sockets, the default.
     Packet,
+    /// The same, which looks for packets for a while before it sleeps.
+    PacketBusy,
     /// Tidegate with AF_XDP.
     Xdp,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Kernel, Self::KernelSpread, Self::Packet, Self::Xdp];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Plain, Self::Kernel, Self::KernelSpread, Self::Packet, Self::PacketBusy, Self::Xdp];
 
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Plain => "plain",
             Self::Kernel => "kernel",
             Self::KernelSpread => "kernel-spread",
             Self::Packet => "packet",
+            Self::PacketBusy => "packet-busy",
             Self::Xdp => "xdp",
         }
     }
@@ -43,7 +50,7 @@ impl Kind {
     /// The one of this name.
     pub(crate) fn named(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| "kernel, kernel-spread, packet, xdp".to_owned())
+        found.ok_or_else(|| "plain, kernel, kernel-spread, packet, packet-busy, xdp".to_owned())
     }
 }
 
@@ -63,6 +70,7 @@ COMMIT
 -A FORWARD -i lan -o wan -m conntrack --ctstate NEW -j ACCEPT
 COMMIT
 ";
+const BUSY: [&str; 3] = ["packet", "--busy-poll", "50"];
 /// The processor of the client's packets, and the one that is left for the gateway.
 pub(crate) const CLIENTS_CPU: usize = 0;
 const GATEWAYS_CPU: usize = 1;
@@ -93,12 +101,15 @@ impl Gateway {
         fs::write(place.join("sysctl"), settings)?;
         let mut gateway = Self { child: None, place };
         match kind {
+            Kind::Plain => hosts.gateway.set("net/ipv4/ip_forward", "1")?,
             Kind::Kernel => gateway.start_kernel(hosts)?,
             Kind::KernelSpread => {
                 gateway.start_kernel(hosts)?;
                 spread(hosts)?;
             }
-            Kind::Packet | Kind::Xdp => gateway.start_tidegate(kind, hosts, program)?,
+            Kind::Packet => gateway.start_tidegate(&["packet"], hosts, program)?,
+            Kind::PacketBusy => gateway.start_tidegate(&BUSY, hosts, program)?,
+            Kind::Xdp => gateway.start_tidegate(&["xdp"], hosts, program)?,
         }
         Ok(gateway)
     }
@@ -112,17 +123,18 @@ impl Gateway {
             Ok(restore.status()?.success())
         };
         hosts.gateway.within(|| {
-            let is_loaded = load("iptables-legacy-restore").or_else(|_| load("iptables-restore"))?;
+            let is_loaded =
+                load("iptables-legacy-restore").or_else(|_| load("iptables-restore"))?;
             if is_loaded { Ok(()) } else { Err(io::Error::other("the kernel takes no rules")) }
         })?;
         hosts.gateway.set("net/ipv4/ip_forward", "1")
     }
 
-    fn start_tidegate(&mut self, kind: Kind, hosts: &Hosts, program: &Path) -> io::Result<()> {
+    fn start_tidegate(&mut self, plane: &[&str], hosts: &Hosts, program: &Path) -> io::Result<()> {
         let (rules, log) = (self.place.join("rules"), File::create(self.log())?);
         let _ = fs::remove_file(self.socket());
         let mut run = Command::new(program);
-        run.args(["run", "--interface", "lan", "--interface", "wan", "--plane", kind.name()]);
+        run.args(["run", "--interface", "lan", "--interface", "wan", "--plane"]).args(plane);
         run.arg("--rules4").arg(&rules).arg("--control").arg(self.socket());
         run.arg("--sysctl").arg(self.place.join("sysctl"));
         run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -206,11 +218,19 @@ fn spread(hosts: &Hosts) -> io::Result<()> {
     let mask = if processors() > 1 { 1 << GATEWAYS_CPU } else { 1 };
     hosts.gateway.within(|| {
         // sysfs shows the devices of the network in which it was mounted.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS | nix::sched::CloneFlags::CLONE_NEWNS)?;
+        nix::sched::unshare(
+            nix::sched::CloneFlags::CLONE_FS | nix::sched::CloneFlags::CLONE_NEWNS,
+        )?;
         let none = None::<&str>;
         let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
         nix::mount::mount(none, "/", none, private, none)?;
-        nix::mount::mount(Some("sysfs"), "/sys", Some("sysfs"), nix::mount::MsFlags::empty(), none)?;
+        nix::mount::mount(
+            Some("sysfs"),
+            "/sys",
+            Some("sysfs"),
+            nix::mount::MsFlags::empty(),
+            none,
+        )?;
         for port in ["lan", "wan"] {
             let path = format!("/sys/class/net/{port}/queues/rx-0/rps_cpus");
             fs::write(path, format!("{mask:x}"))?;

@@ -98,7 +98,13 @@ impl Segment {
         let len = usize::from(word(datagram, 2)?);
         let data = len.checked_sub(IP + usize::from(header[12] >> 4) * 4)?;
         let (seq, ack) = (long(header, 4)?, long(header, 8)?);
-        (proto == proto::TCP).then_some(Self { way, flags: header[13], seq, ack, data: data as u16 })
+        (proto == proto::TCP).then_some(Self {
+            way,
+            flags: header[13],
+            seq,
+            ack,
+            data: data as u16,
+        })
     }
 
     /// The one that answers it: it acknowledges all that this one has.

@@ -161,7 +161,8 @@ fn resident(gateway: &Gateway) -> io::Result<u64> {
 
 /// How many flows the table holds.
 fn flows(gateway: &Gateway, program: &Path) -> io::Result<u64> {
-    let output = Command::new(program).arg("count").arg("--socket").arg(gateway.socket()).output()?;
+    let output =
+        Command::new(program).arg("count").arg("--socket").arg(gateway.socket()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let first = text.split_whitespace().next().map(|word| word.replace(',', ""));
     let count = first.and_then(|word| word.parse().ok());

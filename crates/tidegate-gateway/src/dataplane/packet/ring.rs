@@ -30,9 +30,6 @@ const BACKLOG: i32 = 16 << 20;
 /// The longest superframe, with its link header.
 const LONGEST: usize = 65_536 + 32;
 
-/// Of so many looks at an empty ring one asks whether that is because of an error.
-const ASK_EVERY: u8 = 16;
-
 /// `TP_STATUS_USER`: the slot is ours.
 const USER: u32 = 1;
 /// `TP_STATUS_COPY`: the whole frame waits on the socket.
@@ -60,8 +57,6 @@ pub(super) struct RingReceiver {
     held: usize,
     /// For frames that no slot holds.
     large: Vec<Vec<u8>>,
-    /// How often nothing was there.
-    idle: u8,
     counters: Counters,
 }
 
@@ -84,8 +79,7 @@ impl RingReceiver {
         let ring = Shared::map(socket.as_fd(), 0, slot * slots)?;
         bind_packet(socket.as_fd(), index, libc::ETH_P_ALL as u16)?;
         let (large, counters) = (Vec::new(), Counters::default());
-        let (next, held, idle) = (0, 0, 0);
-        Ok(Self { socket, ring, header, slot, slots, next, held, large, idle, counters })
+        Ok(Self { socket, ring, header, slot, slots, next: 0, held: 0, large, counters })
     }
 
     fn status(ring: &Shared, at: usize) -> &AtomicU32 {
@@ -147,7 +141,7 @@ impl Receiver for RingReceiver {
         self.give_back();
         let most = most.min(self.slots / 2);
         self.large.resize(self.large.len().max(most), Vec::new());
-        let Self { socket, ring, large, idle, counters, header, slot, slots, next, held } = self;
+        let Self { socket, ring, large, counters, header, slot, slots, next, held } = self;
         let mut large = large.iter_mut();
         while *held < most {
             let at = *next * *slot;
@@ -179,14 +173,12 @@ impl Receiver for RingReceiver {
                 None => counters.damaged += 1,
             }
         }
-        if *held == 0 {
-            *idle = (*idle + 1) % ASK_EVERY;
-            // An interface that was set down leaves an error on the socket, which is readable until somebody asks.
-            if *idle == 0 {
-                let _ = socket_error(socket);
-            }
-        }
         Ok(())
+    }
+
+    fn heal(&mut self) {
+        // An interface that was set down leaves an error on the socket, which is readable until somebody asks.
+        let _ = socket_error(&self.socket);
     }
 
     fn counters(&mut self) -> Counters {

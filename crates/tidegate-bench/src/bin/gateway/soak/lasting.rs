@@ -81,7 +81,9 @@ fn ask(mut streams: Vec<TcpStream>, socket: &UdpSocket, is_over: &AtomicBool) ->
         if let Ok(2) = socket.recv(&mut answer) {
             let seen = [answer[0], answer[1]];
             if *source.get_or_insert(seen) != seen {
-                return Err(io::Error::other("a datagrams' flow was lost: its port is another one"));
+                return Err(io::Error::other(
+                    "a datagrams' flow was lost: its port is another one",
+                ));
             }
         }
     }
