@@ -361,6 +361,9 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
     if let (Some(drain), Some(raise)) = (drain, raise) {
         lines.push(say(format!("{}+{}", letter(drain), letter(raise)), higher, freed));
     }
+    if raise.is_some() && facts.scene.table == Whose::Kernel {
+        lines.push(facts.scene.own("plan", KEPT));
+    }
     lines
 }
 
@@ -373,6 +376,8 @@ fn brief(seconds: f64) -> String {
     }
 }
 
+/// What is set for good is told by a file, whose arithmetic is in it.
+const KEPT: &str = "> /etc/sysctl.d/50-conntrack.conf keeps it";
 /// Thousandths of the limit.
 const FULL: u64 = 990;
 const FAR: f64 = 90.0 * 86_400.0;

@@ -335,6 +335,8 @@ fn every_step_says_how_many_live_flows_it_touches() {
         "{donts:?}"
     );
     assert_eq!(report.after[0], "A alone: 30.0 %, full again in 1m10s at this rate");
+    let kept = "tidegate plan > /etc/sysctl.d/50-conntrack.conf keeps it";
+    assert_eq!(report.after.last().map(String::as_str), Some(kept));
 }
 
 #[test]

@@ -117,11 +117,11 @@ fn by_nft(spot: &Spot) -> String {
         format!("chain {name} {{ type filter hook {hook} priority {priority}; {} }}", both(verdict))
     };
     let chains = [
-        chain("pre", "prerouting", "raw", "notrack"),
-        chain("out", "output", "raw", "notrack"),
-        chain("in", "input", "filter", "ct state untracked accept"),
-        chain("leave", "output", "filter", "ct state untracked accept"),
-        chain("fwd", "forward", "filter", "ct state untracked accept"),
+        chain("from_wire", "prerouting", "raw", "notrack"),
+        chain("from_here", "output", "raw", "notrack"),
+        chain("to_here", "input", "filter", "ct state untracked accept"),
+        chain("leaves", "output", "filter", "ct state untracked accept"),
+        chain("passes", "forward", "filter", "ct state untracked accept"),
     ];
     nft(&format!("table inet tidegate_notrack {{ {}; }}", chains.join("; ")))
 }
