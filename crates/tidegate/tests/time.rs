@@ -22,6 +22,9 @@ fn main() -> ExitCode {
             ("the_past_is_shown_after_a_crash", record_kernel),
             ("the_past_of_an_engine_is_shown", record_engine),
             ("what_is_shared_has_other_addresses", redact),
+            ("what_a_doctor_shows_to_others_has_other_addresses", redact_doctor),
+            ("where_a_policy_may_apply_idle_times_are_unknown", policies),
+            ("a_forecast_is_drawn_as_its_name_says", plot),
         ],
         set,
     )
@@ -278,4 +281,64 @@ fn redact() {
     table.call(&["snapshot", "--redact=/tmp/key", "-o", again]);
     let listed_again = call(TIDEGATE, &["list", "-r", again, "--by", "src,dst", "-j"]);
     assert_eq!(listed, listed_again, "the same key gives the same addresses");
+}
+
+/// Of a table, and of a file that was saved before: neither page nor copy names anybody.
+fn redact_doctor() {
+    let table = Table::kernel();
+    (0..10).for_each(|number| table.insert("10.0.0.1", 2000 + number, 10_000));
+    let file = "/tmp/own.ctsnap";
+    table.call(&["snapshot", "-o", file]);
+    std::fs::create_dir("/tmp/shared").unwrap();
+    std::fs::write("/tmp/key", [9; 32]).unwrap();
+    let redacted = ["--redact=/tmp/key", "--save-in", "/tmp/shared"];
+    let own = json(&table.call(&["doctor", "-r", file, "-j"]));
+    let shared = json(&table.call(&[&["doctor", "-r", file, "-j"], &redacted[..]].concat()));
+    assert_eq!(own["who"][0]["label"], "10.0.0.1 > 192.0.2.1:443");
+    assert_eq!(own["who"][0]["flows"], shared["who"][0]["flows"]);
+    let live = json(&table.call(&["doctor", "-j", "--no-save", "--redact=/tmp/key"]));
+    for report in [&shared, &live] {
+        let text = report.to_string();
+        assert!(!text.contains("10.0.0.1") && !text.contains("192.0.2.1"), "{text}");
+        assert!(text.contains("--redact") && report["who"][0]["flows"] == 10, "{text}");
+    }
+    let copy = shared["saved"].as_str().unwrap();
+    assert!(copy.starts_with("/tmp/shared/incident-") && copy.ends_with("Z-redacted.ctsnap"));
+    let again = json(&call(TIDEGATE, &["doctor", "-r", copy, "-j"]));
+    assert_eq!(again["who"], shared["who"], "the copy shows the same");
+    let bytes = std::fs::read(copy).unwrap();
+    assert!(!bytes.windows(4).any(|window| window == [10, 0, 0, 1]));
+}
+
+/// Fresh flows of a policy that gives less than the settings look long idle.
+fn policies() {
+    let table = Table::kernel();
+    (0..10).for_each(|number| table.insert("10.0.0.1", 2000 + number, 10_000));
+    let idle = ["list", "--idle", ">2h4m"];
+    let shorter = ["what-if", "-j", "--set", "tcp_timeout_established=2h4m"];
+    let after = || {
+        let told = json(&table.call(&shorter));
+        ["least", "most"].map(|bound| told["after"][bound].as_f64().unwrap().round())
+    };
+    let medians =
+        || json(&table.call(&["doctor", "-j", "--no-save"]))["who"][0]["idle_median"].clone();
+    assert_eq!(table.call(&idle).lines().count(), 10);
+    assert_eq!(after()[1], 0.0, "all are idle for days");
+    assert!(medians().as_u64() > Some(7440));
+    let policy =
+        "table inet p { ct timeout x { protocol tcp; policy = { established : 20000 }; }; }";
+    call("nft", &[policy]);
+    assert_eq!(table.call(&idle).lines().count(), 0);
+    assert_eq!(after(), [0.0, 10.0]);
+    assert_eq!(medians(), Value::Null, "a doctor doesn't guess");
+}
+
+fn plot() {
+    let table = Table::kernel();
+    table.insert("10.0.0.1", 2000, 10_000);
+    for (file, begin) in [("/tmp/p.svg", &b"<svg "[..]), ("/tmp/p.PNG", b"\x89PNG")] {
+        table.call(&["what-if", "--plot", file]);
+        assert!(std::fs::read(file).unwrap().starts_with(begin), "{file}");
+    }
+    assert_eq!(table.output(&["what-if", "--plot", "/tmp/p.gif"]).status.code(), Some(2));
 }

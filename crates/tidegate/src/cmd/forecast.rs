@@ -7,7 +7,7 @@ use std::path::Path;
 use tidegate_wire::netlink::conntrack::message;
 
 use super::{Failure, list};
-use crate::client::{ClientError, Flow, Place, Saved, Settings, Table};
+use crate::client::{ClientError, Flow, Place, Policies, Saved, Settings, Table};
 use crate::filter::Filter;
 use crate::flags::forecast::{PlanArgs, WhatIfArgs, Wish};
 use crate::forecast::memory::Memory;
@@ -163,7 +163,8 @@ impl Wishes {
         moments: Vec<u64>,
         growth: f64,
     ) -> Result<Study, Failure> {
-        let before = Timers::of(&self.settings);
+        let policies = Policies::of(place)?.unwrap_or_default();
+        let before = Timers::of(&self.settings).under(policies);
         let mut after = before.clone();
         self.wishes.iter().for_each(|wish| after.set(&wish.name, wish.value));
         let mut study = Study::new(Question { before, after, moments, growth });

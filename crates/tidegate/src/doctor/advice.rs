@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::facts::{Scene, Whose};
+use super::foreign::quoted;
 
 /// What a step frees or makes room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub(crate) struct Step {
     /// The line to paste; `None`: what is to be done is no command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<String>,
+    /// Lines for a rules file, which are no command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lines: Vec<String>,
     /// The line that takes it back; `None`: nothing can, or nothing need.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) undo: Option<String>,
@@ -44,6 +48,29 @@ pub(crate) struct Step {
     /// Those of them that it ends: translated ones, whose entry nothing can make again.
     pub(crate) cut: u64,
 }
+
+/// A command of `nft`, in several words of a shell so that it can be folded: `nft` puts blanks between its words.
+pub(crate) fn nft(statement: &str) -> String {
+    let mut pieces: Vec<Vec<&str>> = Vec::new();
+    for word in statement.split(' ') {
+        let ends_before = |last: &&mut Vec<&str>| {
+            let len: usize = last.iter().map(|word| word.len() + 1).sum();
+            let is_whole = last.last().is_some_and(|word| word.ends_with([';', '{']));
+            !(is_whole || BEGINNINGS.contains(&word)) && len + word.len() <= PIECE
+        };
+        match pieces.last_mut().filter(ends_before) {
+            Some(piece) => piece.push(word),
+            None => pieces.push(vec![word]),
+        }
+    }
+    let pieces: Vec<_> = pieces.iter().map(|piece| quoted(&piece.join(" "))).collect();
+    format!("nft {}", pieces.join(" "))
+}
+
+/// Words that begin a part of a rule.
+const BEGINNINGS: [&str; 6] = ["table", "chain", "ip6", "udp", "meta", "ct"];
+/// Characters of a word that is never folded.
+const PIECE: usize = 48;
 
 impl Scene {
     /// A command of our own, about this table.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::census::{Backend, Census, Heavy, Source};
 use super::foreign::quoted;
+use crate::record::fills::Fill;
 use crate::redact::Redactor;
 
 /// All that is known of a table and its surroundings.
@@ -22,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) census: Census,
     /// What the kernel logged.
     pub(crate) log: Option<Log>,
+    /// How full the table was in the last day, as far as that was recorded.
+    pub(crate) past: Vec<Fill>,
     /// The machine's memory.
     pub(crate) memory: Memory,
     /// The other network namespaces.

@@ -190,6 +190,7 @@ impl Page {
             for line in step.command.iter().flat_map(|command| command.lines()) {
                 command(line, self.width).into_iter().for_each(|line| self.add(need, line));
             }
+            step.lines.iter().for_each(|line| self.add(need, format!("       {line}")));
             if let Some(undo) = step.undo.as_ref().filter(|_| is_whole || index < 4) {
                 let undo = undo.lines().collect::<Vec<_>>().join("; ");
                 command(&undo, self.width - 5).into_iter().enumerate().for_each(

@@ -7,6 +7,7 @@ use super::checks::{CHECKS, Finding, Outcome, Severity, percent};
 use super::facts::{Facts, Whose};
 use super::forecast;
 use super::suspects::suspects;
+use crate::record::fills::{Fill, ninety_fifth};
 use crate::render::figures::{Brief, Count, Rfc3339};
 
 /// How it is, in the order of the monitoring plugins' exit status.
@@ -233,7 +234,8 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
         let top = top.map_or_else(String::new, |top| format!(", top source {top}"));
         let until = forecast::until_full(facts, 0).map_or_else(|| "> 90 d".to_owned(), brief);
         let refused = facts.counters.refused();
-        return format!("{fill}{top}, {refused:.0} refused, full in {until}");
+        let past = past(facts);
+        return format!("{fill}{past}{top}, {refused:.0} refused, full in {until}");
     };
     if worst.check == "table" {
         return format!("{}  {}", worst.symptom, fill);
@@ -248,8 +250,35 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
     }
 }
 
-/// What the log says of this table, if that is not over.
+/// How full it was in the last day at the most, but for five of a hundred moments.
+fn past(facts: &Facts) -> String {
+    let first = facts.past.first().map_or(0, |fill| fill.time);
+    let minutes = facts.scene.time.saturating_sub(first) / 60_000_000_000;
+    let span = match (minutes + 30) / 60 {
+        0 => format!("{minutes} min"),
+        hours => format!("{hours} h"),
+    };
+    ninety_fifth(&facts.past)
+        .map_or_else(String::new, |permille| format!(" p95 {span} {}", percent(permille)))
+}
+
+/// What the log or a recording says of this table, if that is not over.
 fn since(facts: &Facts) -> Option<Since> {
+    since_by_log(facts).or_else(|| since_by_recording(facts))
+}
+
+/// The first of the snapshots on end that saw it full.
+fn since_by_recording(facts: &Facts) -> Option<Since> {
+    let is_full = |fill: &&Fill| fill.permille >= FULL;
+    let first = facts.past.iter().rev().take_while(is_full).last()?;
+    (facts.room.permille() >= Some(FULL)).then(|| Since {
+        time: Rfc3339(first.time).to_string(),
+        seconds: facts.scene.time.saturating_sub(first.time) / 1_000_000_000,
+        source: "recording; at the latest",
+    })
+}
+
+fn since_by_log(facts: &Facts) -> Option<Since> {
     let own = facts.scene.inode.filter(|_| !facts.scene.is_first);
     let spell = facts.log.as_ref()?.full.iter().find(|spell| spell.inode == own)?;
     let age = |nanos: u64| facts.scene.time.saturating_sub(nanos) / 1_000_000_000;
@@ -332,6 +361,9 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
     if let (Some(drain), Some(raise)) = (drain, raise) {
         lines.push(say(format!("{}+{}", letter(drain), letter(raise)), higher, freed));
     }
+    if raise.is_some() && facts.scene.table == Whose::Kernel {
+        lines.push(facts.scene.own("plan", KEPT));
+    }
     lines
 }
 
@@ -344,6 +376,10 @@ fn brief(seconds: f64) -> String {
     }
 }
 
+/// What is set for good is told by a file, whose arithmetic is in it.
+const KEPT: &str = "> /etc/sysctl.d/50-conntrack.conf keeps it";
+/// Thousandths of the limit.
+const FULL: u64 = 990;
 const FAR: f64 = 90.0 * 86_400.0;
 /// Seconds: the kernel repeats itself every five.
 const RECENT: u64 = 120;

@@ -17,6 +17,7 @@ use super::page::page;
 use super::report::{Report, Status};
 use crate::client::Flow;
 use crate::client::names::bit;
+use crate::record::fills::Fill;
 use crate::timers::{PREFIX, Timers};
 
 const NOW: u64 = 1_800_000_000_000_000_000;
@@ -52,6 +53,7 @@ fn facts() -> Facts {
         }),
         census: Census::new(timers(), NOW),
         log: Some(Log::default()),
+        past: Vec::new(),
         memory: Memory { available: Some(1 << 30), flow: Some(256) },
         spaces: Vec::new(),
         elsewhere: Vec::new(),
@@ -290,6 +292,34 @@ fn a_healthy_table_takes_one_line() {
     assert_eq!(text, "OK  12.0 % (1,200/10,000), top source 0.0 %, 0 refused, full in > 90 d\n");
 }
 
+/// A day of snapshots, a quarter of an hour apart: the highest twentieth is left out.
+#[test]
+fn a_recording_tells_how_full_a_healthy_table_was() {
+    const QUARTER: u64 = 900_000_000_000;
+    let mut facts = facts();
+    fill(&mut facts, 1200, live);
+    let fill = |number| Fill {
+        time: NOW - 86_000_000_000_000 + number * QUARTER,
+        permille: if number < 4 { 900 } else { 80 + number },
+    };
+    facts.past = (0..95).map(fill).collect();
+    let text = page(&Report::new(&facts), 120, false);
+    assert!(text.contains("12.0 % (1,200/10,000) p95 24 h 17.4 %, top source"), "{text}");
+    facts.past = facts.past.split_off(92);
+    assert!(!page(&Report::new(&facts), 120, false).contains("p95"), "of three moments");
+}
+
+#[test]
+fn a_recording_tells_since_when_where_the_log_is_silent() {
+    let mut facts = full();
+    let rows = [(3600, 1000), (2700, 500), (1800, 995), (900, 1000)];
+    let fill = |(ago, permille): (u64, u64)| Fill { time: NOW - ago * 1_000_000_000, permille };
+    facts.past = rows.map(fill).to_vec();
+    assert_eq!(Report::new(&facts).since.map(|since| since.seconds), Some(1800));
+    facts.past.push(fill((1, 10)));
+    assert_eq!(Report::new(&facts).since, None, "it was over");
+}
+
 #[test]
 fn every_step_says_how_many_live_flows_it_touches() {
     let mut facts = full();
@@ -305,6 +335,8 @@ fn every_step_says_how_many_live_flows_it_touches() {
         "{donts:?}"
     );
     assert_eq!(report.after[0], "A alone: 30.0 %, full again in 1m10s at this rate");
+    let kept = "tidegate plan > /etc/sysctl.d/50-conntrack.conf keeps it";
+    assert_eq!(report.after.last().map(String::as_str), Some(kept));
 }
 
 #[test]
@@ -351,6 +383,48 @@ fn what_is_translated_is_not_left_untracked() {
         flow
     });
     assert_eq!(steps(&facts), []);
+}
+
+/// An engine's packets pass no rule of the system.
+#[test]
+fn what_an_engine_need_not_track_belongs_into_its_rules() {
+    let mut facts = facts();
+    facts.scene.table = super::facts::Whose::Engine;
+    facts.scene.options = " --socket /run/t.sock".to_owned();
+    fill(&mut facts, 2000, |n| {
+        flow((&format!("2001:db8::{n:x}"), 9), ("2001:db8::53", 53), None, 20)
+    });
+    let report = Report::new(&facts);
+    let finding = report.findings.iter().find(|finding| finding.check == "notrack");
+    let [step] = &finding.expect("there is a candidate").steps[..] else { panic!("{finding:#?}") };
+    assert_eq!((step.command.as_deref(), step.lines.len()), (None, 12));
+    assert!(step.what.contains("IPv6") && step.what.contains("reload --socket /run/t.sock"));
+    assert_eq!(
+        [&step.lines[0], &step.lines[1]],
+        ["*raw", "-A PREROUTING -p udp -d 2001:db8::53 --dport 53 -j CT --notrack"]
+    );
+    assert!(!step.lines.iter().any(|line| line.contains("iptables")), "{step:#?}");
+    assert!(page(&report, 80, true).contains("\n       -A OUTPUT -p udp -s 2001:db8::53"));
+}
+
+/// Lines to paste are folded, never wider than the page: the longest addresses there are.
+#[test]
+fn a_line_of_nft_fits_the_page() {
+    let from = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
+    for (width, state) in [(80, Some(3)), (80, None), (60, Some(3)), (60, None)] {
+        let mut facts = facts();
+        facts.rules.has_iptables = false;
+        fill(&mut facts, 4000, |n| {
+            flow((from, n as u16), ("2001:db8:1111:2222:3333:4444:5555:6666", 443), state, 431_990)
+        });
+        let text =
+            anstream::adapter::strip_str(&page(&Report::new(&facts), width, true)).to_string();
+        let from_nft = text.lines().skip_while(|line| !line.starts_with("       nft "));
+        let lines: Vec<_> = from_nft.take_while(|line| line.starts_with("     ")).collect();
+        assert!(lines.len() > 1 && lines[0].ends_with(" \\"), "{text}");
+        lines.iter().for_each(|line| assert!(line.len() <= width, "{width}: {line}"));
+        assert!(text.contains("2001:db8:aaaa:bbbb::/64"), "{text}");
+    }
 }
 
 #[test]
@@ -415,6 +489,12 @@ fn advice_takes_back_what_was_there() {
     let report = Report::new(&facts);
     let undo = report.steps.iter().find_map(|step| step.undo.as_deref()).expect("a way back");
     assert!(undo.ends_with("nf_conntrack_log_invalid=6"), "{undo}");
+    // Who doesn't know what was there doesn't say 0.
+    facts.log_invalid = None;
+    let report = Report::new(&facts);
+    let step = report.steps.iter().find(|step| line(step).contains("log_invalid=255"));
+    let step = step.expect("a step");
+    assert!(step.undo.is_none() && step.what.contains("could not be read"), "{step:#?}");
 }
 
 #[test]

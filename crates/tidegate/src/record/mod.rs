@@ -10,6 +10,7 @@
 //! the last second, and a file that was cut anywhere is good up to the last whole block before the cut. A gap of no
 //! length says that somebody listened and heard nothing.
 
+pub(crate) mod fills;
 pub(crate) mod past;
 pub(crate) mod recorder;
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tidegate_gateway::snapshot::{Gap, Kind, Opening, Writer, byte_order};
 use tidegate_wire::netlink::conntrack::{Attribute, message};
 use tidegate_wire::netlink::frame::Subsystem;
-use tidegate_wire::netlink::{Family, Flags, Header, Tuple, Writer as MessageWriter};
+use tidegate_wire::netlink::{Attr, Family, Flags, Header, Tuple, Writer as MessageWriter, stats};
 
+use super::fills::fills;
 use super::past::Past;
 use super::recorder::{self, Recorder};
 use super::*;
@@ -274,4 +275,38 @@ fn the_oldest_segments_go_first() {
     prune(dir.path(), 10).expect("pruned");
     assert_eq!(names(), [Some(segment_name(3 * SECOND))], "the newest stays");
     assert_eq!(segment_name(3 * SECOND + 5), "19700101T000003.000000005Z.ctsnap");
+}
+
+/// A segment that tells how many flows there are and may be, and nothing of them.
+fn write_count(dir: &Path, time: u64, place: &str, counts: [u32; 2]) {
+    let order = byte_order().to_owned();
+    let opening =
+        Opening { time: time * SECOND, order, place: place.to_owned(), ..Opening::default() };
+    let mut writer = Writer::begin(Vec::new(), &opening).expect("memory");
+    let kind = Header::kind_of(Subsystem::Conntrack, message::GET_STATS);
+    let header = Header { kind, flags: Flags::empty(), seq: 0, pid: 0 };
+    let mut bytes = Vec::new();
+    MessageWriter::new(&mut bytes).message(header, Family::default(), |writer| {
+        for (kind, count) in [stats::ENTRIES, stats::MAX_ENTRIES].into_iter().zip(counts) {
+            writer.attr(Attr { kind, nested: false, value: &count.to_be_bytes() });
+        }
+    });
+    writer.message(Kind::Statistics, &kept(&bytes).expect("a message")).expect("memory");
+    writer.close(time * SECOND).expect("memory");
+    fs::write(dir.join(segment_name(time * SECOND)), writer.into_inner()).expect("a file");
+}
+
+#[test]
+fn a_recording_tells_how_full_the_table_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = dir.path();
+    for (time, count) in [(100, 10), (200, 500), (300, 1000)] {
+        write_count(dir, time, "ours", [count, 1000]);
+    }
+    write_count(dir, 250, "another's", [1, 1000]);
+    write_count(dir, 260, "ours", [1, 0]);
+    fs::write(dir.join(segment_name(270 * SECOND)), "torn").expect("a file");
+    let found = fills(dir, [150 * SECOND, 300 * SECOND], |opening| opening.place == "ours");
+    let found: Vec<_> = found.iter().map(|fill| (fill.time / SECOND, fill.permille)).collect();
+    assert_eq!(found, [(200, 500), (300, 1000)], "what has no limit isn't full");
 }

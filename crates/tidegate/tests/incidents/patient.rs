@@ -178,7 +178,7 @@ fn is_last(socket: &impl rustix::fd::AsFd, sequence: u32) -> bool {
 /// What the doctor says to people, and its status.
 pub(crate) fn doctor(args: &[&str]) -> (i32, String) {
     let output =
-        Command::new(TIDEGATE).args(["doctor", "--time", "60"]).args(args).output().unwrap();
+        Command::new(TIDEGATE).args(["doctor", "--time", "600"]).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(said, "");
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())

@@ -3,9 +3,9 @@
 //! Where its flows are translated it can't be: NAT is done by the entry.
 
 use super::{Finding, Outcome, Severity, is_large};
-use crate::doctor::advice::Step;
+use crate::doctor::advice::{Step, nft};
 use crate::doctor::census::{Class, Spot};
-use crate::doctor::facts::Facts;
+use crate::doctor::facts::{Facts, Whose};
 use crate::render::figures::Count;
 
 /// Runs the check.
@@ -42,49 +42,70 @@ pub(super) fn check(facts: &Facts) -> Outcome {
 }
 
 fn steps(facts: &Facts, spot: &Spot) -> Vec<Step> {
-    let step = |what: &str, lines: Vec<String>, undo: Vec<String>| Step {
+    if facts.scene.table == Whose::Engine {
+        return vec![in_a_file(facts, spot)];
+    }
+    let lines = |lines: Vec<String>| {
+        let lines: Vec<_> = lines.iter().map(|line| facts.scene.system(line)).collect();
+        Some(lines.join("\n"))
+    };
+    let step = |what: &str, command, undo| Step {
         what: what.to_owned(),
-        command: Some(
-            lines.iter().map(|line| facts.scene.system(line)).collect::<Vec<_>>().join("\n"),
-        ),
-        undo: Some(undo.iter().map(|line| facts.scene.system(line)).collect::<Vec<_>>().join("\n")),
+        command: lines(command),
+        undo: lines(undo),
         ..Step::default()
     };
-    let rules = iptables(spot);
-    let undo = rules.iter().map(|rule| rule.replacen(" -I ", " -D ", 1)).collect();
     let nft_undo = vec!["nft delete table inet tidegate_notrack".to_owned()];
     vec![
-        step("in iptables", rules, undo),
+        step("in iptables", iptables(spot, "-I"), iptables(spot, "-D")),
         step(
             "or in nft; where your own chains drop by default the accept belongs into those",
-            vec![nft(spot)],
+            vec![by_nft(spot)],
             nft_undo,
         ),
     ]
 }
 
-/// Questions and answers, as they come and as they leave; then the accept of both.
-fn iptables(spot: &Spot) -> Vec<String> {
-    let (tool, address) =
-        (if spot.address.is_ipv4() { "iptables" } else { "ip6tables" }, spot.address);
-    let port = spot.port.unwrap_or(0);
-    let ways = [format!("-d {address} --dport {port}"), format!("-s {address} --sport {port}")];
-    let raw = ["PREROUTING", "OUTPUT"].into_iter().flat_map(|chain| {
-        ways.iter()
-            .map(move |way| format!("{tool} -t raw -I {chain} -p udp {way} -j CT --notrack"))
-            .collect::<Vec<_>>()
-    });
-    let accept = ["INPUT", "OUTPUT", "FORWARD"].into_iter().flat_map(|chain| {
-        ways.iter()
-            .map(move |way| {
-                format!("{tool} -I {chain} -p udp {way} -m conntrack --ctstate UNTRACKED -j ACCEPT")
-            })
-            .collect::<Vec<_>>()
-    });
-    raw.chain(accept).collect()
+/// An engine's rules are a file, in the words of `iptables-save`.
+fn in_a_file(facts: &Facts, spot: &Spot) -> Step {
+    let mut lines = Vec::new();
+    for table in ["raw", "filter"] {
+        lines.push(format!("*{table}"));
+        let rules = rules(spot).into_iter().filter(|(of, _)| *of == table);
+        lines.extend(rules.map(|(_, rule)| format!("-A {rule}")));
+    }
+    let family = if spot.address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let reload = facts.scene.own("reload", "");
+    let what = format!(
+        "in the engine's rules file of {family}, in front of the rules of these tables; then `{reload}'"
+    );
+    Step { what, lines, ..Step::default() }
 }
 
-fn nft(spot: &Spot) -> String {
+/// The tables and rules: questions and answers, as they come and as they leave; then the accept of both.
+fn rules(spot: &Spot) -> Vec<(&'static str, String)> {
+    let (address, port) = (spot.address, spot.port.unwrap_or(0));
+    let ways = [format!("-d {address} --dport {port}"), format!("-s {address} --sport {port}")];
+    let of = |table: &'static str, chain: &str, end: &str| {
+        ways.each_ref().map(|way| (table, format!("{chain} -p udp {way} {end}")))
+    };
+    let raw = ["PREROUTING", "OUTPUT"].map(|chain| of("raw", chain, "-j CT --notrack"));
+    let accept = "-m conntrack --ctstate UNTRACKED -j ACCEPT";
+    let filter = ["INPUT", "OUTPUT", "FORWARD"].map(|chain| of("filter", chain, accept));
+    raw.into_iter().chain(filter).flatten().collect()
+}
+
+/// The same as commands.
+fn iptables(spot: &Spot, verb: &str) -> Vec<String> {
+    let tool = if spot.address.is_ipv4() { "iptables" } else { "ip6tables" };
+    let command = |(table, rule): (&str, String)| match table {
+        "filter" => format!("{tool} {verb} {rule}"),
+        other => format!("{tool} -t {other} {verb} {rule}"),
+    };
+    rules(spot).into_iter().map(command).collect()
+}
+
+fn by_nft(spot: &Spot) -> String {
     let family = if spot.address.is_ipv4() { "ip" } else { "ip6" };
     let (address, port) = (spot.address, spot.port.unwrap_or(0));
     let both = |verdict: &str| {
@@ -96,11 +117,11 @@ fn nft(spot: &Spot) -> String {
         format!("chain {name} {{ type filter hook {hook} priority {priority}; {} }}", both(verdict))
     };
     let chains = [
-        chain("pre", "prerouting", "raw", "notrack"),
-        chain("out", "output", "raw", "notrack"),
-        chain("in", "input", "filter", "ct state untracked accept"),
-        chain("leave", "output", "filter", "ct state untracked accept"),
-        chain("fwd", "forward", "filter", "ct state untracked accept"),
+        chain("from_wire", "prerouting", "raw", "notrack"),
+        chain("from_here", "output", "raw", "notrack"),
+        chain("to_here", "input", "filter", "ct state untracked accept"),
+        chain("leaves", "output", "filter", "ct state untracked accept"),
+        chain("passes", "forward", "filter", "ct state untracked accept"),
     ];
-    format!("nft 'table inet tidegate_notrack {{ {} }}'", chains.join(" "))
+    nft(&format!("table inet tidegate_notrack {{ {}; }}", chains.join("; ")))
 }

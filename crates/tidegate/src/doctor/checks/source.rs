@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Finding, Outcome, Severity, percent};
-use crate::doctor::advice::Step;
+use crate::doctor::advice::{Step, nft};
 use crate::doctor::census::{Class, Group, Source, Spot, Tally};
 use crate::doctor::facts::{Facts, Whose};
 use crate::render::figures::Count;
@@ -107,9 +107,9 @@ fn by_nft(source: IpAddr, hook: &str, is_udp: bool, limit: u64) -> [String; 2] {
     };
     let (proto, end) = if is_udp { ("udp", "drop") } else { ("tcp", "reject with tcp reset") };
     let table = format!(
-        "nft 'table inet tidegate_cap {{ chain c {{ type filter hook {hook} priority 0; {network} meta l4proto {proto} ct state new ct count over {limit} {end}; }} }}'"
+        "table inet tidegate_cap {{ chain c {{ type filter hook {hook} priority 0; {network} meta l4proto {proto} ct state new ct count over {limit} {end}; }}; }}"
     );
-    [table, "nft delete table inet tidegate_cap".to_owned()]
+    [nft(&table), "nft delete table inet tidegate_cap".to_owned()]
 }
 
 /// To one digit and zeros.

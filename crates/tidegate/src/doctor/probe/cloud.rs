@@ -18,23 +18,34 @@ pub(super) fn allowances() -> Vec<(String, u64)> {
     let text = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
     let interfaces =
         text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
-    let of = |name: &str| {
-        statistics(&socket, name)
-            .into_iter()
-            .filter(|(counter, _)| is_allowance(counter))
-            .map(|(counter, value)| (format!("{name} {counter}"), value))
-            .collect::<Vec<_>>()
-    };
-    interfaces.flat_map(of).collect()
+    interfaces.flat_map(|name| allowances_of(&socket, name)).collect()
+}
+
+fn allowances_of(driver: &impl Driver, interface: &str) -> Vec<(String, u64)> {
+    let all = statistics(driver, interface).into_iter();
+    let allowances = all.filter(|(counter, _)| is_allowance(counter));
+    allowances.map(|(counter, value)| (format!("{interface} {counter}"), value)).collect()
 }
 
 fn is_allowance(counter: &str) -> bool {
     counter.ends_with("_allowance_exceeded")
 }
 
+/// Who answers what `ethtool` asks: words of 64 bits that begin with the request, and are written over with the answer.
+trait Driver {
+    /// Whether there was an answer.
+    fn call(&self, interface: &str, buffer: &mut [u64]) -> bool;
+}
+
+impl Driver for OwnedFd {
+    fn call(&self, interface: &str, buffer: &mut [u64]) -> bool {
+        call(self, interface, buffer)
+    }
+}
+
 /// The counters of an interface; none if its driver has none.
-fn statistics(socket: &OwnedFd, interface: &str) -> Vec<(String, u64)> {
-    let Some(count) = count(socket, interface) else { return Vec::new() };
+fn statistics(driver: &impl Driver, interface: &str) -> Vec<(String, u64)> {
+    let Some(count) = count(driver, interface) else { return Vec::new() };
     // A driver may have more of them a moment later, and writes them all.
     let room = count + MARGIN;
     let mut names = vec![0_u64; 2 + room * NAME_LEN / 8];
@@ -42,7 +53,7 @@ fn statistics(socket: &OwnedFd, interface: &str) -> Vec<(String, u64)> {
     names[1] = room as u64;
     let mut values = vec![0_u64; 1 + room];
     values[0] = u64::from(GET_STATISTICS) | (room as u64) << 32;
-    if !call(socket, interface, &mut names) || !call(socket, interface, &mut values) {
+    if !driver.call(interface, &mut names) || !driver.call(interface, &mut values) {
         return Vec::new();
     }
     // Behind command, set and count, which are three words of 32 bits.
@@ -55,10 +66,10 @@ fn statistics(socket: &OwnedFd, interface: &str) -> Vec<(String, u64)> {
 }
 
 /// How many counters a driver has.
-fn count(socket: &OwnedFd, interface: &str) -> Option<usize> {
+fn count(driver: &impl Driver, interface: &str) -> Option<usize> {
     // Command and reserved word, a mask of sets, and a count for each of them that there is.
     let mut request = vec![u64::from(GET_SET_INFO), 1 << STATISTICS, 0];
-    let is_done = call(socket, interface, &mut request) && request[1] != 0;
+    let is_done = driver.call(interface, &mut request) && request[1] != 0;
     let count = (request[2].to_ne_bytes().first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)))?;
     (is_done && (1..=MOST).contains(&count)).then_some(count as usize)
 }
@@ -97,6 +108,73 @@ const MOST: u32 = 65_536;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What `ethtool -S` shows of a card of Amazon's cloud (ENA, `drivers/net/ethernet/amazon/ena`), cut short.
+    const ENA: &str = "\
+     total_resets: 0
+     tx_timeout: 0
+     suspend: 0
+     bw_in_allowance_exceeded: 1271
+     bw_out_allowance_exceeded: 20
+     pps_allowance_exceeded: 3
+     conntrack_allowance_exceeded: 98765432101
+     linklocal_allowance_exceeded: 0
+     conntrack_allowance_available: 136812
+     queue_0_tx_cnt: 5512
+     queue_0_rx_bad_desc_num: 0
+";
+
+    /// A driver that answers as a real one does, with what was recorded of it.
+    struct Recorded(Vec<(&'static str, u64)>);
+
+    impl Recorded {
+        fn of(text: &'static str) -> Self {
+            let pairs = text.lines().filter_map(|line| line.trim().split_once(": "));
+            Self(pairs.map(|(name, value)| (name, value.parse().expect("a number"))).collect())
+        }
+    }
+
+    impl Driver for Recorded {
+        fn call(&self, interface: &str, buffer: &mut [u64]) -> bool {
+            let count = self.0.len() as u64;
+            match buffer[0] as u32 {
+                GET_SET_INFO => buffer[2] = count,
+                GET_STATISTICS => {
+                    buffer[0] = u64::from(GET_STATISTICS) | count << 32;
+                    self.0.iter().zip(&mut buffer[1..]).for_each(|(row, word)| *word = row.1);
+                }
+                GET_STRINGS => {
+                    let mut bytes: Vec<u8> = buffer.iter().flat_map(|w| w.to_ne_bytes()).collect();
+                    bytes[8..12].copy_from_slice(&(count as u32).to_ne_bytes());
+                    for ((name, _), room) in self.0.iter().zip(bytes[12..].chunks_mut(NAME_LEN)) {
+                        room[..name.len()].copy_from_slice(name.as_bytes());
+                    }
+                    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
+                    buffer.iter_mut().zip(bytes.chunks(8)).for_each(|(to, from)| *to = word(from));
+                }
+                _ => return false,
+            }
+            interface == "ens5"
+        }
+    }
+
+    #[test]
+    fn a_clouds_allowances_are_read_and_nothing_else() {
+        let driver = Recorded::of(ENA);
+        let all = statistics(&driver, "ens5");
+        let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(all, driver.0);
+        let expected = [
+            ("ens5 bw_in_allowance_exceeded", 1271),
+            ("ens5 bw_out_allowance_exceeded", 20),
+            ("ens5 pps_allowance_exceeded", 3),
+            ("ens5 conntrack_allowance_exceeded", 98_765_432_101),
+            ("ens5 linklocal_allowance_exceeded", 0),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(allowances_of(&driver, "ens5"), expected);
+        assert_eq!(allowances_of(&driver, "lo"), []);
+    }
 
     #[test]
     fn an_interface_without_a_driver_has_no_counters() {

@@ -166,6 +166,14 @@ mod tests {
     }
 
     #[test]
+    fn each_allowance_of_a_cloud_has_a_meaning() {
+        for name in ["bw_in", "bw_out", "pps", "conntrack", "linklocal"] {
+            let (meaning, advice) = meaning_of(&format!("ens5 {name}_allowance_exceeded"));
+            assert!(!meaning.is_empty() && !advice.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
     fn dropped_packets_stand_in_the_fourth_place() {
         assert_eq!(received_dropped("  eth0: 1000 10 0 7 0 0 0 0 5 5 0 9 0 0 0 0"), Some(7));
         assert_eq!(received_dropped("Inter-|   Receive"), None);

@@ -6,6 +6,7 @@ mod cloud;
 mod counters;
 mod elsewhere;
 mod expectations;
+mod history;
 mod kernel_log;
 mod machine;
 mod namespaces;
@@ -94,6 +95,7 @@ impl Survey {
             ssh: session::read(&self.place),
             owners: Vec::new(),
             spaces: namespaces::read(&scene, &mut blind),
+            past: history::read(&self.place, &scene),
             scene,
             rules,
             expected,
