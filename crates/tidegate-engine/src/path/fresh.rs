@@ -47,13 +47,11 @@ struct Arrival<'a, 'b, F, K> {
     programs: &'a mut Programs,
 }
 
-/// What has become of a packet, and what there is to tell of its flow.
-struct Passed {
-    outcome: Outcome,
-    id: FlowId,
+/// What there is to tell of a flow: what changed, what of that is announced, and the deadline to the
+/// nanosecond, as events have it.
+struct News {
     changes: EventMask,
     announced: EventMask,
-    /// To the nanosecond, as events tell it.
     deadline: Instant,
 }
 
@@ -79,18 +77,22 @@ pub(crate) fn pass(
     glance: &Glance,
 ) -> Option<Outcome> {
     let kind = glance.kind()?;
-    let passed = match kind.family {
+    match kind.family {
         Family::V4 => go::<Key4, _>(engine, now, packet, fib, (kind, glance)),
         Family::V6 => go::<Key6, _>(engine, now, packet, fib, (kind, glance)),
-    }?;
-    let Passed { outcome, id, changes, announced, deadline } = passed;
+    }
+}
+
+/// Tells what became of a flow.
+#[inline(never)]
+fn tell(engine: &mut Engine, now: Instant, id: FlowId, news: &News) {
+    let News { changes, announced, deadline } = *news;
     let Engine { table, events, .. } = engine;
     events.announce_as(now, id, (changes, announced), || {
         let mut flow = table.read(id);
         flow.deadline = deadline;
         flow
     });
-    Some(outcome)
 }
 
 #[inline(always)]
@@ -100,32 +102,48 @@ fn go<K: Layout, F: Fib>(
     packet: &mut Packet<'_>,
     fib: &F,
     (kind, glance): (Kind, &Glance),
-) -> Option<Passed> {
+) -> Option<Outcome> {
+    let (id, verdict, info, news) = settle::<K, F>(engine, now, packet, fib, (kind, glance))?;
+    if news.changes.intersects(news.announced) {
+        tell(engine, now, id, &news);
+    }
+    Some(Outcome { verdict, conntrack: Some(info), flow: Some(id), mark: packet.mark })
+}
+
+/// The packet's flow, its fate, and what there is to tell.
+#[inline(always)]
+fn settle<K: Layout, F: Fib>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'_>,
+    fib: &F,
+    (kind, glance): (Kind, &Glance),
+) -> Option<(FlowId, Verdict, CtInfo, News)> {
     let Engine { table, limits, programs, rng, .. } = engine;
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
     let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
     if glance.slot.is_none() && table.is_free(glance.hash) {
         let has_room = limits.max == 0 || table.len() < limits.max as usize;
-        let (newcomer, mut passed) = if has_room { arrival.begin()? } else { return None };
-        passed.id = table.welcome(now, &newcomer, glance.hash, rng);
-        passed.outcome.flow = Some(passed.id);
-        return Some(passed);
+        let (newcomer, verdict, news) = if has_room { arrival.begin()? } else { return None };
+        let id = table.welcome(now, &newcomer, glance.hash, rng);
+        return Some((id, verdict, CtInfo::New, news));
     }
     let wanted = (key, kind.proto.number());
-    let (passed, timer) = table.with_seat(wanted, glance, |mut seat| {
-        let passed = arrival.turn(&mut seat)?;
-        Some((passed, seat.timer()))
+    let (id, fate, timer) = table.with_seat(wanted, glance, |mut seat| {
+        let fate = arrival.turn(&mut seat)?;
+        Some((seat.id(), fate, seat.timer()))
     })??;
     if table.is_late(timer) {
-        table.rearm(passed.id.slot, timer.1);
+        table.rearm(id.slot, timer.1);
     }
-    Some(passed)
+    let (verdict, info, news) = fate;
+    Some((id, verdict, info, news))
 }
 
 impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
-    /// The first packet of a flow, which has no id yet.
+    /// The first packet of a flow.
     #[inline(always)]
-    fn begin(&mut self) -> Option<(Newcomer<K>, Passed)> {
+    fn begin(&mut self) -> Option<(Newcomer<K>, Verdict, News)> {
         if self.programs.has(self.kind.family, TableKind::Nat) {
             return None;
         }
@@ -150,14 +168,13 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             birth: limits.timestamp.then_some(self.now),
         };
         self.leave(fresh);
-        life.note(EventMask::NEW);
-        let id = FlowId::UNBORN;
-        Some((newcomer, self.passed((verdict, CtInfo::New), id, &life, announced)))
+        let changes = life.pending | EventMask::NEW;
+        Some((newcomer, verdict, News { changes, announced, deadline: life.deadline }))
     }
 
     /// A packet of a flow that is in the table.
     #[inline(always)]
-    fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<Passed> {
+    fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(Verdict, CtInfo, News)> {
         let status = self.usual_status(seat)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
         let translation = self.translation(status, seat);
@@ -184,7 +201,8 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             translate(self.packet.bytes, Upper { proto, checksum }, translation);
         }
         self.leave(fresh);
-        Some(self.passed((verdict, info), seat.id(), &life, seat.announced()))
+        let Life { pending: changes, deadline, .. } = life;
+        Some((verdict, info, News { changes, announced: seat.announced(), deadline }))
     }
 
     /// The flow's status, if it lives and nobody else has a say in its packets.
@@ -257,18 +275,5 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         if fresh.route == ExpressRoute::Forward {
             K::take_hop(self.packet.bytes);
         }
-    }
-
-    #[inline(always)]
-    fn passed(
-        &self,
-        (verdict, info): (Verdict, CtInfo),
-        id: FlowId,
-        life: &Life,
-        announced: EventMask,
-    ) -> Passed {
-        let (conntrack, mark) = (Some(info), self.packet.mark);
-        let outcome = Outcome { verdict, conntrack, flow: Some(id), mark };
-        Passed { outcome, id, changes: life.pending, announced, deadline: life.deadline }
     }
 }

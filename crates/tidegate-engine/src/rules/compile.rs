@@ -55,6 +55,7 @@ fn blank(table: &Table) -> Program {
         counters: Vec::new(),
         buckets: Vec::new(),
         extensions: Vec::new(),
+        asks_names: false,
         lengthens: false,
         proxies: false,
         // A chain that is being gone through is never jumped to again.
@@ -102,6 +103,9 @@ impl Compiler<'_> {
             let check = self.check(condition);
             self.program.checks.extend(check);
         }
+        let checks = &self.program.checks[start..];
+        let asks = |check: &Check| matches!(check, Check::InInterface(_) | Check::OutInterface(_));
+        self.program.asks_names |= checks.iter().any(asks);
         start..self.program.checks.len()
     }
 

@@ -161,7 +161,7 @@ pub(super) fn run<F: Fib>(
 ) -> Ruling {
     let Some(base) = program.base(ctx.hook) else { return Ruling::Accept };
     let (mut at, policy) = (base.entries.start, base.tail());
-    let words = Words::of(ctx);
+    let words = Words::of(ctx, program.asks_names);
     let mut zone_by_mark = false;
     program.returns.clear();
     let ruling = loop {

@@ -46,6 +46,8 @@ pub(super) struct Program {
     pub(super) buckets: Vec<Bucket>,
     /// The matches beyond the usual ones, with what they remember.
     pub(super) extensions: Vec<Live>,
+    /// Whether a rule asks for an interface's name.
+    pub(super) asks_names: bool,
     /// Whether a rule may make a TCP SYN longer.
     pub(super) lengthens: bool,
     /// Whether a rule is SYNPROXY.
@@ -276,8 +278,7 @@ pub(super) fn address_word(address: IpAddr) -> u128 {
 /// The first 16 bytes of an interface's name, filled up with zeros; patterns have at most 15.
 pub(super) fn name_word(name: &str) -> u128 {
     let mut bytes = [0; 16];
-    for (byte, letter) in bytes.iter_mut().zip(name.bytes()) {
-        *byte = letter;
-    }
+    let len = name.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
     u128::from_be_bytes(bytes)
 }

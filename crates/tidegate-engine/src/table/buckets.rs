@@ -90,11 +90,15 @@ impl Buckets {
     /// Whether the bucket of a hash has more than `max` entries. Asks the index only if that can be:
     /// a bucket of few lines cannot.
     pub(super) fn is_longer(&self, index: &Lines, slab: &Slab, hash: u32, max: u32) -> bool {
+        self.may_be_long(index)
+            && self.slots(index, slab, self.of(hash)).nth(max as usize).is_some()
+    }
+
+    /// Whether there are so many lines for a bucket that one may have too many entries.
+    #[inline]
+    pub(super) fn may_be_long(&self, index: &Lines) -> bool {
         const FEW: u64 = 3;
-        if u64::from(index.lines().max(self.elsewhere)) <= FEW * u64::from(self.count) {
-            return false;
-        }
-        self.slots(index, slab, self.of(hash)).nth(max as usize).is_some()
+        u64::from(index.lines().max(self.elsewhere)) > FEW * u64::from(self.count)
     }
 
     /// The first and last hash of a bucket.

@@ -104,9 +104,9 @@ impl Hint {
 /// Linux refuses to lengthen a chain of more than 50 to 79 entries.
 const MIN_CHAIN: u32 = 50;
 const CHAIN_SPREAD: u32 = 30;
-/// When a new flow is looked at first, at the latest: one minute, in ticks. While a connection is
-/// set up its deadline comes closer, which would leave a stale timer behind.
-const FIRST_LOOK: u64 = 60_000_000_000 >> TICK_BITS;
+/// When a new flow is looked at first, at the latest: half a minute, in ticks. While a connection is
+/// set up and taken down its deadline comes closer, which would leave a stale timer behind.
+const FIRST_LOOK: u64 = 30_000_000_000 >> TICK_BITS;
 
 impl FlowTable {
     /// An empty table with a key of its own, which counts chains in `nf_conntrack_buckets` buckets.

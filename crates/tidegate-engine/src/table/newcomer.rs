@@ -33,13 +33,18 @@ impl FlowTable {
     /// by nobody, and may enter. `false` says nothing.
     #[inline]
     pub(crate) fn is_free(&self, hash: u32) -> bool {
-        let is_longer = |hash| self.buckets.is_longer(&self.index, &self.slab, hash, MIN_CHAIN);
         self.one_way == 0
             && self.notes.is_none()
             && self.expectations.is_empty()
             && self.is_nobodys(hash)
-            && !is_longer(hash)
-            && !is_longer(hash ^ OPPOSITE)
+            && (!self.buckets.may_be_long(&self.index) || self.has_short_chains(hash))
+    }
+
+    /// Whether neither tuple of a flow would lengthen a chain that is long already.
+    #[cold]
+    fn has_short_chains(&self, hash: u32) -> bool {
+        let is_longer = |hash| self.buckets.is_longer(&self.index, &self.slab, hash, MIN_CHAIN);
+        !is_longer(hash) && !is_longer(hash ^ OPPOSITE)
     }
 
     /// Enters a newcomer. => its hash [`is_free`](FlowTable::is_free)

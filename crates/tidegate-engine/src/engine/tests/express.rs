@@ -353,6 +353,9 @@ fn nothing_tells_the_express_path_from_the_walk() {
     check(&shares.into_inner());
 }
 
+/// Rules under which flows must have begun, or been changed, on the express path.
+const FRESH: [&str; 3] = ["none", "established first", "masquerade"];
+
 /// A good part of the packets must have taken the express path, or nothing was compared.
 fn check(shares: &[Share; RULES.len()]) {
     let mut sum = Share::default();
@@ -364,6 +367,9 @@ fn check(shares: &[Share; RULES.len()]) {
             sum.packets += packets;
             sum.rides += rides;
             sum.fresh += fresh;
+        }
+        if FRESH.contains(name) {
+            assert!(fresh > 5, "{name}: only {fresh} of {packets} packets were fresh");
         }
     }
     assert!(sum.rides * 8 > sum.packets, "{sum:?}: many should be express\n{shares:#?}");

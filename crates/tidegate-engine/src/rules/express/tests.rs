@@ -10,6 +10,7 @@ use tidegate_wire::Family;
 use super::super::{Clearance, ExpressProto, ExpressRoute, Programs, Ruleset, parse};
 use crate::tuple::Direction::{self, Original, Reply};
 
+mod fresh;
 mod random;
 mod vetting;
 

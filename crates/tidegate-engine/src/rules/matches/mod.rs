@@ -50,14 +50,14 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// The packet's addresses and ports.
-    pub(super) fn of<F: Fib>(ctx: &RuleContext<'_, F>) -> Self {
-        Self {
-            source: address_word(ctx.headers.src),
-            destination: address_word(ctx.headers.dst),
-            in_name: name_word(ctx.in_name()),
-            out_name: name_word(ctx.out_name()),
-        }
+    /// The packet's addresses, and its ports' names if anybody asks for names.
+    pub(super) fn of<F: Fib>(ctx: &RuleContext<'_, F>, asks_names: bool) -> Self {
+        let (in_name, out_name) = match asks_names {
+            true => (name_word(ctx.in_name()), name_word(ctx.out_name())),
+            false => (0, 0),
+        };
+        let (source, destination) = (address_word(ctx.headers.src), address_word(ctx.headers.dst));
+        Self { source, destination, in_name, out_name }
     }
 }
 
