@@ -52,7 +52,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    fn covers(&self, one: &Tuple, other: &Tuple) -> bool {
+    pub(crate) fn covers(&self, one: &Tuple, other: &Tuple) -> bool {
         let addresses = bits(one.src) ^ bits(other.src);
         addresses & bits(self.src) == 0 && (one.sport ^ other.sport) & self.sport == 0
     }
