@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 
 use super::{Engine, Outcome};
+use crate::defrag::Entry;
 use crate::fib::Fib;
 use crate::limits::Limits;
 use crate::packet::Origin;
@@ -44,19 +45,25 @@ impl Engine {
     pub fn accept(&mut self, now: Instant, parcel: &mut Parcel, fib: &impl Fib) -> Outcome {
         self.give_up_fragments(now, fib);
         let entry = parcel.entry();
-        match core::mem::replace(&mut parcel.progress, Progress::Nowhere(entry)) {
-            Progress::Nowhere(_) if parcel.is_own() => {
-                self.pass(parcel, |engine, packet| engine.send_local(now, packet, fib))
-            }
-            Progress::Nowhere(_) => {
+        match core::mem::replace(&mut parcel.progress, Progress::Nowhere(entry, None)) {
+            Progress::Nowhere(Entry::Sent, owner) => self.pass(parcel, |engine, packet| {
+                let owner = owner.as_ref();
+                match owner {
+                    Some(owner) => engine.send_owned(now, packet, owner, fib),
+                    None => engine.send_local(now, packet, fib),
+                }
+            }),
+            Progress::Nowhere(Entry::Received, _) => {
                 self.pass(parcel, |engine, packet| engine.process(now, packet, fib))
             }
-            Progress::Raw(past) => {
-                let is_passed_on = past.origin == Origin::Forwarded;
-                let outcome = Walk::new(self, now, fib, &mut ()).accept(parcel, *past);
+            Progress::Raw(mut past) => {
+                let plan = past.plan.take();
+                let outcome = Walk::new(self, now, fib, &mut ()).accept(parcel, &past, plan);
                 match outcome.verdict {
                     // Nobody counts what becomes of the engine's own.
-                    Verdict::Drop(_) if !is_passed_on => Outcome { verdict: Verdict::Held, ..outcome },
+                    Verdict::Drop(_) if past.origin != Origin::Forwarded => {
+                        Outcome { verdict: Verdict::Held, ..outcome }
+                    }
                     _ => self.settle(outcome),
                 }
             }

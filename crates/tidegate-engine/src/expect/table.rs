@@ -310,8 +310,7 @@ impl Expectations {
         events: &mut EventQueue,
     ) {
         let named = |number: &u64| self.entries.get(number).is_some_and(&goes);
-        let numbers: Vec<u64> =
-            self.of_master(master).rev().filter(named).take(most).collect();
+        let numbers: Vec<u64> = self.of_master(master).rev().filter(named).take(most).collect();
         for number in numbers {
             self.unlink(number, now, events);
         }

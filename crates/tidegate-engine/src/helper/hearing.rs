@@ -71,6 +71,10 @@ impl Hearing<'_, '_> {
         expectation: &Expectation,
         shares: bool,
     ) -> Result<(), Refusal> {
+        let seat = self.engine.table.seat.as_ref();
+        if let Some(refusal) = seat.and_then(|seat| seat.objection(expectation, shares)) {
+            return Err(refusal);
+        }
         let all = self.engine.expectation_limit();
         let Engine { table, events, log, .. } = &mut *self.engine;
         let Some(helper) = expectation.master.helper else { return Err(Refusal::Busy) };
@@ -163,8 +167,11 @@ impl Hearing<'_, '_> {
         while port != 0 {
             pair[0].tuple.dport = port;
             pair[1].tuple.dport = port.wrapping_add(1);
-            let related =
-                if self.may_announce(port) { self.relate_pair(pair, share) } else { Err(Refusal::Busy) };
+            let related = if self.may_announce(port) {
+                self.relate_pair(pair, share)
+            } else {
+                Err(Refusal::Busy)
+            };
             match related {
                 Ok(()) => return Some(port),
                 Err(Refusal::Busy) => port = port.wrapping_add(2),

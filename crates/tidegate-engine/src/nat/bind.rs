@@ -1,5 +1,7 @@
 //! Binding: deciding a draft's reply tuple, once per end.
 
+use tidegate_wire::proto;
+
 use super::{Manip, NatRange, address, port};
 use crate::event::EventQueue;
 use crate::flow::{Flow, Status};
@@ -58,7 +60,10 @@ impl Binder<'_> {
         let seat = self.table.seat.as_ref().filter(|_| decides);
         // Whose the inverse is was decided with the original tuple.
         let is_ours = |seat: &Seat| {
-            seat.suits(reply, flow.zone) || flow.orig.invert().is_some_and(|own| own == *reply)
+            seat.suits(reply, flow.zone)
+                || flow.orig.invert().is_some_and(|own| own == *reply)
+                // No key of a call that was announced can have another home.
+                || flow.is(Status::EXPECTED) && reply.proto == proto::GRE
         };
         seat.is_none_or(|seat| is_ours(seat))
     }

@@ -384,7 +384,11 @@ pub(crate) fn tuple_in(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP. The sender's key of a GRE
 /// packet is looked up.
-pub(super) fn tuple_of(datagram: &[u8], headers: &Headers, keys: &KeyMap) -> Result<Tuple, InvalidReason> {
+pub(super) fn tuple_of(
+    datagram: &[u8],
+    headers: &Headers,
+    keys: &KeyMap,
+) -> Result<Tuple, InvalidReason> {
     headers.l4.ok_or(InvalidReason::NoUpperLayer)?;
     let payload = headers.payload(datagram);
     let word = |at: usize| match payload.get(at..at + 2) {

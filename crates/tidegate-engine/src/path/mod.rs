@@ -151,6 +151,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         }
         // A fragment header that is cut off is no fragment yet, but ends there too.
         let is_fragment = headers.fragment.is_some() || headers.proto == proto::IPV6_FRAGMENT;
+        if is_fragment && let Some(verdict) = self.hand_over_fragment(packet, &headers, entry) {
+            return self.outcome(verdict, None, packet.mark);
+        }
         if is_fragment && let Break(outcome) = self.admit(packet, &headers, entry, path) {
             return outcome;
         }

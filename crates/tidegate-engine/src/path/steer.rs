@@ -9,11 +9,11 @@ use tidegate_wire::{Headers, dissect};
 
 use super::conntrack::{quoted_tuple, tuple_of, zone_of};
 use super::{Passage, Walk};
-use crate::defrag::Entry;
+use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::Outcome;
 use crate::expect::ExpectFlags;
 use crate::fib::Fib;
-use crate::packet::{Destination, Origin, Output, Tracked, Transit};
+use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::rules::ROOM;
 use crate::steer::{Parcel, Past, Progress};
 use crate::trace::Observer;
@@ -41,11 +41,28 @@ struct Sought {
     is_quoted: bool,
 }
 
-impl<F: Fib, O: Observer> Walk<'_, F, O> {
+impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     /// Hands the packet to the worker that goes on with it, if that is another one.
     #[inline]
     pub(super) fn hand_over(&mut self, t: &mut Transit<'_, '_>, entry: Entry) -> Option<Verdict> {
         if self.engine.table.seat.is_none() { None } else { self.hand_over_to_owner(t, entry) }
+    }
+
+    /// Hands a fragment to the worker that puts its datagram together, if that is another one.
+    pub(super) fn hand_over_fragment(
+        &mut self,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        entry: Entry,
+    ) -> Option<Verdict> {
+        let seat = self.engine.table.seat.as_mut()?;
+        let gatherer = seat.steering.gatherer(headers)?;
+        if gatherer == seat.steering.own() {
+            return None;
+        }
+        let progress = Progress::Nowhere(entry, self.owner.cloned());
+        seat.parcels.push_back((gatherer, Parcel::of(packet, progress)));
+        Some(Verdict::Held)
     }
 
     #[inline(never)]
@@ -63,6 +80,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             traced: t.traced,
             origin: self.origin,
             is_returned,
+            owner: self.owner.cloned(),
         };
         let mut parcel = Parcel::of(t.packet, Progress::Raw(Box::new(past)));
         parcel.bytes.truncate(t.headers.len);
@@ -100,7 +118,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
         if is_home {
             let expects = || seat.who_expects(tuple, *zone).filter(|_| !is_quoted);
-            return seat.host(tuple, *zone).or_else(expects).map(|owner| (owner, false));
+            // What a packet of GRE is known by is lost in the answer to what was quoted.
+            let quoted = || tuple.invert().filter(|_| *is_quoted);
+            let host = seat.host(tuple, *zone);
+            let host = host.or_else(|| seat.host(&quoted()?, *zone));
+            return host.or_else(expects).map(|owner| (owner, false));
         }
         let is_guest = self.standing == Standing::Guest;
         let stays = is_guest && (*is_quoted || self.expects(tuple, *zone));
@@ -114,7 +136,12 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     /// Goes on with a packet that another worker has handed over.
-    pub(crate) fn accept(&mut self, parcel: &mut Parcel, past: Past) -> Outcome {
+    pub(crate) fn accept(
+        &mut self,
+        parcel: &mut Parcel,
+        past: &'e Past,
+        plan: Option<FragmentPlan>,
+    ) -> Outcome {
         let mark = parcel.mark;
         let Ok(headers) = dissect(&parcel.bytes) else {
             return self.outcome(Verdict::Held, None, mark);
@@ -123,11 +150,11 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if self.engine.programs.lengthens(headers.family) {
             parcel.bytes.resize(len + ROOM, 0);
         }
-        self.origin = past.origin;
+        (self.origin, self.owner) = (past.origin, past.owner.as_ref());
         self.standing = if past.is_returned { Standing::Returned } else { Standing::Guest };
         let mut packet = parcel.packet();
         let headers = Headers { checksum: packet.offload.checksum, ..headers };
-        let mut transit = Transit::new(&mut packet, headers, Tracked::None, past.plan);
+        let mut transit = Transit::new(&mut packet, headers, Tracked::None, plan);
         (transit.template, transit.traced) = (past.template, past.traced);
         let outcome = match past.entry {
             Entry::Received => self.carry(&mut transit, Self::resume_received),

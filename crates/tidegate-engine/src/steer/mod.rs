@@ -7,9 +7,8 @@
 //!   and its two ports, whichever of them is the source's. ICMP's identifier stands for both ports, and protocols
 //!   without ports have one home for all their packets. An ICMP error is at home where the packet is that it quotes.
 //! * A packet that meets conntrack elsewhere is handed to its home between the raw table and conntrack, with what the
-//!   raw table has said ([`Parcel`]). Rules are asked once. Fragments are put together by whoever
-//!   [`Steering::home_of`] names, which is the same worker for all of a datagram; the whole is then a packet like any
-//!   other.
+//!   raw table has said ([`Parcel`]). Rules are asked once. Fragments go first to the worker that addresses and
+//!   identification name, the same for all of a datagram; the whole is then a packet like any other.
 //! * A flow is owned by its original tuple's home. Nobody else can begin it, so that there are no two.
 //! * Its reply tuple is at home there, too. Without NAT it is the inverse, and has the same home. Addresses don't
 //!   count, so that a translation which keeps the ports, as Linux prefers it, keeps the home. Where a port changes, or
@@ -40,7 +39,7 @@ use core::net::IpAddr;
 
 use tidegate_wire::dissect::dissect_quoted;
 use tidegate_wire::packet::icmp;
-use tidegate_wire::{Fragment, Headers, dissect, proto};
+use tidegate_wire::{Headers, dissect, proto};
 
 pub use self::notice::Notice;
 pub(crate) use self::notice::Wanted;
@@ -105,8 +104,8 @@ impl Steering {
     #[cold]
     fn home_of_unusual(&self, datagram: &[u8]) -> Option<usize> {
         let headers = dissect(datagram).ok()?;
-        if let Some(fragment) = headers.fragment.filter(|fragment| !fragment.is_atomic()) {
-            return Some(self.of_fragment(&headers, &fragment));
+        if let Some(gatherer) = self.gatherer(&headers) {
+            return Some(gatherer);
         }
         let tuple = match quote_in(datagram, &headers) {
             Some(quote) => tuple_in(quote, &dissect_quoted(headers.family, quote)?),
@@ -115,14 +114,15 @@ impl Steering {
         Some(self.home(&tuple?))
     }
 
-    /// The worker that puts a datagram's fragments together.
-    fn of_fragment(&self, headers: &Headers, fragment: &Fragment) -> usize {
+    /// The worker that puts a datagram's fragments together, if this is one.
+    pub(crate) fn gatherer(&self, headers: &Headers) -> Option<usize> {
+        let fragment = headers.fragment.filter(|fragment| !fragment.is_atomic())?;
         let [one, other] = [headers.src, headers.dst].map(|address| match address {
             IpAddr::V4(address) => [0, u64::from(address.to_bits())],
             IpAddr::V6(address) => [(address.to_bits() >> 64) as u64, address.to_bits() as u64],
         });
         let words = [one[0], one[1], other[0], other[1], fragment.id.into()];
-        scale(self.key.hash_words(words), self.workers.into()) as usize
+        Some(scale(self.key.hash_words(words), self.workers.into()) as usize)
     }
 
     #[inline]

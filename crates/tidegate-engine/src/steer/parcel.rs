@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::defrag::{Entry, FragmentPlan};
 use crate::fib::PortId;
-use crate::packet::{LinkHeader, Offload, Origin, Packet};
+use crate::packet::{LinkHeader, Offload, Origin, Owner, Packet};
 use crate::rules::Template;
 
 /// A packet and how far it has come. What another worker's engine hands over is given to
@@ -29,7 +29,7 @@ pub struct Parcel {
 #[derive(Clone, Debug)]
 pub(crate) enum Progress {
     /// To the first hook.
-    Nowhere(Entry),
+    Nowhere(Entry, Option<Owner>),
     /// To conntrack.
     Raw(Box<Past>),
 }
@@ -44,25 +44,36 @@ pub(crate) struct Past {
     pub(crate) origin: Origin,
     /// Its home has offered it to somebody who doesn't want it.
     pub(crate) is_returned: bool,
+    /// Whose socket sent it.
+    pub(crate) owner: Option<Owner>,
 }
 
 impl Parcel {
     /// A packet that came in by a port.
     #[must_use]
     pub fn received(packet: &Packet<'_>) -> Self {
-        Self::of(packet, Progress::Nowhere(Entry::Received))
+        Self::of(packet, Progress::Nowhere(Entry::Received, None))
     }
 
     /// One of the host's own.
     #[must_use]
     pub fn sent(packet: &Packet<'_>) -> Self {
-        Self::of(packet, Progress::Nowhere(Entry::Sent))
+        Self::of(packet, Progress::Nowhere(Entry::Sent, None))
     }
 
     /// Whether it is the host's own.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.entry() == Entry::Sent
+    }
+
+    /// Whether it is a packet that somebody sent, rather than an engine.
+    #[must_use]
+    pub fn is_passed_on(&self) -> bool {
+        match &self.progress {
+            Progress::Nowhere(..) => true,
+            Progress::Raw(past) => past.origin == Origin::Forwarded,
+        }
     }
 
     pub(crate) fn of(packet: &Packet<'_>, progress: Progress) -> Self {
@@ -78,7 +89,7 @@ impl Parcel {
 
     pub(crate) fn entry(&self) -> Entry {
         match &self.progress {
-            Progress::Nowhere(entry) => *entry,
+            Progress::Nowhere(entry, _) => *entry,
             Progress::Raw(past) => past.entry,
         }
     }

@@ -7,7 +7,7 @@ use tidegate_wire::proto;
 
 use super::notice::{Wanted, Word};
 use super::{Notice, Parcel, Steering};
-use crate::expect::Mask;
+use crate::expect::{Expectation, Mask, Refusal};
 use crate::flow::Flow;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -115,24 +115,36 @@ impl Seat {
         }
     }
 
-    /// A flow is expected: its home has to know, or all if that isn't known.
+    /// A flow is expected: everybody has to know, as most of them may begin anywhere, and none should be expected twice.
     pub(crate) fn expects(&mut self, wanted: Wanted) {
-        self.tell_hosts(Word::Expects(wanted), &wanted);
+        self.tell_all(Word::Expects(wanted));
     }
 
     /// A flow is no longer expected.
     pub(crate) fn renounces(&mut self, wanted: Wanted) {
-        self.tell_hosts(Word::Renounces(wanted), &wanted);
+        self.tell_all(Word::Renounces(wanted));
     }
 
-    fn tell_hosts(&mut self, word: Word, wanted: &Wanted) {
-        let is_open = wanted.tuple.has_ports() && wanted.mask.sport != u16::MAX;
-        let home = (!is_open).then(|| self.steering.home(&wanted.tuple));
-        for worker in 0..self.steering.workers() {
-            if worker != self.steering.own() && home.is_none_or(|home| home == worker) {
-                self.notices.push_back((worker, Notice(word)));
-            }
-        }
+    fn tell_all(&mut self, word: Word) {
+        let own = self.steering.own();
+        let others = (0..self.steering.workers()).filter(|worker| *worker != own);
+        self.notices.extend(others.map(|worker| (worker, Notice(word))));
+    }
+
+    /// Why a flow can't be expected here, if another worker expects it. Linux: `__nf_ct_expect_check`.
+    pub(crate) fn objection(&self, expectation: &Expectation, shares: bool) -> Option<Refusal> {
+        let destination = destination(&expectation.tuple);
+        let range = (destination, 0, 0)..=(destination, usize::MAX, u64::MAX);
+        let wanted = self.wanted.range(range).map(|(_, wanted)| wanted);
+        let repeats = |wanted: &Wanted| {
+            let same = (wanted.tuple, wanted.mask) == (expectation.tuple, expectation.mask);
+            shares && same && wanted.zone == expectation.zone.id
+        };
+        let refusals = wanted.filter_map(|wanted| match repeats(wanted) {
+            true => Some(Refusal::Already),
+            false => wanted.clashes(expectation).then_some(Refusal::Busy),
+        });
+        refusals.into_iter().next()
     }
 }
 
@@ -141,9 +153,16 @@ impl Wanted {
         (destination(&self.tuple), from, self.number)
     }
 
+    /// Whether some flow would be both. Linux: `expect_clash`.
+    fn clashes(&self, other: &Expectation) -> bool {
+        let mask = self.mask.intersection(&other.mask);
+        mask.covers(&self.tuple, &other.tuple) && self.zone == other.zone.id
+    }
+
     /// Whether it looks like a flow that begins with `tuple`. The expecting worker knows better.
     fn meets(&self, tuple: &Tuple, zone: Zone) -> bool {
-        let mask = if tuple.proto == proto::GRE { Mask { sport: 0, ..self.mask } } else { self.mask };
+        let mask =
+            if tuple.proto == proto::GRE { Mask { sport: 0, ..self.mask } } else { self.mask };
         mask.covers(&self.tuple, tuple) && self.zone == zone.id
     }
 }
