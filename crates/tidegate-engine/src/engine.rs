@@ -14,6 +14,7 @@
 
 mod errands;
 mod rehearsal;
+mod team;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -46,6 +46,7 @@ mod path;
 pub mod rand;
 pub mod rules;
 pub mod stats;
+pub mod steer;
 pub mod synproxy;
 mod table;
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Engine {
         let bounds = Bounds {
             class: class.most,
             timeout: class.timeout,
-            all: self.limits.expect_max as usize,
+            all: self.expectation_limit(),
             shares: false,
         };
         let expectations = &mut self.table.expectations;

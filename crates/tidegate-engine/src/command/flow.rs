@@ -172,7 +172,8 @@ impl Engine {
             return;
         }
         let Self { table, events, rng, stats, .. } = self;
-        let mut binder = Binder { table, events, rng, found: &mut stats.found, now };
+        let found = &mut stats.found;
+        let mut binder = Binder { table, events, rng, found, now, is_steered: true };
         for (range, manip) in [(dst, Manip::Dst), (src, Manip::Src)] {
             match range {
                 Some(range) => binder.bind(flow, range, manip),
@@ -294,7 +295,7 @@ impl Engine {
 
     /// Makes room for a flow of this tuple; whether there is any. Linux: `__nf_conntrack_alloc`.
     pub(crate) fn make_room(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> bool {
-        let max = self.limits.max as usize;
+        let max = self.flow_limit();
         if max == 0 || self.table.len() < max {
             return true;
         }

@@ -131,7 +131,7 @@ impl Engine {
 
     /// Linux: `nf_conntrack_max95`.
     fn is_nearly_full(&self) -> bool {
-        let most = self.limits.max / 100 * 95;
-        most > 0 && self.table.len() >= most as usize
+        let most = self.flow_limit() / 100 * 95;
+        most > 0 && self.table.len() >= most
     }
 }

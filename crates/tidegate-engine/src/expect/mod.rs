@@ -52,12 +52,12 @@ pub struct Mask {
 }
 
 impl Mask {
-    fn covers(&self, one: &Tuple, other: &Tuple) -> bool {
+    pub(crate) fn covers(&self, one: &Tuple, other: &Tuple) -> bool {
         let addresses = bits(one.src) ^ bits(other.src);
         addresses & bits(self.src) == 0 && (one.sport ^ other.sport) & self.sport == 0
     }
 
-    fn intersection(&self, other: &Self) -> Self {
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
         let src = match (self.src, other.src) {
             (IpAddr::V4(a), IpAddr::V4(b)) => Ipv4Addr::from_bits(a.to_bits() & b.to_bits()).into(),
             (a, b) => Ipv6Addr::from_bits(bits(a) & bits(b)).into(),

@@ -4,12 +4,14 @@
 //! is anything in it. Among several with one destination the newest comes first, as in Linux.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{ExpectFlags, Expectation, KeyMap};
 use crate::event::{EventKind, EventQueue, ExpectMask, ExpectationEvent};
 use crate::flow::FlowId;
+use crate::steer::Wanted;
 use crate::time::Instant;
 use crate::tuple::{Tuple, Zone};
 
@@ -59,6 +61,8 @@ pub(crate) struct Expectations {
     next: u64,
     stats: ExpectationStats,
     pub(crate) keys: KeyMap,
+    /// What has come (true) and gone since it was asked for; kept for other workers only.
+    journal: Option<Vec<(bool, Wanted)>>,
 }
 
 type Destination = (IpAddr, u16, u8);
@@ -157,7 +161,24 @@ impl Expectations {
         self.by_deadline.insert((expectation.deadline, number));
         self.stats.create += 1;
         announce(&expectation, EventKind::New, now, events);
+        self.note(true, &expectation);
         self.entries.insert(number, expectation);
+    }
+
+    fn note(&mut self, has_come: bool, expectation: &Expectation) {
+        let Some(journal) = &mut self.journal else { return };
+        let Expectation { tuple, mask, zone, number, .. } = *expectation;
+        journal.push((has_come, Wanted { tuple, mask, zone: zone.id, number }));
+    }
+
+    /// From now on notes are taken of what comes and goes.
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// The notes since the last call.
+    pub(crate) fn take_journal(&mut self) -> Vec<(bool, Wanted)> {
+        self.journal.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     fn unlink(
@@ -172,6 +193,7 @@ impl Expectations {
         self.by_deadline.remove(&(expectation.deadline, number));
         self.stats.delete += 1;
         announce(&expectation, EventKind::Destroy, now, events);
+        self.note(false, &expectation);
         Some(expectation)
     }
 
@@ -288,8 +310,7 @@ impl Expectations {
         events: &mut EventQueue,
     ) {
         let named = |number: &u64| self.entries.get(number).is_some_and(&goes);
-        let numbers: alloc::vec::Vec<u64> =
-            self.of_master(master).rev().filter(named).take(most).collect();
+        let numbers: Vec<u64> = self.of_master(master).rev().filter(named).take(most).collect();
         for number in numbers {
             self.unlink(number, now, events);
         }
@@ -323,7 +344,7 @@ impl Expectations {
 
     #[cold]
     fn rename_unborn(&mut self, id: FlowId) {
-        let numbers: alloc::vec::Vec<u64> = self.of_master(FlowId::UNBORN).collect();
+        let numbers: Vec<u64> = self.of_master(FlowId::UNBORN).collect();
         for number in numbers {
             self.by_master.remove(&(FlowId::UNBORN, number));
             self.by_master.insert((id, number));

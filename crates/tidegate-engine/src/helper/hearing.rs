@@ -71,10 +71,14 @@ impl Hearing<'_, '_> {
         expectation: &Expectation,
         shares: bool,
     ) -> Result<(), Refusal> {
-        let Engine { table, events, limits, log, .. } = &mut *self.engine;
+        let seat = self.engine.table.seat.as_ref();
+        if let Some(refusal) = seat.and_then(|seat| seat.objection(expectation, shares)) {
+            return Err(refusal);
+        }
+        let all = self.engine.expectation_limit();
+        let Engine { table, events, log, .. } = &mut *self.engine;
         let Some(helper) = expectation.master.helper else { return Err(Refusal::Busy) };
         let policy = helper.policy(expectation.class);
-        let all = limits.expect_max as usize;
         let bounds = Bounds { class: policy.most, timeout: policy.timeout, all, shares };
         let related = table.expectations.relate(self.now, expectation.clone(), bounds, events);
         if related == Err(Refusal::Full) {
@@ -99,7 +103,7 @@ impl Hearing<'_, '_> {
         let mut port = first;
         for left in (0..=range.min(ATTEMPTS)).rev() {
             expectation.tuple.dport = port;
-            match self.relate(expectation) {
+            match self.relate_at(expectation) {
                 // There is no port 0 to tell of.
                 Ok(()) if port == 0 => break,
                 Ok(()) => return Ok(port),
@@ -110,6 +114,19 @@ impl Hearing<'_, '_> {
             }
         }
         Err(HelperFault::NoPort(Purpose::Connection))
+    }
+
+    fn relate_at(&mut self, expectation: &Expectation) -> Result<(), Refusal> {
+        if self.may_announce(expectation.tuple.dport) {
+            self.relate(expectation)
+        } else {
+            Err(Refusal::Busy)
+        }
+    }
+
+    /// Whether this worker may announce flows to a port of the router's.
+    fn may_announce(&self, port: u16) -> bool {
+        self.engine.table.seat.as_ref().is_none_or(|seat| seat.steering.announces_at(port))
     }
 
     /// [`Hearing::expect_at_some_port`], of one that follows its master.
@@ -150,7 +167,12 @@ impl Hearing<'_, '_> {
         while port != 0 {
             pair[0].tuple.dport = port;
             pair[1].tuple.dport = port.wrapping_add(1);
-            match self.relate_pair(pair, share) {
+            let related = if self.may_announce(port) {
+                self.relate_pair(pair, share)
+            } else {
+                Err(Refusal::Busy)
+            };
+            match related {
                 Ok(()) => return Some(port),
                 Err(Refusal::Busy) => port = port.wrapping_add(2),
                 Err(Refusal::Already | Refusal::Full) => return None,

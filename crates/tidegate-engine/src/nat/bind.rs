@@ -6,6 +6,7 @@ use super::{Manip, NatRange, address, port};
 use crate::event::EventQueue;
 use crate::flow::{Flow, Status};
 use crate::rand::Rng;
+use crate::steer::Seat;
 use crate::table::FlowTable;
 use crate::time::Instant;
 use crate::tuple::Tuple;
@@ -18,6 +19,8 @@ pub(crate) struct Binder<'a> {
     /// The `found` counter.
     pub(crate) found: &'a mut u64,
     pub(crate) now: Instant,
+    /// Whether the reply must be at home with the flow's owner.
+    pub(crate) is_steered: bool,
 }
 
 impl Binder<'_> {
@@ -44,11 +47,30 @@ impl Binder<'_> {
     }
 
     /// Whether another flow owns the reply of `tuple`.
-    pub(super) fn is_taken(&mut self, flow: &Flow, tuple: &Tuple) -> bool {
+    pub(super) fn is_taken(&mut self, flow: &Flow, tuple: &Tuple, manip: Manip) -> bool {
         let Some(reply) = tuple.invert() else { return true };
         let taken = self.table.is_taken(self.now, &reply, flow);
         *self.found += u64::from(taken);
-        taken
+        taken || !self.is_at_home(flow, &reply, manip)
+    }
+
+    /// Whether a flow with that reply can be ours, as far as that is decided by its source, which is chosen last.
+    pub(super) fn is_at_home(&self, flow: &Flow, reply: &Tuple, manip: Manip) -> bool {
+        let decides = self.is_steered && manip == Manip::Src;
+        let seat = self.table.seat.as_ref().filter(|_| decides);
+        // Whose the inverse is was decided with the original tuple.
+        let is_ours = |seat: &Seat| {
+            seat.suits(reply, flow.zone)
+                || flow.orig.invert().is_some_and(|own| own == *reply)
+                // No key of a call that was announced can have another home.
+                || flow.is(Status::EXPECTED) && reply.proto == proto::GRE
+        };
+        seat.is_none_or(|seat| is_ours(seat))
+    }
+
+    /// Whether no reply was found that can be ours, though a flow that nobody expected must have one.
+    pub(crate) fn is_homeless(&self, flow: &Flow, manip: Manip) -> bool {
+        !flow.is(Status::EXPECTED) && !self.is_at_home(flow, &flow.reply, manip)
     }
 
     /// The mapping of `current` into the range. In this order: as it is; as the
@@ -70,11 +92,12 @@ impl Binder<'_> {
 
     fn keep_source(&mut self, flow: &Flow, current: &Tuple, range: &NatRange) -> Option<Tuple> {
         if in_range(current, range) {
-            let is_free = !self.is_taken(flow, current) || self.is_answer(flow, current);
+            let is_free =
+                !self.is_taken(flow, current, Manip::Src) || self.is_answer(flow, current);
             return is_free.then_some(*current);
         }
         let mapped = self.mapping_of_source(flow, current, range)?;
-        (!self.is_taken(flow, &mapped)).then_some(mapped)
+        (!self.is_taken(flow, &mapped, Manip::Src)).then_some(mapped)
     }
 
     /// Whether what takes the untranslated `current` is an untranslated flow that the draft answers,
@@ -107,11 +130,11 @@ impl Binder<'_> {
     /// Whether the port can stay as it is.
     fn suffices(&mut self, flow: &Flow, tuple: &Tuple, range: &NatRange, manip: Manip) -> bool {
         match range.ports {
-            None => !self.is_taken(flow, tuple),
+            None => !self.is_taken(flow, tuple, manip),
             Some(_) if range.base_port.is_some() => false,
             Some((min, max)) => {
                 port_in_range(tuple, manip, (min, max))
-                    && (min == max || !self.is_taken(flow, tuple))
+                    && (min == max || !self.is_taken(flow, tuple, manip))
             }
         }
     }

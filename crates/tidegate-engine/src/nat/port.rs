@@ -38,7 +38,7 @@ pub(super) fn choose(
         for attempt in 0..attempts {
             let port = u32::from(first) + u32::from(offset) % count;
             set_key(tuple, manip, port as u16);
-            if !is_taken(binder, flow, tuple, attempts - attempt) {
+            if !is_taken(binder, flow, (tuple, manip), attempts - attempt) {
                 return;
             }
             offset = offset.wrapping_add(1);
@@ -98,11 +98,19 @@ fn set_key(tuple: &mut Tuple, manip: Manip, value: u16) {
     }
 }
 
-fn is_taken(binder: &mut Binder<'_>, flow: &Flow, tuple: &Tuple, attempts_left: u32) -> bool {
+fn is_taken(
+    binder: &mut Binder<'_>,
+    flow: &Flow,
+    (tuple, manip): (&Tuple, Manip),
+    attempts_left: u32,
+) -> bool {
     if attempts_left > HARDER_ATTEMPTS || !is_syn_sent(flow) {
-        return binder.is_taken(flow, tuple);
+        return binder.is_taken(flow, tuple, manip);
     }
     let Some(reply) = tuple.invert() else { return true };
+    if !binder.is_at_home(flow, &reply, manip) {
+        return true;
+    }
     let Some((id, dir)) = binder.table.lookup_noted(binder.now, &reply, flow.zone) else {
         return false;
     };

@@ -48,7 +48,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     /// ICMP messages need a look before any look-up; everything else is a query.
-    fn classify(&self, t: &Transit<'_, '_>, verify_checksum: bool) -> IcmpClass {
+    pub(super) fn classify(&self, t: &Transit<'_, '_>, verify_checksum: bool) -> IcmpClass {
         let classify = match (t.headers.family, t.headers.proto, t.headers.l4) {
             (Family::V4, proto::ICMP, Some(_)) => icmp::classify,
             (Family::V6, proto::ICMPV6, Some(_)) => icmpv6::classify,
@@ -121,7 +121,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         Continue(())
     }
 
-    fn keys(&self) -> &KeyMap {
+    pub(super) fn keys(&self) -> &KeyMap {
         &self.engine.table.expectations.keys
     }
 
@@ -350,7 +350,7 @@ fn birth_of(flow: &Flow) -> EventMask {
 }
 
 /// The zone that a CT rule chose, or the default one.
-fn zone_of(t: &Transit<'_, '_>) -> Zone {
+pub(super) fn zone_of(t: &Transit<'_, '_>) -> Zone {
     t.template.map_or_else(Zone::default, |template| template.zone)
 }
 
@@ -373,7 +373,7 @@ pub(super) fn info_of(status: Status, dir: Direction) -> CtInfo {
 }
 
 /// The tuple of a quoted datagram, which may be cut off anywhere.
-fn quoted_tuple(family: Family, quote: &[u8], keys: &KeyMap) -> Option<Tuple> {
+pub(super) fn quoted_tuple(family: Family, quote: &[u8], keys: &KeyMap) -> Option<Tuple> {
     tuple_of(quote, &dissect_quoted(family, quote)?, keys).ok()
 }
 
@@ -384,7 +384,11 @@ pub(crate) fn tuple_in(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
 
 /// The tuple of a datagram: four bytes suffice for ports, eight for ICMP. The sender's key of a GRE
 /// packet is looked up.
-fn tuple_of(datagram: &[u8], headers: &Headers, keys: &KeyMap) -> Result<Tuple, InvalidReason> {
+pub(super) fn tuple_of(
+    datagram: &[u8],
+    headers: &Headers,
+    keys: &KeyMap,
+) -> Result<Tuple, InvalidReason> {
     headers.l4.ok_or(InvalidReason::NoUpperLayer)?;
     let payload = headers.payload(datagram);
     let word = |at: usize| match payload.get(at..at + 2) {

@@ -82,12 +82,26 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             Some(Binding::Pptp) => self.bind_call(expectation, &master, flow),
             Some(Binding::Forwarded) => self.bind_forwarded(expectation, flow),
         }
+        self.bring_home(flow);
+    }
+
+    /// Another source port, where the reply must have one of ours.
+    fn bring_home(&mut self, flow: &mut Flow) {
+        let is_ours = |seat: &crate::steer::Seat| seat.is_home(&flow.reply);
+        let is_movable = flow.status.intersects(Status::NAT) && flow.orig.has_ports();
+        if !is_movable || self.engine.table.seat.as_deref().is_none_or(is_ours) {
+            return;
+        }
+        let range = range(flow.reply.dst, None);
+        Binder { is_steered: true, ..self.binder() }.bind(flow, &range, Manip::Src);
     }
 
     fn binder(&mut self) -> Binder<'_> {
         let engine = &mut *self.engine;
         let (table, events, rng) = (&mut engine.table, &mut engine.events, &mut engine.rng);
-        Binder { table, events, rng, found: &mut engine.stats.found, now: self.now }
+        let (now, found) = (self.now, &mut engine.stats.found);
+        // Which port they have was told before.
+        Binder { table, events, rng, found, now, is_steered: false }
     }
 
     /// From where the master sends, to where it said. Linux: `nf_nat_follow_master`.

@@ -34,7 +34,8 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     ) -> ControlFlow<Outcome> {
         let engine = &mut *self.engine;
         let place = Place { entry, zone: 0, port: packet.in_port.map(|port| port.0) };
-        let admission = engine.defrag.admit(self.now, &engine.limits, place, packet.bytes, headers);
+        let limits = &engine.fragment_limits();
+        let admission = engine.defrag.admit(self.now, limits, place, packet.bytes, headers);
         let verdict = match admission {
             Admission::Whole => return Continue(()),
             Admission::Complete(datagram) => return Break(self.walk_whole(datagram, packet, path)),

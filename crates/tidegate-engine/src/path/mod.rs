@@ -28,6 +28,7 @@ mod layout;
 mod nat;
 mod remark;
 mod room;
+mod steer;
 mod synproxy;
 
 pub(crate) use self::conntrack::tuple_in;
@@ -42,6 +43,7 @@ use tidegate_wire::packet::ipv6::Ipv6;
 use tidegate_wire::{Family, Headers, dissect, proto};
 
 use self::answer::attached;
+use self::steer::Standing;
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
@@ -74,6 +76,8 @@ pub(crate) struct Walk<'e, F, O> {
     hint: Option<Hint>,
     /// Whose socket sent it, if it is the host's own and the caller says so.
     owner: Option<&'e Owner>,
+    /// Which worker's packet it is.
+    standing: Standing,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -92,6 +96,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             origin: Origin::Forwarded,
             hint: None,
             owner: None,
+            standing: Standing::default(),
         }
     }
 
@@ -147,6 +152,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         }
         // A fragment header that is cut off is no fragment yet, but ends there too.
         let is_fragment = headers.fragment.is_some() || headers.proto == proto::IPV6_FRAGMENT;
+        if is_fragment && let Some(verdict) = self.hand_over_fragment(packet, &headers, entry) {
+            return self.outcome(verdict, None, packet.mark);
+        }
         if is_fragment && let Break(outcome) = self.admit(packet, &headers, entry, path) {
             return outcome;
         }
@@ -164,16 +172,21 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         plan: Option<FragmentPlan>,
         path: Path<Self>,
     ) -> Outcome {
-        let len = headers.len;
         let headers = Headers { checksum: packet.offload.checksum, ..headers };
         let mut transit = Transit::new(packet, headers, tracked, plan);
-        let verdict = match path(self, &mut transit) {
+        self.carry(&mut transit, path)
+    }
+
+    #[inline]
+    fn carry(&mut self, transit: &mut Transit<'_, '_>, path: Path<Self>) -> Outcome {
+        let len = transit.headers.len;
+        let verdict = match path(self, transit) {
             Continue(verdict) => {
                 let grown = transit.headers.len > len;
-                self.dispatch(&mut transit, verdict, grown)
+                self.dispatch(transit, verdict, grown)
             }
             Break(reason) => {
-                self.keep_notes(&transit);
+                self.keep_notes(transit);
                 Verdict::Drop(reason)
             }
         };
@@ -208,6 +221,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         const HOOK: Hook = Hook::Prerouting;
         self.enter(HOOK);
         self.rules(t, HOOK, TableKind::Raw)?;
+        if let Some(verdict) = self.hand_over(t, Entry::Received) {
+            return Continue(verdict);
+        }
+        self.received(t)
+    }
+
+    /// PREROUTING from conntrack on.
+    #[inline]
+    fn received(&mut self, t: &mut Transit<'_, '_>) -> Passage<Verdict> {
+        const HOOK: Hook = Hook::Prerouting;
         self.conntrack(t, HOOK)?;
         self.seen_as = Some(t.tracked.info());
         self.rules(t, HOOK, TableKind::Mangle)?;
@@ -258,6 +281,16 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.route_own(t)?;
         self.enter(HOOK);
         self.rules(t, HOOK, TableKind::Raw)?;
+        if let Some(verdict) = self.hand_over(t, Entry::Sent) {
+            return Continue(verdict);
+        }
+        self.sent(t)
+    }
+
+    /// OUTPUT from conntrack on, of a packet that has been routed.
+    #[inline]
+    fn sent(&mut self, t: &mut Transit<'_, '_>) -> Passage<Verdict> {
+        const HOOK: Hook = Hook::Output;
         self.conntrack(t, HOOK)?;
         self.seen_as = Some(t.tracked.info());
         self.rules(t, HOOK, TableKind::Mangle)?;

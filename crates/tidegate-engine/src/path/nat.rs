@@ -66,16 +66,21 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         let Tracked::Draft(draft, _) = &mut t.tracked else { return Continue(()) };
         let before = draft.0.reply;
         let Engine { table, events, rng, stats, .. } = &mut *self.engine;
-        let mut binder = Binder { table, events, rng, found: &mut stats.found, now: self.now };
+        let (now, found) = (self.now, &mut stats.found);
+        let mut binder = Binder { table, events, rng, found, now, is_steered: true };
         if let Some((manip, range)) = range {
             binder.bind(&mut draft.0, &range, manip);
         }
         if !draft.0.is(manip.done_bit()) {
             binder.bind_null(&mut draft.0, manip);
         }
+        let is_homeless = binder.is_homeless(&draft.0, manip);
         let after = draft.0.reply;
         if before != after {
             self.observer.note(|| Step::NatBound { before, after });
+        }
+        if is_homeless {
+            return Break(DropReason::NatFailed(stage));
         }
         Continue(())
     }

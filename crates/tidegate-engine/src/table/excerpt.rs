@@ -7,6 +7,7 @@
 //! An excerpt has the table's keys, so that the same flows share buckets, and its count, but ids of its own. What its
 //! flows and expectations say of masters is translated, and a master that was not copied is [`GONE`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -148,6 +149,7 @@ impl FlowTable {
             one_way: 0,
             notes: Some(RefCell::default()),
             expectations: Expectations::default(),
+            seat: self.seat.as_ref().map(|seat| Box::new(seat.rehearsing())),
         };
         let mut oldest_first: Vec<FlowId> = flows.iter().copied().collect();
         oldest_first.sort_by_key(|id| core::cmp::Reverse(self.slab.age(*id)));

@@ -32,6 +32,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use core::net::IpAddr;
 
 use self::buckets::{Buckets, Near};
@@ -52,6 +53,7 @@ use crate::flow::{Care, Correction, Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
 use crate::path::BURST;
 use crate::rand::Rng;
+use crate::steer::Seat;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 
@@ -85,6 +87,8 @@ pub(crate) struct FlowTable {
     notes: Option<Notes>,
     /// Flows that others have announced.
     pub(crate) expectations: Expectations,
+    /// The engine's place among others, if it isn't alone.
+    pub(crate) seat: Option<Box<Seat>>,
 }
 
 /// What is known of a tuple before it is looked up.
@@ -124,6 +128,7 @@ impl FlowTable {
             one_way: 0,
             notes: None,
             expectations: Expectations::default(),
+            seat: None,
         }
     }
 
@@ -384,6 +389,9 @@ impl FlowTable {
         self.wheel.arm(&mut self.slab, id.slot, first_look);
         self.len += 1;
         self.one_way += usize::from(flow.zone.scope != ZoneScope::Both);
+        if let Some(seat) = &mut self.seat {
+            seat.begun(flow);
+        }
         id
     }
 
@@ -482,6 +490,9 @@ impl FlowTable {
         self.slab.remove(id.slot);
         self.len -= 1;
         self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
+        if let Some(seat) = &mut self.seat {
+            seat.ended(&flow);
+        }
         if let Some(care) = care {
             self.bereave((id, &flow, &care), now, events);
         }

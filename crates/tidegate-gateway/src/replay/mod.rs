@@ -30,6 +30,7 @@ pub mod patch;
 pub mod record;
 pub mod run;
 pub mod scenario;
+mod team;
 pub mod topology;
 
 pub use census::Census;
@@ -37,3 +38,4 @@ pub use fault::{Cause, Fault};
 pub use record::Recorder;
 pub use run::{Arrival, Passed, Replay};
 pub use scenario::{Inputs, Provisions, Scenario};
+pub use team::Crew;

@@ -16,6 +16,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
+use tidegate_engine::Engine;
 use tidegate_engine::event::Event;
 use tidegate_engine::fib::PortId;
 use tidegate_engine::flow::FlowId;
@@ -92,7 +93,7 @@ impl<W: Write> Recorder<W> {
         record.pkt = summary;
         record.events = events;
         if let Some(before) = before {
-            let own = passed.outcome.and_then(|outcome| outcome.flow);
+            let own = passed.outcome.and_then(|outcome| outcome.flow).map(|id| (passed.worker, id));
             let may_own_a_gone_one = own.is_none() && record.dir.is_some();
             record.others = others(&before, &snapshot(replay), own, may_own_a_gone_one);
         }
@@ -166,7 +167,8 @@ impl PacketRecord {
         let info = outcome.and_then(|outcome| outcome.conntrack);
         let (verdict, stage, reason) = ending(passed);
         let id = outcome.and_then(|outcome| outcome.flow);
-        let flow = id.and_then(|id| Some((id, replay.engine().flow(id)?)));
+        let engine = &replay.engines()[passed.worker];
+        let flow = id.and_then(|id| Some((id, engine.flow(id)?)));
         Self {
             scenario: replay.name().to_owned(),
             index: arrival.index,
@@ -180,8 +182,8 @@ impl PacketRecord {
             reason: reason.map(|reason| reason.to_string()),
             out: out(replay),
             mark: outcome.map_or(0, |outcome| outcome.mark),
-            ct: flow.map(|(id, flow)| FlowRecord::of(replay.engine(), id, &flow, replay.now())),
-            count: replay.engine().count(),
+            ct: flow.map(|(id, flow)| FlowRecord::of(engine, id, &flow, replay.now())),
+            count: replay.engines().iter().map(Engine::count).sum(),
             events: Vec::new(),
             late: Vec::new(),
             late_out: Vec::new(),
@@ -217,7 +219,7 @@ fn ending(passed: &Passed) -> (&'static str, &'static str, Option<DropReason>) {
 
 fn expects(replay: &Replay) -> Vec<ExpectationRecord> {
     let record = |expectation| ExpectationRecord::new(expectation, replay.now());
-    replay.engine().expectations().map(record).collect()
+    replay.engines().iter().flat_map(Engine::expectations).map(record).collect()
 }
 
 /// A packet that an NFLOG rule copied.
@@ -262,11 +264,15 @@ struct OtherRecord {
     ct: FlowRecord,
 }
 
-type Snapshot = BTreeMap<FlowId, FlowRecord>;
+/// By the worker that has them.
+type Snapshot = BTreeMap<(usize, FlowId), FlowRecord>;
 
 fn snapshot(replay: &Replay) -> Snapshot {
-    let record = |id, flow| FlowRecord::of(replay.engine(), id, &flow, replay.now());
-    replay.engine().flows().map(|(id, flow)| (id, record(id, flow))).collect()
+    let of_worker = |(worker, engine): (usize, &'_ Engine)| -> Vec<_> {
+        let record = |id, flow| FlowRecord::of(engine, id, &flow, replay.now());
+        engine.flows().map(|(id, flow)| ((worker, id), record(id, flow))).collect()
+    };
+    replay.engines().iter().enumerate().flat_map(of_worker).collect()
 }
 
 /// Flows that a packet touched besides its own.
@@ -277,10 +283,10 @@ fn snapshot(replay: &Replay) -> Snapshot {
 fn others(
     before: &Snapshot,
     after: &Snapshot,
-    own: Option<FlowId>,
+    own: Option<(usize, FlowId)>,
     may_own_a_gone_one: bool,
 ) -> Vec<OtherRecord> {
-    let is_other = |id: &FlowId| Some(*id) != own;
+    let is_other = |id: &(usize, FlowId)| Some(*id) != own;
     let touched = after.iter().filter(|(id, _)| is_other(id)).filter_map(|(id, flow)| {
         let op = match before.get(id) {
             None => "new",
@@ -321,7 +327,10 @@ impl FinalRecord {
 
 /// The format leaves out what depends on the number of processors.
 fn stats(replay: &Replay) -> BTreeMap<&'static str, u64> {
-    let mut stats: BTreeMap<_, _> = replay.engine().stats().named().into_iter().collect();
+    let mut stats = BTreeMap::new();
+    for (name, count) in replay.engines().iter().flat_map(|engine| engine.stats().named()) {
+        *stats.entry(name).or_default() += count;
+    }
     for name in ["search_restart", "clash_resolve", "chaintoolong"] {
         stats.remove(name);
     }
@@ -332,7 +341,10 @@ fn stats(replay: &Replay) -> BTreeMap<&'static str, u64> {
 fn counters(replay: &Replay) -> BTreeMap<&'static str, Vec<String>> {
     let named = |family: &Family| {
         let name = if *family == Family::V6 { "6" } else { "4" };
-        Some((name, lines_of(&replay.engine().rules(*family, true)?)))
+        let printed = replay.engines().iter().map(|engine| engine.rules(*family, true));
+        let all: Vec<_> =
+            printed.collect::<Option<Vec<_>>>()?.iter().map(|one| lines_of(one)).collect();
+        Some((name, all.into_iter().reduce(|one, other| added(&one, &other))?))
     };
     replay.families().iter().filter_map(named).collect()
 }
@@ -340,6 +352,23 @@ fn counters(replay: &Replay) -> BTreeMap<&'static str, Vec<String>> {
 /// The lines of a ruleset, without its comments and ends of tables.
 fn lines_of(rules: &str) -> Vec<String> {
     rules.lines().filter(|line| line.starts_with(['*', '[', ':'])).map(str::to_owned).collect()
+}
+
+/// Two workers' lines with the sums of their counters.
+fn added(one: &[String], other: &[String]) -> Vec<String> {
+    one.iter().zip(other).map(|(one, other)| sum_of(one, other).unwrap_or(one.clone())).collect()
+}
+
+/// The same line twice, with `[packets:bytes]` in it.
+fn sum_of(one: &str, other: &str) -> Option<String> {
+    let parts = |line: &str| -> Option<(String, [u64; 2], String)> {
+        let (before, rest) = line.split_once('[')?;
+        let (counters, behind) = rest.split_once(']')?;
+        let (packets, bytes) = counters.split_once(':')?;
+        Some((before.to_owned(), [packets.parse().ok()?, bytes.parse().ok()?], behind.to_owned()))
+    };
+    let ((before, [packets, bytes], behind), (_, more, _)) = (parts(one)?, parts(other)?);
+    Some(format!("{before}[{}:{}]{behind}", packets + more[0], bytes + more[1]))
 }
 
 fn compact(event: &Event) -> String {

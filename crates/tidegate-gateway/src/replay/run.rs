@@ -34,6 +34,7 @@ use super::operator::{self, LaterRules};
 use super::outbox::{Origin, Outbox};
 use super::patch::Patches;
 use super::scenario::Scenario;
+use super::team::{Crew, Done, Team};
 use super::topology::World;
 
 /// When the first packet comes, by the engine's clock.
@@ -67,13 +68,15 @@ pub struct Passed {
     pub outcome: Option<Outcome>,
     /// Whether a REJECT rule answered it.
     pub is_answered: bool,
+    /// The worker whose flow the outcome names.
+    pub worker: usize,
 }
 
 /// A scenario in motion.
 pub struct Replay {
     name: String,
     is_recorded: bool,
-    engine: Engine,
+    team: Team,
     world: World,
     host: Host,
     packets: Lookahead,
@@ -95,20 +98,26 @@ impl Replay {
     /// Sets a scenario up. Events are only made if the caller wants them.
     #[must_use]
     pub fn new(scenario: Scenario, wants_events: bool) -> Self {
+        Self::with_workers(scenario, wants_events, Crew::ALONE)
+    }
+
+    /// [`Replay::new`], with several workers who share the packets.
+    #[must_use]
+    pub fn with_workers(scenario: Scenario, wants_events: bool, crew: Crew) -> Self {
         let event_backlog = if wants_events { EVENT_BACKLOG } else { 0 };
         let limits = scenario.limits;
         let wall = WallClock::default();
         let settings = Settings { limits, seed: SEED, event_backlog, start: START, wall };
-        let mut engine = Engine::new(settings);
-        engine.adopt_sets(scenario.sets);
-        engine.adopt_policies(scenario.policies);
-        for (_, rules) in &scenario.rules {
-            engine.replace_rules(rules);
+        let mut team = Team::new(&settings, crew);
+        for engine in team.engines_mut() {
+            engine.adopt_sets(scenario.sets.clone());
+            engine.adopt_policies(scenario.policies.clone());
+            scenario.rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
         }
         Self {
             name: scenario.name,
             is_recorded: scenario.is_recorded,
-            engine,
+            team,
             world: scenario.world,
             host: Host::default(),
             packets: Lookahead::new(scenario.capture),
@@ -134,7 +143,7 @@ impl Replay {
     /// before it stands.
     pub fn arrive(&mut self, hear: &mut impl FnMut(Event)) -> Result<Option<Arrival>, Fault> {
         self.forget();
-        let time = match self.packets.advance(&self.engine, &self.world) {
+        let time = match self.packets.advance(self.team.first(), &self.world) {
             Ok(Some(time)) => time,
             Ok(None) => return Ok(None),
             Err(error) => return Err(Fault::of(&self.capture_file, Cause::Capture(error))),
@@ -142,7 +151,8 @@ impl Replay {
         let at = self.clock.frame_at(time);
         if self.arrived == 0 {
             let offset = time.saturating_sub(START.nanos());
-            self.engine.set_wall_clock(WallClock { offset, zone: 0 });
+            let wall = WallClock { offset, zone: 0 };
+            self.team.engines_mut().iter_mut().for_each(|engine| engine.set_wall_clock(wall));
         }
         let index = self.arrived;
         self.arrived += 1;
@@ -195,10 +205,16 @@ impl Replay {
         self.is_recorded
     }
 
-    /// The engine as it is now.
+    /// The engine as it is now; of several workers that of the first.
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        self.team.first()
+    }
+
+    /// The engines of all workers.
+    #[must_use]
+    pub fn engines(&self) -> &[Engine] {
+        self.team.engines()
     }
 
     /// The world that the engine is told of.
@@ -284,23 +300,26 @@ impl Replay {
     ) -> Passed {
         self.forget();
         if !self.packets.current().is_ip() {
-            return Passed { outcome: None, is_answered: false };
+            return Passed { outcome: None, is_answered: false, worker: 0 };
         }
         let unchecked = self.suspend_checksums();
-        let now = self.clock.now;
-        let outcome =
-            process(&mut self.engine, now, &mut self.packets.current_mut().packet(), &self.world);
-        let is_answered = self.collect(Origin::Forwarded, Some(&outcome));
-        self.deliver(&outcome);
+        let (now, world) = (self.clock.now, &self.world);
+        let packet = &mut self.packets.current_mut().packet();
+        let begin =
+            |engine: &mut Engine, packet: &mut Packet<'_>| process(engine, now, packet, world);
+        let done = self.team.pass((now, world), None, packet, begin);
+        let Done { outcome, worker } = done;
+        let is_answered = self.collect(Origin::Forwarded, Some(&done));
+        self.deliver(&done);
         self.resume_checksums(unchecked);
         self.drain(hear);
         self.note_output();
-        Passed { outcome: Some(outcome), is_answered }
+        Passed { outcome: Some(outcome), is_answered, worker }
     }
 
     /// Takes the packet where the verdict says.
-    fn deliver(&mut self, outcome: &Outcome) {
-        match outcome.verdict {
+    fn deliver(&mut self, done: &Done) {
+        match done.outcome.verdict {
             Verdict::Forward { port, .. } => {
                 self.outbox.send(port, Origin::Forwarded, self.packets.current().datagram());
             }
@@ -308,7 +327,7 @@ impl Replay {
                 let (now, port) = (self.clock.now, self.packets.current().port());
                 let datagram = self.packets.current().datagram();
                 let answer = self.host.answer(now, datagram, port, &self.world);
-                self.send_local(answer, Some(outcome));
+                self.send_local(answer, Some(done));
             }
             // What goes on was in the output queue; see `collect`.
             Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => {}
@@ -316,14 +335,17 @@ impl Replay {
     }
 
     /// Sends the host stack's answer, if it has one, to a packet that became `about`.
-    fn send_local(&mut self, reply: Option<Reply>, about: Option<&Outcome>) {
+    fn send_local(&mut self, reply: Option<Reply>, about: Option<&Done>) {
         let Some(Reply { datagram: mut bytes, is_tied }) = reply else { return };
         let mut packet = Packet::local(&mut bytes);
-        let (now, engine) = (self.clock.now, &mut self.engine);
-        let outcome = match about.filter(|_| is_tied) {
-            Some(about) => engine.send_local_error(now, &mut packet, about, &self.world),
-            None => engine.send_owned(now, &mut packet, &Owner::Kernel, &self.world),
+        let (now, world) = (self.clock.now, &self.world);
+        let about = about.filter(|_| is_tied);
+        let begin = |engine: &mut Engine, packet: &mut Packet<'_>| match about {
+            Some(about) => engine.send_local_error(now, packet, &about.outcome, world),
+            None => engine.send_owned(now, packet, &Owner::Kernel, world),
         };
+        let at = about.map(|about| about.worker);
+        let outcome = self.team.pass((now, world), at, &mut packet, begin).outcome;
         if let Verdict::Forward { port, .. } = outcome.verdict {
             self.outbox.send(port, Origin::Local, &bytes);
         }
@@ -333,9 +355,9 @@ impl Replay {
     /// Empties the engine's output queue; whether a REJECT rule's answer was in
     /// it. A packet that is only passed on, whole or in pieces, counts as of
     /// origin `passed_on`; what is for the host itself became `about`.
-    fn collect(&mut self, passed_on: Origin, about: Option<&Outcome>) -> bool {
+    fn collect(&mut self, passed_on: Origin, about: Option<&Done>) -> bool {
         let mut is_answered = false;
-        while let Some(output) = self.engine.poll_output() {
+        while let Some(output) = self.next_output() {
             let origin = match output.origin {
                 packet::Origin::Forwarded => passed_on,
                 packet::Origin::Reject | packet::Origin::Synproxy => Origin::Reject,
@@ -354,22 +376,24 @@ impl Replay {
         is_answered
     }
 
+    fn next_output(&mut self) -> Option<packet::Output> {
+        self.team.engines_mut().iter_mut().find_map(Engine::poll_output)
+    }
+
     fn drain(&mut self, hear: &mut impl FnMut(Event)) {
-        while let Some(event) = self.engine.poll_event() {
-            hear(event);
-        }
-        while let Some(line) = self.engine.poll_log() {
-            self.log.push(line);
-        }
-        self.copies.extend(core::iter::from_fn(|| self.engine.poll_copy()));
+        let told = self.team.take_told();
+        told.events.into_iter().for_each(hear);
+        self.log.extend(told.log);
+        self.copies.extend(told.copies);
     }
 
     fn expire(&mut self, hear: &mut impl FnMut(Event)) {
         let now = self.clock.now;
-        while self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
-            let expired = self.engine.handle_timeout(now, EXPIRY_BUDGET, &self.world);
+        let is_due = |engine: &Engine| engine.next_deadline().is_some_and(|due| due <= now);
+        while self.team.engines().iter().any(is_due) {
+            let is_behind = self.team.expire(now, &self.world, EXPIRY_BUDGET);
             self.drain(hear);
-            if expired < EXPIRY_BUDGET {
+            if !is_behind {
                 break;
             }
         }
@@ -378,14 +402,18 @@ impl Replay {
 
     /// The checksum of a packet that was cut short can't be verified.
     fn suspend_checksums(&mut self) -> bool {
-        let suspend = self.packets.current().is_cut() && self.engine.limits().checksum;
-        suspend && self.engine.set(CHECKSUM, "0").is_ok()
+        let suspend = self.packets.current().is_cut() && self.engine().limits().checksum;
+        suspend && self.set_all(CHECKSUM, "0")
+    }
+
+    fn set_all(&mut self, key: &str, value: &str) -> bool {
+        self.team.engines_mut().iter_mut().all(|engine| engine.set(key, value).is_ok())
     }
 
     fn resume_checksums(&mut self, suspended: bool) {
         if suspended {
             // The name and the value are good: it was set a moment ago.
-            let _ = self.engine.set(CHECKSUM, "1");
+            self.set_all(CHECKSUM, "1");
         }
     }
 
@@ -399,7 +427,9 @@ impl Replay {
 
     fn obey(&mut self, action: &Action, hear: &mut impl FnMut(Event)) -> Result<(), Fault> {
         let now = self.clock.now;
-        let done = operator::act(&mut self.engine, now, action, &self.later_rules);
+        let mut engines = self.team.engines_mut().iter_mut();
+        let done =
+            engines.try_for_each(|engine| operator::act(engine, now, action, &self.later_rules));
         self.drain(hear);
         done.map_err(|cause| Fault::of(&self.controls_file, cause))
     }

@@ -145,7 +145,8 @@ impl Translator {
         for manip in [Manip::Dst, Manip::Src] {
             let range = rule.range(self.family).filter(|_| rule.manip == manip);
             let Self { table, events, rng, found, .. } = self;
-            let mut binder = Binder { table, events, rng, found, now: Instant::ZERO };
+            let mut binder =
+                Binder { table, events, rng, found, now: Instant::ZERO, is_steered: true };
             match range {
                 Some(range) => binder.bind(flow, &range, manip),
                 None => binder.bind_null(flow, manip),
