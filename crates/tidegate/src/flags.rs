@@ -29,7 +29,7 @@ use self::lab::{LabArgs, PageArgs};
 use self::packet::ExplainArgs;
 use self::place::PlaceArgs;
 use self::retime::RetimeArgs;
-use self::run::{CheckArgs, ReloadArgs, RunArgs};
+use self::run::{CheckArgs, ReloadArgs, RunArgs, SetsArgs};
 use self::snapshot::{RecordArgs, SnapshotArgs};
 use self::table::{
     CountArgs, DeleteArgs, EventsArgs, ExpectCommand, FlushArgs, GetArgs, InsertArgs, ListArgs,
@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Have a running gateway read its rules and settings again
     #[command(after_help = run::RELOAD_NOTES)]
     Reload(ReloadArgs),
+    /// Make, fill and empty the sets of a running gateway
+    #[command(after_help = run::SETS_NOTES)]
+    Sets(SetsArgs),
     /// Show what would become of a packet, step by step, and change nothing
     #[command(after_help = packet::NOTES)]
     Explain(Box<ExplainArgs>),

@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         Command::Run(args) => cmd::run::run(args),
         Command::Check(args) => cmd::check::run(args),
         Command::Reload(args) => cmd::reload::run(args),
+        Command::Sets(args) => cmd::sets::run(args),
     };
     match done {
         Ok(()) | Err(Failure::Enough) => ExitCode::SUCCESS,

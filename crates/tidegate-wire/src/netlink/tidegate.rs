@@ -45,6 +45,10 @@ pub mod message {
     /// Has the server read its files again. Answered like a listing, by what it has to say of them (`Text`); if they are
     /// at fault, by an error behind that.
     pub const RELOAD: u8 = 12;
+    /// Has sets made, filled and emptied: `Value` is lines as `ipset restore` reads them, of which `Number` went before.
+    /// Answered like a listing, by what is wrong with which line (`Text`), and then by an error behind that; the other
+    /// lines are done.
+    pub const SETS: u8 = 13;
     /// From a shim: who the client takes itself for (`Number`).
     pub const HELLO: u8 = 16;
     /// From a shim: the client is in these `Groups` of ctnetlink's events.

@@ -24,6 +24,7 @@ pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod retime;
 pub(crate) mod run;
+pub(crate) mod sets;
 pub(crate) mod snapshot;
 pub(crate) mod stats;
 pub(crate) mod sysctl;

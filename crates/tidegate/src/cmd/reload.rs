@@ -31,7 +31,8 @@ pub(crate) fn run(args: &ReloadArgs) -> Result<(), Failure> {
     }
 }
 
-fn read(message: &Message<'_>, lines: &mut Vec<String>) -> Result<(), ClientError> {
+/// The lines of an answer.
+pub(super) fn read(message: &Message<'_>, lines: &mut Vec<String>) -> Result<(), ClientError> {
     for attribute in tidegate::attributes(message.body()?.1) {
         if let Attribute::Text(line) = attribute? {
             lines.push(String::from_utf8_lossy(line).trim_end().to_owned());

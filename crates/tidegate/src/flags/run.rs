@@ -105,6 +105,23 @@ pub(crate) struct ReloadArgs {
     pub(crate) socket: PathBuf,
 }
 
+/// Which sets change, and how.
+#[derive(Debug, Args)]
+pub(crate) struct SetsArgs {
+    /// Lines as `ipset save' writes them and `ipset restore' reads them; standard input if there is none
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The gateway's control socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/tidegate.sock",
+        env = "TIDEGATE_SOCKET"
+    )]
+    pub(crate) socket: PathBuf,
+}
+
 fn octal(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "not an octal number up to 777".to_owned())
@@ -121,6 +138,13 @@ pub(super) const CHECK_NOTES: &str = "\
 Reads the file and the rules, settings, sets, policies and labels that it names, and changes nothing.
 
 Exit status: 0 all is well, perhaps with warnings; 1 something is wrong; 2 the command line is.";
+
+pub(super) const SETS_NOTES: &str = "\
+Lines such as `add blocked 192.0.2.7 timeout 600', `del blocked 192.0.2.7', `create' and `destroy'; `-exist' behind one makes
+what is so already no error. They hold from the next packet on. A set that a rule or a list names can't be destroyed.
+
+Exit status: 0 all was done; 1 some lines were not, which are told; 2 the command line is at fault; 3 not permitted; 4 there is
+no such socket.";
 
 pub(super) const RELOAD_NOTES: &str = "\
 Rules and settings are read again; sets and timeout policies stay as they are. No flow is lost, and no packet: those that

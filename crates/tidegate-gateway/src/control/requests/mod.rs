@@ -90,7 +90,8 @@ fn changes_something(subsystem: Subsystem, number: u8) -> bool {
             &[timeouts::message::NEW, timeouts::message::DELETE, timeouts::message::DEFAULT_SET]
         }
         Subsystem::Tidegate => {
-            &[tidegate::message::DELETE, tidegate::message::SET, tidegate::message::RELOAD]
+            use tidegate::message::{DELETE, RELOAD, SET, SETS};
+            &[DELETE, SET, RELOAD, SETS]
         }
     };
     changing.contains(&number)

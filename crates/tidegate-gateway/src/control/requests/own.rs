@@ -82,6 +82,7 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
             desk.begin(Job::Question(Question { datagram, port, mark }))
         }
         message::RELOAD => desk.begin(Job::Reload),
+        message::SETS => sets(desk, request, &body),
         message::HELLO => {
             desk.session.port = body.number;
             Ok(Outcome::Done)
@@ -185,6 +186,20 @@ fn set(desk: &mut Desk<'_>, body: &Body<'_>) -> Result {
         Ok(Setting::Stored) => Ok(Outcome::Done),
         Ok(_) | Err(_) => Err(Errno::INVALID),
     }
+}
+
+/// Lines about sets. What is wrong with one is told, and the others are done.
+fn sets(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
+    let text = body.value.and_then(|value| str::from_utf8(value).ok()).ok_or(Errno::INVALID)?;
+    let Err(mut errors) = desk.engine.restore_sets(desk.now, "sets", text) else {
+        return Ok(desk.end_listing(request));
+    };
+    let asked = desk.asked(request);
+    for error in &mut errors {
+        error.line += body.number.unwrap_or(0) as usize;
+        tell_text(&mut desk.session.outbox, asked, &error.to_string());
+    }
+    Err(Errno::INVALID)
 }
 
 /// Writes a text, in as many messages as it takes: each has whole lines.

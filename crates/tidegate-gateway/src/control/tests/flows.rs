@@ -138,6 +138,7 @@ fn who_may_only_look_changes_nothing() {
         request((Subsystem::Timeout, 3), flags, 0, |_| {}),
         request((Subsystem::Tidegate, tidegate::message::DELETE), flags, 0, |_| {}),
         request((Subsystem::Tidegate, tidegate::message::SET), flags, 0, |_| {}),
+        request((Subsystem::Tidegate, tidegate::message::SETS), flags, 0, |_| {}),
     ];
     for request in &changing {
         assert_eq!(lab.errno(id, request), 1, "EPERM");

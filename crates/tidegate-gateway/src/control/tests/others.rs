@@ -121,6 +121,36 @@ fn own(number: u8, flags: Flags, attributes: &[Own<'_>]) -> Vec<u8> {
 }
 
 #[test]
+fn sets_change_line_by_line() {
+    let mut lab = Lab::new();
+    let id = lab.admin();
+    let lines = |text: &'static str, before| {
+        let body = [Own::Number(before), Own::Value(text.as_bytes())];
+        own(tidegate::message::SETS, Flags::DUMP | Flags::ACK, &body)
+    };
+    assert_eq!(lab.ask(id, &lines("create s hash:ip\nadd s 192.0.2.7", 0)).len(), 1, "done");
+    let now = Instant::ZERO;
+    assert_eq!(lab.engine.sets().len(now, "s"), Some(1));
+
+    let said = lab.ask(id, &lines("add s 192.0.2.8\nadd s many\nadd t 192.0.2.7", 40));
+    let texts: Vec<String> = said.iter().filter_map(text_of).collect();
+    let wrong =
+        ["sets:42: `many' is not an address of the set's family", "sets:43: there is no set `t'"];
+    assert_eq!(texts, wrong);
+    assert_eq!(said.len(), 3, "and an error");
+    assert_eq!(lab.engine.sets().len(now, "s"), Some(2), "the line before is done");
+}
+
+fn text_of((header, payload): &(Header, Vec<u8>)) -> Option<String> {
+    let message = tidegate_wire::netlink::Message { header: *header, payload };
+    let attributes = tidegate::attributes(message.body().ok()?.1);
+    attributes.flatten().find_map(|attribute| match attribute {
+        Own::Text(line) => Some(String::from_utf8_lossy(line).into_owned()),
+        _ => None,
+    })
+}
+
+#[test]
 fn settings_are_read_and_written_under_their_names() {
     const NAME: &[u8] = b"net.netfilter.nf_conntrack_max";
     let mut lab = Lab::new();
