@@ -416,7 +416,8 @@ fn a_world_from_the_file() {
     let server = Host::new();
     let client = Host::new();
     for (host, port, own, last) in [(&client, "lan", CLIENT, 1), (&server, "wan", SERVER, 2)] {
-        host.plug(port, own, if last == 1 { INSIDE } else { OUTSIDE });
+        host.join(port);
+        host.dress(port, own, if last == 1 { INSIDE } else { OUTSIDE });
         call("ip", &["link", "set", port, "address", &format!("02:00:00:00:00:{last:02}")]);
         host.call("ip", &["link", "set", "eth0", "address", &format!("02:00:00:00:01:{last:02}")]);
         call("ip", &["address", "flush", "dev", port]);

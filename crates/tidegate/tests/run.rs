@@ -177,6 +177,12 @@ fn it_serves_until_it_is_told_to_stop() {
 fn the_socket_has_the_mode_that_was_asked_for() {
     for (args, mode) in [(&[][..], 0o600), (&["--mode", "660"][..], 0o660)] {
         let daemon = Daemon::start(&[], args);
+        // Nobody can connect before it has its mode.
+        let count = |daemon: &Daemon| {
+            let mut command = Command::new(TIDEGATE);
+            command.args(["count", "--socket"]).arg(daemon.socket()).output().expect("it runs")
+        };
+        daemon.until(|daemon| count(daemon).status.success());
         let found = fs::metadata(daemon.socket()).expect("a socket").permissions().mode();
         assert_eq!(found & 0o777, mode);
     }

@@ -477,7 +477,8 @@ fn changes_are_told() {
 fn a_neighbour_is_asked_for() {
     set_up_links();
     let there = Host::new();
-    there.plug("d0", ["10.5.0.77", "2001:db8:5::77"], ["10.5.0.1", "2001:db8:5::1"]);
+    there.join("d0");
+    there.dress("d0", ["10.5.0.77", "2001:db8:5::77"], ["10.5.0.1", "2001:db8:5::1"]);
     there.call("ip", &["link", "set", "eth0", "address", "02:00:00:00:07:77"]);
     let mut mirror = Mirror::open().unwrap();
     let d = mirror.world().links().named("d0").unwrap();

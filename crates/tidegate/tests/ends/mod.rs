@@ -93,7 +93,7 @@ impl Host {
     }
 
     /// Gives both ends an address of each family.
-    fn dress(&self, port: &str, addresses: [&str; 2], router: [&str; 2]) {
+    pub(crate) fn dress(&self, port: &str, addresses: [&str; 2], router: [&str; 2]) {
         for (own, router) in addresses.into_iter().zip(router) {
             let prefix = if own.contains(':') { "64" } else { "24" };
             let nodad: &[&str] = if own.contains(':') { &["nodad"] } else { &[] };
