@@ -286,13 +286,13 @@ impl<W: World> Forwarder<W> {
 fn emptied<'a>(mut frames: Vec<Frame<'_>>) -> Vec<Frame<'a>> {
     frames.clear();
     // Collecting what is consumed keeps its room.
-    frames.into_iter().filter_map(|_| None).collect()
+    frames.into_iter().map_while(|_| None).collect()
 }
 
 /// See [`emptied`].
 fn vacated<'a>(mut packets: Vec<Packet<'_>>) -> Vec<Packet<'a>> {
     packets.clear();
-    packets.into_iter().filter_map(|_| None).collect()
+    packets.into_iter().map_while(|_| None).collect()
 }
 
 impl<W: World> DataPlane for Forwarder<W> {

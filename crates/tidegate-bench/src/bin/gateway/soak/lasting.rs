@@ -92,7 +92,7 @@ fn ask(mut streams: Vec<TcpStream>, socket: &UdpSocket, is_over: &AtomicBool) ->
 
 fn compare(stream: &mut TcpStream, number: u64) -> io::Result<()> {
     let len = 1 + (number as usize).wrapping_mul(2_654_435_761) % PIECE;
-    let piece: Vec<u8> = (0..len).map(|at| (at as u64 * 31 + number * 7 >> 3) as u8).collect();
+    let piece: Vec<u8> = (0..len).map(|at| ((at as u64 * 31 + number * 7) >> 3) as u8).collect();
     let lost = |error| io::Error::other(format!("a lasting flow was lost: {error}"));
     stream.write_all(&piece).map_err(lost)?;
     let mut answer = vec![0; len];
