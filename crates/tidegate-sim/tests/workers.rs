@@ -1,10 +1,80 @@
 //! Several workers against the kernel: the recorded scenarios, each packet of which enters at any worker.
+//!
+//! A worker that has to change a port chooses one of its own, and announces ports of its own; the kernel, which has only
+//! one table, may keep another one. Which ports are whose is decided by a secret. So a scenario whose first secret
+//! makes a difference is tried with others, until the kernel's choices happen to be the workers' too: then all else
+//! has to be equal as well. Where there are too many choices for that, or rules count what all workers see together,
+//! the scenario stands in one of the lists below, and nowhere else.
 
 use serde_json::Value;
 
 use tidegate_gateway::replay::{Crew, Fault, Recorder, Replay, Scenario as Input};
 use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{Options, compare};
+
+/// Rules that count packets of many flows: each worker counts its own.
+const COUNTS: [&str; 8] = [
+    "connlimit",
+    "ext-connlimit",
+    "ext-connlimit-collect",
+    "ext-hashlimit",
+    "ext-sets",
+    "recent",
+    "rules-limit",
+    "rules-limit-rules",
+];
+
+/// `ipfrag_max_dist` counts the fragments of a source: each worker counts its own.
+const DISTANCE: [&str; 1] = ["frag4-far-apart"];
+
+/// The rule leaves a single port, which has one home.
+const SINGLE_PORT: [&str; 2] = ["nat-more-range2-v4", "nat-more-range2-v6"];
+
+/// So many ports are changed or announced that no secret that was tried fits them all.
+const PORTS: &[&str] = &[
+    "amanda-nat",
+    "h323-call-dnat",
+    "h323-call-masq",
+    "h323-fast-start-masq",
+    "h323-fuzz-h245-masq-23",
+    "h323-fuzz-h245-masq-24",
+    "h323-fuzz-h245-masq-27",
+    "h323-fuzz-q931-masq-114",
+    "h323-fuzz-q931-masq-13",
+    "h323-fuzz-q931-masq-18",
+    "h323-fuzz-ras-masq-7",
+    "h323-ports-taken",
+    "h323-tpkt-masq",
+    "helper-random-amanda-both-1005",
+    "helper-random-amanda-dnat-1090",
+    "helper-random-ftp-dnat-1065",
+    "helper-random-irc-both-1086",
+    "helper-random-seq-both-10",
+    "helper-random-seq-both-59",
+    "helper-random-seq-masq-13",
+    "helper-random-seq-masq-7",
+    "helper-random-sip-dnat-1064",
+    "helper-random-sip-snat-1063",
+    "helper-random-siptcp-both-1093",
+    "irc-offers-nat",
+    "mixed-16-v6-dnat",
+    "nat-dnat-port-range",
+    "nat-more-redirect-v4",
+    "nat-more-redirect-v6",
+    "random-4",
+    "sip-call-long-nat",
+    "sip-call-nat",
+    "sip-call-nat-v6",
+    "sip-called-nat",
+    "sip-register-nat",
+];
+
+/// How many secrets are tried.
+const SECRETS: u64 = 24;
+
+fn is_listed(name: &str) -> bool {
+    [&COUNTS[..], &DISTANCE, &SINGLE_PORT, PORTS].iter().any(|list| list.contains(&name))
+}
 
 fn replay(scenario: &Scenario, crew: Crew) -> Result<Vec<Value>, Vec<Fault>> {
     let input = Input::from_files(&scenario.name, scenario.files.clone())?;
@@ -23,25 +93,19 @@ fn difference(scenario: &Scenario, crew: Crew) -> Option<String> {
 
 #[test]
 fn workers_decide_like_the_kernel() {
-    for workers in [2, 3] {
-        let scenarios = corpus::scenarios().expect("the corpus");
-        let (mut equal, mut wrong) = (0, Vec::new());
-        for scenario in &scenarios {
-            let mut tries = (0..24).map(|secret| difference(scenario, Crew { workers, secret }));
-            let all: Vec<_> = tries
-                .by_ref()
-                .map_while(|it| it.map(|d| d.chars().take(150).collect::<String>()))
-                .collect();
-            if all.len() < 24 {
-                equal += 1;
-                if all.len() > 0 {
-                    wrong.push(format!("OK {} {}: {}", all.len(), scenario.name, all[0]));
-                }
-            } else {
-                wrong.push(format!("NO {}: {} // {} // {}", scenario.name, all[0], all[1], all[2]));
-            }
+    let scenarios = corpus::scenarios().expect("the corpus");
+    let (mut at_once, mut wrong) = (0, Vec::new());
+    for (number, scenario) in scenarios.iter().enumerate().filter(|(_, one)| !is_listed(&one.name))
+    {
+        let Some(first) = difference(scenario, Crew { workers: 2 + number % 3, secret: 0 }) else {
+            at_once += 1;
+            continue;
+        };
+        let other = |secret| difference(scenario, Crew { workers: 2, secret }).is_none();
+        if !(0..SECRETS).any(other) {
+            wrong.push(format!("{}: {first}", scenario.name));
         }
-        eprintln!("{workers} workers: {equal} equal, {} wrong\n{}", wrong.len(), wrong.join("\n"));
     }
-    panic!();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), scenarios.len(), wrong.join("\n"));
+    assert!(at_once > 450, "only {at_once} scenarios are equal whatever the secret");
 }

@@ -16,13 +16,16 @@ use tidegate_wire::packet::tcp::{self, Tcp, TcpFlags, TcpRepr};
 use tidegate_wire::packet::{icmp, icmpv6};
 use tidegate_wire::{Family, SeqNum, dissect, proto};
 
-use super::Walk;
+use super::{Path, Walk};
 use crate::event::EventMask;
 use crate::fib::{AddrType, Fib};
-use crate::packet::{CtInfo, Origin, Owner, Packet, Tracked, Transit};
+use crate::packet::{
+    CtInfo, Destination, Offload, Origin, Output, Owner, Packet, Tracked, Transit,
+};
 use crate::rules::ast::RejectWith;
-use crate::trace::Observer;
+use crate::trace::{Observer, Step};
 use crate::track::checksum_is_right;
+use crate::verdict::Verdict;
 
 /// Hop limit of the host's own packets.
 const OWN_TTL: u8 = 64;
@@ -146,6 +149,43 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
             _ => return,
         };
         self.emit(bytes, attached(&mut t.tracked), origin);
+    }
+
+    /// Sends a packet of the engine's own making on its way from OUTPUT, as part
+    /// of the flow that `tracked` names, and queues it if it gets through.
+    pub(super) fn emit(&mut self, bytes: Vec<u8>, tracked: Tracked, origin: Origin) {
+        self.emit_by(bytes, tracked, origin, Self::output);
+    }
+
+    pub(super) fn emit_by(
+        &mut self,
+        mut bytes: Vec<u8>,
+        tracked: Tracked,
+        origin: Origin,
+        path: Path<Self>,
+    ) {
+        let Ok(headers) = dissect(&bytes) else { return };
+        self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
+        let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
+        self.hint = None;
+        // A kernel's errors leave by a socket of its own, REJECT's resets by none.
+        let is_error = matches!(headers.proto, proto::ICMP | proto::ICMPV6);
+        let owner = core::mem::replace(&mut self.owner, is_error.then_some(&Owner::Kernel));
+        let mut packet = Packet::local(&mut bytes);
+        let outcome = self.walk(&mut packet, headers, tracked, None, path);
+        (self.seen_as, self.origin, self.owner) = (seen_as, of, owner);
+        let destination = match outcome.verdict {
+            Verdict::Forward { port, next_hop } => Destination::Port { port, next_hop },
+            // What is told may be about the host's own packet; the server that is proxied may be the host itself.
+            Verdict::Local => Destination::Host,
+            Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
+        };
+        self.engine.outputs.push_back(Output {
+            bytes,
+            destination,
+            origin,
+            offload: Offload::NONE,
+        });
     }
 
     /// No error about an error, about anything but a first fragment, or to or

@@ -34,7 +34,6 @@ mod synproxy;
 pub(crate) use self::conntrack::tuple_in;
 pub(crate) use self::glance::{BURST, Glance};
 
-use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Break, Continue};
 
@@ -47,9 +46,7 @@ use self::steer::Standing;
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::packet::{
-    CtInfo, Destination, Held, Offload, Origin, Output, Owner, Packet, Tracked, Transit,
-};
+use crate::packet::{CtInfo, Held, Origin, Owner, Packet, Tracked, Transit};
 use crate::rules::{Hook, NatAction, RuleContext, Ruling, TableKind};
 use crate::table::Hint;
 use crate::time::Instant;
@@ -431,37 +428,6 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             t.tracked = Tracked::Untracked;
         }
         ruling
-    }
-
-    /// Sends a packet of the engine's own making on its way from OUTPUT, as part
-    /// of the flow that `tracked` names, and queues it if it gets through.
-    fn emit(&mut self, bytes: Vec<u8>, tracked: Tracked, origin: Origin) {
-        self.emit_by(bytes, tracked, origin, Self::output);
-    }
-
-    fn emit_by(&mut self, mut bytes: Vec<u8>, tracked: Tracked, origin: Origin, path: Path<Self>) {
-        let Ok(headers) = dissect(&bytes) else { return };
-        self.observer.note(|| Step::Generated(alloc::format!("{origin:?}")));
-        let (seen_as, of) = (self.seen_as, core::mem::replace(&mut self.origin, origin));
-        self.hint = None;
-        // A kernel's errors leave by a socket of its own, REJECT's resets by none.
-        let is_error = matches!(headers.proto, proto::ICMP | proto::ICMPV6);
-        let owner = core::mem::replace(&mut self.owner, is_error.then_some(&Owner::Kernel));
-        let mut packet = Packet::local(&mut bytes);
-        let outcome = self.walk(&mut packet, headers, tracked, None, path);
-        (self.seen_as, self.origin, self.owner) = (seen_as, of, owner);
-        let destination = match outcome.verdict {
-            Verdict::Forward { port, next_hop } => Destination::Port { port, next_hop },
-            // What is told may be about the host's own packet; the server that is proxied may be the host itself.
-            Verdict::Local => Destination::Host,
-            Verdict::Held | Verdict::Queued(_) | Verdict::Drop(_) => return,
-        };
-        self.engine.outputs.push_back(Output {
-            bytes,
-            destination,
-            origin,
-            offload: Offload::NONE,
-        });
     }
 }
 

@@ -15,7 +15,7 @@ use crate::expect::ExpectFlags;
 use crate::fib::Fib;
 use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::rules::ROOM;
-use crate::steer::{Parcel, Past, Progress};
+use crate::steer::{Parcel, Past, Progress, Seat};
 use crate::trace::Observer;
 use crate::track::icmp::IcmpClass;
 use crate::tuple::{Tuple, Zone};
@@ -110,23 +110,30 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let table = &self.engine.table;
         let seat = table.seat.as_deref()?;
         let is_home = seat.is_home(tuple);
-        if is_home && (seat.is_alone() || self.standing == Standing::Returned) {
-            return None;
-        }
-        if table.lookup(self.now, tuple, *zone).is_some() {
+        if is_home && seat.is_alone() || table.lookup(self.now, tuple, *zone).is_some() {
             return None;
         }
         if is_home {
-            let expects = || seat.who_expects(tuple, *zone).filter(|_| !is_quoted);
-            // What a packet of GRE is known by is lost in the answer to what was quoted.
-            let quoted = || tuple.invert().filter(|_| *is_quoted);
-            let host = seat.host(tuple, *zone);
-            let host = host.or_else(|| seat.host(&quoted()?, *zone));
-            return host.or_else(expects).map(|owner| (owner, false));
+            let owner = self.host(seat, sought).or_else(|| self.expecting(seat, sought));
+            return owner.map(|owner| (owner, false));
         }
         let is_guest = self.standing == Standing::Guest;
         let stays = is_guest && (*is_quoted || self.expects(tuple, *zone));
         (!stays).then(|| (seat.steering.home(tuple), is_guest))
+    }
+
+    /// Who has the flow of a packet that is at home here.
+    fn host(&self, seat: &Seat, sought: &Sought) -> Option<usize> {
+        let Sought { tuple, zone, is_quoted } = sought;
+        // What a packet of GRE is known by is lost in the answer to what was quoted.
+        let quoted = || tuple.invert().filter(|_| *is_quoted);
+        seat.host(tuple, *zone).or_else(|| seat.host(&quoted()?, *zone))
+    }
+
+    /// Who else may expect the flow that a packet begins; nobody is asked twice.
+    fn expecting(&self, seat: &Seat, sought: &Sought) -> Option<usize> {
+        let may_be = !sought.is_quoted && self.standing != Standing::Returned;
+        may_be.then(|| seat.who_expects(&sought.tuple, sought.zone)).flatten()
     }
 
     fn expects(&self, tuple: &Tuple, zone: Zone) -> bool {

@@ -19,6 +19,8 @@
 //!   know how such a flow looks ([`Notice`]), and the home of its first packet hands that over. If it is not expected
 //!   any more it is handed back, once. The home decides, so that again there is one owner. Of a flow that is owned away
 //!   from the home of one of its tuples that home is told, and hands its packets over.
+//!   What remains is a tuple whose packets overtake each other while the announcement of it is taken back and made again:
+//!   then master's owner and home may both begin it. Packets find the home's, and the other one ends by its timeout.
 //! * A notice is told before the packet that brought it about leaves. Who looks for notices after he has taken
 //!   packets, and before he works on them, has heard of everything that these packets can be an answer to.
 //!

@@ -84,7 +84,12 @@ impl Seat {
     pub(crate) fn heed(&mut self, from: usize, notice: &Notice) {
         match notice.0 {
             Word::Hosts(tuple, zone) => drop(self.hosts.insert((known(&tuple), zone), from)),
-            Word::Lost(tuple, zone) => drop(self.hosts.remove(&(known(&tuple), zone))),
+            Word::Lost(tuple, zone) => {
+                let key = (known(&tuple), zone);
+                if self.hosts.get(&key) == Some(&from) {
+                    self.hosts.remove(&key);
+                }
+            }
             Word::Expects(wanted) => drop(self.wanted.insert(wanted.key(from), wanted)),
             Word::Renounces(wanted) => drop(self.wanted.remove(&wanted.key(from))),
         }

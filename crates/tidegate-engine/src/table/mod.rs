@@ -346,11 +346,6 @@ impl FlowTable {
         self.len
     }
 
-    /// All flows in the table, in the order of their slots: a walk for dumps.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlowId, Flow)> {
-        self.slab.slots().map(|slot| (self.slab.id_of(slot), self.slab.read(slot)))
-    }
-
     /// Enters a draft under both tuples. Who knows its original tuple's hash in the default zone says
     /// it.
     ///
@@ -496,12 +491,6 @@ impl FlowTable {
         if let Some(care) = care {
             self.bereave((id, &flow, &care), now, events);
         }
-    }
-
-    /// The next flow whose deadline has passed; counts `steps` down, and gives up at 0.
-    pub(crate) fn next_expired(&mut self, now: Instant, steps: &mut usize) -> Option<FlowId> {
-        let slot = self.wheel.pop_due(&mut self.slab, tick_of(now), steps)?;
-        Some(self.slab.id_of(slot))
     }
 
     /// A time not later than when the first flow expires.

@@ -1,10 +1,15 @@
-//! The table, slot by slot, for whoever looks at all of it.
+//! The table, slot by slot, for whoever looks at all of it, and what is due in it.
 
-use super::FlowTable;
+use super::{FlowTable, tick_of};
 use crate::flow::{Flow, FlowId};
 use crate::time::Instant;
 
 impl FlowTable {
+    /// All flows in the table, in the order of their slots: a walk for dumps.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FlowId, Flow)> {
+        self.slab.slots().map(|slot| (self.slab.id_of(slot), self.slab.read(slot)))
+    }
+
     /// The first living flow from a slot on; counts `steps` down by the slots that it looks at. If there was none among them:
     /// the slot to go on with, or `None` behind the last.
     pub(crate) fn next_flow(
@@ -21,6 +26,12 @@ impl FlowTable {
             slot = self.slab.slot_behind(slot).ok_or(None)?;
         }
         Err(Some(slot))
+    }
+
+    /// The next flow whose deadline has passed; counts `steps` down, and gives up at 0.
+    pub(crate) fn next_expired(&mut self, now: Instant, steps: &mut usize) -> Option<FlowId> {
+        let slot = self.wheel.pop_due(&mut self.slab, tick_of(now), steps)?;
+        Some(self.slab.id_of(slot))
     }
 
     /// The slot behind one, if there is any.
