@@ -4,13 +4,14 @@
 //! mark, labels or helper. All that there is to know of it fits its record and, where flows count,
 //! its counters. What becomes of the table is what [`FlowTable::confirm`] would make of it.
 
+use super::bereave::end_life;
+use super::buckets::OPPOSITE;
 use super::express::Shelved;
 use super::record::tick_of;
-use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN, end_life};
+use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN};
 use crate::event::{EventMask, EventQueue};
 use crate::flow::{Counter, FlowId};
 use crate::rand::Rng;
-use crate::table::buckets::OPPOSITE;
 use crate::time::Instant;
 use crate::track::Cells;
 
