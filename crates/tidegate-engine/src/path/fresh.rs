@@ -77,6 +77,9 @@ pub(crate) fn pass(
     glance: &Glance,
 ) -> Option<Outcome> {
     let kind = glance.kind()?;
+    if engine.programs.asks_fresh(kind.family) {
+        return None;
+    }
     match kind.family {
         Family::V4 => go::<Key4, _>(engine, now, packet, fib, (kind, glance)),
         Family::V6 => go::<Key6, _>(engine, now, packet, fib, (kind, glance)),

@@ -189,6 +189,11 @@ impl Ways {
         &self.0[index(proto, dir, route)]
     }
 
+    /// Whether any fresh packet may be let go on.
+    pub(super) fn clears_fresh(&self) -> bool {
+        self.0[USUAL_WAYS..].iter().any(|way| way.clearance == Clearance::Clear)
+    }
+
     /// The entries that a fresh packet meets; `None` if that is not proven. Of these flows none is vetted.
     #[inline]
     pub(super) fn met_by(&self, fresh: Fresh) -> Option<&[Met]> {

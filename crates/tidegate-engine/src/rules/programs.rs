@@ -42,6 +42,8 @@ struct InForce {
     /// Those that are loaded, in the order in which they first were.
     order: Vec<TableKind>,
     ways: Ways,
+    /// Whether every fresh packet is the rules' business.
+    asks_fresh: bool,
     /// Whether a rule may make a TCP SYN longer.
     lengthens: bool,
     /// Whether a rule is SYNPROXY.
@@ -72,7 +74,8 @@ struct Loaded {
 impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
     pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
-        let InForce { tables, order, ways, lengthens, proxies } = self.in_force_mut(rules.family);
+        let InForce { tables, order, ways, asks_fresh, lengthens, proxies } =
+            self.in_force_mut(rules.family);
         for table in &rules.tables {
             if tables[table.kind as usize].is_none() {
                 order.push(table.kind);
@@ -81,6 +84,7 @@ impl Programs {
             tables[table.kind as usize] = Some(Box::new(loaded));
         }
         *ways = Ways::prove(|kind| program(tables, kind));
+        *asks_fresh = !ways.clears_fresh();
         *lengthens = tables.iter().flatten().any(|loaded| loaded.program.lengthens);
         *proxies = tables.iter().flatten().any(|loaded| loaded.program.proxies);
         self.epoch = (self.epoch + 1) % EPOCHS;
@@ -138,6 +142,12 @@ impl Programs {
     /// Whether a table is loaded, and its hooks with it.
     pub(crate) fn has(&self, family: Family, table: TableKind) -> bool {
         self.in_force(family).tables[table as usize].is_some()
+    }
+
+    /// Whether [`Programs::clears`] is true of no packet.
+    #[inline]
+    pub(crate) fn asks_fresh(&self, family: Family) -> bool {
+        self.in_force(family).asks_fresh
     }
 
     /// Whether all rules on the way are proven to let packets go on, unchanged, that begin a flow or change one.

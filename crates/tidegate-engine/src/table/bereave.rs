@@ -1,16 +1,61 @@
-//! What ends with a flow: whatever it has announced, and the calls that it controls.
+//! The end of a flow, and what ends with it: whatever it has announced, and the calls that it controls.
 //!
 //! Linux: `nf_ct_remove_expectations`, `pptp_destroy_siblings`, `destroy_gre_conntrack`.
 
 use tidegate_wire::proto;
 
-use super::FlowTable;
+use super::{FlowTable, record};
 use crate::event::EventQueue;
 use crate::flow::{Care, Flow, FlowId};
 use crate::time::Instant;
-use crate::tuple::Tuple;
+use crate::tuple::{Direction, Tuple, ZoneScope};
 
 impl FlowTable {
+    /// Takes a flow out of the table and announces it.
+    pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
+        if !self.slab.has(id) {
+            return;
+        }
+        if self.is_plain(id) {
+            self.bury_plain(id, now, events);
+        } else {
+            self.bury(id, self.slab.read(id.slot), now, events);
+        }
+    }
+
+    /// [`FlowTable::kill`], of a flow that looks like this now, if it is there still.
+    pub(crate) fn kill_as(
+        &mut self,
+        id: FlowId,
+        flow: &Flow,
+        now: Instant,
+        events: &mut EventQueue,
+    ) {
+        if self.slab.has(id) {
+            self.bury(id, flow.clone(), now, events);
+        }
+    }
+
+    fn bury(&mut self, id: FlowId, mut flow: Flow, now: Instant, events: &mut EventQueue) {
+        end_life(&mut flow, now);
+        events.destroyed(now, id, &flow);
+        let care = Care::is_of(&flow).then(|| self.slab.care(id.slot));
+        self.unfile(id.slot, &flow.orig, flow.zone.id_in(Direction::Original));
+        if record::is_mapped(&flow) {
+            self.unfile(id.slot, &flow.reply, flow.zone.id_in(Direction::Reply));
+        }
+        self.sources.unlink(&mut self.slab, id.slot, &flow);
+        self.slab.remove(id.slot);
+        self.len -= 1;
+        self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
+        if let Some(seat) = &mut self.seat {
+            seat.ended(&flow);
+        }
+        if let Some(care) = care {
+            self.bereave((id, &flow, &care), now, events);
+        }
+    }
+
     /// Puts away what a flow leaves behind that has just left the table itself.
     #[inline(never)]
     pub(super) fn bereave(
@@ -40,5 +85,12 @@ impl FlowTable {
             Some((id, _)) => self.kill(id, now, events),
             None => drop(self.expectations.withdraw(now, (tuple, of.zone), events)),
         }
+    }
+}
+
+/// Notes when a flow ended, if that is kept.
+pub(super) fn end_life(flow: &mut Flow, now: Instant) {
+    if let Some(lifetime) = &mut flow.lifetime {
+        lifetime.stop = Some(flow.deadline.min(now));
     }
 }

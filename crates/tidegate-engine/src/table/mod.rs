@@ -448,51 +448,6 @@ impl FlowTable {
         [original, record::is_mapped(flow).then(|| hash(Direction::Reply))]
     }
 
-    /// Takes a flow out of the table and announces it.
-    pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
-        if !self.slab.has(id) {
-            return;
-        }
-        if self.is_plain(id) {
-            self.bury_plain(id, now, events);
-        } else {
-            self.bury(id, self.slab.read(id.slot), now, events);
-        }
-    }
-
-    /// [`FlowTable::kill`], of a flow that looks like this now, if it is there still.
-    pub(crate) fn kill_as(
-        &mut self,
-        id: FlowId,
-        flow: &Flow,
-        now: Instant,
-        events: &mut EventQueue,
-    ) {
-        if self.slab.has(id) {
-            self.bury(id, flow.clone(), now, events);
-        }
-    }
-
-    fn bury(&mut self, id: FlowId, mut flow: Flow, now: Instant, events: &mut EventQueue) {
-        end_life(&mut flow, now);
-        events.destroyed(now, id, &flow);
-        let care = Care::is_of(&flow).then(|| self.slab.care(id.slot));
-        self.unfile(id.slot, &flow.orig, flow.zone.id_in(Direction::Original));
-        if record::is_mapped(&flow) {
-            self.unfile(id.slot, &flow.reply, flow.zone.id_in(Direction::Reply));
-        }
-        self.sources.unlink(&mut self.slab, id.slot, &flow);
-        self.slab.remove(id.slot);
-        self.len -= 1;
-        self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
-        if let Some(seat) = &mut self.seat {
-            seat.ended(&flow);
-        }
-        if let Some(care) = care {
-            self.bereave((id, &flow, &care), now, events);
-        }
-    }
-
     /// A time not later than when the first flow expires.
     #[must_use]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -525,13 +480,6 @@ impl FlowTable {
     /// Changes the number of buckets that chains are counted in.
     pub(crate) fn resize(&mut self, buckets: u32) {
         self.buckets.count = buckets.max(1);
-    }
-}
-
-/// Notes when a flow ended, if that is kept.
-fn end_life(flow: &mut Flow, now: Instant) {
-    if let Some(lifetime) = &mut flow.lifetime {
-        lifetime.stop = Some(flow.deadline.min(now));
     }
 }
 

@@ -4,13 +4,14 @@
 //! mark, labels or helper. All that there is to know of it fits its record and, where flows count,
 //! its counters. What becomes of the table is what [`FlowTable::confirm`] would make of it.
 
+use super::bereave::end_life;
+use super::buckets::OPPOSITE;
 use super::express::Shelved;
 use super::record::tick_of;
-use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN, end_life};
+use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN};
 use crate::event::{EventMask, EventQueue};
 use crate::flow::{Counter, FlowId};
 use crate::rand::Rng;
-use crate::table::buckets::OPPOSITE;
 use crate::time::Instant;
 use crate::track::Cells;
 
@@ -34,6 +35,7 @@ impl FlowTable {
     #[inline]
     pub(crate) fn is_free(&self, hash: u32) -> bool {
         self.one_way == 0
+            && self.seat.is_none()
             && self.notes.is_none()
             && self.expectations.is_empty()
             && self.is_nobodys(hash)
@@ -70,7 +72,7 @@ impl FlowTable {
     /// Whether a flow is a plain one, with nothing that would have to end with it.
     #[inline]
     pub(super) fn is_plain(&self, id: FlowId) -> bool {
-        self.retired_key.is_none() && self.slab.is_plain(id.slot)
+        self.retired_key.is_none() && self.seat.is_none() && self.slab.is_plain(id.slot)
     }
 
     /// Takes a plain flow out of the table and announces it.

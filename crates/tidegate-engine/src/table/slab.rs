@@ -8,13 +8,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use tidegate_wire::{Family, proto};
+use tidegate_wire::Family;
 
 use super::column::{Column, Pages};
-use super::express::Shelved;
-use super::IndexKey;
 use super::key::{Key, Key4, Key6};
-use super::newcomer::Newcomer;
 use super::prefetch;
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
@@ -103,6 +100,8 @@ macro_rules! on_shelf {
     }};
 }
 
+mod plain;
+
 impl Slab {
     /// Gives a flow the lowest free slot.
     pub(super) fn insert(&mut self, flow: &Flow) -> FlowId {
@@ -119,52 +118,9 @@ impl Slab {
         FlowId { slot, generation }
     }
 
-    /// The same, of a plain flow.
-    #[inline]
-    pub(super) fn welcome<K: Shelved>(&mut self, newcomer: &Newcomer<K>) -> FlowId {
-        self.generation = self.generation.wrapping_add(1) & GENERATION;
-        let generation = self.generation;
-        let slot = K::shelf_mut(self).welcome(newcomer, generation) | K::BIT;
-        FlowId { slot, generation }
-    }
-
     pub(super) fn remove(&mut self, slot: u32) {
         self.forget_care(slot);
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
-    }
-
-    /// [`Slab::remove`], of a flow that has nothing but its record.
-    #[inline]
-    pub(super) fn vacate(&mut self, slot: u32) {
-        on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
-    }
-
-    /// Whether there is nothing of a flow that its record does not hold, but counters, labels and
-    /// the like; and it has ports.
-    #[inline]
-    pub(super) fn is_plain(&self, slot: u32) -> bool {
-        const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
-        on_shelf!(self, slot, |shelf, at| {
-            let record = shelf.records.at(at);
-            !record.has_extra()
-                && !record.status().intersects(CARED_FOR)
-                && matches!(record.cells.proto, proto::TCP | proto::UDP)
-        })
-    }
-
-    /// Whether a flow of whose changes all or none are announced announces them.
-    #[inline]
-    pub(super) fn announces(&self, slot: u32) -> bool {
-        !on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_silent())
-    }
-
-    /// The hash of a plain flow's tuple.
-    #[inline]
-    pub(super) fn hash_of(&self, slot: u32, key: &IndexKey) -> u32 {
-        on_shelf!(self, slot, |shelf, at| {
-            let record = shelf.records.at(at);
-            record.key.hash(key, record.cells.proto, 0)
-        })
     }
 
     /// How many flows came after the one of that id.
@@ -396,19 +352,6 @@ impl<K: Key> Shelf<K> {
         let at = self.let_lowest(generation);
         self.write(at, flow);
         self.set_birth(at, flow.lifetime.and_then(|lifetime| lifetime.start));
-        at
-    }
-
-    fn welcome(&mut self, newcomer: &Newcomer<K>, generation: u32) -> u32 {
-        let at = self.let_lowest(generation);
-        self.records.at_mut(at).write_newcomer(newcomer);
-        if let Some(counters) = newcomer.counters {
-            *self.counters.place(at) = counters;
-        }
-        if self.tags.peek(at).is_some() {
-            *self.tags.place(at) = Tags::default();
-        }
-        self.set_birth(at, newcomer.birth);
         at
     }
 

@@ -1,0 +1,71 @@
+//! Plain flows in the slab: those of which nothing is elsewhere but what comes with a switch.
+
+use tidegate_wire::proto;
+
+use super::{Shelf, Slab, Tags, V6};
+use crate::flow::{FlowId, Status};
+use crate::table::express::Shelved;
+use crate::table::IndexKey;
+use crate::table::key::Key;
+use crate::table::newcomer::Newcomer;
+use crate::table::record::GENERATION;
+
+impl Slab {
+    /// Gives a plain flow the lowest free slot.
+    #[inline]
+    pub(in crate::table) fn welcome<K: Shelved>(&mut self, newcomer: &Newcomer<K>) -> FlowId {
+        self.generation = self.generation.wrapping_add(1) & GENERATION;
+        let generation = self.generation;
+        let slot = K::shelf_mut(self).welcome(newcomer, generation) | K::BIT;
+        FlowId { slot, generation }
+    }
+
+    /// [`Slab::remove`], of a flow that has nothing but its record.
+    #[inline]
+    pub(in crate::table) fn vacate(&mut self, slot: u32) {
+        on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
+    }
+
+    /// Whether there is nothing of a flow that its record does not hold, but counters, labels and
+    /// the like; and it has ports.
+    #[inline]
+    pub(in crate::table) fn is_plain(&self, slot: u32) -> bool {
+        const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.at(at);
+            !record.has_extra()
+                && !record.status().intersects(CARED_FOR)
+                && matches!(record.cells.proto, proto::TCP | proto::UDP)
+        })
+    }
+
+    /// Whether a flow of whose changes all or none are announced announces them.
+    #[inline]
+    pub(in crate::table) fn announces(&self, slot: u32) -> bool {
+        !on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_silent())
+    }
+
+    /// The hash of a plain flow's tuple.
+    #[inline]
+    pub(in crate::table) fn hash_of(&self, slot: u32, key: &IndexKey) -> u32 {
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.at(at);
+            record.key.hash(key, record.cells.proto, 0)
+        })
+    }
+}
+
+impl<K: Key> Shelf<K> {
+    fn welcome(&mut self, newcomer: &Newcomer<K>, generation: u32) -> u32 {
+        let at = self.let_lowest(generation);
+        self.records.at_mut(at).write_newcomer(newcomer);
+        if let Some(counters) = newcomer.counters {
+            *self.counters.place(at) = counters;
+        }
+        if self.tags.peek(at).is_some() {
+            *self.tags.place(at) = Tags::default();
+        }
+        self.set_birth(at, newcomer.birth);
+        at
+    }
+}
