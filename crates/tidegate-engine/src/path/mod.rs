@@ -30,7 +30,7 @@ mod room;
 mod synproxy;
 
 pub(crate) use self::conntrack::tuple_in;
-pub(crate) use self::glance::{BURST, Glance};
+pub(crate) use self::glance::{BURST, Glance, Sight};
 
 use alloc::vec::Vec;
 use core::net::IpAddr;

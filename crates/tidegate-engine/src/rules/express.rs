@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 
 use tidegate_wire::proto;
 
-use super::ast::{Hook, Policy, TableKind};
+use super::ast::{Counters, Hook, Policy, TableKind};
 use super::eval::Ruling;
 use super::program::{Action, Program};
 use crate::flow::Flow;
@@ -109,7 +109,10 @@ pub(super) struct Way {
     /// Whether packets may take it.
     pub(super) clearance: Clearance,
     /// The entries that a packet meets; none if it isn't known.
-    pub(super) met: Vec<Met>,
+    met: Vec<Met>,
+    /// How many packets took it without asking the rules: what is to be added to the counters of all
+    /// entries that they met.
+    pub(super) passed: Counters,
     /// Those that it was assumed not to meet.
     unmet: Vec<Unmet>,
 }
@@ -151,6 +154,27 @@ impl Ways {
     #[inline(always)]
     pub(super) fn way(&self, proto: ExpressProto, dir: Direction, route: ExpressRoute) -> &Way {
         &self.0[index(proto, dir, route)]
+    }
+
+    /// See [`Ways::way`].
+    #[inline(always)]
+    pub(super) fn way_mut(
+        &mut self,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+    ) -> &mut Way {
+        &mut self.0[index(proto, dir, route)]
+    }
+
+    /// Adds those that passed to the counters of a table's entries.
+    pub(super) fn add_to(&self, table: TableKind, counters: &mut [Counters]) {
+        for way in &self.0 {
+            for met in way.met.iter().filter(|met| met.table == table) {
+                counters[met.entry].packets += way.passed.packets;
+                counters[met.entry].bytes += way.passed.bytes;
+            }
+        }
     }
 
     /// Whether packets of a flow meet no other entries. The tables are those that the ways were proven for.

@@ -73,6 +73,11 @@ impl Programs {
     /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
     pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
         let InForce { tables, order, ways, lengthens, proxies } = self.in_force_mut(rules.family);
+        for (kind, loaded) in TableKind::ALL.into_iter().zip(tables.iter_mut()) {
+            if let Some(loaded) = loaded {
+                ways.add_to(kind, &mut loaded.program.counters);
+            }
+        }
         for table in &rules.tables {
             if tables[table.kind as usize].is_none() {
                 order.push(table.kind);
@@ -170,8 +175,7 @@ impl Programs {
         route: ExpressRoute,
     ) -> Course<'_> {
         let epoch = self.epoch;
-        let InForce { tables, ways, .. } = self.in_force_mut(family);
-        Course { way: ways.way(proto, dir, route), tables, epoch }
+        Course { way: self.in_force_mut(family).ways.way_mut(proto, dir, route), epoch }
     }
 
     /// Takes a packet through a table's chain at its hook; `Accept` if the table or the chain isn't there.
@@ -196,9 +200,9 @@ impl Programs {
     /// A family's rules as iptables-save prints them, the table that was loaded last first, with live counters if asked
     /// for; `None` if it has no table.
     pub(crate) fn print(&self, family: Family, counters: bool) -> Option<String> {
-        let InForce { tables, order, .. } = self.in_force(family);
+        let InForce { tables, order, ways, .. } = self.in_force(family);
         let loaded = order.iter().rev().filter_map(|kind| tables[*kind as usize].as_ref());
-        let tables: Vec<Table> = loaded.map(|loaded| loaded.live()).collect();
+        let tables: Vec<Table> = loaded.map(|loaded| loaded.live(ways)).collect();
         (!tables.is_empty()).then(|| print(&Ruleset { family, tables }, counters))
     }
 
@@ -217,10 +221,9 @@ impl Programs {
     }
 }
 
-/// A way and the tables along it.
+/// A way, as long as rules stay what they are.
 pub(crate) struct Course<'p> {
-    way: &'p Way,
-    tables: &'p mut Tables,
+    way: &'p mut Way,
     epoch: u16,
 }
 
@@ -239,11 +242,7 @@ impl Course<'_> {
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
     #[inline(always)]
     pub(crate) fn count(&mut self, bytes: usize) {
-        for met in &self.way.met {
-            if let Some(loaded) = &mut self.tables[met.table as usize] {
-                eval::count(&mut loaded.program.counters[met.entry], bytes);
-            }
-        }
+        eval::count(&mut self.way.passed, bytes);
     }
 }
 
@@ -253,10 +252,10 @@ fn program(tables: &Tables, kind: TableKind) -> Option<&Program> {
 
 impl Loaded {
     /// The table as written, with the counters of now.
-    fn live(&self) -> Table {
-        let mut table = self.source.clone();
+    fn live(&self, ways: &Ways) -> Table {
+        let (mut table, mut counters) = (self.source.clone(), self.program.counters.clone());
+        ways.add_to(table.kind, &mut counters);
         for (chain, section) in table.chains.iter_mut().zip(&self.program.chains) {
-            let counters = &self.program.counters;
             for (rule, counted) in chain.rules.iter_mut().zip(&counters[section.entries.clone()]) {
                 rule.counters = *counted;
             }

@@ -21,6 +21,8 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn addresses(self) -> (IpAddr, IpAddr);
     /// The tuple with its ends exchanged, which is the inverse wherever there are ports.
     fn swapped(self) -> Self;
+    /// Whether it is this one; found out without a branch.
+    fn is(self, other: &Self) -> bool;
     /// The same for both orders of the ends.
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32;
 }
@@ -74,6 +76,13 @@ impl Key for Key4 {
     }
 
     #[inline(always)]
+    fn is(self, other: &Self) -> bool {
+        let addresses = u64::from_le_bytes(self.addresses) ^ u64::from_le_bytes(other.addresses);
+        let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
+        addresses | u64::from(ports) == 0
+    }
+
+    #[inline(always)]
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
         let (addresses, ports) =
             (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
@@ -110,6 +119,14 @@ impl Key for Key6 {
     }
 
     #[inline(always)]
+    fn is(self, other: &Self) -> bool {
+        let src = u128::from_le_bytes(self.src) ^ u128::from_le_bytes(other.src);
+        let dst = u128::from_le_bytes(self.dst) ^ u128::from_le_bytes(other.dst);
+        let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
+        src | dst | u128::from(ports) == 0
+    }
+
+    #[inline(always)]
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
         let ports = u32::from_le_bytes(self.ports);
         let one = (u128::from_le_bytes(self.src), ports & 0xffff);
@@ -140,11 +157,21 @@ fn tuple(src: IpAddr, dst: IpAddr, [a, b, c, d]: [u8; 4], proto: u8) -> Tuple {
 }
 
 /// The hash of a tuple in a zone, the same as that of its inverse.
+#[inline(always)]
 pub(super) fn hash(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
-    let tuple = tuple.question();
+    if tuple.has_ports() { hash_of(key, tuple, zone) } else { hash_of_question(key, tuple, zone) }
+}
+
+#[inline(never)]
+fn hash_of_question(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
+    hash_of(key, &tuple.question(), zone)
+}
+
+#[inline(always)]
+fn hash_of(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
     match tuple.src {
-        IpAddr::V4(_) => Key4::of(&tuple).hash(key, tuple.proto, zone),
-        IpAddr::V6(_) => Key6::of(&tuple).hash(key, tuple.proto, zone),
+        IpAddr::V4(_) => Key4::of(tuple).hash(key, tuple.proto, zone),
+        IpAddr::V6(_) => Key6::of(tuple).hash(key, tuple.proto, zone),
     }
 }
 

@@ -129,6 +129,7 @@ impl FlowTable {
     /// The flow that has this tuple in this zone, and in which direction. A zone
     /// of one direction has two numbers, and the tuple may be filed under either.
     /// Expired flows are not found.
+    #[inline]
     #[must_use]
     pub(crate) fn lookup(
         &self,
@@ -136,7 +137,8 @@ impl FlowTable {
         tuple: &Tuple,
         zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        let hint = Hint { hash: self.hash(tuple, zone, Direction::Original), slot: None };
+        let expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
+        let hint = Hint { hash: expected.hash, slot: expected.guess() };
         self.lookup_simple(now, tuple, zone, hint).or_else(|| self.lookup_any(now, tuple, zone))
     }
 
@@ -162,6 +164,7 @@ impl FlowTable {
 
     /// [`FlowTable::lookup_expected`] for tuples with ports of the default zone, as most are. `None`
     /// says nothing.
+    #[inline(always)]
     fn lookup_simple(
         &self,
         now: Instant,
@@ -266,6 +269,7 @@ impl FlowTable {
             .filter_map(move |slot| Some((slot, self.slab.direction_of(slot, &asked)?)))
     }
 
+    #[inline(always)]
     fn hash(&self, tuple: &Tuple, zone: Zone, filed: Direction) -> u32 {
         key::hash(&self.key, tuple, zone.id_in(filed))
     }
