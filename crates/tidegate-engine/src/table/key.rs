@@ -53,8 +53,8 @@ impl Key for Key4 {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.src, tuple.dst) else {
             return Self::default();
         };
-        let ([a, b, c, d], [e, f, g, h]) = (src.octets(), dst.octets());
-        Self { addresses: [a, b, c, d, e, f, g, h], ports: ports_of(tuple) }
+        let [src, dst] = [src, dst].map(|addr| u64::from(u32::from_le_bytes(addr.octets())));
+        Self { addresses: (src | dst << 32).to_le_bytes(), ports: ports_of(tuple) }
     }
 
     #[inline(always)]
@@ -141,8 +141,7 @@ impl Key for Key6 {
 
 #[inline(always)]
 fn ports_of(tuple: &Tuple) -> [u8; 4] {
-    let ([a, b], [c, d]) = (tuple.sport.to_be_bytes(), tuple.dport.to_be_bytes());
-    [a, b, c, d]
+    (u32::from(tuple.sport) << 16 | u32::from(tuple.dport)).to_be_bytes()
 }
 
 #[inline(always)]
