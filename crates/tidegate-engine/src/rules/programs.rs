@@ -251,10 +251,16 @@ fn program(tables: &Tables, kind: TableKind) -> Option<&Program> {
 }
 
 impl Loaded {
+    /// The counters of now.
+    fn counters(&self, ways: &Ways) -> Vec<Counters> {
+        let mut counters = self.program.counters.clone();
+        ways.add_to(self.source.kind, &mut counters);
+        counters
+    }
+
     /// The table as written, with the counters of now.
     fn live(&self, ways: &Ways) -> Table {
-        let (mut table, mut counters) = (self.source.clone(), self.program.counters.clone());
-        ways.add_to(table.kind, &mut counters);
+        let (mut table, counters) = (self.source.clone(), self.counters(ways));
         for (chain, section) in table.chains.iter_mut().zip(&self.program.chains) {
             for (rule, counted) in chain.rules.iter_mut().zip(&counters[section.entries.clone()]) {
                 rule.counters = *counted;
