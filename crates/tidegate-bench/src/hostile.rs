@@ -19,7 +19,7 @@ use crate::traffic::Traffic;
 /// What the attacker is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
-    /// Tuples that share a bucket under unkeyed hashes: one half by SipHash-1-3 with a key of zeros,
+    /// Tuples that share a bucket under unkeyed hashes: one half by the engine's own with a key of zeros,
     /// one half by having the same sum and the same exclusive or of both ends, which every hash that
     /// is symmetric by such an operation maps to one value, whatever its key.
     Collisions,
@@ -108,33 +108,70 @@ fn collisions(family: Family, flows: u32) -> Arc<[Ends]> {
 
 /// Tuples whose unkeyed hash falls into the same of 4,096 buckets, which takes as many tries each.
 fn found_by_trying(family: Family, wanted: u32) -> Vec<Ends> {
+    let hash = Unkeyed::new();
     let tries = (0..).map(|number| from_anywhere(mix64(0x00c0_111d_0000_0000 | number)));
-    tries.filter(|ends| unkeyed(family, ends) >> 52 == 0).take(wanted as usize).collect()
+    tries.filter(|ends| hash.of(family, ends) >> 20 == 0).take(wanted as usize).collect()
 }
 
-/// The engine's hash (`table::key`), with a key of zeros: SipHash-1-3 over both ends in the order of
-/// their values, the protocol and zone 0.
-fn unkeyed(family: Family, ends: &Ends) -> u64 {
-    let Tuple { src, dst, sport, dport, proto } = ends.tuple(family, proto::TCP);
-    let bits = |addr| match addr {
-        IpAddr::V4(addr) => u128::from(addr.to_bits()),
-        IpAddr::V6(addr) => addr.to_bits(),
-    };
-    let mut sides = [(bits(src), sport), (bits(dst), dport)];
-    sides.sort_unstable();
-    let [(low, low_port), (high, high_port)] = sides;
-    let ports = [low_port, high_port].map(u16::to_le_bytes);
-    let addresses = [low, high].map(u128::to_le_bytes);
-    let bytes = match family {
-        Family::V4 => {
-            let [low, high] = addresses.map(|bytes| [bytes[0], bytes[1], bytes[2], bytes[3]]);
-            [&ports[0][..], &low, &[0; 2], &ports[1], &high, &[proto]].concat()
+/// The engine's hash (`table::index_key`), with the secret that it makes of zeros.
+struct Unkeyed {
+    offset: u128,
+    factors: [u128; 5],
+    stirring: [u64; 2],
+}
+
+impl Unkeyed {
+    fn new() -> Self {
+        let word = |number: u64| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&number.to_le_bytes());
+            hasher.finish()
+        };
+        let pair = |first: u64| u128::from(word(first)) << 64 | u128::from(word(first + 1));
+        let factors = [2, 4, 6, 8, 10].map(pair);
+        Self { offset: pair(0), factors, stirring: [word(12) | 1, word(13) | 1] }
+    }
+
+    /// Of both ends in the order of their values, the protocol and zone 0.
+    fn of(&self, family: Family, ends: &Ends) -> u32 {
+        let Tuple { src, dst, sport, dport, proto } = ends.tuple(family, proto::TCP);
+        let bits = |addr| match addr {
+            IpAddr::V4(addr) => u128::from(u32::from_le_bytes(addr.octets())),
+            IpAddr::V6(addr) => u128::from_le_bytes(addr.octets()),
+        };
+        let end = |addr, port: u16| (u64::from(port.swap_bytes()), bits(addr));
+        let mut sides = [end(src, sport), end(dst, dport)];
+        sides.sort_unstable_by_key(|(port, bits)| match family {
+            Family::V4 => (u128::from(*port), *bits),
+            Family::V6 => (*bits, u128::from(*port)),
+        });
+        let [(low_port, low), (high_port, high)] = sides;
+        let proto = u64::from(proto) << 48;
+        match family {
+            Family::V4 => {
+                self.hash(&[low as u64 | low_port << 32, high as u64 | high_port << 32 | proto])
+            }
+            Family::V6 => self.hash(&[
+                low as u64,
+                (low >> 64) as u64,
+                high as u64,
+                (high >> 64) as u64,
+                low_port | high_port << 16 | proto,
+            ]),
         }
-        Family::V6 => [&addresses.concat()[..], &ports.concat(), &[0; 2], &[proto]].concat(),
-    };
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&bytes);
-    hasher.finish()
+    }
+
+    fn hash(&self, words: &[u64]) -> u32 {
+        let terms = self.factors.iter().zip(words);
+        let sum = terms.fold(self.offset, |sum, (factor, word)| {
+            sum.wrapping_add(factor.wrapping_mul(u128::from(*word)))
+        });
+        let stirred = self
+            .stirring
+            .iter()
+            .fold((sum >> 64) as u64, |word, factor| (word ^ word >> 32).wrapping_mul(*factor));
+        (stirred >> 32) as u32
+    }
 }
 
 /// Both ends move by the same amount in opposite directions, in bits that carry nowhere, so that
@@ -159,7 +196,8 @@ mod tests {
         for family in [Family::V4, Family::V6] {
             let chosen = collisions(family, 64);
             let (tried, built) = chosen.split_at(32);
-            assert!(tried.iter().all(|ends| unkeyed(family, ends) >> 52 == 0));
+            let hash = Unkeyed::new();
+            assert!(tried.iter().all(|ends| hash.of(family, ends) >> 20 == 0));
             let sums = built.iter().map(|ends| {
                 let (src, dst) = (ends.client.host, ends.server.host);
                 let ports = (ends.client_port, ends.server_port);

@@ -33,7 +33,7 @@ use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
-use crate::path::{BURST, Glance, Walk, express, fresh};
+use crate::path::{BURST, Glance, Sight, Walk, express, fresh};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
@@ -139,7 +139,7 @@ impl Engine {
     /// [`Engine::poll_output`].
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) -> Outcome {
         self.give_up_fragments(now, fib);
-        let glance = Glance::of(packet.bytes, &self.table);
+        let glance = Glance::of(sight(&self.limits, packet), &self.table);
         self.take(now, packet, fib, &glance)
     }
 
@@ -194,7 +194,9 @@ impl Engine {
     /// so that their flows are in the processor's cache by then. Only a hint: no
     /// decision is made here, and none changes if it is not called.
     pub fn prepare<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        let mut datagrams = datagrams.into_iter().peekable();
+        // What is wrong with their checksums is asked when they are processed.
+        let sights = datagrams.into_iter().map(|bytes| Sight { bytes, in_doubt: false });
+        let mut datagrams = sights.peekable();
         while datagrams.peek().is_some() {
             let mut glances = [Glance::NOTHING; BURST];
             Glance::all(&mut glances, datagrams.by_ref().take(BURST), &self.table);
@@ -214,7 +216,7 @@ impl Engine {
         self.give_up_fragments(now, fib);
         for burst in packets.chunks_mut(BURST) {
             let mut glances = [Glance::NOTHING; BURST];
-            let datagrams = burst.iter().map(|packet| &*packet.bytes);
+            let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
             Glance::all(&mut glances[..datagrams.len()], datagrams, &self.table);
             for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
                 if let Some(slot) = glances.get(number + NEAR).and_then(|glance| glance.slot) {
@@ -524,6 +526,15 @@ impl Engine {
     #[must_use]
     pub fn rules(&self, family: Family, counters: bool) -> Option<alloc::string::String> {
         self.programs.print(family, counters)
+    }
+}
+
+/// A packet as it is first looked at.
+#[inline(always)]
+fn sight<'a>(limits: &Limits, packet: &'a Packet<'_>) -> Sight<'a> {
+    Sight {
+        bytes: packet.bytes,
+        in_doubt: limits.checksum && packet.offload.checksum.is_in_doubt(),
     }
 }
 

@@ -143,26 +143,43 @@ pub fn is_complete(sum: u64) -> bool {
     sum.is_multiple_of(0xffff)
 }
 
+/// What a checksum field becomes, both as they lie in the packet, when covered bytes of the sum `old`
+/// become others of the sum `new`, both as [`little_endian`] gives them (RFC 1624 equation 3).
+#[inline(always)]
+pub fn replaced(field: [u8; 2], old: u64, new: u64) -> [u8; 2] {
+    let rest = u64::from(!u16::from_le_bytes(field));
+    (!fold(add(add(!old, new), rest))).to_le_bytes()
+}
+
 /// The sum of bytes as little-endian words, an odd last one padded with a zero. It is the same in
 /// either byte order, up to a swap at the end (RFC 1071 section 2 B), and may be taken over wider
 /// words (section 2 C), with the carries out of the highest bit added at the lowest.
 #[inline(always)]
-fn little_endian(bytes: &[u8]) -> u64 {
-    let (pairs, rest) = bytes.as_chunks::<16>();
-    let mut total = 0_u128;
-    for pair in pairs {
-        let pair = u128::from_le_bytes(*pair);
-        total += pair & u128::from(u64::MAX);
-        total += pair >> 64;
+pub fn little_endian(bytes: &[u8]) -> u64 {
+    let (pieces, rest) = bytes.as_chunks::<32>();
+    let mut total = 0;
+    for piece in pieces {
+        total = add_words(total, piece);
     }
-    let (words, rest) = rest.as_chunks::<8>();
-    if let [word] = words {
-        total += u128::from(u64::from_le_bytes(*word));
+    let (pieces, rest) = rest.as_chunks::<16>();
+    if let [piece] = pieces {
+        total = add_words(total, piece);
+    }
+    let (pieces, rest) = rest.as_chunks::<8>();
+    if let [piece] = pieces {
+        total = add_words(total, piece);
     }
     if !rest.is_empty() {
         total += u128::from(last_word(bytes, rest));
     }
     add(total as u64, (total >> 64) as u64)
+}
+
+/// The sum with words that are all there.
+#[inline(always)]
+fn add_words(sum: u128, bytes: &[u8]) -> u128 {
+    let words = bytes.as_chunks().0.iter();
+    words.fold(sum, |sum, word| sum + u128::from(u64::from_le_bytes(*word)))
 }
 
 /// The last one to seven bytes of some, with zeros behind them.
@@ -174,9 +191,9 @@ fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
     }
 }
 
-/// The ones' complement sum.
+/// The ones' complement sum of two sums.
 #[inline(always)]
-fn add(one: u64, other: u64) -> u64 {
+pub fn add(one: u64, other: u64) -> u64 {
     let (sum, carry) = one.overflowing_add(other);
     sum + u64::from(carry)
 }
@@ -224,6 +241,24 @@ mod tests {
             }
             let is_nothing = proto == 0 && len == 0 && bytes.iter().all(|byte| *byte == 0);
             prop_assert!(is_nothing || is_right(&bytes, proto, len) == (sum(&bytes).finish() == 0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_replaced_field_is_what_a_delta_makes_of_it(
+            check: u16,
+            old: [u32; 3],
+            new: [u32; 3],
+            same: [u8; 12],
+        ) {
+            let delta = old.iter().zip(&new).fold(Delta::new(), |all, (a, b)| all.dword(*a, *b));
+            let sum = |words: [u32; 3]| {
+                let words: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
+                little_endian(&[&words[..], &same].concat())
+            };
+            let field = replaced(check.to_be_bytes(), sum(old), sum(new));
+            prop_assert_eq!(u16::from_be_bytes(field), delta.apply(check));
         }
     }
 

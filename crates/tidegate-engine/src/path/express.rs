@@ -13,7 +13,7 @@ use core::marker::PhantomData;
 use tidegate_wire::Family;
 
 use super::glance::{Glance, Kind};
-use super::layout::{Layout, Upper};
+use super::layout::{Layout, Upper, rewrite};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
@@ -33,13 +33,6 @@ const UNUSUAL: Status =
     Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
 /// A flow that is.
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
-
-/// What a translated packet must look like afterwards, and which of its ends is rewritten.
-pub(super) struct Translation<K> {
-    pub(super) target: K,
-    pub(super) src: bool,
-    pub(super) dst: bool,
-}
 
 /// Where it goes, and through which chains.
 struct Exit {
@@ -138,12 +131,13 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
         let status = usual_status(seat, self.now)?;
         let translation = self.translation(status, seat);
-        let exit = self.exit(seat, translation.as_ref())?;
+        let exit = self.exit(seat, translation)?;
         let mut course = self.programs.course(K::FAMILY, P::PROTO, seat.dir, exit.route);
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
             return None;
         }
-        let segment = plain::<K>(self.packet, self.len, (seat.dir, self.now, self.limits))?;
+        let payload = self.packet.bytes.get(K::L4..self.len)?;
+        let segment = Plain { payload, dir: seat.dir, now: self.now, limits: self.limits };
         let timeout = P::take(&mut seat.record.cells, &segment)?;
 
         // Nothing stops it any more.
@@ -152,7 +146,7 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
             let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
-            translate(self.packet.bytes, how, translation);
+            rewrite(self.packet.bytes, how, self.key, *translation);
         }
         if exit.route == ExpressRoute::Forward {
             K::take_hop(self.packet.bytes);
@@ -162,23 +156,21 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
 
+    /// The tuple that the packet has afterwards, if its flow is translated.
     #[inline(always)]
-    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation<K>> {
+    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<K> {
         if !status.intersects(Status::NAT) || !self.programs.has(K::FAMILY, TableKind::Nat) {
             return None;
         }
         let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-        Some(Translation { target: seat.target(), src, dst })
+        Some(self.key.with(seat.target(), src, dst))
     }
 
     /// The way out or in, if it has no obstacle.
     #[inline(always)]
-    fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation<K>>) -> Option<Exit> {
+    fn exit(&self, seat: &Seat<'_, K>, translation: Option<K>) -> Option<Exit> {
         let (src, own_dst) = self.key.addresses();
-        let dst = match translation {
-            Some(Translation { target, dst: true, .. }) => target.addresses().1,
-            _ => own_dst,
-        };
+        let dst = translation.map_or(own_dst, |translated| translated.addresses().1);
         let (in_port, mark) = (self.packet.in_port, self.packet.mark);
         match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => {
@@ -203,30 +195,6 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         let headers = K::headers(self.packet.bytes);
         let longest = self.packet.offload.longest_segment(self.packet.bytes, &headers);
         longest.is_some_and(|longest| longest <= mtu)
-    }
-}
-
-/// The packet as its tracker sees it.
-#[inline(always)]
-pub(super) fn plain<'p, K: Layout>(
-    packet: &'p Packet<'_>,
-    len: usize,
-    (dir, now, limits): (Direction, Instant, &'p Limits),
-) -> Option<Plain<'p>> {
-    let covered = packet.bytes.get(K::TUPLE..len)?;
-    let payload = covered.get(K::L4 - K::TUPLE..)?;
-    let verify_checksum = limits.checksum && packet.offload.checksum.is_in_doubt();
-    Some(Plain { covered, payload, dir, now, limits, verify_checksum })
-}
-
-/// Rewrites the ends that are translated.
-#[inline(never)]
-pub(super) fn translate<K: Layout>(bytes: &mut [u8], how: Upper, translation: &Translation<K>) {
-    let Translation { target, src, dst } = *translation;
-    for (manip, applies) in [(Manip::Dst, dst), (Manip::Src, src)] {
-        if applies {
-            target.set_end(bytes, how, manip);
-        }
     }
 }
 

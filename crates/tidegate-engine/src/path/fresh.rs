@@ -11,9 +11,8 @@
 use tidegate_wire::Family;
 
 use super::conntrack::info_of;
-use super::express::{Translation, plain, translate};
 use super::glance::{Glance, Kind};
-use super::layout::{Layout, Upper};
+use super::layout::{Layout, Upper, rewrite};
 use crate::engine::{Engine, Outcome};
 use crate::event::EventMask;
 use crate::fib::{Fib, PortId, Route, RouteQuery};
@@ -181,7 +180,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         let status = self.usual_status(seat)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
         let translation = self.translation(status, seat);
-        let key = translation.as_ref().filter(|it| it.dst).map_or(self.key, |it| it.target);
+        let key = translation.unwrap_or(self.key);
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
         let (verdict, fresh) = self.way(info, (key, own_port))?;
         let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
@@ -201,7 +200,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         }
         if let Some(translation) = &translation {
             let (proto, checksum) = (self.kind.proto, self.packet.offload.checksum);
-            translate(self.packet.bytes, Upper { proto, checksum }, translation);
+            rewrite(self.packet.bytes, Upper { proto, checksum }, self.key, *translation);
         }
         self.leave(fresh);
         let Life { pending: changes, deadline, .. } = life;
@@ -220,20 +219,22 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         (is_usual && !seat.record.is_expired(self.now) && seat.is_plain()).then_some(status)
     }
 
+    /// The tuple that the packet has afterwards, if its flow is translated.
     #[inline(always)]
-    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<Translation<K>> {
+    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<K> {
         let family = self.kind.family;
         if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
             return None;
         }
         let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-        Some(Translation { target: seat.target(), src, dst })
+        Some(self.key.with(seat.target(), src, dst))
     }
 
     /// The packet as its tracker sees it.
     #[inline(always)]
     fn plain(&self, dir: Direction) -> Option<Plain<'_>> {
-        plain::<K>(self.packet, self.len, (dir, self.now, self.limits))
+        let payload = self.packet.bytes.get(K::L4..self.len)?;
+        Some(Plain { payload, dir, now: self.now, limits: self.limits })
     }
 
     /// The way out or in of a packet to the destination of `key`, if it has no obstacle and no rule on

@@ -1,11 +1,11 @@
 //! A first glance at a datagram: is it of the plain kind that most packets are, and whose is it?
 //!
-//! Plain is a whole TCP or UDP datagram without IP options or extension headers, with a hop to
-//! spare. For those a few comparisons at fixed places say all that `wire::dissect` would, so that
+//! Plain is a whole TCP or UDP datagram with right checksums, without IP options or extension headers, and
+//! with a hop to spare. For those a few comparisons at fixed places say all that `wire::dissect` would, so that
 //! what a batch of packets will ask of the table is known before the first of them is processed.
 //! Whatever is not plain is left to the dissector, which has the last word on it.
 
-use tidegate_wire::checksum::is_complete;
+use tidegate_wire::checksum::{is_complete, is_right};
 use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
@@ -17,6 +17,14 @@ use crate::table::{FlowTable, Hint};
 /// How many datagrams are looked at together: as many as keep the second level of the cache busy with
 /// their flows.
 pub(crate) const BURST: usize = 128;
+
+/// A datagram that is looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Whether its upper layer's checksum is to be verified.
+    pub(crate) in_doubt: bool,
+}
 
 /// What a glance tells.
 #[derive(Clone, Copy)]
@@ -41,8 +49,8 @@ impl Glance {
 
     /// Looks at a datagram, and at nothing else.
     #[inline(always)]
-    pub(crate) fn of(bytes: &[u8], table: &FlowTable) -> Self {
-        Self::begin(bytes, table).map_or(Self::NOTHING, |(glance, _)| glance)
+    pub(crate) fn of(sight: Sight<'_>, table: &FlowTable) -> Self {
+        Self::begin(sight, table).map_or(Self::NOTHING, |(glance, _)| glance)
     }
 
     /// Looks at some datagrams, one for each glance, and where their flows probably are. What that
@@ -50,12 +58,12 @@ impl Glance {
     #[inline(always)]
     pub(crate) fn all<'a>(
         glances: &mut [Self],
-        datagrams: impl Iterator<Item = &'a [u8]>,
+        datagrams: impl Iterator<Item = Sight<'a>>,
         table: &FlowTable,
     ) {
         let mut expected = [Expected::NOWHERE; BURST];
-        for ((glance, expected), bytes) in glances.iter_mut().zip(&mut expected).zip(datagrams) {
-            if let Some(begun) = Self::begin(bytes, table) {
+        for ((glance, expected), sight) in glances.iter_mut().zip(&mut expected).zip(datagrams) {
+            if let Some(begun) = Self::begin(sight, table) {
                 (*glance, *expected) = begun;
             }
         }
@@ -68,8 +76,8 @@ impl Glance {
     }
 
     #[inline(always)]
-    fn begin<'t>(bytes: &[u8], table: &'t FlowTable) -> Option<(Self, Expected<'t>)> {
-        let kind @ Kind { family, proto } = kind_of(bytes)?;
+    fn begin<'t>(sight: Sight<'_>, table: &'t FlowTable) -> Option<(Self, Expected<'t>)> {
+        let (bytes, kind @ Kind { family, proto }) = (sight.bytes, kind_of(sight)?);
         let expected = match family {
             Family::V4 => table.expect(Key4::read(bytes), proto.number()),
             Family::V6 => table.expect(Key6::read(bytes), proto.number()),
@@ -99,24 +107,37 @@ impl Glance {
 
 /// The kind of a plain datagram.
 #[inline(always)]
-fn kind_of(bytes: &[u8]) -> Option<Kind> {
-    let (family, proto, payload) = match bytes.first()? {
+fn kind_of(sight: Sight<'_>) -> Option<Kind> {
+    match sight.bytes.first()? {
         0x45 => {
-            let header = bytes.first_chunk()?;
-            (Family::V4, header[9], plain_v4(header, bytes.len())?)
+            let header = sight.bytes.first_chunk()?;
+            let proto = sight.proto::<Key4>(header[9], plain_v4(header, sight.bytes.len())?)?;
+            Some(Kind { family: Family::V4, proto })
         }
         first if first >> 4 == 6 => {
-            let header = bytes.first_chunk()?;
-            (Family::V6, header[6], plain_v6(header, bytes.len())?)
+            let header = sight.bytes.first_chunk()?;
+            let proto = sight.proto::<Key6>(header[6], plain_v6(header, sight.bytes.len())?)?;
+            Some(Kind { family: Family::V6, proto })
         }
-        _ => return None,
-    };
-    let proto = match proto {
-        proto::TCP if payload >= 20 => ExpressProto::Tcp,
-        proto::UDP if payload >= 8 => ExpressProto::Udp,
-        _ => return None,
-    };
-    Some(Kind { family, proto })
+        _ => None,
+    }
+}
+
+impl Sight<'_> {
+    /// The protocol, if there is a header of it, and no checksum that is wrong. UDP may have none.
+    #[inline(always)]
+    fn proto<K: Layout>(self, proto: u8, payload: usize) -> Option<ExpressProto> {
+        let covered = self.bytes.get(K::TUPLE..K::L4 + payload)?;
+        let is_right = || !self.in_doubt || is_right(covered, proto, payload as u16);
+        match proto {
+            proto::TCP => (payload >= 20 && is_right()).then_some(ExpressProto::Tcp),
+            proto::UDP => {
+                let is_whole = payload >= 8 && (half(self.bytes, K::L4 + 6) == 0 || is_right());
+                is_whole.then_some(ExpressProto::Udp)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The payload's length of an IPv4 datagram without options whose header, with the ports behind it, is
@@ -155,6 +176,10 @@ mod tests {
     use crate::testkit::{Host, ping, tcp, udp};
     use tidegate_wire::packet::tcp::TcpFlags;
 
+    fn sight(bytes: &[u8]) -> Sight<'_> {
+        Sight { bytes, in_doubt: true }
+    }
+
     #[test]
     fn what_is_plain_reads_as_the_dissector_reads_it() {
         for family in [Family::V4, Family::V6] {
@@ -163,7 +188,7 @@ mod tests {
                 [(segment, ExpressProto::Tcp), (udp(Host::Server, 5), ExpressProto::Udp)]
             {
                 let bytes = datagram.bytes(family);
-                assert_eq!(kind_of(&bytes), Some(Kind { family, proto }));
+                assert_eq!(kind_of(sight(&bytes)), Some(Kind { family, proto }));
                 let headers = match family {
                     Family::V4 => Key4::headers(&bytes),
                     Family::V6 => Key6::headers(&bytes),
@@ -178,13 +203,21 @@ mod tests {
         for family in [Family::V4, Family::V6] {
             let bytes = udp(Host::Client, 5).bytes(family);
             for len in 0..bytes.len() {
-                assert_eq!(kind_of(&bytes[..len]), None, "cut to {len} bytes");
+                assert_eq!(kind_of(sight(&bytes[..len])), None, "cut to {len} bytes");
             }
-            assert_eq!(kind_of(&ping(Host::Client, 1).bytes(family)), None);
-            assert_eq!(kind_of(&udp(Host::Client, 5).ttl(1).bytes(family)), None);
+            assert_eq!(kind_of(sight(&ping(Host::Client, 1).bytes(family))), None);
+            assert_eq!(kind_of(sight(&udp(Host::Client, 5).ttl(1).bytes(family))), None);
         }
         let mut bytes = udp(Host::Client, 5).bytes(Family::V4);
         bytes[10] ^= 1;
-        assert_eq!(kind_of(&bytes), None, "a wrong header checksum");
+        assert_eq!(kind_of(sight(&bytes)), None, "a wrong header checksum");
+        for family in [Family::V4, Family::V6] {
+            for datagram in [udp(Host::Client, 5), tcp(Host::Server, TcpFlags::ACK, 1, 2).data(9)] {
+                let mut bytes = datagram.bytes(family);
+                *bytes.last_mut().expect("some byte") ^= 4;
+                assert_eq!(kind_of(sight(&bytes)), None, "a wrong checksum");
+                assert!(kind_of(Sight { bytes: &bytes, in_doubt: false }).is_some());
+            }
+        }
     }
 }

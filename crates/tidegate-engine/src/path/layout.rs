@@ -5,12 +5,11 @@
 //! family, and what `wire::packet` and `nat::rewrite` find step by step is a load or a store here.
 //! `engine/tests/express.rs` compares the bytes with theirs.
 
-use tidegate_wire::checksum::Delta;
+use tidegate_wire::checksum::{add as add_up, little_endian, replaced};
 use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::{Family, Headers};
 
-use crate::nat::Manip;
 use crate::rules::ExpressProto;
 use crate::table::express::Shelved;
 use crate::table::key::{Key, Key4, Key6};
@@ -30,14 +29,20 @@ pub(super) trait Layout: Shelved {
     const TUPLE: usize;
     /// Where the upper layer begins.
     const L4: usize;
+    /// Where the header's own checksum is, if it has one.
+    const CHECKSUM: Option<usize>;
     /// The tuple.
     fn read(bytes: &[u8]) -> Self;
     /// The length, without padding.
     fn len(bytes: &[u8]) -> usize;
     /// The headers, as `wire::dissect` gives them.
     fn headers(bytes: &[u8]) -> Headers;
-    /// Has the datagram begin, or end, where this tuple does.
-    fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip);
+    /// This tuple with its source, or destination, or both taken from another one.
+    fn with(self, other: Self, src: bool, dst: bool) -> Self;
+    /// The sums of addresses and ports, as checksums cover them.
+    fn sums(self) -> (u64, u64);
+    /// Writes the tuple, and nothing but the tuple.
+    fn put(self, bytes: &mut [u8]);
     /// Takes one hop off.
     fn take_hop(bytes: &mut [u8]);
 }
@@ -46,6 +51,7 @@ impl Layout for Key4 {
     const FAMILY: Family = Family::V4;
     const TUPLE: usize = 12;
     const L4: usize = 20;
+    const CHECKSUM: Option<usize> = Some(10);
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
@@ -74,15 +80,27 @@ impl Layout for Key4 {
     }
 
     #[inline(always)]
-    fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip) {
-        const HEADER_CHECKSUM: usize = 10;
-        let place = place(manip);
-        let at = Self::TUPLE + 4 * place;
-        let (old, new) = (word(bytes, at), word(&self.addresses, 4 * place));
-        let delta = Delta::new().dword(old, new);
-        put_word(bytes, at, new);
-        put_half(bytes, HEADER_CHECKSUM, delta.apply(half(bytes, HEADER_CHECKSUM)));
-        set_port(&mut bytes[Self::L4..], how, (2 * place, half(&self.ports, 2 * place)), delta);
+    fn with(self, other: Self, src: bool, dst: bool) -> Self {
+        let (addresses, ports) =
+            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
+        let other_addresses = u64::from_le_bytes(other.addresses);
+        let other_ports = u32::from_le_bytes(other.ports);
+        let (low, high) = (mask(src), mask(dst));
+        let addresses = addresses ^ (addresses ^ other_addresses) & (low >> 32 | high << 32);
+        let ports = ports ^ (ports ^ other_ports) & (low >> 48 | high << 16) as u32;
+        Self { addresses: addresses.to_le_bytes(), ports: ports.to_le_bytes() }
+    }
+
+    #[inline(always)]
+    fn sums(self) -> (u64, u64) {
+        (u64::from_le_bytes(self.addresses), u64::from(u32::from_le_bytes(self.ports)))
+    }
+
+    #[inline(always)]
+    fn put(self, bytes: &mut [u8]) {
+        let bytes = &mut bytes[..24];
+        bytes[12..20].copy_from_slice(&self.addresses);
+        bytes[20..].copy_from_slice(&self.ports);
     }
 
     #[inline(always)]
@@ -97,6 +115,7 @@ impl Layout for Key6 {
     const FAMILY: Family = Family::V6;
     const TUPLE: usize = 8;
     const L4: usize = 40;
+    const CHECKSUM: Option<usize> = None;
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
@@ -125,17 +144,29 @@ impl Layout for Key6 {
     }
 
     #[inline(always)]
-    fn set_end(self, bytes: &mut [u8], how: Upper, manip: Manip) {
-        let place = place(manip);
-        let addr = match manip {
-            Manip::Src => self.src,
-            Manip::Dst => self.dst,
-        };
-        let own = &mut bytes[Self::TUPLE + 16 * place..][..16];
-        let changes = [0, 4, 8, 12].map(|at| (word(own, at), word(&addr, at)));
-        let delta = changes.iter().fold(Delta::new(), |delta, (old, new)| delta.dword(*old, *new));
-        own.copy_from_slice(&addr);
-        set_port(&mut bytes[Self::L4..], how, (2 * place, half(&self.ports, 2 * place)), delta);
+    fn with(self, other: Self, src: bool, dst: bool) -> Self {
+        let (low, high) = (mask(src) as u32, mask(dst) as u32);
+        let ports = u32::from_le_bytes(self.ports);
+        let apart = ports ^ u32::from_le_bytes(other.ports);
+        Self {
+            src: if src { other.src } else { self.src },
+            dst: if dst { other.dst } else { self.dst },
+            ports: (ports ^ apart & (low >> 16 | high << 16)).to_le_bytes(),
+        }
+    }
+
+    #[inline(always)]
+    fn sums(self) -> (u64, u64) {
+        let addresses = add_up(little_endian(&self.src), little_endian(&self.dst));
+        (addresses, u64::from(u32::from_le_bytes(self.ports)))
+    }
+
+    #[inline(always)]
+    fn put(self, bytes: &mut [u8]) {
+        let bytes = &mut bytes[..44];
+        bytes[8..24].copy_from_slice(&self.src);
+        bytes[24..40].copy_from_slice(&self.dst);
+        bytes[40..].copy_from_slice(&self.ports);
     }
 
     #[inline(always)]
@@ -144,46 +175,41 @@ impl Layout for Key6 {
     }
 }
 
-/// Which of the two ends.
+/// All ones if it is so.
 #[inline(always)]
-fn place(manip: Manip) -> usize {
-    match manip {
-        Manip::Src => 0,
-        Manip::Dst => 1,
-    }
+fn mask(is_so: bool) -> u64 {
+    u64::from(is_so).wrapping_neg()
 }
 
-/// Sets a port, and the checksum for it and for the addresses. A UDP checksum of zero means that there
-/// is none; one that becomes zero is sent as all ones (RFC 768).
+/// Has a datagram, which begins and ends as `old` says, do so as `new` says, with its checksums. A UDP checksum of
+/// zero means that there is none; one that becomes zero is sent as all ones (RFC 768).
 #[inline(always)]
-fn set_port(segment: &mut [u8], how: Upper, (at, port): (usize, u16), addresses: Delta) {
-    let delta = addresses.word(half(segment, at), port);
-    put_half(segment, at, port);
-    if how.checksum.is_partial() {
-        return mend_partial(segment, how.proto, addresses);
+pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, old: K, new: K) {
+    let ((old_addresses, old_ports), (addresses, ports)) = (old.sums(), new.sums());
+    new.put(bytes);
+    if let Some(at) = K::CHECKSUM {
+        put(bytes, at, replaced(chunk(bytes, at), old_addresses, addresses));
     }
-    match how.proto {
-        ExpressProto::Tcp => put_half(segment, 16, delta.apply(half(segment, 16))),
-        ExpressProto::Udp => match half(segment, 6) {
-            0 => {}
-            old => put_half(
-                segment,
-                6,
-                Some(delta.apply(old)).filter(|new| *new != 0).unwrap_or(0xffff),
-            ),
-        },
-    }
-}
-
-/// A partial checksum knows of no ports, and a zero in it is nothing special.
-#[inline(never)]
-fn mend_partial(segment: &mut [u8], proto: ExpressProto, addresses: Delta) {
-    let field = match proto {
-        ExpressProto::Tcp => 16,
-        ExpressProto::Udp => 6,
+    let field = match how.proto {
+        ExpressProto::Tcp => K::L4 + 16,
+        ExpressProto::Udp => K::L4 + 6,
     };
-    let old = half(segment, field);
-    put_half(segment, field, Checksum::Partial.mended(old, addresses, Delta::new()));
+    let check = chunk(bytes, field);
+    if how.checksum.is_partial() {
+        return put(bytes, field, partial(check, old_addresses, addresses));
+    }
+    let (whole_old, whole) = (add_up(old_addresses, old_ports), add_up(addresses, ports));
+    match (how.proto, check, replaced(check, whole_old, whole)) {
+        (ExpressProto::Udp, [0, 0], _) => {}
+        (ExpressProto::Udp, _, [0, 0]) => put(bytes, field, [0xff; 2]),
+        (_, _, replaced) => put(bytes, field, replaced),
+    }
+}
+
+/// A partial checksum knows of no ports, is not complemented, and a zero in it is nothing special.
+#[inline(never)]
+fn partial([a, b]: [u8; 2], old: u64, new: u64) -> [u8; 2] {
+    replaced([!a, !b], old, new).map(|byte| !byte)
 }
 
 #[inline(always)]
@@ -199,16 +225,6 @@ pub(super) fn half(bytes: &[u8], at: usize) -> u16 {
 }
 
 #[inline(always)]
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-#[inline(always)]
-fn put_half(bytes: &mut [u8], at: usize, half: u16) {
-    bytes[at..at + 2].copy_from_slice(&half.to_be_bytes());
-}
-
-#[inline(always)]
-fn put_word(bytes: &mut [u8], at: usize, word: u32) {
-    bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
+fn put<const N: usize>(bytes: &mut [u8], at: usize, chunk: [u8; N]) {
+    bytes[at..at + N].copy_from_slice(&chunk);
 }

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 
 use tidegate_wire::proto;
 
-use super::ast::{Hook, Policy, TableKind};
+use super::ast::{Counters, Hook, Policy, TableKind};
 use super::eval::Ruling;
 use super::program::{Action, Program};
 use crate::flow::Flow;
@@ -140,7 +140,10 @@ pub(super) struct Way {
     /// Whether packets may take it.
     pub(super) clearance: Clearance,
     /// The entries that a packet meets; none if it isn't known.
-    pub(super) met: Vec<Met>,
+    met: Vec<Met>,
+    /// How many packets took it without asking the rules: what is to be added to the counters of all
+    /// entries that they met.
+    pub(super) passed: Counters,
     /// Those that it was assumed not to meet.
     unmet: Vec<Unmet>,
 }
@@ -194,11 +197,37 @@ impl Ways {
         self.0[USUAL_WAYS..].iter().any(|way| way.clearance == Clearance::Clear)
     }
 
-    /// The entries that a fresh packet meets; `None` if that is not proven. Of these flows none is vetted.
-    #[inline]
-    pub(super) fn met_by(&self, fresh: Fresh) -> Option<&[Met]> {
-        let Way { clearance, met, .. } = &self.0[fresh.index()];
-        (*clearance == Clearance::Clear).then_some(met)
+    /// What was proven of a way of fresh packets. Of their flows none is vetted.
+    #[inline(always)]
+    pub(super) fn way_of(&self, fresh: Fresh) -> &Way {
+        &self.0[fresh.index()]
+    }
+
+    /// See [`Ways::way_of`].
+    #[inline(always)]
+    pub(super) fn way_of_mut(&mut self, fresh: Fresh) -> &mut Way {
+        &mut self.0[fresh.index()]
+    }
+
+    /// See [`Ways::way`].
+    #[inline(always)]
+    pub(super) fn way_mut(
+        &mut self,
+        proto: ExpressProto,
+        dir: Direction,
+        route: ExpressRoute,
+    ) -> &mut Way {
+        &mut self.0[index(proto, dir, route)]
+    }
+
+    /// Adds those that passed to the counters of a table's entries.
+    pub(super) fn add_to(&self, table: TableKind, counters: &mut [Counters]) {
+        for way in &self.0 {
+            for met in way.met.iter().filter(|met| met.table == table) {
+                counters[met.entry].packets += way.passed.packets;
+                counters[met.entry].bytes += way.passed.bytes;
+            }
+        }
     }
 
     /// Whether packets of a flow meet no other entries. The tables are those that the ways were proven for.

@@ -76,6 +76,11 @@ impl Programs {
     pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
         let InForce { tables, order, ways, asks_fresh, lengthens, proxies } =
             self.in_force_mut(rules.family);
+        for (kind, loaded) in TableKind::ALL.into_iter().zip(tables.iter_mut()) {
+            if let Some(loaded) = loaded {
+                ways.add_to(kind, &mut loaded.program.counters);
+            }
+        }
         for table in &rules.tables {
             if tables[table.kind as usize].is_none() {
                 order.push(table.kind);
@@ -153,18 +158,13 @@ impl Programs {
     /// Whether all rules on the way are proven to let packets go on, unchanged, that begin a flow or change one.
     #[inline]
     pub(crate) fn clears(&self, family: Family, fresh: Fresh) -> bool {
-        self.in_force(family).ways.met_by(fresh).is_some()
+        self.in_force(family).ways.way_of(fresh).clearance == Clearance::Clear
     }
 
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
     #[inline]
     pub(crate) fn count_fresh(&mut self, family: Family, fresh: Fresh, bytes: usize) {
-        let InForce { tables, ways, .. } = self.in_force_mut(family);
-        for met in ways.met_by(fresh).into_iter().flatten() {
-            if let Some(loaded) = &mut tables[met.table as usize] {
-                eval::count(&mut loaded.program.counters[met.entry], bytes);
-            }
-        }
+        eval::count(&mut self.in_force_mut(family).ways.way_of_mut(fresh).passed, bytes);
     }
 
     /// Whether all rules on the way are proven to let established packets go on, unchanged. See
@@ -205,8 +205,7 @@ impl Programs {
         route: ExpressRoute,
     ) -> Course<'_> {
         let epoch = self.epoch;
-        let InForce { tables, ways, .. } = self.in_force_mut(family);
-        Course { way: ways.way(proto, dir, route), tables, epoch }
+        Course { way: self.in_force_mut(family).ways.way_mut(proto, dir, route), epoch }
     }
 
     /// Takes a packet through a table's chain at its hook; `Accept` if the table or the chain isn't there.
@@ -231,9 +230,9 @@ impl Programs {
     /// A family's rules as iptables-save prints them, the table that was loaded last first, with live counters if asked
     /// for; `None` if it has no table.
     pub(crate) fn print(&self, family: Family, counters: bool) -> Option<String> {
-        let InForce { tables, order, .. } = self.in_force(family);
+        let InForce { tables, order, ways, .. } = self.in_force(family);
         let loaded = order.iter().rev().filter_map(|kind| tables[*kind as usize].as_ref());
-        let tables: Vec<Table> = loaded.map(|loaded| loaded.live()).collect();
+        let tables: Vec<Table> = loaded.map(|loaded| loaded.live(ways)).collect();
         (!tables.is_empty()).then(|| print(&Ruleset { family, tables }, counters))
     }
 
@@ -252,10 +251,9 @@ impl Programs {
     }
 }
 
-/// A way and the tables along it.
+/// A way, as long as rules stay what they are.
 pub(crate) struct Course<'p> {
-    way: &'p Way,
-    tables: &'p mut Tables,
+    way: &'p mut Way,
     epoch: u16,
 }
 
@@ -274,11 +272,7 @@ impl Course<'_> {
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
     #[inline(always)]
     pub(crate) fn count(&mut self, bytes: usize) {
-        for met in &self.way.met {
-            if let Some(loaded) = &mut self.tables[met.table as usize] {
-                eval::count(&mut loaded.program.counters[met.entry], bytes);
-            }
-        }
+        eval::count(&mut self.way.passed, bytes);
     }
 }
 
@@ -287,11 +281,17 @@ fn program(tables: &Tables, kind: TableKind) -> Option<&Program> {
 }
 
 impl Loaded {
+    /// The counters of now.
+    fn counters(&self, ways: &Ways) -> Vec<Counters> {
+        let mut counters = self.program.counters.clone();
+        ways.add_to(self.source.kind, &mut counters);
+        counters
+    }
+
     /// The table as written, with the counters of now.
-    fn live(&self) -> Table {
-        let mut table = self.source.clone();
+    fn live(&self, ways: &Ways) -> Table {
+        let (mut table, counters) = (self.source.clone(), self.counters(ways));
         for (chain, section) in table.chains.iter_mut().zip(&self.program.chains) {
-            let counters = &self.program.counters;
             for (rule, counted) in chain.rules.iter_mut().zip(&counters[section.entries.clone()]) {
                 rule.counters = *counted;
             }

@@ -103,7 +103,7 @@ impl<T> Column<T> {
             return (segment as usize, (number & ((1 << Self::LAST_BITS) - 1)) as usize);
         }
         let bits = number.ilog2();
-        ((bits - FIRST_BITS) as usize, (number - (1 << bits)) as usize)
+        ((bits - FIRST_BITS) as usize, (number ^ (1 << bits)) as usize)
     }
 
     /// The first slot of a segment.

@@ -77,6 +77,12 @@ static NO_LINE: Line = Line::EMPTY;
 impl Expected<'_> {
     /// Nowhere.
     pub(crate) const NOWHERE: Self = Self { hash: 0, home: &NO_LINE };
+
+    /// The slot of its flow, probably, if the home tells.
+    #[inline(always)]
+    pub(super) fn guess(&self) -> Option<u32> {
+        self.home.first(self.hash)
+    }
 }
 
 impl FlowTable {
@@ -99,7 +105,7 @@ impl FlowTable {
     #[inline(always)]
     pub(crate) fn read_ahead(&self, expected: Expected<'_>) -> Option<u32> {
         let Expected { hash, home } = expected;
-        let Some(slot) = home.first(hash) else {
+        let Some(slot) = expected.guess() else {
             if home.goes_on(hash)
                 && let Some(behind) = self.index.line_behind(hash)
             {
@@ -173,27 +179,44 @@ impl FlowTable {
         dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
     }
 
-    /// The living flow of a key in the default zone, where there is no more than one.
+    /// The living flow of a key in the default zone, where there is no more than one: where `hint` says,
+    /// or wherever else.
     #[inline(always)]
     pub(super) fn living<K: Shelved>(
         &self,
         now: Instant,
-        (key, proto): (K, u8),
+        wanted: (K, u8),
         hint: Hint,
     ) -> Option<(FlowId, Direction)> {
+        let expected = hint.slot.and_then(|slot| self.living_at(slot, now, wanted));
+        expected.or_else(|| self.living_anywhere(now, wanted, hint.hash))
+    }
+
+    #[inline(never)]
+    fn living_anywhere<K: Shelved>(
+        &self,
+        now: Instant,
+        wanted: (K, u8),
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        self.index.candidates(hash).find_map(|slot| self.living_at(slot, now, wanted))
+    }
+
+    /// The flow of a slot, if it lives, is in the default zone and has this key.
+    #[inline(always)]
+    fn living_at<K: Shelved>(
+        &self,
+        slot: u32,
+        now: Instant,
+        wanted: (K, u8),
+    ) -> Option<(FlowId, Direction)> {
+        let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
-        let lives = |slot: u32| {
-            let at = slot.wrapping_sub(K::BIT);
-            let record = shelf.records.at(at);
-            let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
-            is_here && !record.is_expired(now)
-        };
-        let search = || self.owners(key, proto, hint.hash).find(|(slot, _)| lives(*slot));
-        let expected = hint.slot.and_then(|slot| Some((slot, self.dir_at(slot, key, proto)?)));
-        let expected = expected.filter(|(slot, _)| lives(*slot));
-        let (slot, dir) = expected.or_else(search)?;
-        let generation = shelf.records.at(slot.wrapping_sub(K::BIT)).generation();
-        Some((FlowId { slot, generation }, dir))
+        let record = shelf.records.get(at)?;
+        let dir = dir_of(record, &shelf.extras, at, wanted)?;
+        let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
+        let id = FlowId { slot, generation: record.generation() };
+        (is_here && !record.is_expired(now)).then_some((id, dir))
     }
 
     /// What the rules of `epoch` said of a flow's usual packets of a direction.
@@ -252,10 +275,10 @@ fn dir_of<K: Shelved>(
         return None;
     }
     let reply = if record.is_mapped() { extras.get(at).reply } else { record.key.swapped() };
-    if key == reply {
-        return Some(Direction::Reply);
-    }
-    (key == record.key).then_some(Direction::Original)
+    // Both are asked, for nobody can guess which it will be.
+    let (is_reply, is_original) = (key.is(&reply), key.is(&record.key));
+    let dir = if is_reply { Direction::Reply } else { Direction::Original };
+    (is_reply | is_original).then_some(dir)
 }
 
 impl<K: Shelved> Seat<'_, K> {

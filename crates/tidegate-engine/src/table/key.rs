@@ -21,6 +21,8 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn addresses(self) -> (IpAddr, IpAddr);
     /// The tuple with its ends exchanged, which is the inverse wherever there are ports.
     fn swapped(self) -> Self;
+    /// Whether it is this one; found out without a branch.
+    fn is(self, other: &Self) -> bool;
     /// The same for both orders of the ends.
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32;
 }
@@ -51,8 +53,8 @@ impl Key for Key4 {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.src, tuple.dst) else {
             return Self::default();
         };
-        let ([a, b, c, d], [e, f, g, h]) = (src.octets(), dst.octets());
-        Self { addresses: [a, b, c, d, e, f, g, h], ports: ports_of(tuple) }
+        let [src, dst] = [src, dst].map(|addr| u64::from(u32::from_le_bytes(addr.octets())));
+        Self { addresses: (src | dst << 32).to_le_bytes(), ports: ports_of(tuple) }
     }
 
     #[inline(always)]
@@ -71,6 +73,13 @@ impl Key for Key4 {
     fn swapped(self) -> Self {
         let addresses = u64::from_le_bytes(self.addresses).rotate_left(32).to_le_bytes();
         Self { addresses, ports: swapped(self.ports) }
+    }
+
+    #[inline(always)]
+    fn is(self, other: &Self) -> bool {
+        let addresses = u64::from_le_bytes(self.addresses) ^ u64::from_le_bytes(other.addresses);
+        let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
+        addresses | u64::from(ports) == 0
     }
 
     #[inline(always)]
@@ -110,6 +119,14 @@ impl Key for Key6 {
     }
 
     #[inline(always)]
+    fn is(self, other: &Self) -> bool {
+        let src = u128::from_le_bytes(self.src) ^ u128::from_le_bytes(other.src);
+        let dst = u128::from_le_bytes(self.dst) ^ u128::from_le_bytes(other.dst);
+        let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
+        src | dst | u128::from(ports) == 0
+    }
+
+    #[inline(always)]
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
         let ports = u32::from_le_bytes(self.ports);
         let one = (u128::from_le_bytes(self.src), ports & 0xffff);
@@ -124,8 +141,7 @@ impl Key for Key6 {
 
 #[inline(always)]
 fn ports_of(tuple: &Tuple) -> [u8; 4] {
-    let ([a, b], [c, d]) = (tuple.sport.to_be_bytes(), tuple.dport.to_be_bytes());
-    [a, b, c, d]
+    (u32::from(tuple.sport) << 16 | u32::from(tuple.dport)).to_be_bytes()
 }
 
 #[inline(always)]
@@ -140,11 +156,21 @@ fn tuple(src: IpAddr, dst: IpAddr, [a, b, c, d]: [u8; 4], proto: u8) -> Tuple {
 }
 
 /// The hash of a tuple in a zone, the same as that of its inverse.
+#[inline(always)]
 pub(super) fn hash(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
-    let tuple = tuple.question();
+    if tuple.has_ports() { hash_of(key, tuple, zone) } else { hash_of_question(key, tuple, zone) }
+}
+
+#[inline(never)]
+fn hash_of_question(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
+    hash_of(key, &tuple.question(), zone)
+}
+
+#[inline(always)]
+fn hash_of(key: &IndexKey, tuple: &Tuple, zone: u16) -> u32 {
     match tuple.src {
-        IpAddr::V4(_) => Key4::of(&tuple).hash(key, tuple.proto, zone),
-        IpAddr::V6(_) => Key6::of(&tuple).hash(key, tuple.proto, zone),
+        IpAddr::V4(_) => Key4::of(tuple).hash(key, tuple.proto, zone),
+        IpAddr::V6(_) => Key6::of(tuple).hash(key, tuple.proto, zone),
     }
 }
 

@@ -135,6 +135,7 @@ impl FlowTable {
     /// The flow that has this tuple in this zone, and in which direction. A zone
     /// of one direction has two numbers, and the tuple may be filed under either.
     /// Expired flows are not found.
+    #[inline]
     #[must_use]
     pub(crate) fn lookup(
         &self,
@@ -142,7 +143,8 @@ impl FlowTable {
         tuple: &Tuple,
         zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        let hint = Hint { hash: self.hash(tuple, zone, Direction::Original), slot: None };
+        let expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
+        let hint = Hint { hash: expected.hash, slot: expected.guess() };
         self.lookup_simple(now, tuple, zone, hint).or_else(|| self.lookup_any(now, tuple, zone))
     }
 
@@ -168,6 +170,7 @@ impl FlowTable {
 
     /// [`FlowTable::lookup_expected`] for tuples with ports of the default zone, as most are. `None`
     /// says nothing.
+    #[inline(always)]
     fn lookup_simple(
         &self,
         now: Instant,
@@ -272,6 +275,7 @@ impl FlowTable {
             .filter_map(move |slot| Some((slot, self.slab.direction_of(slot, &asked)?)))
     }
 
+    #[inline(always)]
     fn hash(&self, tuple: &Tuple, zone: Zone, filed: Direction) -> u32 {
         key::hash(&self.key, tuple, zone.id_in(filed))
     }

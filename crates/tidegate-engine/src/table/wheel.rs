@@ -108,7 +108,7 @@ impl Wheel {
     /// Whether a timer armed for `armed` comes too late for a deadline.
     #[inline(always)]
     pub(crate) fn is_late(&self, armed: u32, deadline: u64) -> bool {
-        deadline <= self.cursor + HORIZON && armed.wrapping_sub(deadline as u32).cast_signed() > 0
+        armed.wrapping_sub(deadline as u32).cast_signed() > 0 && deadline <= self.cursor + HORIZON
     }
 
     /// When [`Wheel::pop_due`] must be called next: never later than the earliest tick for which a

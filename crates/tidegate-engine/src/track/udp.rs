@@ -7,7 +7,6 @@
 use core::time::Duration;
 
 use tidegate_wire::packet::udp::Udp as Header;
-use tidegate_wire::proto;
 
 use super::{
     Cells, Express, InvalidReason, Judgement, Life, Plain, ProtoState, Segment, assure, renew,
@@ -60,8 +59,7 @@ fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
     let header: &[u8; 8] = segment.payload.first_chunk()?;
     let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let is_whole = (8..=segment.payload.len()).contains(&len);
-    let has_checksum = header[6] | header[7] != 0;
-    if !is_whole || has_checksum && segment.has_bad_checksum(proto::UDP) {
+    if !is_whole {
         return None;
     }
     let timeouts = &segment.limits.timeouts;

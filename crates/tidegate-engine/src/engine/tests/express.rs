@@ -226,7 +226,7 @@ impl Quartet {
         let mut packet = Packet::received(&mut again, in_port);
         single.give_up_fragments(*now, net);
         let mut glance = Glance::NOTHING;
-        let datagram = core::iter::once(&*packet.bytes);
+        let datagram = core::iter::once(crate::engine::sight(&single.limits, &packet));
         Glance::all(core::slice::from_mut(&mut glance), datagram, &single.table);
         let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();

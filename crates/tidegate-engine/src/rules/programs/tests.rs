@@ -15,9 +15,10 @@ use super::{Loaded, Programs};
 impl Programs {
     /// All that packets leave behind in a family's tables: the counters of every entry, tails as well, and the limits.
     pub(in crate::rules) fn traces(&self, family: Family) -> Vec<(Vec<Counters>, Vec<Bucket>)> {
+        let in_force = self.in_force(family);
         let of =
-            |loaded: &Loaded| (loaded.program.counters.clone(), loaded.program.buckets.clone());
-        self.in_force(family).tables.iter().flatten().map(|loaded| of(loaded)).collect()
+            |loaded: &Loaded| (loaded.counters(&in_force.ways), loaded.program.buckets.clone());
+        in_force.tables.iter().flatten().map(|loaded| of(loaded)).collect()
     }
 }
 

@@ -7,8 +7,6 @@
 //! `window` is repeated here, on twelve words instead of two [`Peer`](super::Peer)s: four of each side,
 //! and four of the segment before, with the flags of both.
 
-use tidegate_wire::proto;
-
 use super::state::PeerFlags;
 use super::{SegmentKind, TcpState};
 use crate::limits::{Limits, Timeout};
@@ -77,7 +75,7 @@ fn shift(dir: Direction) -> u32 {
     8 * dir as u32
 }
 
-/// Reads a whole header with ACK and none of SYN, FIN and RST, and a right checksum; options only if
+/// Reads a whole header with ACK and none of SYN, FIN and RST; options only if
 /// there can be none that count.
 #[inline(always)]
 fn read(segment: &Plain<'_>, sacks: bool) -> Option<Header> {
@@ -92,9 +90,6 @@ fn read(segment: &Plain<'_>, sacks: bool) -> Option<Header> {
     let has_room = header_len >= 20 && header_len <= payload.len();
     let is_plain_ack = header[13] & FIN_SYN_RST_ACK == ACK;
     if !has_room || !is_plain_ack || sacks && header_len > 20 {
-        return None;
-    }
-    if segment.has_bad_checksum(proto::TCP) {
         return None;
     }
     let (seq, ack) = (word(4), word(8));

@@ -3,16 +3,14 @@
 //! What is decided is `advance`'s to say, as for the walk. Here the connection comes from the table's
 //! cells and goes back there, and only what is accepted counts: for anything else `judge` is asked.
 
-use tidegate_wire::proto;
-
-use super::segment::{SegmentKind, check};
+use super::segment::{SegmentKind, read};
 use super::{Tcp, advance};
 use crate::track::{Cells, Judgement, Life, Plain};
 
 /// The memory of a connection whose first segment this is. `None`: ask `judge`, for it is no SYN or
 /// not accepted.
 pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
-    let view = check(segment.payload, || segment.has_bad_checksum(proto::TCP)).ok()?;
+    let view = read(segment.payload).ok()?;
     if view.kind != SegmentKind::Syn {
         return None;
     }
@@ -24,7 +22,7 @@ pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
 /// The memory of a connection after this segment. `None`: ask `judge`; nothing counts that was done to
 /// `life`.
 pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
-    let view = check(segment.payload, || segment.has_bad_checksum(proto::TCP)).ok()?;
+    let view = read(segment.payload).ok()?;
     let mut tcp = Tcp::unpack(cells);
     let judgement = advance(&mut tcp, life, &segment.case(), &view);
     (judgement == Judgement::Accept).then(|| tcp.pack())

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 use tidegate_wire::packet::tcp::TcpFlags;
-use tidegate_wire::{Family, Headers, dissect};
+use tidegate_wire::{Family, dissect};
 
 use super::*;
 use crate::flow::{Flow, Status};
@@ -90,14 +90,8 @@ fn established(tcp_state: Tcp, family: Family) -> Flow {
 }
 
 fn plain<'a>(segment: &Segment<'a>) -> Plain<'a> {
-    let Headers { family, len, .. } = *segment.headers;
-    let addresses = match family {
-        Family::V4 => 12,
-        Family::V6 => 8,
-    };
-    let (covered, payload) = (&segment.datagram[addresses..len], segment.payload());
     let Segment { dir, now, limits, .. } = *segment;
-    Plain { covered, payload, dir, now, limits, verify_checksum: limits.checksum }
+    Plain { payload: segment.payload(), dir, now, limits }
 }
 
 /// What both make of a segment; whether the express path took it.
