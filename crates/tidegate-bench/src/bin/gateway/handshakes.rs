@@ -19,8 +19,8 @@ use crate::wire::{BATCH, Cable, Outbox};
 
 /// Connections under way.
 const WINDOW: u64 = 512;
-/// So long nothing may happen before what is under way is given up.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// So long nothing may happen before what is under way is given up: longer than a busy machine leaves anybody waiting.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(200);
 const REQUEST: u16 = 64;
