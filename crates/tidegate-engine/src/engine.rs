@@ -151,20 +151,28 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
-        let usual = match fresh::is_eventful(packet.bytes, glance) {
-            true => None,
-            false => express::pass(self, now, packet, fib, glance),
-        };
-        let ridden = usual.or_else(|| fresh::pass(self, now, packet, fib, glance));
-        match ridden {
+        match express::pass(self, now, packet, fib, glance) {
             Some(outcome) => outcome,
-            None => {
-                let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);
-                let outcome = self.settle(outcome);
-                express::vet(self, glance, &outcome);
-                outcome
-            }
+            None => self.take_unusual(now, packet, fib, glance),
         }
+    }
+
+    /// The rest: what is fresh, and what must walk.
+    #[inline(never)]
+    fn take_unusual(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        fib: &impl Fib,
+        glance: &Glance,
+    ) -> Outcome {
+        if let Some(outcome) = fresh::pass(self, now, packet, fib, glance) {
+            return outcome;
+        }
+        let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);
+        let outcome = self.settle(outcome);
+        express::vet(self, glance, &outcome);
+        outcome
     }
 
     /// [`Engine::process`], telling every step.

@@ -54,20 +54,8 @@ struct News {
     deadline: Instant,
 }
 
-/// Whether it is a segment that changes its connection, if it is anything to it.
-#[inline(always)]
-pub(crate) fn is_eventful(bytes: &[u8], glance: &Glance) -> bool {
-    const FIN_SYN_RST: u8 = 0x07;
-    let flags = match glance.kind() {
-        Some(Kind { family: Family::V4, proto: ExpressProto::Tcp }) => bytes.get(33),
-        Some(Kind { family: Family::V6, proto: ExpressProto::Tcp }) => bytes.get(53),
-        _ => None,
-    };
-    flags.is_some_and(|flags| flags & FIN_SYN_RST != 0)
-}
-
 /// Takes a packet through, if nobody else is to be asked. `None`: nothing has changed, it must walk.
-#[inline(never)]
+#[inline]
 pub(crate) fn pass(
     engine: &mut Engine,
     now: Instant,

@@ -20,6 +20,9 @@
 //! fragment, or put together from fragments; with a whole TCP header, options aside, or a whole UDP header. A TCP
 //! segment has ACK and none of SYN, FIN and RST. Both kinds of NAT are decided, so that the nat table has no say. And
 //! nothing else stops it halfway, neither hop limit nor MTU: it is counted on all of the way or not at all.
+//!
+//! The same is proven for packets that begin flows or change them ([`Fresh`]), of which less is known ([`Stage`]). Their
+//! flows are not vetted: what depends on the flow is the rules' business.
 
 mod foresight;
 
@@ -65,7 +68,8 @@ pub(super) enum Stage {
     Usual,
     /// Any packets of the flow's that conntrack, in the default zone, found ESTABLISHED in a direction.
     Turning,
-    /// Those that it found NEW there: datagrams, and of TCP SYNs without ACK, FIN and RST. Nobody translates their flow.
+    /// Those that it found NEW there: datagrams, and of TCP SYNs without ACK, FIN and RST. Nobody is to decide about NAT
+    /// for their flow.
     First,
 }
 
