@@ -4,8 +4,8 @@ use tidegate_wire::proto;
 
 use super::{Shelf, Slab, Tags, V6};
 use crate::flow::{FlowId, Status};
-use crate::table::express::Shelved;
 use crate::table::IndexKey;
+use crate::table::express::Shelved;
 use crate::table::key::Key;
 use crate::table::newcomer::Newcomer;
 use crate::table::record::GENERATION;
