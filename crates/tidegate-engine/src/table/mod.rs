@@ -20,6 +20,7 @@ pub(crate) mod hash;
 pub(crate) mod index_key;
 pub(crate) mod key;
 mod lines;
+mod lookup;
 pub(crate) mod newcomer;
 mod prefetch;
 mod record;
@@ -33,15 +34,12 @@ mod wheel;
 mod tests;
 
 use alloc::boxed::Box;
-use core::net::IpAddr;
 
 use self::buckets::{Buckets, Near};
 pub(crate) use self::excerpt::Inquiry;
 use self::excerpt::Notes;
-use self::express::Expected;
 use self::hash::SipKey;
 use self::index_key::IndexKey;
-use self::key::{Key, Key4, Key6};
 use self::lines::Lines;
 use self::record::{TICK_BITS, tick_of};
 use self::slab::{Asked, Slab};
@@ -51,7 +49,6 @@ use crate::event::EventQueue;
 use crate::expect::Expectations;
 use crate::flow::{Care, Correction, Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
-use crate::path::BURST;
 use crate::rand::Rng;
 use crate::steer::Seat;
 use crate::time::Instant;
@@ -150,57 +147,13 @@ impl FlowTable {
 
     /// [`FlowTable::lookup`], whatever the tuple and the zone.
     #[inline(never)]
-    fn lookup_any(&self, now: Instant, tuple: &Tuple, zone: Zone) -> Option<(FlowId, Direction)> {
+    pub(super) fn lookup_any(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> Option<(FlowId, Direction)> {
         numbers_of(zone).iter().find_map(|filed| self.owner(now, tuple, zone, *filed))
-    }
-
-    /// [`FlowTable::lookup`], of a tuple of which this is known in the zone's number for the original
-    /// direction.
-    #[inline]
-    #[must_use]
-    pub(crate) fn lookup_expected(
-        &self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-        hint: Hint,
-    ) -> Option<(FlowId, Direction)> {
-        self.lookup_simple(now, tuple, zone, hint).or_else(|| self.lookup_any(now, tuple, zone))
-    }
-
-    /// [`FlowTable::lookup_expected`] for tuples with ports of the default zone, as most are. `None`
-    /// says nothing.
-    #[inline(always)]
-    fn lookup_simple(
-        &self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-        hint: Hint,
-    ) -> Option<(FlowId, Direction)> {
-        let is_simple = zone == Zone::default() && self.one_way == 0 && self.retired_key.is_none();
-        if !is_simple || !tuple.has_ports() {
-            return None;
-        }
-        match tuple.src {
-            IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hint),
-            IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hint),
-        }
-    }
-
-    /// What is known of some tuples before they are looked up in a zone; what that will read is asked
-    /// for.
-    pub(crate) fn expect_all(&self, tuples: &[Tuple], zone: Zone, hints: &mut [Hint; BURST]) {
-        let mut expected = [Expected::NOWHERE; BURST];
-        for (expected, tuple) in expected.iter_mut().zip(tuples) {
-            *expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
-        }
-        for (hint, expected) in hints.iter_mut().zip(&expected[..tuples.len()]) {
-            *hint = Hint { hash: expected.hash, slot: self.read_ahead(*expected) };
-        }
-        for hint in hints[..tuples.len()].iter_mut().filter(|hint| hint.slot.is_none()) {
-            hint.slot = self.read_further_ahead(hint.hash);
-        }
     }
 
     /// [`FlowTable::lookup`], which also puts flows away that it finds expired.

@@ -11,6 +11,7 @@ use crate::fib::PortId;
 use crate::flow::Labels;
 use crate::flow::{Counter, Lifetime};
 use crate::limits::PolicyId;
+use crate::path::BURST;
 use crate::track::{Cells, ProtoState};
 
 /// No more than that, so that no chain gets too long.
