@@ -129,14 +129,23 @@ impl Key for Key6 {
     #[inline(always)]
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
         let ports = u32::from_le_bytes(self.ports);
-        let one = (u128::from_le_bytes(self.src), ports & 0xffff);
-        let other = (u128::from_le_bytes(self.dst), ports >> 16);
-        let (low, high) = if one <= other { (one, other) } else { (other, one) };
+        let (src, dst) = (u128::from_le_bytes(self.src), u128::from_le_bytes(self.dst));
+        let (sport, dport) = (ports & 0xffff, ports >> 16);
+        let is_behind = (src > dst) | (src == dst) & (sport > dport);
+        let (low, high) = in_order(is_behind, src, dst);
+        let ports = ports.rotate_left(16 * u32::from(is_behind));
         let halves = |bits: u128| [bits as u64, (bits >> 64) as u64];
-        let ([a, b], [c, d]) = (halves(low.0), halves(high.0));
-        let rest = u64::from(low.1 | high.1 << 16) | u64::from(zone) << 32;
+        let ([a, b], [c, d]) = (halves(low), halves(high));
+        let rest = u64::from(ports) | u64::from(zone) << 32;
         key.hash([a, b, c, d, rest | u64::from(proto) << 48])
     }
+}
+
+/// Both, exchanged if they are to be; without a branch, for nobody can guess it.
+#[inline(always)]
+fn in_order(is_exchanged: bool, one: u128, other: u128) -> (u128, u128) {
+    let difference = (one ^ other) & 0u128.wrapping_sub(u128::from(is_exchanged));
+    (one ^ difference, other ^ difference)
 }
 
 #[inline(always)]
