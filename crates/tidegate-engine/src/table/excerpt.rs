@@ -139,6 +139,7 @@ impl FlowTable {
         let mut table = Self {
             key: self.key,
             retired_key: None,
+            has_new_key: false,
             slab: Slab::default(),
             index: Lines::new(),
             buckets: Buckets { count: self.buckets.count, elsewhere: self.index.lines() },

@@ -68,6 +68,8 @@ pub(crate) struct FlowTable {
     key: IndexKey,
     /// The key of the entries that are still to be re-keyed.
     retired_key: Option<IndexKey>,
+    /// See [`FlowTable::has_new_key`].
+    has_new_key: bool,
     slab: Slab,
     index: Lines,
     buckets: Buckets,
@@ -115,6 +117,7 @@ impl FlowTable {
         Self {
             key: IndexKey::new([rng.next_u64(), rng.next_u64()]),
             retired_key: None,
+            has_new_key: false,
             slab: Slab::default(),
             index: Lines::new(),
             buckets: Buckets { count: limits.buckets.max(1), elsewhere: 0 },
