@@ -35,7 +35,7 @@ impl FlowTable {
     #[inline]
     pub(crate) fn is_free(&self, hash: u32) -> bool {
         self.one_way == 0
-            && self.seat.is_none()
+            && self.post.is_none()
             && self.notes.is_none()
             && self.expectations.is_empty()
             && self.is_nobodys(hash)
@@ -72,7 +72,7 @@ impl FlowTable {
     /// Whether a flow is a plain one, with nothing that would have to end with it.
     #[inline]
     pub(super) fn is_plain(&self, id: FlowId) -> bool {
-        self.retired_key.is_none() && self.seat.is_none() && self.slab.is_plain(id.slot)
+        self.retired_key.is_none() && self.post.is_none() && self.slab.is_plain(id.slot)
     }
 
     /// Takes a plain flow out of the table and announces it.
