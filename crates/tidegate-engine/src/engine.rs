@@ -139,6 +139,7 @@ impl Engine {
     /// [`Engine::poll_output`].
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, fib: &impl Fib) -> Outcome {
         self.give_up_fragments(now, fib);
+        self.table.keep_key();
         let glance = Glance::of(sight(&self.limits, packet), &self.table);
         self.take(now, packet, fib, &glance)
     }
@@ -166,6 +167,8 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
+        let is_outdated = self.table.has_new_key();
+        let glance = if is_outdated { &self.look_again(packet) } else { glance };
         if let Some(outcome) = fresh::pass(self, now, packet, fib, glance) {
             return outcome;
         }
@@ -173,6 +176,12 @@ impl Engine {
         let outcome = self.settle(outcome);
         express::vet(self, glance, &outcome);
         outcome
+    }
+
+    /// Looks at a packet whose hash was made with a key that the table has given up since.
+    #[cold]
+    fn look_again(&self, packet: &Packet<'_>) -> Glance {
+        Glance::of(sight(&self.limits, packet), &self.table)
     }
 
     /// [`Engine::process`], telling every step.
@@ -223,6 +232,7 @@ impl Engine {
     ) {
         self.give_up_fragments(now, fib);
         for burst in packets.chunks_mut(BURST) {
+            self.table.keep_key();
             let mut glances = [Glance::NOTHING; BURST];
             let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
             Glance::all(&mut glances[..datagrams.len()], datagrams, &self.table);

@@ -44,7 +44,8 @@ impl Engine {
     pub fn resume(&mut self, now: Instant, what: &Resumed<'_>) -> Done<FlowId> {
         let Creation { orig, reply, zone, with, master, .. } = &what.flow;
         check_tuples(orig, reply)?;
-        if self.limits.max != 0 && self.table.len() >= self.limits.max as usize {
+        let max = self.flow_limit();
+        if max != 0 && self.table.len() >= max {
             return Err(CommandError::NoMemory);
         }
         let timeout = with.timeout.ok_or(CommandError::Invalid)?;

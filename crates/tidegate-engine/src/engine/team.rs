@@ -12,7 +12,7 @@ use crate::fib::Fib;
 use crate::limits::Limits;
 use crate::packet::Origin;
 use crate::path::Walk;
-use crate::steer::{Notice, Parcel, Progress, Seat, Steering};
+use crate::steer::{Notice, Parcel, Post, Progress, Steering};
 use crate::table::hash::SipKey;
 use crate::time::Instant;
 use crate::verdict::Verdict;
@@ -24,19 +24,19 @@ impl Engine {
         let [one, other] = self.ids.0;
         self.ids = SipKey([one, other ^ steering.own() as u64]);
         self.table.expectations.keep_journal();
-        self.table.seat = Some(Box::new(Seat::new(steering)));
+        self.table.post = Some(Box::new(Post::new(steering)));
     }
 
     /// The engine's place among others; `None` if it is alone.
     #[must_use]
     pub fn steering(&self) -> Option<&Steering> {
-        self.table.seat.as_ref().map(|seat| &seat.steering)
+        self.table.post.as_ref().map(|post| &post.steering)
     }
 
     /// How many flows it may have; see [`shares`](crate::steer::shares).
     pub fn set_share(&mut self, flows: usize) {
-        if let Some(seat) = &mut self.table.seat {
-            seat.share = Some(flows);
+        if let Some(post) = &mut self.table.post {
+            post.share = Some(flows);
         }
     }
 
@@ -83,49 +83,49 @@ impl Engine {
 
     /// Hears what worker `from` has to say.
     pub fn heed(&mut self, from: usize, notice: &Notice) {
-        if let Some(seat) = &mut self.table.seat {
-            seat.heed(from, notice);
+        if let Some(post) = &mut self.table.post {
+            post.heed(from, notice);
         }
     }
 
     /// The next packet that another worker goes on with, and which.
     pub fn poll_parcel(&mut self) -> Option<(usize, Parcel)> {
-        self.table.seat.as_mut()?.parcels.pop_front()
+        self.table.post.as_mut()?.parcels.pop_front()
     }
 
     /// The next thing that another worker has to know, and which.
     pub fn poll_notice(&mut self) -> Option<(usize, Notice)> {
         let table = &mut self.table;
-        let seat = table.seat.as_mut()?;
-        if let Some(notice) = seat.next_notice() {
+        let post = table.post.as_mut()?;
+        if let Some(notice) = post.next_notice() {
             return Some(notice);
         }
         for (has_come, wanted) in table.expectations.take_journal() {
-            if has_come { seat.expects(wanted) } else { seat.renounces(wanted) }
+            if has_come { post.expects(wanted) } else { post.renounces(wanted) }
         }
-        seat.next_notice()
+        post.next_notice()
     }
 
     /// How many flows there may be here; 0 for any number.
     pub(crate) fn flow_limit(&self) -> usize {
         let max = self.limits.max as usize;
-        let seat = self.table.seat.as_ref().filter(|_| max > 0);
-        seat.map_or(max, |seat| {
-            let equal = max / seat.steering.workers();
+        let post = self.table.post.as_ref().filter(|_| max > 0);
+        post.map_or(max, |post| {
+            let equal = max / post.steering.workers();
             // None at all would be no limit.
-            seat.share.unwrap_or(equal).max(1)
+            post.share.unwrap_or(equal).max(1)
         })
     }
 
     /// How many flows may be expected here.
     pub(crate) fn expectation_limit(&self) -> usize {
-        let elsewhere = self.table.seat.as_ref().map_or(0, |seat| seat.expected_elsewhere());
+        let elsewhere = self.table.post.as_ref().map_or(0, |post| post.expected_elsewhere());
         (self.limits.expect_max as usize).saturating_sub(elsewhere)
     }
 
     /// The limits, with this engine's part of the memory for fragments.
     pub(crate) fn fragment_limits(&self) -> Limits {
-        let workers = self.table.seat.as_ref().map_or(1, |seat| seat.steering.workers() as u64);
+        let workers = self.table.post.as_ref().map_or(1, |post| post.steering.workers() as u64);
         let Limits { ipfrag_high_thresh, frag6_high_thresh, .. } = self.limits;
         Limits {
             ipfrag_high_thresh: ipfrag_high_thresh / workers,

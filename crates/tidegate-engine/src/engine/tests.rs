@@ -3,6 +3,7 @@
 mod commands;
 mod errands;
 mod express;
+mod fresh;
 mod helpers;
 mod malformed;
 mod means;

@@ -71,8 +71,8 @@ impl Hearing<'_, '_> {
         expectation: &Expectation,
         shares: bool,
     ) -> Result<(), Refusal> {
-        let seat = self.engine.table.seat.as_ref();
-        if let Some(refusal) = seat.and_then(|seat| seat.objection(expectation, shares)) {
+        let post = self.engine.table.post.as_ref();
+        if let Some(refusal) = post.and_then(|post| post.objection(expectation, shares)) {
             return Err(refusal);
         }
         let all = self.engine.expectation_limit();
@@ -126,7 +126,7 @@ impl Hearing<'_, '_> {
 
     /// Whether this worker may announce flows to a port of the router's.
     fn may_announce(&self, port: u16) -> bool {
-        self.engine.table.seat.as_ref().is_none_or(|seat| seat.steering.announces_at(port))
+        self.engine.table.post.as_ref().is_none_or(|post| post.steering.announces_at(port))
     }
 
     /// [`Hearing::expect_at_some_port`], of one that follows its master.

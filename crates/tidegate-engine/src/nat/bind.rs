@@ -6,7 +6,7 @@ use super::{Manip, NatRange, address, port};
 use crate::event::EventQueue;
 use crate::flow::{Flow, Status};
 use crate::rand::Rng;
-use crate::steer::Seat;
+use crate::steer::Post;
 use crate::table::FlowTable;
 use crate::time::Instant;
 use crate::tuple::Tuple;
@@ -57,15 +57,15 @@ impl Binder<'_> {
     /// Whether a flow with that reply can be ours, as far as that is decided by its source, which is chosen last.
     pub(super) fn is_at_home(&self, flow: &Flow, reply: &Tuple, manip: Manip) -> bool {
         let decides = self.is_steered && manip == Manip::Src;
-        let seat = self.table.seat.as_ref().filter(|_| decides);
+        let post = self.table.post.as_ref().filter(|_| decides);
         // Whose the inverse is was decided with the original tuple.
-        let is_ours = |seat: &Seat| {
-            seat.suits(reply, flow.zone)
+        let is_ours = |post: &Post| {
+            post.suits(reply, flow.zone)
                 || flow.orig.invert().is_some_and(|own| own == *reply)
                 // No key of a call that was announced can have another home.
                 || flow.is(Status::EXPECTED) && reply.proto == proto::GRE
         };
-        seat.is_none_or(|seat| is_ours(seat))
+        post.is_none_or(|post| is_ours(post))
     }
 
     /// Whether no reply was found that can be ours, though a flow that nobody expected must have one.

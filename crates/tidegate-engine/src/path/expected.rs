@@ -11,7 +11,7 @@ use crate::helper::Memory;
 use crate::nat::bind::Binder;
 use crate::nat::{Manip, NatRange};
 use crate::packet::Transit;
-use crate::steer::Seat;
+use crate::steer::Post;
 use crate::trace::Observer;
 use crate::tuple::Direction;
 
@@ -88,9 +88,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
 
     /// Another source port, where the reply must have one of ours.
     fn bring_home(&mut self, flow: &mut Flow) {
-        let is_ours = |seat: &Seat| seat.is_home(&flow.reply);
+        let is_ours = |post: &Post| post.is_home(&flow.reply);
         let is_movable = flow.status.intersects(Status::NAT) && flow.orig.has_ports();
-        if !is_movable || self.engine.table.seat.as_deref().is_none_or(is_ours) {
+        if !is_movable || self.engine.table.post.as_deref().is_none_or(is_ours) {
             return;
         }
         let range = range(flow.reply.dst, None);

@@ -4,8 +4,8 @@
 //! way are proven to let them go on (`rules::express`), the tracker finds them in order and changes
 //! no state, the flow announces nothing, and the route leads out, or in, without a word from the
 //! router. Such a packet is looked up, judged, counted and rewritten here, on the table's own record
-//! of its flow. At the first doubt nothing has been changed yet, and the packet takes the whole walk
-//! of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
+//! of its flow. At the first doubt nothing has been changed yet, and the packet goes on to [`super::fresh`] and
+//! perhaps the whole walk of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
 use core::marker::PhantomData;
@@ -28,8 +28,8 @@ use crate::track::{self, Express, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
-/// A flow that is not simply up and running.
-const UNUSUAL: Status =
+/// A flow in whose packets somebody else has a say.
+pub(super) const UNUSUAL: Status =
     Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
 /// A flow that is.
 const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
@@ -53,7 +53,7 @@ struct Ride<'a, 'b, F, K, P> {
     tracker: PhantomData<P>,
 }
 
-/// Takes a packet through, if nothing can stop it. `None`: nothing has changed, it must walk.
+/// Takes a packet through, if nothing can stop it. `None`: nothing has changed, others must see to it.
 #[inline(always)]
 pub(crate) fn pass(
     engine: &mut Engine,
@@ -130,7 +130,7 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     #[inline(always)]
     fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
         let status = usual_status(seat, self.now)?;
-        let translation = self.translation(status, seat);
+        let translation = translation(self.key, status, seat, self.programs);
         let exit = self.exit(seat, translation)?;
         let mut course = self.programs.course(K::FAMILY, P::PROTO, seat.dir, exit.route);
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
@@ -156,16 +156,6 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
 
-    /// The tuple that the packet has afterwards, if its flow is translated.
-    #[inline(always)]
-    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<K> {
-        if !status.intersects(Status::NAT) || !self.programs.has(K::FAMILY, TableKind::Nat) {
-            return None;
-        }
-        let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-        Some(self.key.with(seat.target(), src, dst))
-    }
-
     /// The way out or in, if it has no obstacle.
     #[inline(always)]
     fn exit(&self, seat: &Seat<'_, K>, translation: Option<K>) -> Option<Exit> {
@@ -178,7 +168,7 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
             }
             Route::Forward { port, next_hop } => {
                 let mtu = self.fib.port(port).mtu as usize;
-                let fits = self.len <= mtu || self.is_cut_to(mtu);
+                let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
                 let moved = seat.dir == Direction::Original
                     && seat.masquerade_port().is_some_and(|own| own != port);
                 let verdict = Verdict::Forward { port, next_hop };
@@ -187,15 +177,30 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
             Route::Unreachable | Route::Blackhole => None,
         }
     }
+}
 
-    /// Whether it is a superframe whose pieces fit.
-    #[cold]
-    #[inline(never)]
-    fn is_cut_to(&self, mtu: usize) -> bool {
-        let headers = K::headers(self.packet.bytes);
-        let longest = self.packet.offload.longest_segment(self.packet.bytes, &headers);
-        longest.is_some_and(|longest| longest <= mtu)
+/// The tuple that a packet of `key` has afterwards, if its flow is translated.
+#[inline(always)]
+pub(super) fn translation<K: Layout>(
+    key: K,
+    status: Status,
+    seat: &Seat<'_, K>,
+    programs: &Programs,
+) -> Option<K> {
+    if !status.intersects(Status::NAT) || !programs.has(K::FAMILY, TableKind::Nat) {
+        return None;
     }
+    let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
+    Some(key.with(seat.target(), src, dst))
+}
+
+/// Whether a packet is a superframe whose pieces fit.
+#[cold]
+#[inline(never)]
+pub(super) fn is_cut_to<K: Layout>(packet: &Packet<'_>, mtu: usize) -> bool {
+    let headers = K::headers(packet.bytes);
+    let longest = packet.offload.longest_segment(packet.bytes, &headers);
+    longest.is_some_and(|longest| longest <= mtu)
 }
 
 /// The flow's status, if it is up and running and in nobody's special care.

@@ -11,6 +11,7 @@
 use tidegate_wire::Family;
 
 use super::conntrack::info_of;
+use super::express::{UNUSUAL, is_cut_to, translation};
 use super::glance::{Glance, Kind};
 use super::layout::{Layout, Upper, rewrite};
 use crate::engine::{Engine, Outcome};
@@ -18,7 +19,6 @@ use crate::event::EventMask;
 use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::{Counter, FlowId, Status};
 use crate::limits::Limits;
-use crate::nat::Manip;
 use crate::packet::{CtInfo, Packet};
 use crate::rules::{ExpressProto, ExpressRoute, Fresh, Programs, TableKind};
 use crate::table::express::Seat;
@@ -28,10 +28,6 @@ use crate::time::Instant;
 use crate::track::{self, Life, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
-
-/// A flow in whose packets somebody else has a say.
-const UNUSUAL: Status =
-    Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
 
 /// A packet, and what it is held against.
 struct Arrival<'a, 'b, F, K> {
@@ -167,7 +163,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
     fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(Verdict, CtInfo, News)> {
         let status = self.usual_status(seat)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
-        let translation = self.translation(status, seat);
+        let translation = translation(self.key, status, seat, self.programs);
         let key = translation.unwrap_or(self.key);
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
         let (verdict, fresh) = self.way(info, (key, own_port))?;
@@ -207,17 +203,6 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         (is_usual && !seat.record.is_expired(self.now) && seat.is_plain()).then_some(status)
     }
 
-    /// The tuple that the packet has afterwards, if its flow is translated.
-    #[inline(always)]
-    fn translation(&self, status: Status, seat: &Seat<'_, K>) -> Option<K> {
-        let family = self.kind.family;
-        if !status.intersects(Status::NAT) || !self.programs.has(family, TableKind::Nat) {
-            return None;
-        }
-        let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-        Some(self.key.with(seat.target(), src, dst))
-    }
-
     /// The packet as its tracker sees it.
     #[inline(always)]
     fn plain(&self, dir: Direction) -> Option<Plain<'_>> {
@@ -240,7 +225,9 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             Route::Local { .. } => (Verdict::Local, ExpressRoute::Input),
             Route::Forward { port, next_hop } => {
                 let is_own = own_port.is_none_or(|own| own == port);
-                if !is_own || !self.fits(self.fib.port(port).mtu as usize) {
+                let mtu = self.fib.port(port).mtu as usize;
+                let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
+                if !is_own || !fits {
                     return None;
                 }
                 (Verdict::Forward { port, next_hop }, ExpressRoute::Forward)
@@ -249,16 +236,6 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         };
         let fresh = Fresh { proto: self.kind.proto, established, route };
         self.programs.clears(self.kind.family, fresh).then_some((verdict, fresh))
-    }
-
-    /// Whether the packet fits a link, or is a superframe whose pieces do.
-    #[inline(always)]
-    fn fits(&self, mtu: usize) -> bool {
-        self.len <= mtu || {
-            let headers = K::headers(self.packet.bytes);
-            let longest = self.packet.offload.longest_segment(self.packet.bytes, &headers);
-            longest.is_some_and(|longest| longest <= mtu)
-        }
     }
 
     #[inline(always)]

@@ -15,7 +15,7 @@ use crate::expect::ExpectFlags;
 use crate::fib::Fib;
 use crate::packet::{Destination, Origin, Output, Packet, Tracked, Transit};
 use crate::rules::ROOM;
-use crate::steer::{Parcel, Past, Progress, Seat};
+use crate::steer::{Parcel, Past, Post, Progress};
 use crate::trace::Observer;
 use crate::track::icmp::IcmpClass;
 use crate::tuple::{Tuple, Zone};
@@ -45,7 +45,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     /// Hands the packet to the worker that goes on with it, if that is another one.
     #[inline]
     pub(super) fn hand_over(&mut self, t: &mut Transit<'_, '_>, entry: Entry) -> Option<Verdict> {
-        if self.engine.table.seat.is_none() { None } else { self.hand_over_to_owner(t, entry) }
+        if self.engine.table.post.is_none() { None } else { self.hand_over_to_owner(t, entry) }
     }
 
     /// Hands a fragment to the worker that puts its datagram together, if that is another one.
@@ -55,13 +55,13 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         headers: &Headers,
         entry: Entry,
     ) -> Option<Verdict> {
-        let seat = self.engine.table.seat.as_mut()?;
-        let gatherer = seat.steering.gatherer(headers)?;
-        if gatherer == seat.steering.own() {
+        let post = self.engine.table.post.as_mut()?;
+        let gatherer = post.steering.gatherer(headers)?;
+        if gatherer == post.steering.own() {
             return None;
         }
         let progress = Progress::Nowhere(entry, self.owner.cloned());
-        seat.parcels.push_back((gatherer, Parcel::of(packet, progress)));
+        post.parcels.push_back((gatherer, Parcel::of(packet, progress)));
         Some(Verdict::Held)
     }
 
@@ -84,7 +84,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         };
         let mut parcel = Parcel::of(t.packet, Progress::Raw(Box::new(past)));
         parcel.bytes.truncate(t.headers.len);
-        self.engine.table.seat.as_mut()?.parcels.push_back((owner, parcel));
+        self.engine.table.post.as_mut()?.parcels.push_back((owner, parcel));
         Some(Verdict::Held)
     }
 
@@ -108,32 +108,32 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     fn owner_of(&self, sought: &Sought) -> Option<(usize, bool)> {
         let Sought { tuple, zone, is_quoted } = sought;
         let table = &self.engine.table;
-        let seat = table.seat.as_deref()?;
-        let is_home = seat.is_home(tuple);
-        if is_home && seat.is_alone() || table.lookup(self.now, tuple, *zone).is_some() {
+        let post = table.post.as_deref()?;
+        let is_home = post.is_home(tuple);
+        if is_home && post.is_alone() || table.lookup(self.now, tuple, *zone).is_some() {
             return None;
         }
         if is_home {
-            let owner = self.host(seat, sought).or_else(|| self.expecting(seat, sought));
+            let owner = self.host(post, sought).or_else(|| self.expecting(post, sought));
             return owner.map(|owner| (owner, false));
         }
         let is_guest = self.standing == Standing::Guest;
         let stays = is_guest && (*is_quoted || self.expects(tuple, *zone));
-        (!stays).then(|| (seat.steering.home(tuple), is_guest))
+        (!stays).then(|| (post.steering.home(tuple), is_guest))
     }
 
     /// Who has the flow of a packet that is at home here.
-    fn host(&self, seat: &Seat, sought: &Sought) -> Option<usize> {
+    fn host(&self, post: &Post, sought: &Sought) -> Option<usize> {
         let Sought { tuple, zone, is_quoted } = sought;
         // What a packet of GRE is known by is lost in the answer to what was quoted.
         let quoted = || tuple.invert().filter(|_| *is_quoted);
-        seat.host(tuple, *zone).or_else(|| seat.host(&quoted()?, *zone))
+        post.host(tuple, *zone).or_else(|| post.host(&quoted()?, *zone))
     }
 
     /// Who else may expect the flow that a packet begins; nobody is asked twice.
-    fn expecting(&self, seat: &Seat, sought: &Sought) -> Option<usize> {
+    fn expecting(&self, post: &Post, sought: &Sought) -> Option<usize> {
         let may_be = !sought.is_quoted && self.standing != Standing::Returned;
-        may_be.then(|| seat.who_expects(&sought.tuple, sought.zone)).flatten()
+        may_be.then(|| post.who_expects(&sought.tuple, sought.zone)).flatten()
     }
 
     fn expects(&self, tuple: &Tuple, zone: Zone) -> bool {

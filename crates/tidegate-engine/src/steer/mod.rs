@@ -31,7 +31,7 @@
 
 mod notice;
 mod parcel;
-mod seat;
+mod post;
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +47,7 @@ pub use self::notice::Notice;
 pub(crate) use self::notice::Wanted;
 pub use self::parcel::Parcel;
 pub(crate) use self::parcel::{Past, Progress};
-pub(crate) use self::seat::Seat;
+pub(crate) use self::post::Post;
 use crate::path::tuple_in;
 use crate::table::hash::{SipKey, scale};
 use crate::tuple::Tuple;

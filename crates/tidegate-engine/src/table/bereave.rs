@@ -48,8 +48,8 @@ impl FlowTable {
         self.slab.remove(id.slot);
         self.len -= 1;
         self.one_way -= usize::from(flow.zone.scope != ZoneScope::Both);
-        if let Some(seat) = &mut self.seat {
-            seat.ended(&flow);
+        if let Some(post) = &mut self.post {
+            post.ended(&flow);
         }
         if let Some(care) = care {
             self.bereave((id, &flow, &care), now, events);

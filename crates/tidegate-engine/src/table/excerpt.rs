@@ -139,6 +139,7 @@ impl FlowTable {
         let mut table = Self {
             key: self.key,
             retired_key: None,
+            has_new_key: false,
             slab: Slab::default(),
             index: Lines::new(),
             buckets: Buckets { count: self.buckets.count, elsewhere: self.index.lines() },
@@ -149,7 +150,7 @@ impl FlowTable {
             one_way: 0,
             notes: Some(RefCell::default()),
             expectations: Expectations::default(),
-            seat: self.seat.as_ref().map(|seat| Box::new(seat.rehearsing())),
+            post: self.post.as_ref().map(|post| Box::new(post.rehearsing())),
         };
         let mut oldest_first: Vec<FlowId> = flows.iter().copied().collect();
         oldest_first.sort_by_key(|id| core::cmp::Reverse(self.slab.age(*id)));

@@ -1,8 +1,8 @@
-//! What the express path asks of the table: one record, read and written where it lies.
+//! What the express paths ask of the table: one record, read and written where it lies.
 //!
 //! Everybody else gets flows as values. Here a packet's flow is found by a key that was read
-//! straight from the packet, in the default zone, and only what an established packet changes is
-//! written: the tracker's cells, the deadline, the counters.
+//! straight from the packet, in the default zone, and only what the packet changes is written: the tracker's
+//! cells, the deadline, the counters, and the status where [`crate::path::fresh`] has the packet.
 
 use super::column::Pages;
 use super::key::{Key, Key4, Key6};

@@ -10,10 +10,11 @@
 //!   two different inputs are independent and uniform, over the choice of the key. A bijection and
 //!   a cut to 32 bits leave that as it is. So of any inputs that were chosen without knowledge of
 //!   the key, each meets another one's line of the index as often as if both had been drawn by lot.
-//!   By that a flood of an attacker's choice lengthens the way to anybody else's flow, on average
-//!   over keys, by no more than as many random flows do.
-//! * Nothing is said of three inputs and more: a few keys in a million may gather a long arithmetic
-//!   progression. Then entries lie too far from home, and the index takes a new key.
+//!   By that a flood of an attacker's choice brings, on average over keys, no more entries home to the
+//!   line of anybody else's flow than as many random flows do.
+//! * Nothing is said of three inputs and more, nor of how many full lines may come to lie in a row: a few keys
+//!   in a million may gather a long arithmetic progression. Then entries lie too far from home, and the index
+//!   takes a new key.
 //! * It is no pseudorandom function. Who sees hashes can compute the key. Nobody does: hashes leave
 //!   the table in no message, and what is walked for others to see is in the order of slots, not of
 //!   hashes. What shows something of them is which half-open flow an early drop ends (it looks in

@@ -50,7 +50,7 @@ use crate::expect::Expectations;
 use crate::flow::{Care, Correction, Draft, Flow, FlowId, Status};
 use crate::limits::Limits;
 use crate::rand::Rng;
-use crate::steer::Seat;
+use crate::steer::Post;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 
@@ -68,6 +68,8 @@ pub(crate) struct FlowTable {
     key: IndexKey,
     /// The key of the entries that are still to be re-keyed.
     retired_key: Option<IndexKey>,
+    /// See [`FlowTable::has_new_key`].
+    has_new_key: bool,
     slab: Slab,
     index: Lines,
     buckets: Buckets,
@@ -85,7 +87,7 @@ pub(crate) struct FlowTable {
     /// Flows that others have announced.
     pub(crate) expectations: Expectations,
     /// The engine's place among others, if it isn't alone.
-    pub(crate) seat: Option<Box<Seat>>,
+    pub(crate) post: Option<Box<Post>>,
 }
 
 /// What is known of a tuple before it is looked up.
@@ -115,6 +117,7 @@ impl FlowTable {
         Self {
             key: IndexKey::new([rng.next_u64(), rng.next_u64()]),
             retired_key: None,
+            has_new_key: false,
             slab: Slab::default(),
             index: Lines::new(),
             buckets: Buckets { count: limits.buckets.max(1), elsewhere: 0 },
@@ -125,7 +128,7 @@ impl FlowTable {
             one_way: 0,
             notes: None,
             expectations: Expectations::default(),
-            seat: None,
+            post: None,
         }
     }
 
@@ -341,8 +344,8 @@ impl FlowTable {
         self.wheel.arm(&mut self.slab, id.slot, first_look);
         self.len += 1;
         self.one_way += usize::from(flow.zone.scope != ZoneScope::Both);
-        if let Some(seat) = &mut self.seat {
-            seat.begun(flow);
+        if let Some(post) = &mut self.post {
+            post.begun(flow);
         }
         id
     }

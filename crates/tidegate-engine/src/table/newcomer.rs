@@ -31,11 +31,11 @@ pub(crate) struct Newcomer<K> {
 
 impl FlowTable {
     /// Whether a flow whose tuple has this hash in the default zone is certainly a new one, expected
-    /// by nobody, and may enter. `false` says nothing.
+    /// by nobody and of no concern to other workers, and may enter. `false` says nothing.
     #[inline]
     pub(crate) fn is_free(&self, hash: u32) -> bool {
         self.one_way == 0
-            && self.seat.is_none()
+            && self.post.is_none()
             && self.notes.is_none()
             && self.expectations.is_empty()
             && self.is_nobodys(hash)
@@ -69,10 +69,11 @@ impl FlowTable {
         id
     }
 
-    /// Whether a flow is a plain one, with nothing that would have to end with it.
+    /// Whether a flow is a plain one, with nothing that would have to end with it, and nobody who would
+    /// have to know.
     #[inline]
     pub(super) fn is_plain(&self, id: FlowId) -> bool {
-        self.retired_key.is_none() && self.seat.is_none() && self.slab.is_plain(id.slot)
+        self.retired_key.is_none() && self.post.is_none() && self.slab.is_plain(id.slot)
     }
 
     /// Takes a plain flow out of the table and announces it.

@@ -19,11 +19,30 @@ impl FlowTable {
             if !self.index.is_stressed() {
                 return;
             }
-            let key = IndexKey::new([rng.next_u64(), rng.next_u64()]);
-            self.retired_key = Some(core::mem::replace(&mut self.key, key));
-            self.index.begin_rekey();
+            self.renew_key(rng);
         }
         self.rekey_some();
+    }
+
+    /// Begins to re-key. => no earlier re-keying goes on
+    #[cold]
+    pub(crate) fn renew_key(&mut self, rng: &mut Rng) {
+        let key = IndexKey::new([rng.next_u64(), rng.next_u64()]);
+        self.retired_key = Some(core::mem::replace(&mut self.key, key));
+        self.index.begin_rekey();
+        self.has_new_key = true;
+    }
+
+    /// Whether the key has changed since [`FlowTable::keep_key`]: hashes from before are of no use.
+    #[inline]
+    pub(crate) fn has_new_key(&self) -> bool {
+        self.has_new_key
+    }
+
+    /// Hashes that are made from now on are those of the key that there is.
+    #[inline]
+    pub(crate) fn keep_key(&mut self) {
+        self.has_new_key = false;
     }
 
     fn rekey_some(&mut self) {

@@ -1,5 +1,5 @@
 //! The express path against the walk: four engines of one seed see the same traffic. One gets its
-//! packets in batches, one asks the express path for each and walks where that gives up, one gets them
+//! packets in batches, one asks the express paths for each and walks where both give up, one gets them
 //! with checksums that nobody has finished, and one
 //! always walks, which is right by definition. After every batch nothing may tell them apart.
 

@@ -5,7 +5,9 @@
 
 use super::segment::{SegmentKind, read};
 use super::{Tcp, advance};
+use crate::flow::Status;
 use crate::track::{Cells, Judgement, Life, Plain};
+use crate::tuple::Direction;
 
 /// The memory of a connection whose first segment this is. `None`: ask `judge`, for it is no SYN or
 /// not accepted.
@@ -20,9 +22,14 @@ pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
 }
 
 /// The memory of a connection after this segment. `None`: ask `judge`; nothing counts that was done to
-/// `life`.
+/// `life`. What is NEW to rules is taken for a SYN by their proof (`rules::express`), so of an unanswered
+/// connection that was picked up midway nothing is taken here.
 pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
     let view = read(segment.payload).ok()?;
+    let is_new = segment.dir == Direction::Original && !life.is(Status::SEEN_REPLY);
+    if is_new && view.kind != SegmentKind::Syn {
+        return None;
+    }
     let mut tcp = Tcp::unpack(cells);
     let judgement = advance(&mut tcp, life, &segment.case(), &view);
     (judgement == Judgement::Accept).then(|| tcp.pack())

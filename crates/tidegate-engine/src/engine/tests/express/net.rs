@@ -95,7 +95,7 @@ impl Fib for Net {
 }
 
 /// Rules by name, and whether a good share of packets must be express under them.
-pub(super) const RULES: [(&str, &str, bool); 20] = [
+pub(super) const RULES: [(&str, &str, bool); 21] = [
     ("none", "", true),
     ("established first", FIRST, true),
     (
@@ -199,6 +199,11 @@ pub(super) const RULES: [(&str, &str, bool); 20] = [
         "*mangle; -A PREROUTING -p udp -j TOS --set-tos 0x10; -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN \
          -j TCPMSS --set-mss 500; -A POSTROUTING -p tcp -j DSCP --set-dscp 3",
         false,
+    ),
+    (
+        "what begins with a SYN is counted",
+        "*filter; :FORWARD ACCEPT; -A FORWARD -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN",
+        true,
     ),
     ("few events", "*raw; -A PREROUTING -p tcp -j CT --ctevents new,destroy", false),
 ];

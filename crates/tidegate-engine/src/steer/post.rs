@@ -13,7 +13,7 @@ use crate::tuple::{Direction, Tuple, Zone};
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Post {
     pub(crate) steering: Steering,
     /// How many flows there may be; `None` before it was told.
     pub(crate) share: Option<usize>,
@@ -27,7 +27,7 @@ pub(crate) struct Seat {
 
 type Destination = (IpAddr, u16, u8);
 
-impl Seat {
+impl Post {
     pub(crate) fn new(steering: Steering) -> Self {
         Self {
             steering,
