@@ -144,13 +144,17 @@ impl Writer {
     /// The journal takes a line's severity from its beginning (sd-daemon(3)).
     fn line(&self, LogLine { level, text, .. }: &LogLine) {
         match self.is_journal {
-            true => anstream::eprintln!("<{level}>{text}"),
-            false => anstream::eprintln!("{text}"),
+            true => message::line(format_args!("<{level}>{text}")),
+            false => message::line(text),
         }
     }
 
     fn copy(&mut self, copy: &PacketCopy, indices: [Option<u32>; 2], time: u64) {
-        let Some(capture) = &mut self.capture else { return };
+        let Some(capture) = &mut self.capture else {
+            // It had to be given up; copies come only if there was one.
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let frame = copied(copy, indices, time).frame();
         match capture.left.checked_sub(frame.len() as u64) {
             Some(left) if !capture.is_full => {
@@ -178,6 +182,7 @@ impl Writer {
     fn give_up_after(&mut self, written: Result<(), Fault>) {
         if let Err(fault) = written {
             message::error(fault);
+            self.lost.fetch_add(1, Ordering::Relaxed);
             self.capture = None;
         }
     }
