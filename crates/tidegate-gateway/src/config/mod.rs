@@ -380,6 +380,11 @@ impl Reader<'_> {
         if let Some(Err(error)) = read.as_deref().map(fs::metadata) {
             self.refuse(at, "interface.read", &error.to_string());
         }
+        let whole =
+            |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
+        if whole(&read).is_some_and(|read| whole(&write) == Some(read)) {
+            self.refuse(at, "interface.write", "the capture that is read would be begun anew");
+        }
         Some(CaptureFiles { read, write, pace: written.pace.unwrap_or(Pace::AsRecorded) })
     }
 
