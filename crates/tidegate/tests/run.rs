@@ -1,6 +1,7 @@
 //! `tidegate run` and `tidegate exec` as their users meet them: the socket, its clients, signals, faults.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
     send, socket_with,
@@ -38,6 +40,16 @@ impl Daemon {
         daemon.process = Some(daemon.command(args).spawn().expect("it runs"));
         daemon.until(|daemon| daemon.socket().exists());
         daemon
+    }
+
+    /// Kills it, and starts it with another stderr.
+    fn start_again(&mut self, args: &[&str], stderr: Stdio) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("killed");
+        process.wait().expect("gone");
+        fs::remove_file(self.socket()).expect("a socket");
+        self.process = Some(self.command(args).stderr(stderr).spawn().expect("it runs"));
+        self.until(|daemon| daemon.socket().exists());
     }
 
     /// What starts it, in its directory.
@@ -387,13 +399,32 @@ fn where_no_flows_can_be_saved_that_is_told_at_the_start() {
 fn it_goes_on_though_nothing_can_be_said() {
     let rules = b"*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
     let mut daemon = Daemon::start(&[("rules", rules)], &["--rules4", "rules"]);
-    assert!(daemon.process.take().expect("it runs").kill().is_ok());
-    fs::remove_file(daemon.socket()).expect("a socket");
-    let mut command = daemon.command(&["--rules4", "rules"]);
-    command.stderr(fs::File::options().write(true).open("/dev/full").expect("a device"));
-    daemon.process = Some(command.spawn().expect("it runs"));
-    daemon.until(|daemon| daemon.socket().exists());
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    daemon.start_again(&["--rules4", "rules"], full.into());
     let client = Client::new(&daemon.socket());
+    client.make_flow();
+    daemon.write("rules", "nonsense\n");
+    let reload = request((Subsystem::Tidegate, tidegate::message::RELOAD), Flags::ACK, |_| {});
+    assert_ne!(client.ask(&reload).1, Some(0), "the rules are at fault");
+    assert_eq!(client.flows(), 1);
+    let (output, _) = daemon.stop(Signal::TERM);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Neither packets nor the operator wait for whoever reads what is said.
+#[test]
+fn it_goes_on_though_nobody_reads_what_it_says() {
+    let rules = b"*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
+    let mut daemon = Daemon::start(&[("rules", rules)], &["--rules4", "rules"]);
+    let (_reader, mut full) = std::io::pipe().expect("a pipe");
+    let flags = rustix::fs::fcntl_getfl(&full).expect("flags");
+    rustix::fs::fcntl_setfl(&full, flags | rustix::fs::OFlags::NONBLOCK).expect("flags");
+    while full.write(&[b' '; 512]).is_ok() {}
+    rustix::fs::fcntl_setfl(&full, flags).expect("flags");
+    daemon.start_again(&["--rules4", "rules"], full.into());
+    let client = Client::new(&daemon.socket());
+    let patience = Some(Duration::from_secs(10));
+    set_socket_timeout(&client.0, Timeout::Recv, patience).expect("a timeout");
     client.make_flow();
     daemon.write("rules", "nonsense\n");
     let reload = request((Subsystem::Tidegate, tidegate::message::RELOAD), Flags::ACK, |_| {});

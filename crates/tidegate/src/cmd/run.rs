@@ -9,6 +9,7 @@ mod state;
 
 use std::fs::File;
 use std::io::Read;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate_engine::limits::Limits;
@@ -167,16 +168,14 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     daemon.keep_vigil(Duration::from_micros(config.busy_poll.into()));
     begin();
     // What was given up is given up by threads that begin after it.
-    let journal = Journal::begin(copies);
-    daemon.log_to(move |logged| journal.take(logged));
+    let journal = Rc::new(Journal::begin(copies));
+    let scribe = Rc::clone(&journal);
+    daemon.log_to(move |logged| scribe.take(logged));
     if let Some(address) = config.metrics {
         exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
     }
     state.iter().for_each(State::begin);
-    let end = daemon.run(&mut signals, |reloaded| match reloaded {
-        Ok(warnings) => warnings.iter().for_each(message::warning),
-        Err(faults) => faults.iter().for_each(message::error),
-    });
+    let end = daemon.run(&mut signals, |outcome| journal.tell(outcome));
     state.iter().for_each(|state| state.save(&daemon, config));
     match end {
         End::Stopped => Ok(()),
