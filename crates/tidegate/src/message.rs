@@ -1,7 +1,10 @@
 //! What the program says to the user, on stderr: one line a message, with the
 //! program's name in front.
+//!
+//! Where stderr takes nothing, as a file on a full disk, what was said is lost, and the program goes on.
 
 use std::fmt::Display;
+use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
@@ -17,17 +20,23 @@ pub(crate) fn warning(what: impl Display) {
 
 /// How things stand.
 pub(crate) fn note(what: impl Display) {
-    anstream::eprintln!("tidegate: {what}");
+    line(format_args!("tidegate: {what}"));
 }
 
 /// What was done, in the form of conntrack(8)'s last words.
 pub(crate) fn summary(what: impl Display) {
-    anstream::eprintln!("tidegate v{} (tidegate): {what}", env!("CARGO_PKG_VERSION"));
+    line(format_args!("tidegate v{} (tidegate): {what}", env!("CARGO_PKG_VERSION")));
+}
+
+/// A line as it is.
+pub(crate) fn line(what: impl Display) {
+    // There is nobody left to tell of it.
+    let _ = writeln!(anstream::stderr().lock(), "{what}");
 }
 
 fn say(kind: &str, colour: AnsiColor, what: impl Display) {
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    anstream::eprintln!("tidegate: {style}{kind}{style:#}: {what}");
+    line(format_args!("tidegate: {style}{kind}{style:#}: {what}"));
 }
 
 /// A word as a shell reads it.

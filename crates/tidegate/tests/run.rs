@@ -1,6 +1,7 @@
 //! `tidegate run` and `tidegate exec` as their users meet them: the socket, its clients, signals, faults.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
     send, socket_with,
@@ -38,6 +40,16 @@ impl Daemon {
         daemon.process = Some(daemon.command(args).spawn().expect("it runs"));
         daemon.until(|daemon| daemon.socket().exists());
         daemon
+    }
+
+    /// Kills it, and starts it with another stderr.
+    fn start_again(&mut self, args: &[&str], stderr: Stdio) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("killed");
+        process.wait().expect("gone");
+        fs::remove_file(self.socket()).expect("a socket");
+        self.process = Some(self.command(args).stderr(stderr).spawn().expect("it runs"));
+        self.until(|daemon| daemon.socket().exists());
     }
 
     /// What starts it, in its directory.
@@ -343,6 +355,85 @@ fn a_pipe_without_a_writer_keeps_nobody_waiting() {
     assert!(output.status.success() && !is_left, "{output:?}");
 }
 
+/// A start that fails must not cost the flows that the last one has saved, nor may anybody's file be lost.
+#[test]
+fn saved_flows_go_when_nothing_can_keep_the_gateway_from_its_work() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let metrics = taken.local_addr().expect("an address").to_string();
+    let daemon = Daemon::start(&[("flows", b"precious")], &["--state", "flows"]);
+    let path = |name: &str| daemon.place.path().join(name);
+    Client::new(&daemon.socket()).make_flow();
+    daemon.until(|_| path("flows.refused").exists());
+    assert_eq!(fs::read(path("flows.refused")).expect("a file"), b"precious");
+    daemon.signal(Signal::TERM);
+    daemon.until(|_| path("flows").exists());
+    let mode = fs::metadata(path("flows")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    daemon.until(|daemon| !daemon.socket().exists());
+    let failed = daemon.command(&["--state", "flows", "--metrics", &metrics]).output();
+    let failed = failed.expect("it runs");
+    assert!(!failed.status.success(), "{failed:?}");
+    assert!(path("flows").exists(), "{failed:?}");
+    let mut again = daemon.command(&["--state", "flows"]).spawn().expect("it runs");
+    daemon.until(|daemon| daemon.socket().exists() && !path("flows").exists());
+    let flows = Client::new(&daemon.socket()).flows();
+    again.kill().expect("it runs");
+    again.wait().expect("it ends");
+    assert_eq!(flows, 1);
+}
+
+#[test]
+fn where_no_flows_can_be_saved_that_is_told_at_the_start() {
+    let daemon = Daemon::start(&[], &["--state", "no-such-directory/flows"]);
+    Client::new(&daemon.socket()).make_flow();
+    let (output, _) = daemon.stop(Signal::TERM);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let [at_start, at_end] = ["warning", "error"].map(|kind| {
+        said.lines().any(|line| line.contains(kind) && line.contains("no-such-directory"))
+    });
+    assert!(at_start && at_end, "{said}");
+}
+
+/// A log on a full disk, which says so with every line.
+#[test]
+fn it_goes_on_though_nothing_can_be_said() {
+    let rules = b"*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
+    let mut daemon = Daemon::start(&[("rules", rules)], &["--rules4", "rules"]);
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    daemon.start_again(&["--rules4", "rules"], full.into());
+    let client = Client::new(&daemon.socket());
+    client.make_flow();
+    daemon.write("rules", "nonsense\n");
+    let reload = request((Subsystem::Tidegate, tidegate::message::RELOAD), Flags::ACK, |_| {});
+    assert_ne!(client.ask(&reload).1, Some(0), "the rules are at fault");
+    assert_eq!(client.flows(), 1);
+    let (output, _) = daemon.stop(Signal::TERM);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Neither packets nor the operator wait for whoever reads what is said.
+#[test]
+fn it_goes_on_though_nobody_reads_what_it_says() {
+    let rules = b"*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
+    let mut daemon = Daemon::start(&[("rules", rules)], &["--rules4", "rules"]);
+    let (_reader, mut full) = std::io::pipe().expect("a pipe");
+    let flags = rustix::fs::fcntl_getfl(&full).expect("flags");
+    rustix::fs::fcntl_setfl(&full, flags | rustix::fs::OFlags::NONBLOCK).expect("flags");
+    while full.write(&[b' '; 512]).is_ok() {}
+    rustix::fs::fcntl_setfl(&full, flags).expect("flags");
+    daemon.start_again(&["--rules4", "rules"], full.into());
+    let client = Client::new(&daemon.socket());
+    let patience = Some(Duration::from_secs(10));
+    set_socket_timeout(&client.0, Timeout::Recv, patience).expect("a timeout");
+    client.make_flow();
+    daemon.write("rules", "nonsense\n");
+    let reload = request((Subsystem::Tidegate, tidegate::message::RELOAD), Flags::ACK, |_| {});
+    assert_ne!(client.ask(&reload).1, Some(0), "the rules are at fault");
+    assert_eq!(client.flows(), 1);
+    let (output, _) = daemon.stop(Signal::TERM);
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// Captures instead of wires, in a world of the file's: no privilege is needed.
 const CAPTURES: &str = "
 rules4 = \"rules\"
@@ -392,6 +483,13 @@ fn a_gateway_between_captures() {
     let frame = [&to_us[..], &elsewhere].concat();
     writer.write(0, 1_000_000_001, &frame).expect("a frame");
     let capture = writer.finish().expect("a capture");
+    // The next frame is cut off: what came before it counts.
+    let ports = [InterfaceDesc { name: "", link: LinkType::RawIp }];
+    let mut writer = PcapWriter::new(Vec::new(), &ports).expect("a capture");
+    writer.write(0, 1_000_000_002, &frame).expect("a frame");
+    let more = writer.finish().expect("a capture");
+    let packet = more.windows(4).rposition(|word| word == [6, 0, 0, 0]).expect("a packet");
+    let capture = [&capture[..], &more[packet..packet + 16]].concat();
     for (name, bytes) in
         [("file", CAPTURES.as_bytes()), ("rules", MASQUERADE.as_bytes()), ("lan.pcapng", &capture)]
     {

@@ -127,56 +127,11 @@ fn change(dice: &mut Dice) -> bool {
     let verb = dice.one_of(&["add", "add", "add", "append", "replace", "del"]);
     let table = dice.one_of(&["main", "main", "main", "100", "253"]);
     let metric = dice.roll(3) * 100 + 10;
+    let place = format!("table {table} metric {metric}");
     match dice.roll(17) {
-        0..6 => {
-            let (to, length) = (dice.v4(), dice.one_of(&[0, 8, 16, 20, 24, 26, 31, 32]));
-            let net =
-                Ipv4Addr::from_bits(to.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0));
-            let gateway = format!("10.{}.0.{}", dice.roll(3), dice.roll(250) + 2);
-            let way = way(dice, port, &gateway);
-            try_ip(
-                &format!("route {verb} {way} table {table} metric {metric}")
-                    .replace("NET", &format!("{net}/{length}")),
-            )
-        }
-        6..12 => {
-            let (to, length) = (dice.v6(), dice.one_of(&[0, 16, 32, 48, 64, 120, 128]));
-            let net = Ipv6Addr::from_bits(
-                to.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0),
-            );
-            // What is appended to an IPv6 route shares its flows with it.
-            let single = if verb == "append" { "add" } else { verb };
-            let gateway = format!("2001:db8:{}::{:x}", dice.roll(3), dice.roll(9) + 2);
-            let way = way(dice, port, &gateway);
-            try_ip(
-                &format!("-6 route {single} {way} table {table} metric {metric}")
-                    .replace("NET", &format!("{net}/{length}")),
-            )
-        }
-        12 => {
-            let (family, from, to) = match dice.roll(2) {
-                0 => ("-4", dice.v4().to_string(), dice.v4().to_string()),
-                _ => ("-6", dice.v6().to_string(), dice.v6().to_string()),
-            };
-            let condition = match dice.roll(6) {
-                0 => format!("from {from}"),
-                1 => format!("to {to}"),
-                2 => format!("not to {to}"),
-                3 => format!("iif {port}"),
-                4 => "fwmark 0x1/0x3".to_owned(),
-                _ => "iif lo".to_owned(),
-            };
-            let action = dice.one_of(&[
-                "table 100",
-                "table 100",
-                "table main suppress_prefixlength 8",
-                "unreachable",
-                "goto 32766",
-                "nop",
-            ]);
-            let priority = 1000 + dice.roll(100);
-            try_ip(&format!("{family} rule add {condition} priority {priority} {action}"))
-        }
+        0..6 => change_route4(dice, port, verb, &place),
+        6..12 => change_route6(dice, port, verb, &place),
+        12 => add_rule(dice, port),
         13 => {
             let done = try_ip(&format!("link set {port} down"));
             done && (dice.roll(3) == 0 || try_ip(&format!("link set {port} up")))
@@ -204,6 +159,49 @@ fn change(dice: &mut Dice) -> bool {
             try_ip(&format!("-6 addr {verb} 2001:db8:{number}::{host}/64 dev {port} nodad"))
         }
     }
+}
+
+fn change_route4(dice: &mut Dice, port: &str, verb: &str, place: &str) -> bool {
+    let (to, length) = (dice.v4(), dice.one_of(&[0, 8, 16, 20, 24, 26, 31, 32]));
+    let net = Ipv4Addr::from_bits(to.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0));
+    let gateway = format!("10.{}.0.{}", dice.roll(3), dice.roll(250) + 2);
+    let way = way(dice, port, &gateway).replace("NET", &format!("{net}/{length}"));
+    try_ip(&format!("route {verb} {way} {place}"))
+}
+
+fn change_route6(dice: &mut Dice, port: &str, verb: &str, place: &str) -> bool {
+    let (to, length) = (dice.v6(), dice.one_of(&[0, 16, 32, 48, 64, 120, 128]));
+    let net = Ipv6Addr::from_bits(to.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0));
+    // What is appended to an IPv6 route shares its flows with it.
+    let single = if verb == "append" { "add" } else { verb };
+    let gateway = format!("2001:db8:{}::{:x}", dice.roll(3), dice.roll(9) + 2);
+    let way = way(dice, port, &gateway).replace("NET", &format!("{net}/{length}"));
+    try_ip(&format!("-6 route {single} {way} {place}"))
+}
+
+fn add_rule(dice: &mut Dice, port: &str) -> bool {
+    let (family, from, to) = match dice.roll(2) {
+        0 => ("-4", dice.v4().to_string(), dice.v4().to_string()),
+        _ => ("-6", dice.v6().to_string(), dice.v6().to_string()),
+    };
+    let condition = match dice.roll(6) {
+        0 => format!("from {from}"),
+        1 => format!("to {to}"),
+        2 => format!("not to {to}"),
+        3 => format!("iif {port}"),
+        4 => "fwmark 0x1/0x3".to_owned(),
+        _ => "iif lo".to_owned(),
+    };
+    let action = dice.one_of(&[
+        "table 100",
+        "table 100",
+        "table main suppress_prefixlength 8",
+        "unreachable",
+        "goto 32766",
+        "nop",
+    ]);
+    let priority = 1000 + dice.roll(100);
+    try_ip(&format!("{family} rule add {condition} priority {priority} {action}"))
 }
 
 fn way(dice: &mut Dice, port: &str, gateway: &str) -> String {

@@ -5,6 +5,10 @@
 //! wrong without touching anything is found by [`Config::read`]; what the named files say, by
 //! [`Provisions`](crate::replay::Provisions).
 
+mod captures;
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +17,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::Spanned;
 
+pub use self::captures::CaptureFiles;
 use crate::control::socket::Policy;
 use crate::daemon::Pace;
 use crate::fib::fixed::{Description, FixedWorld};
@@ -75,17 +80,6 @@ pub struct Interface {
     pub checksum: Checksum,
     /// What is read and written instead of a wire.
     pub capture: Option<CaptureFiles>,
-}
-
-/// Captures instead of a wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaptureFiles {
-    /// Where frames come from.
-    pub read: Option<PathBuf>,
-    /// Where they go.
-    pub write: Option<PathBuf>,
-    /// How fast they come.
-    pub pace: Pace,
 }
 
 /// How packets come and go.
@@ -363,37 +357,6 @@ impl Reader<'_> {
         Interface { name: written.name.into_inner(), plane, queues, checksum, capture }
     }
 
-    fn capture(&mut self, plane: Plane, written: &WrittenInterface) -> Option<CaptureFiles> {
-        let at = written.name.span().start;
-        let is_said = written.read.is_some() || written.write.is_some();
-        if plane != Plane::Pcap {
-            if is_said || written.pace.is_some() {
-                self.refuse(at, "interface.read, write, pace", "only for the plane pcap");
-            }
-            return None;
-        }
-        if !is_said {
-            self.refuse(at, "interface.read", "nothing to read, nor (interface.write) to write");
-        }
-        let path = |path: &Option<PathBuf>| path.as_deref().map(|path| self.beside(path));
-        let (read, write) = (path(&written.read), path(&written.write));
-        if let Some(Err(error)) = read.as_deref().map(fs::metadata) {
-            self.refuse(at, "interface.read", &error.to_string());
-        }
-        Some(CaptureFiles { read, write, pace: written.pace.unwrap_or(Pace::AsRecorded) })
-    }
-
-    /// A capture's interface is known to nobody but the file.
-    fn check_links(&mut self, interfaces: &[Interface], world: Option<&Description>, at: usize) {
-        for Interface { name, .. } in interfaces.iter().filter(|one| one.plane == Plane::Pcap) {
-            let is_known =
-                world.is_some_and(|world| world.links.iter().any(|link| link.name == *name));
-            if !is_known {
-                self.refuse(at, "world.link", &format!("`{name}' of the plane pcap is missing"));
-            }
-        }
-    }
-
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {
         for (number, WrittenInterface { name, .. }) in interfaces.iter().enumerate() {
             let at = name.span().start;
@@ -513,6 +476,3 @@ impl Plane {
         Self::deserialize(name).map_err(|error| error.to_string())
     }
 }
-
-#[cfg(test)]
-mod tests;

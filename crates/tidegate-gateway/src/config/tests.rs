@@ -130,7 +130,13 @@ fn faults_name_line_and_field() {
 
 #[test]
 fn captures_are_for_one_plane() {
-    let rows: [(&str, &str, &[&str]); 3] = [
+    let rows: [(&str, &str, &[&str]); 4] = [
+        (
+            "a capture that would be gone before it is read",
+            "[[interface]]\nname = \"a\"\nplane = \"pcap\"\nread = \"/dev/null\"\nwrite = \"/dev/../dev/null\"\n\
+             [[world.link]]\nname = \"a\"\naddresses = []\n",
+            &["gateway.toml:2: interface.write: the capture that is read would be begun anew"],
+        ),
         (
             "captures for a wire",
             "[[interface]]\nname = \"a\"\nwrite = \"b\"\n",

@@ -10,6 +10,8 @@
 mod plane;
 mod service;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::log::{LogLine, PacketCopy};
-use tidegate_engine::time::Instant;
+use tidegate_engine::time::{Instant, WallClock};
 use tidegate_engine::{Engine, Settings};
 
 use crate::clock::Clock;
@@ -44,6 +46,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// While packets come all the time, the operator and signals are looked for this often. Each look is a call of the
 /// system, which costs as much as a packet.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Nanoseconds that the clock on the wall may be wrong.
+const STEP: u64 = 500_000_000;
 /// The longest sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -205,6 +209,7 @@ impl<P: DataPlane> Daemon<P> {
         heed: &mut impl FnMut(Result<Vec<Fault>, Vec<Fault>>),
     ) -> bool {
         self.service.live(self.clock.now());
+        follow(self.clock.wall(), &mut self.engine);
         match signals.take() {
             Some(Signal::Stop) => return true,
             Some(Signal::Reload) => self.read_again(heed),
@@ -383,6 +388,15 @@ fn tell(
         let indices = [copy.in_port, copy.out_port].map(|port| Some(plane.index(port?)));
         let time = engine.wall_clock().offset.saturating_add(now.nanos());
         log(Logged::Copy { copy: &copy, indices, time });
+    }
+}
+
+/// Goes by the clock on the wall again if that was put right, as on a machine that learns the time from the network. What
+/// is less than [`STEP`] stays, so that a flow began at the same time whenever somebody asks.
+fn follow(wall: WallClock, engine: &mut Engine) {
+    let known = engine.wall_clock();
+    if wall.offset.abs_diff(known.offset) > STEP {
+        engine.set_wall_clock(WallClock { offset: wall.offset, ..known });
     }
 }
 

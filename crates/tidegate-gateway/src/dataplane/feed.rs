@@ -98,7 +98,11 @@ impl Feed {
             let _ = rustix::io::read(&self.watch, &mut [0; 8]);
             self.look()
         });
-        self.is_at_end |= matches!(found, Some(Err(_)));
+        if matches!(found, Some(Err(_))) {
+            self.is_at_end = true;
+            // Who keeps it until what came before is gone wants to be woken for it.
+            wake(&self.watch);
+        }
         found
     }
 
@@ -169,7 +173,11 @@ impl Reader {
     }
 
     fn wake(&self) {
-        // If the count is full it is readable all the more.
-        let _ = rustix::io::write(&self.watch, &1_u64.to_ne_bytes());
+        wake(&self.watch);
     }
+}
+
+fn wake(watch: &OwnedFd) {
+    // If the count is full it is readable all the more.
+    let _ = rustix::io::write(watch, &1_u64.to_ne_bytes());
 }

@@ -4,6 +4,7 @@
 //! the host's own packets, and what the engine has to say itself. Verdicts decide, nobody else: a packet that is for the
 //! host goes to the host's link, and what comes from there begins at OUTPUT.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
@@ -47,6 +48,8 @@ pub struct Forwarder<W> {
     fence: Option<Fence>,
     /// When the fence is looked at, at the latest.
     fence_due: Instant,
+    /// Of links that are gone, one for each turn.
+    faults: VecDeque<Fault>,
     /// Why packets can no longer be forwarded.
     lost: Option<Fault>,
 }
@@ -82,6 +85,7 @@ impl<W: World> Forwarder<W> {
             is_host_ready: true,
             fence: None,
             fence_due: Instant::ZERO,
+            faults: VecDeque::new(),
             lost: None,
         })
     }
@@ -241,14 +245,9 @@ impl<W: World> Forwarder<W> {
         }
     }
 
-    /// A batch of each link's; the most that one of them had, and which has failed.
-    fn take_all(
-        &mut self,
-        most: usize,
-        engine: &mut Engine,
-        now: Instant,
-    ) -> (usize, Option<Fault>) {
-        let (mut count, mut gone) = (0, None);
+    /// A batch of each link's; the most that one of them had.
+    fn take_all(&mut self, most: usize, engine: &mut Engine, now: Instant) -> usize {
+        let mut count = 0;
         for at in 0..self.receivers.len() {
             let mut taken = 0;
             while taken < most && !self.receivers[at].is_gone {
@@ -263,7 +262,8 @@ impl<W: World> Forwarder<W> {
                     Err(error) => {
                         // Nobody listens any longer for what is gone, which would be ready for ever.
                         self.receivers[at].is_gone = true;
-                        gone = Some(self.fault(at, error));
+                        let fault = self.fault(at, error);
+                        self.faults.push_back(fault);
                     }
                 }
             }
@@ -273,7 +273,7 @@ impl<W: World> Forwarder<W> {
             }
             count = count.max(taken);
         }
-        (count, gone)
+        count
     }
 
     fn fault(&self, at: usize, error: io::Error) -> Fault {
@@ -316,7 +316,7 @@ impl<W: World> DataPlane for Forwarder<W> {
             false => Ok(()),
         };
         self.retry(engine, now);
-        let (mut count, gone) = self.take_all(most, engine, now);
+        let mut count = self.take_all(most, engine, now);
         if is_due || self.is_host_ready {
             match self.take_own(engine, now) {
                 Ok(own) => {
@@ -329,7 +329,7 @@ impl<W: World> DataPlane for Forwarder<W> {
         self.send_outputs(engine, now);
         self.look_at_fence(now, count == 0);
         changed.map_err(|error| Fault::of("rtnetlink", Cause::Io(error)))?;
-        gone.map_or(Ok(count.min(most)), Err)
+        self.faults.pop_front().map_or(Ok(count.min(most)), Err)
     }
 
     fn lost(&mut self) -> Option<Fault> {

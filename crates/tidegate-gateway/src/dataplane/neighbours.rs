@@ -14,6 +14,9 @@ use super::{Frame, HEADROOM};
 
 /// How often the world is asked for a neighbour again, and hears that he is in use.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+/// So many are remembered before those are forgotten who must be asked for again anyway: an IPv6 network has room for more
+/// than any memory.
+const CONTACTS: usize = 4096;
 /// How often the world is asked for one who doesn't answer, a second apart: a kernel asks him three times itself, and says
 /// then what came of it, unless it has refused.
 const TRIES: u32 = 4;
@@ -57,6 +60,9 @@ impl Contacts {
         if let Neighbour::Known(mac) = found {
             world.confirm(hop.0, hop.1);
             let contact = Contact { mac, confirmed: now };
+            if self.known.len() >= CONTACTS {
+                self.known.retain(|_, contact| is_fresh(contact));
+            }
             self.known.insert(hop, contact);
             self.last = Some((hop, contact));
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::fd::BorrowedFd;
 
-use tidegate_wire::pcap::{InterfaceDesc, LinkType, Writer, datagram};
+use tidegate_wire::pcap::{CaptureError, InterfaceDesc, LinkType, Writer, datagram};
 
 use super::feed::{FedFrame, Feed};
 use super::{Capabilities, Counters, Frame, HEADROOM, Link, LinkLayer, Receiver, Sender};
@@ -20,7 +20,8 @@ pub fn open(name: &str, files: &CaptureFiles, header: LinkLayer) -> io::Result<L
     let CaptureFiles { read, write, pace } = files;
     let feed = read.as_deref().map(|path| Feed::open(path, *pace));
     let feed = feed.transpose().map_err(as_io)?;
-    let receiver = PcapReceiver { feed, taken: Vec::new(), counters: Counters::default() };
+    let receiver =
+        PcapReceiver { feed, taken: Vec::new(), failed: None, counters: Counters::default() };
     let kind = match header {
         LinkLayer::Ethernet => LinkType::Ethernet,
         LinkLayer::Raw => LinkType::RawIp,
@@ -44,6 +45,8 @@ struct PcapReceiver {
     feed: Option<Feed>,
     /// Each with room in front.
     taken: Vec<(LinkType, Vec<u8>)>,
+    /// What is told when the frames before it are gone.
+    failed: Option<CaptureError>,
     counters: Counters,
 }
 
@@ -70,12 +73,17 @@ impl Receiver for PcapReceiver {
     /// The end of a capture is no error.
     fn receive<'a>(&'a mut self, most: usize, frames: &mut Vec<Frame<'a>>) -> io::Result<()> {
         self.taken.clear();
-        while self.taken.len() < most {
+        while self.taken.len() < most && self.failed.is_none() {
             match self.feed.as_mut().and_then(Feed::take) {
                 Some(Ok(frame)) => self.keep(&frame),
-                Some(Err(error)) => return Err(as_io(Cause::Capture(error))),
+                Some(Err(error)) => self.failed = Some(error),
                 None => break,
             }
+        }
+        if self.taken.is_empty()
+            && let Some(error) = self.failed.take()
+        {
+            return Err(as_io(Cause::Capture(error)));
         }
         for (link, bytes) in &mut self.taken {
             let place = (HEADROOM, bytes.len());

@@ -169,3 +169,36 @@ fn who_writes_to_nobody_is_told() {
     assert_eq!(message[8 + 12..8 + 24], sent[12..24], "addresses and ports");
     assert!(bench.lan.receive().is_none() && bench.wan.receive().is_none());
 }
+
+/// Of a link that is gone.
+struct Gone;
+
+impl Receiver for Gone {
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
+    fn receive<'a>(&'a mut self, _: usize, _: &mut Vec<Frame<'a>>) -> std::io::Result<()> {
+        Err(std::io::Error::other("gone"))
+    }
+
+    fn counters(&mut self) -> Counters {
+        Counters::default()
+    }
+}
+
+#[test]
+fn of_every_link_that_goes_it_is_told_once() {
+    let mut world = StaticWorld::default();
+    let up = Hardware { index: 0, address: Some(LAN), is_up: true };
+    let ports = ["lan", "wan"].map(|name| world.add_port(name, 1500, up));
+    let mut forwarder = Forwarder::new(world).unwrap();
+    for port in ports {
+        let (link, _) = link(ALL);
+        forwarder.add(port, Link { receiver: Box::new(Gone), ..link }).unwrap();
+    }
+    let mut engine = Engine::new(Settings::default());
+    let mut turn = || forwarder.turn(&mut engine, Instant::ZERO, 256).map_err(|it| it.to_string());
+    assert_eq!([turn(), turn()], ["lan: gone", "wan: gone"].map(|told| Err(told.to_owned())));
+    assert_eq!(turn(), Ok(0));
+}

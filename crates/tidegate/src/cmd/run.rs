@@ -9,6 +9,7 @@ mod state;
 
 use std::fs::File;
 use std::io::Read;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tidegate_engine::limits::Limits;
@@ -26,6 +27,7 @@ use tidegate_gateway::rival::TakeOver;
 
 use self::briefing::Briefing;
 use self::journal::Journal;
+use self::state::State;
 use super::{Failure, exporter};
 use crate::client::Place;
 use crate::exporter::server::Terms;
@@ -161,25 +163,20 @@ fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> R
     let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
-    if let Some(path) = &config.state {
-        state::resume(&mut daemon, path);
-    }
     let copies = journal::open(&config.log)?;
+    let state = config.state.as_deref().map(|path| State::resume(&mut daemon, path));
     daemon.keep_vigil(Duration::from_micros(config.busy_poll.into()));
     begin();
     // What was given up is given up by threads that begin after it.
-    let journal = Journal::begin(copies);
-    daemon.log_to(move |logged| journal.take(logged));
+    let journal = Rc::new(Journal::begin(copies));
+    let scribe = Rc::clone(&journal);
+    daemon.log_to(move |logged| scribe.take(logged));
     if let Some(address) = config.metrics {
         exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;
     }
-    let end = daemon.run(&mut signals, |reloaded| match reloaded {
-        Ok(warnings) => warnings.iter().for_each(message::warning),
-        Err(faults) => faults.iter().for_each(message::error),
-    });
-    if let Some(path) = &config.state {
-        state::save(&daemon, config, path);
-    }
+    state.iter().for_each(State::begin);
+    let end = daemon.run(&mut signals, |outcome| journal.tell(outcome));
+    state.iter().for_each(|state| state.save(&daemon, config));
     match end {
         End::Stopped => Ok(()),
         End::Lost(fault) => Err(system(fault)),

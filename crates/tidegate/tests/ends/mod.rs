@@ -166,7 +166,7 @@ pub(crate) fn exchange(one: &TcpStream, other: &TcpStream, bytes: usize) {
 
 /// Bytes of which none is like its neighbours.
 fn pattern(len: usize, seed: usize) -> Vec<u8> {
-    (0..len).map(|at| ((at + seed) * 2_654_435_761_usize >> 13) as u8).collect()
+    (0..len).map(|at| (((at + seed) * 2_654_435_761_usize) >> 13) as u8).collect()
 }
 
 fn talk(mut stream: &TcpStream, bytes: usize, seed: usize) {

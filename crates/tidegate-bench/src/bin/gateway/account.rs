@@ -72,7 +72,7 @@ impl Account {
     pub(crate) fn close(&self) -> Spent {
         let (then, now) = (self.at, Reading::now(self.gateway));
         let seconds = |ticks: u64| ticks as f64 / 100.0;
-        let (bench, gateway) = (now.bench - then.bench, now.gateway - then.gateway);
+        let (bench, gateway) = (now.bench - then.bench, now.gateway.saturating_sub(then.gateway));
         let ours = (bench + gateway).as_secs_f64();
         let machine = now.machine;
         let busy = machine.busy - then.machine.busy + machine.stolen - then.machine.stolen;

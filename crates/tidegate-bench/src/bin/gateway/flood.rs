@@ -87,7 +87,7 @@ fn flood(hosts: &Hosts, sent: &Sent) -> io::Result<()> {
     let done = prepare(hosts).and_then(|mut client| {
         pin(0, CLIENTS_CPU)?;
         client.repeat(|done, undone| {
-            sent.sent.store(done - u64::from(FLOWS), Ordering::Relaxed);
+            sent.sent.store(done.saturating_sub(u64::from(FLOWS)), Ordering::Relaxed);
             sent.unsent.store(undone, Ordering::Relaxed);
             !sent.is_over.load(Ordering::Relaxed)
         });

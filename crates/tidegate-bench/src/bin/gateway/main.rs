@@ -11,6 +11,7 @@ mod connections;
 mod flood;
 mod handshakes;
 mod hosts;
+mod interrupt;
 mod latency;
 mod report;
 mod router;
@@ -115,7 +116,8 @@ impl Measure {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = if args.soak { soak::run(&args) } else { compare(&args) };
+    let run = || if args.soak { soak::run(&args) } else { compare(&args) };
+    let done = interrupt::watch().and_then(|()| run());
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use crate::account::Clock;
 use crate::hosts::{Hosts, command};
+use crate::interrupt;
 
 /// A kind of gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Gateway {
         program: &Path,
         settings: &str,
     ) -> io::Result<Self> {
-        let place = std::env::temp_dir().join(format!("tidegate-gateway-{}", std::process::id()));
+        let place = interrupt::place();
         fs::create_dir_all(&place)?;
         fs::write(place.join("rules"), RULES)?;
         fs::write(place.join("sysctl"), settings)?;
@@ -138,7 +139,9 @@ impl Gateway {
         run.arg("--rules4").arg(&rules).arg("--control").arg(self.socket());
         run.arg("--sysctl").arg(self.place.join("sysctl"));
         run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(hosts.gateway.within(|| run.spawn())?);
+        let child = hosts.gateway.within(|| run.spawn())?;
+        interrupt::remember(child.id());
+        self.child = Some(child);
         for _ in 0..500 {
             if self.socket().exists() {
                 return self.keep_apart();
@@ -203,10 +206,7 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            let _ = nix::sys::signal::kill(
-                Pid::from_raw(child.id() as i32),
-                nix::sys::signal::Signal::SIGTERM,
-            );
+            interrupt::end();
             let _ = child.wait();
         }
         let _ = fs::remove_dir_all(&self.place);

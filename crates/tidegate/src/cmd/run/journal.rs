@@ -1,4 +1,5 @@
-//! What a gateway writes down of packets: lines of LOG rules on stderr, copies of NFLOG rules in a capture.
+//! What a gateway writes down of packets: lines of LOG rules on stderr, copies of NFLOG rules in a capture. And what it
+//! says itself while packets come.
 //!
 //! A thread writes, so that no packet waits for a disk or a reader. What waits for it is bounded, and so is the capture;
 //! what finds no room is lost, counted and told.
@@ -22,6 +23,9 @@ use crate::snapshot::create_anew;
 
 /// As many lines and copies may wait.
 const BACKLOG: usize = 8192;
+/// So long is waited at the end for what is still to be written, and looked whether it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+const BREATH: Duration = Duration::from_millis(2);
 /// Losses are told as often, and at the end.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -54,6 +58,8 @@ pub(super) struct Journal {
 }
 
 enum Entry {
+    Warning(Fault),
+    Error(Fault),
     Line(LogLine),
     Copy(Box<PacketCopy>, [Option<u32>; 2], u64),
 }
@@ -80,6 +86,18 @@ impl Journal {
                 Entry::Copy(Box::new(copy.clone()), indices, time)
             }
         };
+        self.put(entry);
+    }
+
+    /// Takes in how a reload went, or what else is to be said.
+    pub(super) fn tell(&self, outcome: Result<Vec<Fault>, Vec<Fault>>) {
+        match outcome {
+            Ok(warnings) => warnings.into_iter().for_each(|one| self.put(Entry::Warning(one))),
+            Err(faults) => faults.into_iter().for_each(|one| self.put(Entry::Error(one))),
+        }
+    }
+
+    fn put(&self, entry: Entry) {
         let taken = self.entries.as_ref().map(|entries| entries.try_send(entry));
         if !matches!(taken, Some(Ok(()))) {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -90,9 +108,10 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         drop(self.entries.take());
-        if let Some(writer) = self.writer.take() {
-            // Whether it ended well was told by itself.
-            let _ = writer.join();
+        let (Some(writer), waited) = (self.writer.take(), Stopwatch::start()) else { return };
+        // Who doesn't read must not keep the gateway from its end.
+        while !writer.is_finished() && waited.elapsed() < PATIENCE {
+            thread::sleep(BREATH);
         }
     }
 }
@@ -126,6 +145,8 @@ impl Writer {
                 }
             };
             match entry {
+                Entry::Warning(fault) => message::warning(fault),
+                Entry::Error(fault) => message::error(fault),
                 Entry::Line(line) => self.line(&line),
                 Entry::Copy(copy, indices, time) => self.copy(&copy, indices, time),
             }
@@ -144,13 +165,17 @@ impl Writer {
     /// The journal takes a line's severity from its beginning (sd-daemon(3)).
     fn line(&self, LogLine { level, text, .. }: &LogLine) {
         match self.is_journal {
-            true => anstream::eprintln!("<{level}>{text}"),
-            false => anstream::eprintln!("{text}"),
+            true => message::line(format_args!("<{level}>{text}")),
+            false => message::line(text),
         }
     }
 
     fn copy(&mut self, copy: &PacketCopy, indices: [Option<u32>; 2], time: u64) {
-        let Some(capture) = &mut self.capture else { return };
+        let Some(capture) = &mut self.capture else {
+            // It had to be given up; copies come only if there was one.
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let frame = copied(copy, indices, time).frame();
         match capture.left.checked_sub(frame.len() as u64) {
             Some(left) if !capture.is_full => {
@@ -178,6 +203,7 @@ impl Writer {
     fn give_up_after(&mut self, written: Result<(), Fault>) {
         if let Err(fault) = written {
             message::error(fault);
+            self.lost.fetch_add(1, Ordering::Relaxed);
             self.capture = None;
         }
     }
