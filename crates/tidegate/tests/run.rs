@@ -522,3 +522,32 @@ fn a_gateway_between_captures() {
     let [told] = &written("to-lan.pcapng")[..] else { panic!("one answer") };
     assert_eq!(told[34..36], [3, 1], "nobody is there: host unreachable");
 }
+
+/// More lines than one request carries, with something wrong in every part.
+#[test]
+fn lines_about_sets_that_are_wrong_are_told_by_their_numbers() {
+    let daemon = Daemon::start(&[], &[]);
+    let number = 4000;
+    let mut lines: Vec<String> =
+        (0..number).map(|host: u32| format!("add s 10.0.{}.{}", host >> 8, host & 255)).collect();
+    lines[0] = "create s hash:ip".to_owned();
+    for wrong in [1, 2000, 3000, 3998] {
+        lines[wrong] = "add t 10.0.0.1".to_owned();
+    }
+    lines[3999] = format!("add s 10.0.0.1{}", " ".repeat(1 << 16));
+    lines.push("add s 10.9.9.9".to_owned());
+    daemon.write("lines", &lines.join("\n"));
+    let sets = |file: &str| {
+        let mut command = Command::new(TIDEGATE);
+        command.current_dir(daemon.place.path()).args(["sets", "--socket", "socket", file]);
+        let output = command.output().expect("it runs");
+        (String::from_utf8(output.stderr).expect("text"), output.status.code())
+    };
+    let of = |line: u32| format!("tidegate: error: sets:{line}: there is no set `t'\n");
+    let long = "tidegate: error: sets:4000: the line has more than 16384 bytes\n";
+    let told = [2, 2001, 3001, 3999].map(of).concat() + long;
+    assert_eq!(sets("lines"), (told, Some(1)));
+    daemon.write("last", "add s 10.9.9.9");
+    let (told, status) = sets("last");
+    assert!(told.contains("sets:1") && status == Some(1), "what stands behind is done: {told}");
+}

@@ -184,6 +184,7 @@ fn a_forecast_looks_at_every_snapshot_of_a_recording() {
     assert!(out.contains("AS IS     80 flows"), "{out}");
     assert!(out.contains("THEN      50 flows (71 % of 70)"), "{out}");
     assert!(fs::read_to_string(&svg).unwrap().contains("recorded"));
+    assert_eq!(err.matches("timeout policies").count(), 1, "{err}: once, not of each snapshot");
     let (out, _, status) =
         call(&["plan", "-r", dir, "--growth", "100", "--fill", "50", "--keep-timeouts"]);
     assert_eq!(status, 0);

@@ -296,6 +296,8 @@ fn redact_doctor() {
     let shared = json(&table.call(&[&["doctor", "-r", file, "-j"], &redacted[..]].concat()));
     assert_eq!(own["who"][0]["label"], "10.0.0.1 > 192.0.2.1:443");
     assert_eq!(own["who"][0]["flows"], shared["who"][0]["flows"]);
+    let untold = |report: &Value| report["blind"].to_string().contains("timeout policies");
+    assert!(untold(&own) && untold(&shared), "{shared}: what isn't known of the table");
     let live = json(&table.call(&["doctor", "-j", "--no-save", "--redact=/tmp/key"]));
     for report in [&shared, &live] {
         let text = report.to_string();

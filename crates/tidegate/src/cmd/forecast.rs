@@ -13,10 +13,11 @@ use crate::flags::forecast::{PlanArgs, WhatIfArgs, Wish};
 use crate::forecast::memory::Memory;
 use crate::forecast::report::{Report, Setting, Sizes, Then};
 use crate::forecast::{Findings, Question, Study, plan};
+use crate::message as say;
 use crate::record::segments;
 use crate::render::plot::Plot;
 use crate::snapshot::Subject;
-use crate::timers::{PREFIX, Timers};
+use crate::timers::{PREFIX, Timers, UNTOLD};
 
 /// Runs `what-if`.
 pub(crate) fn run(args: &WhatIfArgs) -> Result<(), Failure> {
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &WhatIfArgs) -> Result<(), Failure> {
     let filter = args.filter.filter_on(&place)?;
     let horizon = u64::from(args.horizon);
     let moments = (0..=STEPS).map(|step| step * horizon / STEPS).collect();
-    let wishes = Wishes::of(&place, &args.set)?;
+    let wishes = Wishes::of(&place, &args.set)?.under_policies(&place)?;
     let study = wishes.study(&place, &filter, moments, args.growth)?;
     let mut report = wishes.report(&place, &study)?;
     report.history = history(&place, &filter, &args.set)?;
@@ -77,7 +78,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     let place = args.place.place();
     place.enter()?;
     let everything = Filter::default();
-    let mut wishes = Wishes::of(&place, &args.set)?;
+    let mut wishes = Wishes::of(&place, &args.set)?.under_policies(&place)?;
     if !args.keep_timeouts {
         wishes.add_advice();
     }
@@ -117,12 +118,14 @@ fn history(place: &Place, filter: &Filter, wishes: &[Wish]) -> Result<Vec<Then>,
 struct Wishes {
     settings: Vec<(String, String)>,
     wishes: Vec<Wish>,
+    /// Whose flows may have other timeouts.
+    policies: Policies,
 }
 
 impl Wishes {
     fn of(place: &Place, wishes: &[Wish]) -> Result<Self, Failure> {
         let settings = Settings::of(place)?.all()?;
-        let found = Self { settings, wishes: wishes.to_vec() };
+        let found = Self { settings, wishes: wishes.to_vec(), policies: Policies::default() };
         for Wish { name, .. } in wishes {
             let is_size = ["max", "buckets"].contains(&name.as_str());
             if !is_size && Timers::of(&found.settings).value(name).is_none() {
@@ -133,6 +136,15 @@ impl Wishes {
             }
         }
         Ok(found)
+    }
+
+    /// The same where a table has the policies that it has, as far as it tells; that it doesn't is said.
+    fn under_policies(mut self, place: &Place) -> Result<Self, ClientError> {
+        match Policies::of(place)? {
+            Some(policies) => self.policies = policies,
+            None => say::note(UNTOLD),
+        }
+        Ok(self)
     }
 
     /// Timeouts that RFCs find long enough, unless others are wished for.
@@ -163,8 +175,7 @@ impl Wishes {
         moments: Vec<u64>,
         growth: f64,
     ) -> Result<Study, Failure> {
-        let policies = Policies::of(place)?.unwrap_or_default();
-        let before = Timers::of(&self.settings).under(policies);
+        let before = Timers::of(&self.settings).under(self.policies.clone());
         let mut after = before.clone();
         self.wishes.iter().for_each(|wish| after.set(&wish.name, wish.value));
         let mut study = Study::new(Question { before, after, moments, growth });

@@ -13,29 +13,40 @@ use crate::client::{ClientError, Place, Request, Table};
 use crate::flags::run::SetsArgs;
 use crate::message as say;
 
-/// Bytes of lines that one request carries, so that an attribute has room for them.
-const PORTION: usize = 32 << 10;
+/// Bytes of lines that one request carries: an error repeats the request, and must not be longer than what is read of an answer.
+const PORTION: usize = 16 << 10;
 
 /// Runs the command.
 pub(crate) fn run(args: &SetsArgs) -> Result<(), Failure> {
     let text = text_of(args)?;
     let mut table = Table::open(&Place::Engine(args.socket.clone()))?;
-    let mut wrong = Vec::new();
+    let mut is_all_done = true;
     for (before, portion) in portions(&text) {
-        let number = u32::try_from(before).unwrap_or(u32::MAX);
-        let request = Request::new(Subsystem::Tidegate, message::SETS, Family::default());
-        let request = request.with(|writer| {
-            Attribute::Number(number).write(writer);
-            Attribute::Value(portion.as_bytes()).write(writer);
-        });
-        let told = wrong.len();
-        match table.dump(&request, |message| reload::read(message, &mut wrong)) {
-            Err(ClientError::Refused(Errno::INVAL)) if wrong.len() > told => {}
-            done => done?,
-        }
+        // What went wrong is told at once: the conversation may break off before the end.
+        let wrong = change(&mut table, before, portion)?;
+        wrong.iter().for_each(say::error);
+        is_all_done &= wrong.is_empty();
     }
-    wrong.iter().for_each(say::error);
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Nothing) }
+    if is_all_done { Ok(()) } else { Err(Failure::Nothing) }
+}
+
+/// Has some lines done, behind as many others, and says what is wrong with which.
+fn change(table: &mut Table, before: usize, portion: &str) -> Result<Vec<String>, ClientError> {
+    if portion.len() > PORTION {
+        return Ok(vec![format!("sets:{}: the line has more than {PORTION} bytes", before + 1)]);
+    }
+    let number = u32::try_from(before).unwrap_or(u32::MAX);
+    let request = Request::new(Subsystem::Tidegate, message::SETS, Family::default());
+    let request = request.with(|writer| {
+        Attribute::Number(number).write(writer);
+        Attribute::Value(portion.as_bytes()).write(writer);
+    });
+    let mut wrong = Vec::new();
+    match table.dump(&request, |message| reload::read(message, &mut wrong)) {
+        Err(ClientError::Refused(Errno::INVAL)) if !wrong.is_empty() => {}
+        done => done?,
+    }
+    Ok(wrong)
 }
 
 fn text_of(args: &SetsArgs) -> Result<String, Failure> {
@@ -51,7 +62,8 @@ fn text_of(args: &SetsArgs) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The text in parts of whole lines, each with the number of lines before it.
+/// The text in parts of whole lines, each with the number of lines before it. A line that is too long is a part of its
+/// own.
 fn portions(text: &str) -> Vec<(usize, &str)> {
     let (mut parts, mut rest, mut before) = (Vec::new(), text, 0);
     while !rest.is_empty() {

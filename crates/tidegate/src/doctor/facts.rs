@@ -73,7 +73,7 @@ impl Facts {
             arrivals.sources = Heavy::new(1);
         }
         (self.scene.options, self.scene.prefix) = (String::new(), String::new());
-        self.blind = vec![HIDDEN.to_owned()];
+        self.blind.push(HIDDEN.to_owned());
     }
 
     /// A timeout in seconds, by its name without `nf_conntrack_`.

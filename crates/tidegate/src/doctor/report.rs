@@ -270,6 +270,11 @@ fn since(facts: &Facts) -> Option<Since> {
 /// The first of the snapshots on end that saw it full.
 fn since_by_recording(facts: &Facts) -> Option<Since> {
     let is_full = |fill: &&Fill| fill.permille >= FULL;
+    let newest = facts.past.last()?.time;
+    if facts.scene.time.saturating_sub(newest) > FRESH {
+        // Nobody saw what was since.
+        return None;
+    }
     let first = facts.past.iter().rev().take_while(is_full).last()?;
     (facts.room.permille() >= Some(FULL)).then(|| Since {
         time: Rfc3339(first.time).to_string(),
@@ -380,6 +385,8 @@ fn brief(seconds: f64) -> String {
 const KEPT: &str = "> /etc/sysctl.d/50-conntrack.conf keeps it";
 /// Thousandths of the limit.
 const FULL: u64 = 990;
+/// Nanoseconds since the last snapshot of a recording that goes on: an hour, four times what is usual.
+const FRESH: u64 = 3_600_000_000_000;
 const FAR: f64 = 90.0 * 86_400.0;
 /// Seconds: the kernel repeats itself every five.
 const RECENT: u64 = 120;

@@ -318,6 +318,8 @@ fn a_recording_tells_since_when_where_the_log_is_silent() {
     assert_eq!(Report::new(&facts).since.map(|since| since.seconds), Some(1800));
     facts.past.push(fill((1, 10)));
     assert_eq!(Report::new(&facts).since, None, "it was over");
+    facts.past = vec![fill((80_000, 1000)), fill((7200, 1000))];
+    assert_eq!(Report::new(&facts).since, None, "the recording has ended");
 }
 
 #[test]

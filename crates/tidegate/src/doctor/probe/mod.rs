@@ -58,18 +58,19 @@ impl Survey {
     /// # Errors
     /// The table can't be reached, or gives no figure at all.
     pub(crate) fn gather(&self, evidence: &mut Evidence) -> Result<Facts, Failure> {
-        let mut blind = Vec::new();
+        // Of the table, and of what is around it.
+        let (mut blind, mut around) = (Vec::new(), Vec::new());
         let settings = Settings::of(&self.place)?.all().unwrap_or_default();
         let scene = self.scene()?;
         let watch = self.watch(scene.table)?;
         let timers = Timers::of(&settings).under(self.policies(&mut blind));
         let (census, last_unheard) =
             self.census(Census::new(timers, scene.time), &mut blind, evidence, &watch.watch)?;
-        let rules = rules::read(scene.table, &mut blind);
-        let expected = expectations::read(&self.place, &settings, &mut blind);
+        let rules = rules::read(scene.table, &mut around);
+        let expected = expectations::read(&self.place, &settings, &mut around);
         let arrivals = watch.arrivals.map(|ear| ear.join().unwrap_or_else(|_| Err(String::new())));
         let arrivals = arrivals
-            .and_then(|heard| heard.map_err(|why| blind.push(format!("arrivals: {why}"))).ok());
+            .and_then(|heard| heard.map_err(|why| around.push(format!("arrivals: {why}"))).ok());
         if scene.table != Whose::File {
             let now = watch.watch.elapsed();
             let apart = second_look::wait(last_unheard, now);
@@ -87,14 +88,14 @@ impl Survey {
             arrivals,
             refreshed: second_look::refreshed(&self.place, &census.unheard),
             census,
-            log: kernel_log::read(scene.table, &mut blind),
+            log: kernel_log::read(scene.table, &mut around),
             memory: machine::memory(scene.table),
             elsewhere: watch.elsewhere.finish(),
             local: machine::addresses(scene.table),
             log_invalid: setting(&settings, "nf_conntrack_log_invalid"),
             ssh: session::read(&self.place),
             owners: Vec::new(),
-            spaces: namespaces::read(&scene, &mut blind),
+            spaces: namespaces::read(&scene, &mut around),
             past: history::read(&self.place, &scene),
             scene,
             rules,
@@ -102,7 +103,10 @@ impl Survey {
             blind,
         };
         match &self.redactor {
-            None => owners::name(&mut facts),
+            None => {
+                facts.blind.append(&mut around);
+                owners::name(&mut facts);
+            }
             Some(redactor) => facts.hide(redactor),
         }
         facts.scene.took = watch.watch.elapsed();
