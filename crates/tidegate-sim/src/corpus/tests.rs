@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn corpus_is_complete() {
     let all = scenarios().unwrap();
-    assert_eq!(all.len(), 615);
+    assert_eq!(all.len(), 639);
     for scenario in &all {
         let name = &scenario.name;
         for file in ["about.txt", "packets.pcap", "expected.jsonl", "expected.final.json"] {
