@@ -339,7 +339,9 @@ fn first_over(findings: &Findings, line: &[f64], max: Option<u64>) -> Option<u64
 /// are spread evenly; each flow stands in two buckets.
 fn evicting(unassured: u64, buckets: Option<u64>) -> f64 {
     let Some(buckets) = buckets.filter(|buckets| *buckets > 0) else { return 0.0 };
-    1.0 - (-SCANNED * 2.0 * unassured as f64 / buckets as f64).exp()
+    let missed = (1.0 - SCANNED / buckets as f64).max(0.0);
+    let entries = i32::try_from(unassured.saturating_mul(2)).unwrap_or(i32::MAX);
+    1.0 - missed.powi(entries)
 }
 
 const NAMES: [&str; 3] = ["as is", "settings alone", "settings and idle ones drained"];
