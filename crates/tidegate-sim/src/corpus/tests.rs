@@ -18,7 +18,7 @@ fn corpus_is_complete() {
         }
     }
     let packets: usize = all.iter().map(|s| packet_count(&s.files["packets.pcap"])).sum();
-    assert_eq!(packets, 26940);
+    assert_eq!(packets, 28231);
 }
 
 fn packet_count(pcap: &[u8]) -> usize {
