@@ -13,12 +13,17 @@ use tidegate_sim::corpus::{self, Scenario};
 use tidegate_sim::oracle::{Options, compare};
 
 /// Rules that count packets of many flows: each worker counts its own.
-const COUNTS: [&str; 8] = [
+const COUNTS: [&str; 13] = [
     "connlimit",
     "ext-connlimit",
     "ext-connlimit-collect",
     "ext-hashlimit",
     "ext-sets",
+    "option-recent-mask",
+    "option-recent-mask-spelled",
+    "option-sets-1",
+    "option-sets-2",
+    "option-sets-3",
     "recent",
     "rules-limit",
     "rules-limit-rules",

@@ -27,10 +27,23 @@ pub(super) enum Standing {
     /// From outside, or from whoever took it in.
     #[default]
     Own,
-    /// From its home, which takes it for one of ours.
-    Guest,
-    /// It is at home here, and was offered to another one in vain.
-    Returned,
+    /// From its home, which takes it for one of ours; it has been returned so often.
+    Guest(u8),
+    /// It is at home here, and was offered to others in vain, so often.
+    Returned(u8),
+}
+
+/// How often a packet is returned before its home keeps it: a host that has it no more, one that begins to
+/// have it meanwhile, and no further. Who disagrees for longer would hand it to and fro for ever.
+const MOST_RETURNS: u8 = 2;
+
+impl Standing {
+    fn returns(self) -> u8 {
+        match self {
+            Self::Own => 0,
+            Self::Guest(returns) | Self::Returned(returns) => returns,
+        }
+    }
 }
 
 /// What conntrack will look for.
@@ -72,6 +85,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         }
         let sought = self.sought(t)?;
         let (owner, is_returned) = self.owner_of(&sought)?;
+        let returns = self.standing.returns() + u8::from(is_returned);
         t.packet.offload = t.offload();
         let past = Past {
             entry,
@@ -80,6 +94,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             traced: t.traced,
             origin: self.origin,
             is_returned,
+            returns,
             owner: self.owner.cloned(),
         };
         let mut parcel = Parcel::of(t.packet, Progress::Raw(Box::new(past)));
@@ -110,14 +125,15 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let table = &self.engine.table;
         let post = table.post.as_deref()?;
         let is_home = post.is_home(tuple);
-        if is_home && post.is_alone() || table.lookup(self.now, tuple, *zone).is_some() {
+        let is_kept = post.is_alone() || self.standing.returns() >= MOST_RETURNS;
+        if is_home && is_kept || table.lookup(self.now, tuple, *zone).is_some() {
             return None;
         }
         if is_home {
             let owner = self.host(post, sought).or_else(|| self.expecting(post, sought));
             return owner.map(|owner| (owner, false));
         }
-        let is_guest = self.standing == Standing::Guest;
+        let is_guest = matches!(self.standing, Standing::Guest(_));
         let stays = is_guest && (*is_quoted || self.expects(tuple, *zone));
         (!stays).then(|| (post.steering.home(tuple), is_guest))
     }
@@ -132,7 +148,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
 
     /// Who else may expect the flow that a packet begins; nobody is asked twice.
     fn expecting(&self, post: &Post, sought: &Sought) -> Option<usize> {
-        let may_be = !sought.is_quoted && self.standing != Standing::Returned;
+        let may_be = !sought.is_quoted && !matches!(self.standing, Standing::Returned(_));
         may_be.then(|| post.who_expects(&sought.tuple, sought.zone)).flatten()
     }
 
@@ -158,7 +174,8 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             parcel.bytes.resize(len + ROOM, 0);
         }
         (self.origin, self.owner) = (past.origin, past.owner.as_ref());
-        self.standing = if past.is_returned { Standing::Returned } else { Standing::Guest };
+        let standing = if past.is_returned { Standing::Returned } else { Standing::Guest };
+        self.standing = standing(past.returns);
         let mut packet = parcel.packet();
         let headers = Headers { checksum: packet.offload.checksum, ..headers };
         let mut transit = Transit::new(&mut packet, headers, Tracked::None, plan);

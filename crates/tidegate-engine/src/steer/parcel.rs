@@ -44,6 +44,8 @@ pub(crate) struct Past {
     pub(crate) origin: Origin,
     /// Its home has offered it to somebody who doesn't want it.
     pub(crate) is_returned: bool,
+    /// How often it has been.
+    pub(crate) returns: u8,
     /// Whose socket sent it.
     pub(crate) owner: Option<Owner>,
 }
