@@ -27,7 +27,7 @@ use self::doctor::DoctorArgs;
 use self::forecast::{PlanArgs, WhatIfArgs};
 use self::lab::{LabArgs, PageArgs};
 use self::packet::ExplainArgs;
-use self::place::PlaceArgs;
+use self::place::{EngineArgs, PlaceArgs};
 use self::retime::RetimeArgs;
 use self::run::{CheckArgs, ReloadArgs, RunArgs, SetsArgs};
 use self::snapshot::{RecordArgs, SnapshotArgs};
@@ -153,14 +153,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
-    /// The engine's control socket
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/run/tidegate.sock",
-        env = "TIDEGATE_SOCKET"
-    )]
-    pub(crate) socket: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 
     /// The shim [default: libtidegate_preload.so beside tidegate or in ../lib/tidegate]
     #[arg(long, value_name = "FILE", env = "TIDEGATE_PRELOAD")]

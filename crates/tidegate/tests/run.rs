@@ -394,34 +394,11 @@ fn where_no_flows_can_be_saved_that_is_told_at_the_start() {
     assert!(at_start && at_end, "{said}");
 }
 
-/// A log on a full disk, which says so with every line.
-#[test]
-fn it_goes_on_though_nothing_can_be_said() {
+/// Runs an engine that talks to `stderr`, and has it say that a reload is at fault.
+fn goes_on_with(stderr: Stdio) {
     let rules = b"*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
     let mut daemon = Daemon::start(&[("rules", rules)], &["--rules4", "rules"]);
-    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
-    daemon.start_again(&["--rules4", "rules"], full.into());
-    let client = Client::new(&daemon.socket());
-    client.make_flow();
-    daemon.write("rules", "nonsense\n");
-    let reload = request((Subsystem::Tidegate, tidegate::message::RELOAD), Flags::ACK, |_| {});
-    assert_ne!(client.ask(&reload).1, Some(0), "the rules are at fault");
-    assert_eq!(client.flows(), 1);
-    let (output, _) = daemon.stop(Signal::TERM);
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// Neither packets nor the operator wait for whoever reads what is said.
-#[test]
-fn it_goes_on_though_nobody_reads_what_it_says() {
-    let rules = b"*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
-    let mut daemon = Daemon::start(&[("rules", rules)], &["--rules4", "rules"]);
-    let (_reader, mut full) = std::io::pipe().expect("a pipe");
-    let flags = rustix::fs::fcntl_getfl(&full).expect("flags");
-    rustix::fs::fcntl_setfl(&full, flags | rustix::fs::OFlags::NONBLOCK).expect("flags");
-    while full.write(&[b' '; 512]).is_ok() {}
-    rustix::fs::fcntl_setfl(&full, flags).expect("flags");
-    daemon.start_again(&["--rules4", "rules"], full.into());
+    daemon.start_again(&["--rules4", "rules"], stderr);
     let client = Client::new(&daemon.socket());
     let patience = Some(Duration::from_secs(10));
     set_socket_timeout(&client.0, Timeout::Recv, patience).expect("a timeout");
@@ -432,6 +409,24 @@ fn it_goes_on_though_nobody_reads_what_it_says() {
     assert_eq!(client.flows(), 1);
     let (output, _) = daemon.stop(Signal::TERM);
     assert!(output.status.success(), "{output:?}");
+}
+
+/// A log on a full disk, which says so with every line.
+#[test]
+fn it_goes_on_though_nothing_can_be_said() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    goes_on_with(full.into());
+}
+
+/// Neither packets nor the operator wait for whoever reads what is said.
+#[test]
+fn it_goes_on_though_nobody_reads_what_it_says() {
+    let (_reader, mut full) = std::io::pipe().expect("a pipe");
+    let flags = rustix::fs::fcntl_getfl(&full).expect("flags");
+    rustix::fs::fcntl_setfl(&full, flags | rustix::fs::OFlags::NONBLOCK).expect("flags");
+    while full.write(&[b' '; 512]).is_ok() {}
+    rustix::fs::fcntl_setfl(&full, flags).expect("flags");
+    goes_on_with(full.into());
 }
 
 /// Captures instead of wires, in a world of the file's: no privilege is needed.

@@ -27,7 +27,8 @@ pub(super) enum Standing {
     /// From outside, or from whoever took it in.
     #[default]
     Own,
-    /// From its home, which takes it for one of ours; it has been returned so often.
+    /// From another worker: its home, which takes it for one of ours, or one that was not its home and takes this for
+    /// it. It has been returned so often.
     Guest(u8),
     /// It is at home here, and was offered to others in vain, so often.
     Returned(u8),

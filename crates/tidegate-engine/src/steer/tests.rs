@@ -119,8 +119,11 @@ fn take_in(team: &mut [Engine], datagram: &Datagram, at: usize) -> (usize, Verdi
     let mut packet = Packet::received(&mut bytes, datagram.from.ingress());
     let mut last = (at, team[at].process(Instant::ZERO, &mut packet, &World::new()).verdict);
     let mut from = at;
+    let mut hops = 0;
     while let Some((to, mut parcel)) = team[from].poll_parcel() {
         assert_eq!(last.1, Verdict::Held, "a packet that was handed over is nowhere else");
+        hops += 1;
+        assert!(hops <= 8, "handed to and fro");
         last = (to, team[to].accept(Instant::ZERO, &mut parcel, &World::new()).verdict);
         from = to;
     }
@@ -193,4 +196,20 @@ fn a_flow_whose_reply_can_t_be_at_home_is_refused() {
         }
     }
     assert!(verdicts.iter().all(|count| *count > 5), "{verdicts:?}");
+}
+
+/// A home that is told of a flow that nobody has hands its packets over, gets them back, and keeps them in the end.
+#[test]
+fn a_packet_that_nobody_wants_stays_at_home() {
+    let question = udp(Host::Client, 9).ports(5000, 53);
+    let tuple = question.tuple(Family::V4);
+    let home = steering(2).home(&tuple);
+    for at in 0..2 {
+        let mut team = team(2);
+        team[home].heed(1 - home, &Notice(notice::Word::Hosts(tuple, 0)));
+        let (worker, verdict) = take_in(&mut team, &question, at);
+        assert_eq!(worker, home, "taken in at {at}");
+        assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?}");
+        assert_eq!(team[home].count(), 1);
+    }
 }

@@ -20,7 +20,7 @@ use object::{Endianness, FileKind};
 use rustix::fs::fgetxattr;
 
 use super::Failure;
-use crate::client::{Place, Table};
+use crate::client::Table;
 use crate::flags::ExecArgs;
 
 /// Runs the command: becomes the program.
@@ -30,12 +30,13 @@ pub(crate) fn run(args: &ExecArgs) -> Result<(), Failure> {
     let path = find(name)?;
     check(&path, &path, MOST_INTERPRETERS)?;
     // The program would say less clearly that nobody is there.
-    drop(Table::open(&Place::Engine(args.socket.clone()))?);
+    drop(Table::open(&args.engine.place())?);
     let shim = shim(args.preload.as_deref())?;
+    let socket = &args.engine.socket;
     let error = Command::new(&path)
         .arg0(name)
         .args(arguments)
-        .env("TIDEGATE_SOCKET", fs::canonicalize(&args.socket).unwrap_or(args.socket.clone()))
+        .env("TIDEGATE_SOCKET", fs::canonicalize(socket).unwrap_or(socket.clone()))
         .env("LD_PRELOAD", preloaded(&shim))
         .exec();
     Err(Obstacle::Unreadable(path, error).into())

@@ -5,13 +5,13 @@ use tidegate_wire::netlink::frame::{Family, Message, Subsystem};
 use tidegate_wire::netlink::tidegate::{self, Attribute, message};
 
 use super::Failure;
-use crate::client::{ClientError, Place, Request, Table};
+use crate::client::{ClientError, Request, Table};
 use crate::flags::run::ReloadArgs;
 use crate::message as say;
 
 /// Runs the command.
 pub(crate) fn run(args: &ReloadArgs) -> Result<(), Failure> {
-    let place = Place::Engine(args.socket.clone());
+    let place = args.engine.place();
     let request = Request::new(Subsystem::Tidegate, message::RELOAD, Family::default());
     let mut lines = Vec::new();
     let done = Table::open(&place)?.dump(&request, |message| read(message, &mut lines));

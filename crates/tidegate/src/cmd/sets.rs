@@ -9,7 +9,7 @@ use tidegate_wire::netlink::frame::{Family, Subsystem};
 use tidegate_wire::netlink::tidegate::{Attribute, message};
 
 use super::{Failure, reload};
-use crate::client::{ClientError, Place, Request, Table};
+use crate::client::{ClientError, Request, Table};
 use crate::flags::run::SetsArgs;
 use crate::message as say;
 
@@ -19,7 +19,7 @@ const PORTION: usize = 16 << 10;
 /// Runs the command.
 pub(crate) fn run(args: &SetsArgs) -> Result<(), Failure> {
     let text = text_of(args)?;
-    let mut table = Table::open(&Place::Engine(args.socket.clone()))?;
+    let mut table = Table::open(&args.engine.place())?;
     let mut is_all_done = true;
     for (before, portion) in portions(&text) {
         // What went wrong is told at once: the conversation may break off before the end.

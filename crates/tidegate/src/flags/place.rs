@@ -32,6 +32,25 @@ pub(crate) struct PlaceArgs {
     at: Option<u64>,
 }
 
+/// Which engine, for what only an engine can do.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// The engine's control socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/tidegate.sock",
+        env = "TIDEGATE_SOCKET"
+    )]
+    pub(crate) socket: PathBuf,
+}
+
+impl EngineArgs {
+    pub(crate) fn place(&self) -> Place {
+        Place::Engine(self.socket.clone())
+    }
+}
+
 impl PlaceArgs {
     /// The table; that of the kernel in our own namespace if nothing is said.
     pub(crate) fn place(&self) -> Place {

@@ -7,6 +7,7 @@ use clap::Args;
 use tidegate_gateway::config::Plane;
 
 use super::InputArgs;
+use super::place::EngineArgs;
 
 /// What runs.
 #[derive(Debug, Args)]
@@ -95,14 +96,8 @@ pub(crate) struct CheckArgs {
 /// Whose files are read again.
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
-    /// The gateway's control socket
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/run/tidegate.sock",
-        env = "TIDEGATE_SOCKET"
-    )]
-    pub(crate) socket: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 /// Which sets change, and how.
@@ -112,14 +107,8 @@ pub(crate) struct SetsArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
-    /// The gateway's control socket
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/run/tidegate.sock",
-        env = "TIDEGATE_SOCKET"
-    )]
-    pub(crate) socket: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 fn octal(text: &str) -> Result<u32, String> {
