@@ -2,7 +2,7 @@
 //!
 //! Each test has a network namespace of its own, filled with entries that conntrack(8) makes and with traffic over the
 //! loopback. Takes root, or user namespaces for everybody, and conntrack, nft and ip; `.ci/run` sees to them. Not part of
-//! `cargo test` without a name, which needs no privilege: `cargo test -p tidegate --test kernel`.
+//! `cargo test` without a name, which needs no privilege: `cargo test -p tidegate --test tool`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ mod stage;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{ExitCode, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
