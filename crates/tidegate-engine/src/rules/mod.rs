@@ -33,6 +33,7 @@ mod effects;
 mod error;
 mod eval;
 mod express;
+mod extension;
 mod labels;
 mod matches;
 mod names;

@@ -22,10 +22,11 @@ use tidegate_wire::{Family, Headers};
 
 use super::{InvalidReason, Judgement, ProtoState, Segment, judge};
 use crate::event::EventMask;
-use crate::flow::{Counter, Flow, Labels, Status};
+use crate::flow::{Counter, Flow, Status};
 use crate::limits::Limits;
+use crate::testkit::flow;
 use crate::time::Instant;
-use crate::tuple::{Direction, Tuple, Zone};
+use crate::tuple::{Direction, Tuple};
 
 /// The upper layer's bytes, which may depend on the addresses.
 pub(super) type Payload = Box<dyn Fn(IpAddr, IpAddr) -> Vec<u8>>;
@@ -206,24 +207,5 @@ fn blank(family: Family, proto: u8) -> Flow {
             .map(|addr| Ipv6Addr::from_bits(addr).into()),
     };
     let orig = Tuple { src, dst, sport: 0, dport: 0, proto };
-    Flow {
-        orig,
-        reply: orig.invert().expect("a tuple that can be answered"),
-        status: Status::empty(),
-        deadline: Instant::ZERO,
-        zone: Zone::default(),
-        mark: 0,
-        labels: Labels::NONE,
-        secmark: 0,
-        policy: None,
-        proto: ProtoState::None,
-        acct: Some(Default::default()),
-        lifetime: None,
-        masquerade_port: None,
-        is_proxied: false,
-        helper: None,
-        master_helper: None,
-        pending: EventMask::empty(),
-        announced: EventMask::all(),
-    }
+    Flow { acct: Some(Default::default()), ..flow(orig) }
 }

@@ -45,6 +45,7 @@ use super::ast::Rule;
 use super::check::Setting;
 use super::error::Fault;
 use super::eval::RuleContext;
+use super::extension::extensions;
 use super::matches::Fit;
 use super::text::Parsed;
 use super::text::clause::Clause;
@@ -108,77 +109,11 @@ impl MatchExtension {
     }
 }
 
-/// The families whose iptables has a match or target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Families {
-    Both,
-    V4,
-    V6,
-}
-
-impl Families {
-    pub(super) fn have(self, family: Family) -> bool {
-        match self {
-            Self::Both => true,
-            Self::V4 => family == Family::V4,
-            Self::V6 => family == Family::V6,
-        }
-    }
-}
-
 macro_rules! conditions {
     ($($variant:ident($type:ty): $word:literal in $families:ident,)*) => {
-        /// The name of a match.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Name { $($variant),* }
-
-        impl Name {
-            const ALL: &'static [(Self, &'static str, Families)] =
-                &[$((Self::$variant, $word, Families::$families)),*];
-
-            /// The match of this name that a family has.
-            pub(super) fn find(family: Family, word: &str) -> Option<Self> {
-                let known = |(_, name, families): &&(Self, &str, Families)| {
-                    *name == word && families.have(family)
-                };
-                Self::ALL.iter().find(known).map(|(name, _, _)| *name)
-            }
-
-            /// The word.
-            pub(super) fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// Its options.
-            pub(super) fn options(self) -> &'static [OptionSpec] {
-                match self { $(Self::$variant => <$type as Condition>::OPTIONS),* }
-            }
-
-            /// Reads them.
-            pub(super) fn parse(self, family: Family, clause: &Clause<'_>) -> Parsed<Kind> {
-                Ok(match self { $(Self::$variant => Kind::$variant(Condition::parse(family, clause)?)),* })
-            }
-        }
-
-        /// What a match asks.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub(in crate::rules) enum Kind { $($variant($type)),* }
+        extensions! { Condition: $($variant($type): $word in $families,)* }
 
         impl Kind {
-            pub(super) fn name(&self) -> Name {
-                match self { $(Self::$variant(_) => Name::$variant),* }
-            }
-
-            /// See [`Condition::write`].
-            pub(super) fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self { $(Self::$variant(one) => one.write(f)),* }
-            }
-
-            /// See [`Condition::check`].
-            pub(super) fn check(&self, setting: Setting, rule: &Rule) -> Result<(), Fault> {
-                match self { $(Self::$variant(one) => one.check(setting, rule)),* }
-            }
-
             /// See [`Condition::PURE`].
             pub(super) fn is_pure(&self) -> bool {
                 match self { $(Self::$variant(_) => <$type as Condition>::PURE),* }

@@ -27,9 +27,10 @@ use tidegate_wire::Family;
 
 use super::ast::{Hook, Rule, TableKind};
 use super::check::Setting;
-use super::conditions::{Families, Memory};
+use super::conditions::Memory;
 use super::error::{CheckError, Fault};
 use super::eval::{RuleContext, Ruling};
+use super::extension::extensions;
 use super::text::Parsed;
 use super::text::clause::Clause;
 use super::text::options::OptionSpec;
@@ -92,57 +93,9 @@ const ARRIVALS: [Hook; 2] = [Hook::Prerouting, Hook::Output];
 
 macro_rules! effects {
     ($($variant:ident($type:ty): $word:literal in $families:ident,)*) => {
-        /// The name of a target.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Name { $($variant),* }
-
-        impl Name {
-            const ALL: &'static [(Self, &'static str, Families)] =
-                &[$((Self::$variant, $word, Families::$families)),*];
-
-            /// The target of this name that a family has.
-            pub(super) fn find(family: Family, word: &str) -> Option<Self> {
-                let known = |(_, name, families): &&(Self, &str, Families)| {
-                    *name == word && families.have(family)
-                };
-                Self::ALL.iter().find(known).map(|(name, _, _)| *name)
-            }
-
-            /// The word.
-            pub(super) fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// Its options.
-            pub(super) fn options(self) -> &'static [OptionSpec] {
-                match self { $(Self::$variant => <$type as Effect>::OPTIONS),* }
-            }
-
-            /// Reads them.
-            pub(super) fn parse(self, family: Family, clause: &Clause<'_>) -> Parsed<Kind> {
-                Ok(match self { $(Self::$variant => Kind::$variant(Effect::parse(family, clause)?)),* })
-            }
-        }
-
-        /// What a target does.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub(in crate::rules) enum Kind { $($variant($type)),* }
+        extensions! { Effect: $($variant($type): $word in $families,)* }
 
         impl Kind {
-            pub(super) fn name(&self) -> Name {
-                match self { $(Self::$variant(_) => Name::$variant),* }
-            }
-
-            /// See [`Effect::write`].
-            pub(super) fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self { $(Self::$variant(one) => one.write(f)),* }
-            }
-
-            /// See [`Effect::check`].
-            pub(super) fn check(&self, setting: Setting, rule: &Rule) -> Result<(), Fault> {
-                match self { $(Self::$variant(one) => one.check(setting, rule)),* }
-            }
-
             /// See [`Effect::apply`].
             pub(super) fn apply<F: Fib>(
                 &self,
