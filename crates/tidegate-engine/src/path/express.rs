@@ -15,11 +15,11 @@ use tidegate_wire::Family;
 use super::glance::{Glance, Kind};
 use super::layout::{Layout, Upper, rewrite};
 use crate::engine::{Engine, Outcome};
-use crate::fib::{Fib, Route, RouteQuery};
+use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::Status;
 use crate::limits::Limits;
 use crate::nat::Manip;
-use crate::packet::{CtInfo, Packet};
+use crate::packet::{CtInfo, Offload, Packet};
 use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
@@ -41,11 +41,13 @@ struct Exit {
 }
 
 /// A packet of protocol `P` on the express path, and what it is held against.
-struct Ride<'a, 'b, F, K, P> {
-    packet: &'a mut Packet<'b>,
+struct Ride<'a, F, K, P> {
+    /// The datagram, without padding.
+    bytes: &'a mut [u8],
     key: K,
-    /// The datagram's length, without padding.
-    len: usize,
+    in_port: Option<PortId>,
+    mark: u32,
+    offload: Offload,
     now: Instant,
     fib: &'a F,
     limits: &'a Limits,
@@ -103,18 +105,24 @@ pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
     }
 }
 
-impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
+impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
     #[inline(always)]
     fn go(
         engine: &'a mut Engine,
         now: Instant,
-        packet: &'a mut Packet<'b>,
+        packet: &'a mut Packet<'_>,
         fib: &'a F,
         glance: &Glance,
     ) -> Option<Outcome> {
+        // Who is nowhere is new: no need to look for him twice.
+        glance.slot?;
         let Engine { table, limits, programs, .. } = engine;
+        let Packet { in_port, mark, offload, .. } = *packet;
         let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-        let mut ride = Self { packet, key, len, now, fib, limits, programs, tracker: PhantomData };
+        let bytes = packet.bytes.get_mut(..len)?;
+        let tracker = PhantomData;
+        let mut ride =
+            Self { bytes, key, in_port, mark, offload, now, fib, limits, programs, tracker };
         let wanted = (key, P::PROTO.number());
         let (id, outcome, timer) = table.with_seat(wanted, glance, |mut seat| {
             let (outcome, timer) = ride.ride(&mut seat)?;
@@ -136,23 +144,23 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
             return None;
         }
-        let payload = self.packet.bytes.get(K::L4..self.len)?;
+        let payload = self.bytes.get(K::L4..)?;
         let segment = Plain { payload, dir: seat.dir, now: self.now, limits: self.limits };
         let timeout = P::take(&mut seat.record.cells, &segment)?;
 
         // Nothing stops it any more.
-        course.count(self.len);
-        seat.count(self.len);
+        course.count(self.bytes.len());
+        seat.count(self.bytes.len());
         let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
-            let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
-            rewrite(self.packet.bytes, how, self.key, *translation);
+            let how = Upper { proto: P::PROTO, checksum: self.offload.checksum };
+            rewrite(self.bytes, how, self.key, *translation);
         }
         if exit.route == ExpressRoute::Forward {
-            K::take_hop(self.packet.bytes);
+            K::take_hop(self.bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
-        let (flow, mark) = (Some(seat.id()), self.packet.mark);
+        let (flow, mark) = (Some(seat.id()), self.mark);
         Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
 
@@ -161,16 +169,17 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     fn exit(&self, seat: &Seat<'_, K>, translation: Option<K>) -> Option<Exit> {
         let (src, own_dst) = self.key.addresses();
         let dst = translation.map_or(own_dst, |translated| translated.addresses().1);
-        let (in_port, mark) = (self.packet.in_port, self.packet.mark);
+        let Self { in_port, mark, .. } = *self;
         match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => {
                 Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input })
             }
             Route::Forward { port, next_hop } => {
                 let mtu = self.fib.port(port).mtu as usize;
-                let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
-                let moved = seat.dir == Direction::Original
-                    && seat.masquerade_port().is_some_and(|own| own != port);
+                let fits = self.bytes.len() <= mtu || is_cut_to::<K>(self.bytes, self.offload, mtu);
+                // The direction comes last, and without a branch: nobody can guess it.
+                let is_original = seat.dir == Direction::Original;
+                let moved = seat.masquerade_port().is_some_and(|own| (own != port) & is_original);
                 let verdict = Verdict::Forward { port, next_hop };
                 (fits && !moved).then_some(Exit { verdict, route: ExpressRoute::Forward })
             }
@@ -197,9 +206,8 @@ pub(super) fn translation<K: Layout>(
 /// Whether a packet is a superframe whose pieces fit.
 #[cold]
 #[inline(never)]
-pub(super) fn is_cut_to<K: Layout>(packet: &Packet<'_>, mtu: usize) -> bool {
-    let headers = K::headers(packet.bytes);
-    let longest = packet.offload.longest_segment(packet.bytes, &headers);
+pub(super) fn is_cut_to<K: Layout>(bytes: &[u8], offload: Offload, mtu: usize) -> bool {
+    let longest = offload.longest_segment(bytes, &K::headers(bytes));
     longest.is_some_and(|longest| longest <= mtu)
 }
 
