@@ -15,11 +15,11 @@ use tidegate_wire::Family;
 use super::glance::{Glance, Kind};
 use super::layout::{Layout, Upper, rewrite};
 use crate::engine::{Engine, Outcome};
-use crate::fib::{Fib, PortId, Route, RouteQuery};
+use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
 use crate::limits::Limits;
 use crate::nat::Manip;
-use crate::packet::{CtInfo, Offload, Packet};
+use crate::packet::{CtInfo, Packet};
 use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
@@ -41,13 +41,11 @@ struct Exit {
 }
 
 /// A packet of protocol `P` on the express path, and what it is held against.
-struct Ride<'a, F, K, P> {
-    /// The datagram, without padding.
-    bytes: &'a mut [u8],
+struct Ride<'a, 'b, F, K, P> {
+    packet: &'a mut Packet<'b>,
     key: K,
-    in_port: Option<PortId>,
-    mark: u32,
-    offload: Offload,
+    /// The datagram's length, without padding.
+    len: usize,
     now: Instant,
     fib: &'a F,
     limits: &'a Limits,
@@ -105,24 +103,20 @@ pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
     }
 }
 
-impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
+impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     #[inline(always)]
     fn go(
         engine: &'a mut Engine,
         now: Instant,
-        packet: &'a mut Packet<'_>,
+        packet: &'a mut Packet<'b>,
         fib: &'a F,
         glance: &Glance,
     ) -> Option<Outcome> {
         // Who is nowhere is new: no need to look for him twice.
         glance.slot?;
         let Engine { table, limits, programs, .. } = engine;
-        let Packet { in_port, mark, offload, .. } = *packet;
         let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-        let bytes = packet.bytes.get_mut(..len)?;
-        let tracker = PhantomData;
-        let mut ride =
-            Self { bytes, key, in_port, mark, offload, now, fib, limits, programs, tracker };
+        let mut ride = Self { packet, key, len, now, fib, limits, programs, tracker: PhantomData };
         let wanted = (key, P::PROTO.number());
         let (id, outcome, timer) = table.with_seat(wanted, glance, |mut seat| {
             let (outcome, timer) = ride.ride(&mut seat)?;
@@ -144,23 +138,23 @@ impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
             return None;
         }
-        let payload = self.bytes.get(K::L4..)?;
+        let payload = self.packet.bytes.get(K::L4..self.len)?;
         let segment = Plain { payload, dir: seat.dir, now: self.now, limits: self.limits };
         let timeout = P::take(&mut seat.record.cells, &segment)?;
 
         // Nothing stops it any more.
-        course.count(self.bytes.len());
-        seat.count(self.bytes.len());
+        course.count(self.len);
+        seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
         if let Some(translation) = &translation {
-            let how = Upper { proto: P::PROTO, checksum: self.offload.checksum };
-            rewrite(self.bytes, how, self.key, *translation);
+            let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
+            rewrite(self.packet.bytes, how, self.key, *translation);
         }
         if exit.route == ExpressRoute::Forward {
-            K::take_hop(self.bytes);
+            K::take_hop(self.packet.bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
-        let (flow, mark) = (Some(seat.id()), self.mark);
+        let (flow, mark) = (Some(seat.id()), self.packet.mark);
         Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
 
@@ -169,14 +163,14 @@ impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
     fn exit(&self, seat: &Seat<'_, K>, translation: Option<K>) -> Option<Exit> {
         let (src, own_dst) = self.key.addresses();
         let dst = translation.map_or(own_dst, |translated| translated.addresses().1);
-        let Self { in_port, mark, .. } = *self;
+        let (in_port, mark) = (self.packet.in_port, self.packet.mark);
         match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => {
                 Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input })
             }
             Route::Forward { port, next_hop } => {
                 let mtu = self.fib.port(port).mtu as usize;
-                let fits = self.bytes.len() <= mtu || is_cut_to::<K>(self.bytes, self.offload, mtu);
+                let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
                 // The direction comes last, and without a branch: nobody can guess it.
                 let is_original = seat.dir == Direction::Original;
                 let moved = seat.masquerade_port().is_some_and(|own| (own != port) & is_original);
@@ -206,8 +200,9 @@ pub(super) fn translation<K: Layout>(
 /// Whether a packet is a superframe whose pieces fit.
 #[cold]
 #[inline(never)]
-pub(super) fn is_cut_to<K: Layout>(bytes: &[u8], offload: Offload, mtu: usize) -> bool {
-    let longest = offload.longest_segment(bytes, &K::headers(bytes));
+pub(super) fn is_cut_to<K: Layout>(packet: &Packet<'_>, mtu: usize) -> bool {
+    let headers = K::headers(packet.bytes);
+    let longest = packet.offload.longest_segment(packet.bytes, &headers);
     longest.is_some_and(|longest| longest <= mtu)
 }
 

@@ -5,7 +5,7 @@
 //! what a batch of packets will ask of the table is known before the first of them is processed.
 //! Whatever is not plain is left to the dissector, which has the last word on it.
 
-use tidegate_wire::checksum::{is_complete, is_right, little_endian};
+use tidegate_wire::checksum::{is_complete, is_right};
 use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
@@ -151,7 +151,10 @@ impl Sight<'_> {
 #[inline(always)]
 fn plain_v4(header: &[u8; 24], room: usize) -> Option<usize> {
     // A right sum is the same in either byte order (RFC 1071 section 2 B).
-    let is_right = is_complete(little_endian(&header[..20]));
+    let word = |at: usize| {
+        u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
+    };
+    let is_right = is_complete(word(0) + word(4) + word(8) + word(12) + word(16));
     let is_fragment = half(header, 6) & 0x3fff != 0;
     let len = usize::from(half(header, 2));
     if !is_right || is_fragment || header[8] <= 1 || len > room {
