@@ -64,7 +64,7 @@ pub(crate) type Entry = (u32, u32);
 /// Homes of an empty index; there are never fewer.
 const MIN_HOMES: u32 = 64;
 /// Below this many homes their number doubles; from there on an eighth is added. An old array of n
-/// homes is empty after at most n / 3 calls ([`drain`]), and the next growth due after 0.76 n
+/// homes is empty after about n / 8 calls ([`batch::STRIDE`]), and the next growth due after 0.76 n
 /// insertions.
 const DOUBLING: u32 = 1024;
 

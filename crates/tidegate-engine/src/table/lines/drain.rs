@@ -20,10 +20,7 @@ pub(super) struct Drain {
     frontier: u64,
 }
 
-/// How many lines are left in one step, at least. With more of them a burst of first packets would stop for
-/// too long, with fewer the array would not be empty when the next one is due.
-const STEP: usize = 3;
-/// How many are left in one step beyond those, at most.
+/// How many lines are left in one step beyond [`STRIDE`], at most.
 const MORE: usize = 32;
 /// One more than the highest hash.
 const HASHES: u64 = 1 << 32;
@@ -85,7 +82,7 @@ impl Drain {
     #[inline]
     fn end_of_step(&self) -> usize {
         let limit = self.array.segment_end(self.next).min(self.array.homes() as usize);
-        let mut end = limit.min(self.next + STEP);
+        let mut end = limit.min(self.next + STRIDE);
         let limit = limit.min(end + MORE);
         while end < limit && self.array.line(end - 1).passed() > 0 {
             end += 1;
