@@ -39,7 +39,7 @@ use crate::rules::Programs;
 use crate::stats::Stats;
 use crate::synproxy::{CookieKeys, Proxy};
 use crate::table::hash::SipKey;
-use crate::table::{FlowTable, Hint};
+use crate::table::{FlowTable, Hint, Spot};
 use crate::time::{Instant, WallClock};
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
@@ -215,8 +215,9 @@ impl Engine {
         let sights = datagrams.into_iter().map(|bytes| Sight { bytes, in_doubt: false });
         let mut datagrams = sights.peekable();
         while datagrams.peek().is_some() {
-            let mut glances = [Glance::NOTHING; BURST];
-            Glance::all(&mut glances, datagrams.by_ref().take(BURST), &self.table);
+            let (mut glances, mut spots) = ([Glance::NOTHING; BURST], [Spot::NOWHERE; BURST]);
+            let burst = datagrams.by_ref().take(BURST);
+            Glance::all(&mut glances, &mut spots, burst, &self.table);
         }
     }
 
@@ -233,15 +234,20 @@ impl Engine {
         self.give_up_fragments(now, fib);
         for burst in packets.chunks_mut(BURST) {
             self.table.keep_key();
-            let mut glances = [Glance::NOTHING; BURST];
+            let (mut glances, mut spots) = ([Glance::NOTHING; BURST], [Spot::NOWHERE; BURST]);
             let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
-            Glance::all(&mut glances[..datagrams.len()], datagrams, &self.table);
+            Glance::all(&mut glances[..datagrams.len()], &mut spots, datagrams, &self.table);
             for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
-                if let Some(slot) = glances.get(number + NEAR).and_then(|glance| glance.slot) {
-                    self.table.bring(slot);
+                if let Some(spot) = spots.get(number + NEAR) {
+                    spot.bring();
                 }
-                let outcome = self.take(now, packet, fib, glance);
-                each(packet, outcome);
+                // Two calls, so that an outcome of the first kind need not be written to memory.
+                if let Some(outcome) = express::pass(self, now, packet, fib, glance) {
+                    each(packet, outcome);
+                } else {
+                    let outcome = self.take_unusual(now, packet, fib, glance);
+                    each(packet, outcome);
+                }
             }
         }
     }

@@ -129,7 +129,7 @@ impl Delta {
 
 /// Whether a checksum is right that covers `bytes`, which may be odd in number, and a pseudo header's
 /// protocol and length.
-#[inline(always)]
+#[inline(never)]
 pub fn is_right(bytes: &[u8], proto: u8, len: u16) -> bool {
     let rest = u64::from(u16::from(proto).swap_bytes()) + u64::from(len.swap_bytes());
     is_complete(add(little_endian(bytes), rest))
@@ -156,9 +156,13 @@ pub fn replaced(field: [u8; 2], old: u64, new: u64) -> [u8; 2] {
 /// words (section 2 C), with the carries out of the highest bit added at the lowest.
 #[inline(always)]
 pub fn little_endian(bytes: &[u8]) -> u64 {
-    let (pieces, rest) = bytes.as_chunks::<32>();
+    let (pieces, rest) = bytes.as_chunks::<64>();
     let mut total = 0;
     for piece in pieces {
+        total = add_words(total, piece);
+    }
+    let (pieces, rest) = rest.as_chunks::<32>();
+    if let [piece] = pieces {
         total = add_words(total, piece);
     }
     let (pieces, rest) = rest.as_chunks::<16>();

@@ -112,6 +112,8 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         fib: &'a F,
         glance: &Glance,
     ) -> Option<Outcome> {
+        // Who is nowhere is new: no need to look for him twice.
+        glance.slot?;
         let Engine { table, limits, programs, .. } = engine;
         let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
         let mut ride = Self { packet, key, len, now, fib, limits, programs, tracker: PhantomData };
@@ -169,8 +171,9 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
             Route::Forward { port, next_hop } => {
                 let mtu = self.fib.port(port).mtu as usize;
                 let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
-                let moved = seat.dir == Direction::Original
-                    && seat.masquerade_port().is_some_and(|own| own != port);
+                // The direction comes last, and without a branch: nobody can guess it.
+                let is_original = seat.dir == Direction::Original;
+                let moved = seat.masquerade_port().is_some_and(|own| (own != port) & is_original);
                 let verdict = Verdict::Forward { port, next_hop };
                 (fits && !moved).then_some(Exit { verdict, route: ExpressRoute::Forward })
             }

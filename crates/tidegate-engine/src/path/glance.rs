@@ -12,7 +12,7 @@ use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
 use crate::table::express::Expected;
 use crate::table::key::{Key4, Key6};
-use crate::table::{FlowTable, Hint};
+use crate::table::{FlowTable, Hint, Spot};
 
 /// How many datagrams are looked at together: as many as keep the second level of the cache busy with
 /// their flows.
@@ -32,7 +32,7 @@ pub(crate) struct Glance {
     kind: Option<Kind>,
     /// The hash of its tuple in the default zone.
     pub(crate) hash: u32,
-    /// Where its flow probably is.
+    /// Where its flow probably is; `None` if probably nowhere.
     pub(crate) slot: Option<u32>,
 }
 
@@ -47,17 +47,22 @@ impl Glance {
     /// Nothing seen.
     pub(crate) const NOTHING: Self = Self { kind: None, hash: 0, slot: None };
 
-    /// Looks at a datagram, and at nothing else.
+    /// Looks at a datagram, and where its flow probably is.
     #[inline(always)]
     pub(crate) fn of(sight: Sight<'_>, table: &FlowTable) -> Self {
-        Self::begin(sight, table).map_or(Self::NOTHING, |(glance, _)| glance)
+        let begun = Self::begin(sight, table);
+        begun.map_or(Self::NOTHING, |(glance, expected)| Self {
+            slot: table.guess(expected),
+            ..glance
+        })
     }
 
-    /// Looks at some datagrams, one for each glance, and where their flows probably are. What that
-    /// reads, and what processing them will, is asked for, all at once each time.
+    /// Looks at some datagrams, one for each glance, and where their flows probably are, and lie. What
+    /// that reads, and what processing them will, is asked for, all at once each time.
     #[inline(always)]
     pub(crate) fn all<'a>(
         glances: &mut [Self],
+        spots: &mut [Spot; BURST],
         datagrams: impl Iterator<Item = Sight<'a>>,
         table: &FlowTable,
     ) {
@@ -67,20 +72,19 @@ impl Glance {
                 (*glance, *expected) = begun;
             }
         }
-        for (glance, expected) in glances.iter_mut().zip(&expected) {
-            glance.slot = table.read_ahead(*expected);
-        }
-        for glance in glances.iter_mut().filter(|glance| glance.slot.is_none()) {
-            glance.slot = glance.kind.and_then(|_| table.read_further_ahead(glance.hash));
-        }
+        let expected = expected.get(..glances.len()).unwrap_or_default();
+        table.read_ahead(expected, |number, slot, spot| {
+            glances[number].slot = slot;
+            spots[number] = spot;
+        });
     }
 
     #[inline(always)]
     fn begin<'t>(sight: Sight<'_>, table: &'t FlowTable) -> Option<(Self, Expected<'t>)> {
-        let (bytes, kind @ Kind { family, proto }) = (sight.bytes, kind_of(sight)?);
-        let expected = match family {
-            Family::V4 => table.expect(Key4::read(bytes), proto.number()),
-            Family::V6 => table.expect(Key6::read(bytes), proto.number()),
+        let (bytes, kind) = (sight.bytes, kind_of(sight)?);
+        let expected = match kind.family {
+            Family::V4 => table.expect(Key4::read(bytes), bytes[Key4::PROTO]),
+            Family::V6 => table.expect(Key6::read(bytes), bytes[Key6::PROTO]),
         };
         Some((Self { kind: Some(kind), hash: expected.hash, slot: None }, expected))
     }
@@ -111,12 +115,14 @@ fn kind_of(sight: Sight<'_>) -> Option<Kind> {
     match sight.bytes.first()? {
         0x45 => {
             let header = sight.bytes.first_chunk()?;
-            let proto = sight.proto::<Key4>(header[9], plain_v4(header, sight.bytes.len())?)?;
+            let payload = plain_v4(header, sight.bytes.len())?;
+            let proto = sight.proto::<Key4>(header[Key4::PROTO], payload)?;
             Some(Kind { family: Family::V4, proto })
         }
         first if first >> 4 == 6 => {
             let header = sight.bytes.first_chunk()?;
-            let proto = sight.proto::<Key6>(header[6], plain_v6(header, sight.bytes.len())?)?;
+            let payload = plain_v6(header, sight.bytes.len())?;
+            let proto = sight.proto::<Key6>(header[Key6::PROTO], payload)?;
             Some(Kind { family: Family::V6, proto })
         }
         _ => None,
@@ -150,7 +156,7 @@ fn plain_v4(header: &[u8; 24], room: usize) -> Option<usize> {
     };
     let is_right = is_complete(word(0) + word(4) + word(8) + word(12) + word(16));
     let is_fragment = half(header, 6) & 0x3fff != 0;
-    let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let len = usize::from(half(header, 2));
     if !is_right || is_fragment || header[8] <= 1 || len > room {
         return None;
     }

@@ -25,6 +25,8 @@ pub(super) struct Upper {
 pub(super) trait Layout: Shelved {
     /// The family.
     const FAMILY: Family;
+    /// Where the upper layer's protocol is.
+    const PROTO: usize;
     /// Where the tuple begins: both addresses, and right behind them the ports.
     const TUPLE: usize;
     /// Where the upper layer begins.
@@ -49,6 +51,7 @@ pub(super) trait Layout: Shelved {
 
 impl Layout for Key4 {
     const FAMILY: Family = Family::V4;
+    const PROTO: usize = 9;
     const TUPLE: usize = 12;
     const L4: usize = 20;
     const CHECKSUM: Option<usize> = Some(10);
@@ -70,7 +73,7 @@ impl Layout for Key4 {
             family: Family::V4,
             src,
             dst,
-            proto: bytes[9],
+            proto: bytes[Self::PROTO],
             l4: Some(Self::L4),
             len: Self::len(bytes),
             ip_header_len: Self::L4,
@@ -105,7 +108,7 @@ impl Layout for Key4 {
 
     #[inline(always)]
     fn take_hop(bytes: &mut [u8]) {
-        if let Some(mut ip) = Ipv4::new(bytes) {
+        if let Some(mut ip) = Ipv4::new(&mut bytes[..24]) {
             ip.decrement_ttl();
         }
     }
@@ -113,6 +116,7 @@ impl Layout for Key4 {
 
 impl Layout for Key6 {
     const FAMILY: Family = Family::V6;
+    const PROTO: usize = 6;
     const TUPLE: usize = 8;
     const L4: usize = 40;
     const CHECKSUM: Option<usize> = None;
@@ -134,7 +138,7 @@ impl Layout for Key6 {
             family: Family::V6,
             src,
             dst,
-            proto: bytes[6],
+            proto: bytes[Self::PROTO],
             l4: Some(Self::L4),
             len: Self::len(bytes),
             ip_header_len: Self::L4,
@@ -145,13 +149,17 @@ impl Layout for Key6 {
 
     #[inline(always)]
     fn with(self, other: Self, src: bool, dst: bool) -> Self {
-        let (low, high) = (mask(src) as u32, mask(dst) as u32);
+        let address = |own: [u8; 16], other, mask| {
+            let own = u128::from_le_bytes(own);
+            (own ^ (own ^ u128::from_le_bytes(other)) & wide(mask)).to_le_bytes()
+        };
+        let (low, high) = (mask(src), mask(dst));
         let ports = u32::from_le_bytes(self.ports);
         let apart = ports ^ u32::from_le_bytes(other.ports);
         Self {
-            src: if src { other.src } else { self.src },
-            dst: if dst { other.dst } else { self.dst },
-            ports: (ports ^ apart & (low >> 16 | high << 16)).to_le_bytes(),
+            src: address(self.src, other.src, low),
+            dst: address(self.dst, other.dst, high),
+            ports: (ports ^ apart & (low >> 48 | high << 16) as u32).to_le_bytes(),
         }
     }
 
@@ -179,6 +187,12 @@ impl Layout for Key6 {
 #[inline(always)]
 fn mask(is_so: bool) -> u64 {
     u64::from(is_so).wrapping_neg()
+}
+
+/// Twice as wide.
+#[inline(always)]
+fn wide(mask: u64) -> u128 {
+    u128::from(mask) << 64 | u128::from(mask)
 }
 
 /// Has a datagram, which begins and ends as `old` says, do so as `new` says, with its checksums. A UDP checksum of

@@ -1,22 +1,18 @@
 //! Arrays that grow without moving what is in them.
 //!
-//! A [`Column`] is dense: one value for each slot ever used, in segments of 1,024, 2,048, 4,096 … and
-//! then of one size, 65,536 values or 8 MiB, whichever is less: so a slot's place is two shifts away,
-//! a small table is small, and no segment is larger than an allocator can have ready. A segment's
-//! memory is reserved as a whole and touched only as far as it is used; nothing is copied when the
-//! table grows, whatever its size. [`Pages`] are for what few flows have: pages of 16,384 values,
-//! large enough for huge pages, made when the first slot of one needs its value.
+//! A [`Column`] is dense: one value for each slot ever used, in segments of one size, about a mebibyte: a
+//! slot's place is one shift away, and a segment is large enough for huge pages and no larger than an
+//! allocator can have ready. Its memory is reserved as a whole and touched only as far as it is used, so that
+//! a small table is small where memory is what was touched; nothing is copied when the table grows,
+//! whatever its size. [`Pages`] are for what few flows have: pages of 16,384 values, made when the first
+//! slot of one needs its value.
 //!
 //! Where a slot lies is all that this file knows.
 
 use alloc::vec::Vec;
 
-/// Values in the first segment.
-const FIRST: u32 = 1 << FIRST_BITS;
-const FIRST_BITS: u32 = 10;
-/// What the largest segments are at most, in values and in bytes.
-const MOST_BITS: u32 = 16;
-const MOST_BYTES: usize = 8 << 20;
+/// What a segment has at most, in bytes.
+const MOST: usize = 3 << 19;
 
 /// Values in a page.
 const PAGE: usize = 1 << PAGE_BITS;
@@ -35,11 +31,9 @@ impl<T> Default for Column<T> {
 }
 
 impl<T> Column<T> {
-    /// Values in the segments that are the largest.
-    const LAST_BITS: u32 = {
-        let bits = (MOST_BYTES / size_of::<T>()).ilog2();
-        if bits < MOST_BITS { bits } else { MOST_BITS }
-    };
+    /// Values in a segment: a power of two.
+    pub(super) const SEGMENT: u32 = 1 << Self::BITS;
+    const BITS: u32 = (MOST / size_of::<T>()).ilog2();
 
     /// How many slots have a value: those below this number.
     pub(super) fn len(&self) -> u32 {
@@ -50,8 +44,7 @@ impl<T> Column<T> {
     pub(super) fn push(&mut self, value: T) {
         let (segment, _) = Self::place(self.len);
         if segment == self.segments.len() {
-            let most = FIRST << (segment as u32).min(Self::LAST_BITS - FIRST_BITS);
-            self.segments.push(Vec::with_capacity(most as usize));
+            self.segments.push(Vec::with_capacity(Self::SEGMENT as usize));
         }
         self.segments[segment].push(value);
         self.len += 1;
@@ -85,7 +78,8 @@ impl<T> Column<T> {
 
     /// The slots of the last segment, which [`Column::truncate`] can give back.
     pub(super) fn last_segment(&self) -> core::ops::Range<u32> {
-        self.len.checked_sub(1).map_or(0..0, |last| Self::first_of(Self::place(last).0)..self.len)
+        let last = self.len.saturating_sub(1);
+        last & !(Self::SEGMENT - 1)..self.len
     }
 
     /// Gives the last segment's memory back.
@@ -94,23 +88,10 @@ impl<T> Column<T> {
         self.segments.pop();
     }
 
-    /// The segment of a slot, and its place there. No branch, for nobody can guess whether a slot is in one of the
-    /// largest segments.
+    /// The segment of a slot, and its place there.
     #[inline(always)]
     fn place(slot: u32) -> (usize, usize) {
-        let number = slot + FIRST;
-        let bits = number.ilog2().min(Self::LAST_BITS);
-        let segment = (bits - FIRST_BITS) + (number >> bits) - 1;
-        (segment as usize, (number & ((1 << bits) - 1)) as usize)
-    }
-
-    /// The first slot of a segment.
-    fn first_of(segment: usize) -> u32 {
-        let segment = segment as u32;
-        match segment.checked_sub(Self::LAST_BITS - FIRST_BITS) {
-            Some(beyond) => ((beyond + 1) << Self::LAST_BITS) - FIRST,
-            None => (FIRST << segment) - FIRST,
-        }
+        ((slot >> Self::BITS) as usize, (slot & (Self::SEGMENT - 1)) as usize)
     }
 
     /// The segment of a slot.
@@ -185,30 +166,38 @@ mod tests {
     }
 
     #[test]
-    fn segments_double_and_the_last_one_can_be_given_back() {
+    fn the_last_segment_can_be_given_back() {
+        type Column = super::Column<[u8; 1024]>;
+        const LEN: u32 = Column::SEGMENT;
         let mut column = Column::default();
-        (0..3_073u32).for_each(|slot| column.push(slot));
-        assert_eq!(column.last_segment(), 3_072..3_073);
-        let segments = [1_023, 1_024, 3_072].map(Column::<u32>::segment_of);
-        assert_eq!(segments, [0, 1, 2]);
+        assert_eq!(column.last_segment(), 0..0);
+        (0..2 * LEN + 1).for_each(|_| column.push([0; 1024]));
+        assert_eq!(column.last_segment(), 2 * LEN..2 * LEN + 1);
         column.truncate();
-        assert_eq!((column.len(), column.last_segment()), (3_072, 1_024..3_072));
-        column.push(9);
-        assert_eq!(column.get(3_072), Some(&9));
+        assert_eq!((column.len(), column.last_segment()), (2 * LEN, LEN..2 * LEN));
+        column.push([9; 1024]);
+        assert_eq!(column.get(2 * LEN), Some(&[9; 1024]));
+        assert_eq!(column.get(2 * LEN + 1), None);
+        column.truncate();
+        column.truncate();
+        column.truncate();
+        assert_eq!((column.len(), column.last_segment()), (0, 0..0));
     }
 
     #[test]
-    fn a_segment_begins_where_the_one_before_ends() {
+    fn a_segment_begins_where_the_one_before_ends_and_is_no_longer_than_it_may_be() {
         fn check<T>() {
+            let len = Column::<T>::SEGMENT;
+            assert!((MOST / 2..=MOST).contains(&(len as usize * size_of::<T>())));
             for segment in 1..40 {
-                let first = Column::<T>::first_of(segment);
+                let first = segment as u32 * len;
                 assert_eq!(Column::<T>::place(first), (segment, 0));
-                let (before, last) = Column::<T>::place(first - 1);
-                let len = first - Column::<T>::first_of(segment - 1);
-                assert_eq!((before, last), (segment - 1, len as usize - 1));
+                assert_eq!(Column::<T>::place(first - 1), (segment - 1, len as usize - 1));
+                assert_eq!(Column::<T>::segment_of(first), segment);
             }
         }
         check::<u8>();
+        check::<[u8; 80]>();
         check::<[u8; 1024]>();
         check::<[u8; 5000]>();
     }

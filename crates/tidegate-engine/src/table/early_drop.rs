@@ -30,7 +30,9 @@ impl FlowTable {
         self.note(|| Inquiry::Near(hash, EVICTION_RANGE));
         let mut near = core::mem::take(&mut self.near);
         self.buckets.near(&self.index, hash, EVICTION_RANGE, &mut near);
-        near.iter().for_each(|entry| self.slab.read_ahead(entry.slot));
+        for entry in &near {
+            self.slab.read_ahead(entry.slot);
+        }
         near.retain(|entry| self.goes(entry, now));
         near.sort_unstable();
         let victims = self.drop_first(&near, now, events);

@@ -9,11 +9,11 @@ use super::key::{Key, Key4, Key6};
 use super::lines::Line;
 use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
-use super::{FlowTable, Hint};
+use super::{FlowTable, Hint, Spot};
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Counter, FlowId};
-use crate::path::Glance;
+use crate::path::{BURST, Glance};
 use crate::time::Instant;
 use crate::tuple::{Direction, Zone};
 
@@ -74,14 +74,22 @@ pub(crate) struct Expected<'t> {
 
 static NO_LINE: Line = Line::EMPTY;
 
+const _: () = assert!(BURST <= 1 << u8::BITS);
+
 impl Expected<'_> {
     /// Nowhere.
     pub(crate) const NOWHERE: Self = Self { hash: 0, home: &NO_LINE };
 
-    /// The slot of its flow, probably, if the home tells.
+    /// The slot of its flow, probably, if that is filed at home.
     #[inline(always)]
     pub(super) fn guess(&self) -> Option<u32> {
         self.home.first(self.hash)
+    }
+
+    /// Whether it may be filed behind.
+    #[inline(always)]
+    fn goes_on(&self) -> bool {
+        self.home.goes_on(self.hash)
     }
 }
 
@@ -100,35 +108,62 @@ impl FlowTable {
         Expected { hash, home }
     }
 
-    /// Where the flow that is expected probably is, which is asked for. A hint, to be checked. `None`
-    /// if the index's line does not say; then the line behind it is asked for.
+    /// The slot of the flow that is expected, probably.
     #[inline(always)]
-    pub(crate) fn read_ahead(&self, expected: Expected<'_>) -> Option<u32> {
-        let Expected { hash, home } = expected;
-        let Some(slot) = expected.guess() else {
-            if home.goes_on(hash)
-                && let Some(behind) = self.index.line_behind(hash)
-            {
-                super::prefetch::line(behind);
-            }
-            return None;
-        };
-        self.slab.read_ahead(slot);
-        Some(slot)
+    pub(crate) fn guess(&self, expected: Expected<'_>) -> Option<u32> {
+        expected.guess().or_else(|| self.guess_further(expected.hash))
     }
 
-    /// Has a flow that was read ahead brought near: it is needed soon.
-    #[inline(always)]
-    pub(crate) fn bring(&self, slot: u32) {
-        self.slab.bring(slot);
-    }
-
-    /// [`FlowTable::read_ahead`], of a flow that is not where it would be first.
     #[inline(never)]
-    pub(crate) fn read_further_ahead(&self, hash: u32) -> Option<u32> {
-        let slot = self.index.candidates(hash).next()?;
-        self.slab.read_ahead(slot);
-        Some(slot)
+    fn guess_further(&self, hash: u32) -> Option<u32> {
+        self.index.candidates(hash).next()
+    }
+
+    /// [`FlowTable::guess`] for some, at most a burst; those are asked for, all at once. `tell` hears the
+    /// number of each that was guessed, its slot, and where it lies.
+    ///
+    /// One in seven isn't filed at home, and nobody can guess which. So all are looked for at home in the same
+    /// way, and those that are not there once more.
+    #[inline(always)]
+    pub(crate) fn read_ahead(
+        &self,
+        expected: &[Expected<'_>],
+        mut tell: impl FnMut(usize, Option<u32>, Spot),
+    ) {
+        let (mut elsewhere, mut count, mut near) = ([0; BURST], 0, 0);
+        for (number, expected) in expected.iter().enumerate() {
+            let slot = expected.guess();
+            // Who isn't at home asks for the one before once more.
+            near = slot.unwrap_or(near);
+            tell(number, slot, self.slab.read_ahead(near));
+            elsewhere[count % BURST] = number as u8;
+            count += usize::from(slot.is_none());
+        }
+        self.read_behind(expected, &elsewhere[..count], tell);
+    }
+
+    /// [`FlowTable::read_ahead`] for those that aren't at home.
+    #[inline(always)]
+    fn read_behind(
+        &self,
+        expected: &[Expected<'_>],
+        numbers: &[u8],
+        mut tell: impl FnMut(usize, Option<u32>, Spot),
+    ) {
+        let behind = || {
+            let all = numbers.iter().map(|number| usize::from(*number));
+            all.filter(|number| expected[*number].goes_on())
+        };
+        for number in behind() {
+            if let Some(line) = self.index.line_behind(expected[number].hash) {
+                super::prefetch::line(line);
+            }
+        }
+        for number in behind() {
+            if let Some(slot) = self.guess_further(expected[number].hash) {
+                tell(number, Some(slot), self.slab.read_ahead(slot));
+            }
+        }
     }
 
     /// Does something with the flow that has this key in the default zone, expired or not: where
@@ -275,10 +310,12 @@ fn dir_of<K: Shelved>(
         return None;
     }
     let reply = if record.is_mapped() { extras.get(at).reply } else { record.key.swapped() };
-    // Both are asked, for nobody can guess which it will be.
-    let (is_reply, is_original) = (key.is(&reply), key.is(&record.key));
-    let dir = if is_reply { Direction::Reply } else { Direction::Original };
-    (is_reply | is_original).then_some(dir)
+    // Nobody can guess which it will be, so both are asked. Of anything but a product the compiler would
+    // make a branch for each.
+    let (from_reply, from_original) = (key.difference(&reply), key.difference(&record.key));
+    let is_neither = u128::from(from_reply) * u128::from(from_original) != 0;
+    let dir = if from_reply == 0 { Direction::Reply } else { Direction::Original };
+    (!is_neither).then_some(dir)
 }
 
 impl<K: Shelved> Seat<'_, K> {
@@ -299,11 +336,9 @@ impl<K: Shelved> Seat<'_, K> {
     /// direction's tuple.
     #[inline(always)]
     pub(crate) fn target(&self) -> K {
-        match (self.dir, self.extra) {
-            (Direction::Original, Some(extra)) => extra.reply.swapped(),
-            (Direction::Original, None) => self.record.key,
-            (Direction::Reply, _) => self.record.key.swapped(),
-        }
+        let reply = self.extra.map_or_else(|| self.record.key.swapped(), |extra| extra.reply);
+        // The other one is chosen by its place and not by a branch.
+        [reply, self.record.key][self.dir.index()].swapped()
     }
 
     /// Which changes are announced.

@@ -21,8 +21,8 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn addresses(self) -> (IpAddr, IpAddr);
     /// The tuple with its ends exchanged, which is the inverse wherever there are ports.
     fn swapped(self) -> Self;
-    /// Whether it is this one; found out without a branch.
-    fn is(self, other: &Self) -> bool;
+    /// Zero if it is this one; found out without a branch.
+    fn difference(self, other: &Self) -> u64;
     /// The same for both orders of the ends.
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32;
 }
@@ -76,10 +76,10 @@ impl Key for Key4 {
     }
 
     #[inline(always)]
-    fn is(self, other: &Self) -> bool {
+    fn difference(self, other: &Self) -> u64 {
         let addresses = u64::from_le_bytes(self.addresses) ^ u64::from_le_bytes(other.addresses);
         let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
-        addresses | u64::from(ports) == 0
+        addresses | u64::from(ports)
     }
 
     #[inline(always)]
@@ -119,11 +119,12 @@ impl Key for Key6 {
     }
 
     #[inline(always)]
-    fn is(self, other: &Self) -> bool {
+    fn difference(self, other: &Self) -> u64 {
         let src = u128::from_le_bytes(self.src) ^ u128::from_le_bytes(other.src);
         let dst = u128::from_le_bytes(self.dst) ^ u128::from_le_bytes(other.dst);
         let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
-        src | dst | u128::from(ports) == 0
+        let addresses = src | dst;
+        (addresses | addresses >> 64) as u64 | u64::from(ports)
     }
 
     #[inline(always)]

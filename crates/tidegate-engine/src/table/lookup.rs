@@ -52,11 +52,9 @@ impl FlowTable {
         for (expected, tuple) in expected.iter_mut().zip(tuples) {
             *expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
         }
-        for (hint, expected) in hints.iter_mut().zip(&expected[..tuples.len()]) {
-            *hint = Hint { hash: expected.hash, slot: self.read_ahead(*expected) };
-        }
-        for hint in hints[..tuples.len()].iter_mut().filter(|hint| hint.slot.is_none()) {
-            hint.slot = self.read_further_ahead(hint.hash);
-        }
+        let expected = expected.get(..tuples.len()).unwrap_or_default();
+        self.read_ahead(expected, |number, slot, _| {
+            hints[number] = Hint { hash: expected[number].hash, slot };
+        });
     }
 }

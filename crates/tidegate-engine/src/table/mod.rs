@@ -41,6 +41,7 @@ use self::excerpt::Notes;
 use self::hash::SipKey;
 use self::index_key::IndexKey;
 use self::lines::Lines;
+pub(crate) use self::prefetch::Spot;
 use self::record::{TICK_BITS, tick_of};
 use self::slab::{Asked, Slab};
 use self::sources::Sources;

@@ -19,25 +19,41 @@ pub(super) fn line<T>(value: &T) {
     ask::<SECOND>(core::ptr::from_ref(value).cast());
 }
 
-/// Asks for the first and the last cache line of a value, which are all there are if it is not
-/// longer than 65 bytes, or begins early enough in the first.
+/// Asks for the cache lines of a value, which is no longer than two of them; where it lies.
 #[inline(always)]
-pub(super) fn lines<T>(value: &T) {
-    ask_for_both::<SECOND, T>(value);
-}
-
-/// Asks for the same lines, which are on their way or in the second level already, in the first.
-#[inline(always)]
-pub(super) fn bring<T>(value: &T) {
-    ask_for_both::<FIRST, T>(value);
-}
-
-#[inline(always)]
-fn ask_for_both<const LEVEL: i32, T>(value: &T) {
+pub(super) fn lines<T>(value: &T) -> Spot {
+    const { assert!(size_of::<T>() > 1 && size_of::<T>() <= 2 * LINE) };
     let first: *const u8 = core::ptr::from_ref(value).cast();
-    ask::<LEVEL>(first);
-    ask::<LEVEL>(first.wrapping_add(size_of::<T>() - 1));
+    ask::<SECOND>(first);
+    if size_of::<T>() > LINE + GRAIN {
+        ask::<SECOND>(first.wrapping_add(LINE));
+    }
+    ask::<SECOND>(first.wrapping_add(size_of::<T>() - 1));
+    Spot(first)
 }
+
+/// Where something lies that was asked for: an address which is never read, for what was there may be
+/// elsewhere by now.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot(*const u8);
+
+impl Spot {
+    /// Where nothing is.
+    pub(crate) const NOWHERE: Self = Self(core::ptr::null());
+
+    /// Asks for the first two cache lines, which are on their way or in the second level already, in the
+    /// first.
+    #[inline(always)]
+    pub(crate) fn bring(self) {
+        ask::<FIRST>(self.0);
+        ask::<FIRST>(self.0.wrapping_add(LINE));
+    }
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// What is no longer than this and a line together lies in two lines, as it begins at a multiple of this.
+const GRAIN: usize = 16;
 
 #[inline(always)]
 fn ask<const LEVEL: i32>(address: *const u8) {

@@ -25,13 +25,11 @@ use crate::tuple::{Direction, Zone, ZoneScope};
 #[repr(C)]
 pub(crate) struct Record<K> {
     pub(super) key: K,
-    /// The upper 32 of 44 bits: in ticks, rounded up; see [`Record::deadline`].
-    deadline_high: u32,
-    /// The lower 12, and above them four of [`Record::vetted`].
-    deadline_low: u16,
-    bits: u16,
     /// The tick, modulo 2^32, for which the timer is armed; in a vacant slot the next vacant one.
     pub(super) armed: u32,
+    /// What is asked first: the deadline in nanoseconds, rounded up to a tick, and in the lowest bits, which
+    /// it leaves, [`BITS`] and [`VETTED`].
+    standing: u64,
     /// Whose slot it is; above [`GENERATION`] the epoch of [`Record::vetted`].
     generation: u32,
     /// The protocol, and what its tracker remembers.
@@ -44,13 +42,17 @@ const _: () = assert!(size_of::<Record<super::key::Key6>>() == 104);
 /// A tick is 2^20 ns, 1.05 ms, as Linux counts in jiffies of 1 to 10 ms.
 pub(super) const TICK_BITS: u32 = 20;
 
-const LOW_BITS: u32 = 12;
-const LOW: u16 = (1 << LOW_BITS) - 1;
+/// The bits of `standing` that the deadline leaves.
+const REST: u64 = (1 << TICK_BITS) - 1;
+/// Those that say what a [`Record`] has and what becomes of it.
+const BITS: u64 = 0xffff;
+/// Those of [`Record::vetted`], two for each direction.
+const VETTED: u64 = REST & !BITS;
 const GENERATION_BITS: u32 = 22;
 /// The bits of a generation; those above are an epoch's, of which there are 1,024.
 pub(super) const GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 
-/// The bits of a [`Record`]: those of [`Status`] that change, and in the places of those that do
+/// [`BITS`]: those of [`Status`] that change, and in the places of those that do
 /// not, what the record has elsewhere.
 const STATUS: u16 = !(HAS_EXTRA | IS_VACANT | HAS_COUNTERS | IS_MAPPED | IS_SILENT);
 /// In place of `CONFIRMED`, which every flow of the table is.
@@ -68,10 +70,8 @@ impl<K: Key> Record<K> {
     pub(super) fn vacant(next_free: u32) -> Self {
         Self {
             key: K::default(),
-            deadline_high: 0,
-            deadline_low: 0,
-            bits: IS_VACANT,
             armed: next_free,
+            standing: u64::from(IS_VACANT),
             generation: 0,
             cells: Cells::default(),
         }
@@ -80,18 +80,18 @@ impl<K: Key> Record<K> {
     /// Writes a flow here; timer, generation and vetting stay.
     pub(super) fn write(&mut self, flow: &Flow) {
         self.key = K::of(&flow.orig);
-        self.bits = flag(is_mapped(flow), IS_MAPPED);
+        self.set_bits(flag(is_mapped(flow), IS_MAPPED));
         self.update(flow);
     }
 
     /// Writes a flow here that is here already: its tuples and its zone are those that it had.
     pub(super) fn update(&mut self, flow: &Flow) {
-        let is_mapped = self.bits & IS_MAPPED;
-        self.bits = flow.status.bits() as u16 & STATUS
-            | is_mapped
+        let is_mapped = self.bits() & IS_MAPPED;
+        let has = is_mapped
             | flag(is_mapped != 0 || needs_extra(flow), HAS_EXTRA)
             | flag(flow.acct.is_some(), HAS_COUNTERS)
             | flag(flow.announced.is_empty(), IS_SILENT);
+        self.set_bits(flow.status.bits() as u16 & STATUS | has);
         self.set_deadline(flow.deadline);
         self.cells = flow.proto.pack(flow.orig.proto);
     }
@@ -121,22 +121,33 @@ impl<K: Key> Record<K> {
         }
     }
 
+    #[inline(always)]
+    fn bits(&self) -> u16 {
+        (self.standing & BITS) as u16
+    }
+
+    #[inline(always)]
+    fn set_bits(&mut self, bits: u16) {
+        self.standing = self.standing & !BITS | u64::from(bits);
+    }
+
+    #[inline(always)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.bits & IS_VACANT != 0
+        self.bits() & IS_VACANT != 0
     }
 
     /// Whether something of the flow is in its [`Extra`].
     #[inline(always)]
     pub(crate) fn has_extra(&self) -> bool {
-        self.bits & HAS_EXTRA != 0
+        self.bits() & HAS_EXTRA != 0
     }
 
     /// Writes a flow here of which nothing is elsewhere but counters, with an empty status.
     #[inline(always)]
     pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>) {
         self.key = newcomer.key;
-        self.bits = flag(newcomer.counters.is_some(), HAS_COUNTERS)
-            | flag(newcomer.announced.is_empty(), IS_SILENT);
+        let has_counters = flag(newcomer.counters.is_some(), HAS_COUNTERS);
+        self.set_bits(has_counters | flag(newcomer.announced.is_empty(), IS_SILENT));
         self.set_deadline(newcomer.deadline);
         self.cells = newcomer.cells;
     }
@@ -144,22 +155,23 @@ impl<K: Key> Record<K> {
     /// Changes the status, but for bits that no record has.
     #[inline(always)]
     pub(crate) fn set_status(&mut self, status: Status) {
-        self.bits = self.bits & !STATUS | status.bits() as u16 & STATUS;
+        self.set_bits(self.bits() & !STATUS | status.bits() as u16 & STATUS);
     }
 
     /// Whether it is one entry for each direction.
+    #[inline(always)]
     pub(super) fn is_mapped(&self) -> bool {
-        self.bits & IS_MAPPED != 0
+        self.bits() & IS_MAPPED != 0
     }
 
     #[inline(always)]
     pub(crate) fn has_counters(&self) -> bool {
-        self.bits & HAS_COUNTERS != 0
+        self.bits() & HAS_COUNTERS != 0
     }
 
     #[inline(always)]
     pub(super) fn is_silent(&self) -> bool {
-        self.bits & IS_SILENT != 0
+        self.bits() & IS_SILENT != 0
     }
 
     /// Which of the slot's tenants this is.
@@ -171,14 +183,14 @@ impl<K: Key> Record<K> {
     /// Makes the record a new tenant's.
     pub(super) fn begin(&mut self, generation: u32) {
         self.generation = generation & GENERATION;
-        self.deadline_low &= LOW;
+        self.standing &= !VETTED;
     }
 
     /// Whether the rules of `epoch` let all usual packets of this direction go on alike; `None` if
     /// they have not been asked.
     #[inline(always)]
     pub(crate) fn vetted(&self, epoch: u16, dir: Direction) -> Option<bool> {
-        let bits = self.deadline_low >> (LOW_BITS + 2 * dir as u32) & 3;
+        let bits = self.standing >> vetted_shift(dir) & 3;
         let is_known = self.generation >> GENERATION_BITS == u32::from(epoch) && bits & 1 != 0;
         is_known.then_some(bits & 2 != 0)
     }
@@ -189,8 +201,7 @@ impl<K: Key> Record<K> {
             self.forget_vetting();
             self.generation |= u32::from(epoch) << GENERATION_BITS;
         }
-        let bits = 1 | u16::from(passes) << 1;
-        self.deadline_low |= bits << (LOW_BITS + 2 * dir as u32);
+        self.standing |= (1 | u64::from(passes) << 1) << vetted_shift(dir);
     }
 
     /// Forgets what the rules said.
@@ -201,31 +212,35 @@ impl<K: Key> Record<K> {
     /// The status, but for `CONFIRMED`.
     #[inline(always)]
     pub(crate) fn status(&self) -> Status {
-        Status::from_bits_retain(u32::from(self.bits & STATUS))
+        Status::from_bits_retain(u32::from(self.bits() & STATUS))
     }
 
     /// The deadline's number of ticks.
     #[inline(always)]
     pub(super) fn deadline_tick(&self) -> u64 {
-        u64::from(self.deadline_high) << LOW_BITS | u64::from(self.deadline_low & LOW)
+        self.standing >> TICK_BITS
     }
 
     #[inline(always)]
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::from_nanos(self.deadline_tick() << TICK_BITS)
+        Instant::from_nanos(self.standing & !REST)
     }
 
     #[inline(always)]
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
-        let tick = tick_of(deadline);
-        self.deadline_high = (tick >> LOW_BITS) as u32;
-        self.deadline_low = self.deadline_low & !LOW | tick as u16 & LOW;
+        self.standing = tick_of(deadline) << TICK_BITS | self.standing & REST;
     }
 
     #[inline(always)]
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         self.deadline_tick() <= tick_of(now)
     }
+}
+
+/// Where the two bits of a direction are in `standing`.
+#[inline(always)]
+fn vetted_shift(dir: Direction) -> u32 {
+    BITS.count_ones() + 2 * dir as u32
 }
 
 /// The first tick that is not before an instant; the last one there is for what is beyond it.

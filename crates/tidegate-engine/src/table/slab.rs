@@ -12,7 +12,7 @@ use tidegate_wire::Family;
 
 use super::column::{Column, Pages};
 use super::key::{Key, Key4, Key6};
-use super::prefetch;
+use super::prefetch::{self, Spot};
 use super::record::{Extra, GENERATION, Record};
 use super::wheel::{Timer, Timers};
 use crate::flow::{Care, Correction, Counter, Flow, FlowId, Labels, Lifetime, Status};
@@ -29,9 +29,6 @@ pub(super) struct Asked<'a> {
     pub(super) zone: Zone,
     pub(super) number: u16,
 }
-
-/// How many flows the largest segments hold.
-const FULL_HOUSE: u32 = 1 << 16;
 
 /// The slots of one family.
 pub(crate) struct Shelf<K> {
@@ -268,18 +265,10 @@ impl Slab {
         on_shelf!(mut self, slot, |shelf, at| shelf.extras.place(at).older = older);
     }
 
-    /// Has a slot's record read into the cache, and what else its flow may have.
+    /// Has a slot's record read into the cache, and what else its flow may have; where the record lies.
     #[inline(always)]
-    pub(super) fn read_ahead(&self, slot: u32) {
-        on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at));
-    }
-
-    /// Has a slot's record, which was read ahead, brought near.
-    #[inline(always)]
-    pub(super) fn bring(&self, slot: u32) {
-        on_shelf!(self, slot, |shelf, at| if let Some(record) = shelf.records.get(at) {
-            prefetch::bring(record);
-        });
+    pub(super) fn read_ahead(&self, slot: u32) -> Spot {
+        on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at))
     }
 
     /// The slot that comes behind one in the order of [`Slab::slots`], whether anybody is in it or not; `None` behind
@@ -336,16 +325,14 @@ impl<K> Default for Shelf<K> {
 
 impl<K: Key> Shelf<K> {
     #[inline(always)]
-    pub(super) fn read_ahead(&self, at: u32) {
-        if let Some(record) = self.records.get(at) {
-            prefetch::lines(record);
-        }
+    fn read_ahead(&self, at: u32) -> Spot {
         if let Some(extra) = self.extras.peek(at) {
             prefetch::lines(extra);
         }
         if let Some(counters) = self.counters.peek(at) {
             prefetch::lines(counters);
         }
+        self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
     }
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
@@ -416,7 +403,7 @@ impl<K: Key> Shelf<K> {
     fn give_back(&mut self) {
         while let [.., before, last] = self.houses[..]
             && last.tenants == 0
-            && before.tenants < FULL_HOUSE / 2
+            && before.tenants < Column::<Record<K>>::SEGMENT / 2
         {
             self.records.truncate();
             self.houses.pop();

@@ -56,7 +56,10 @@ fn express_by<K: Shelved>(
 
 /// What the batch guesses for a tuple of the default zone.
 fn guess(table: &FlowTable, tuple: &Tuple) -> Option<u32> {
-    table.read_ahead(table.expect_hash(table.hash(tuple, Zone::default(), Direction::Original)))
+    let hash = table.hash(tuple, Zone::default(), Direction::Original);
+    let mut guessed = None;
+    table.read_ahead(&[table.expect_hash(hash)], |_, slot, _| guessed = slot);
+    guessed
 }
 
 fn numbered(port: u16) -> Tuple {

@@ -17,7 +17,8 @@ use crate::tuple::Direction;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Cells {
-    pub(crate) words: [u32; 12],
+    pub(crate) words: [u32; 10],
+    pub(crate) bytes: [u8; 8],
     pub(crate) window: u16,
     pub(crate) state: u8,
     /// Whose memory it is: the upper-layer protocol's number.
@@ -109,28 +110,25 @@ impl Tcp {
         let [one, other] = &self.seen;
         let last = &self.last;
         let kind = last.kind.map_or(0, |kind| kind as u8 + 1);
-        let len = last.end.since(last.seq).min(0xffff);
+        let [len_low, len_high] = (last.end.since(last.seq).min(0xffff) as u16).to_le_bytes();
         let scales = one.scale & 15 | other.scale << 4;
-        let flags = [one.flags.bits(), other.flags.bits(), last.flags.bits(), last.scale];
+        let [flags_one, flags_other] = [one, other].map(|peer| peer.flags.bits());
+        let flags_last = last.flags.bits();
         let [a, b, c, d] = pack_peer(one);
         let [e, f, g, h] = pack_peer(other);
-        let rest = len | u32::from(self.retrans) << 16 | u32::from(scales) << 24;
         Cells {
             state: self.state as u8 | kind << 4 | (last.dir as u8) << 7,
             window: last.window,
-            words: [
-                a,
-                b,
-                c,
-                d,
-                e,
-                f,
-                g,
-                h,
-                last.seq.0,
-                last.ack.0,
-                rest,
-                u32::from_le_bytes(flags),
+            words: [a, b, c, d, e, f, g, h, last.seq.0, last.ack.0],
+            bytes: [
+                len_low,
+                len_high,
+                self.retrans,
+                scales,
+                flags_one,
+                flags_other,
+                flags_last,
+                last.scale,
             ],
             proto: proto::TCP,
         }
@@ -138,9 +136,9 @@ impl Tcp {
 
     #[inline(always)]
     pub(crate) fn unpack(cells: &Cells) -> Self {
-        let [a, b, c, d, e, f, g, h, seq, ack, rest, flags] = cells.words;
-        let [flags_one, flags_other, flags_last, scale] = flags.to_le_bytes();
-        let [len_low, len_high, retrans, scales] = rest.to_le_bytes();
+        let [a, b, c, d, e, f, g, h, seq, ack] = cells.words;
+        let [len_low, len_high, retrans, scales, flags @ ..] = cells.bytes;
+        let [flags_one, flags_other, flags_last, scale] = flags;
         let len = u32::from(u16::from_le_bytes([len_low, len_high]));
         let last = Last {
             dir: if cells.state & 0x80 == 0 { Direction::Original } else { Direction::Reply },

@@ -3,12 +3,10 @@
 //! The walk has the flow as a value, the express path has the table's record of it. A tracker that
 //! works on a [`Life`] serves both: it is taken from either, and written back to where it came from.
 
-use core::time::Duration;
-
 use super::{Plain, Segment};
 use crate::event::EventMask;
 use crate::flow::{Correction, Flow, Status};
-use crate::limits::Limits;
+use crate::limits::{Limits, Timeout};
 use crate::time::Instant;
 use crate::tuple::Direction;
 
@@ -97,9 +95,9 @@ impl Life {
 
     /// Renews the deadline, unless it is fixed, and counts the packet. Linux: `nf_ct_refresh_acct`.
     #[inline(always)]
-    pub(super) fn renew(&mut self, now: Instant, timeout: Duration) {
+    pub(super) fn renew(&mut self, now: Instant, timeout: Timeout) {
         if !self.is(Status::FIXED_TIMEOUT) {
-            self.deadline = now + timeout;
+            self.deadline = now.after_seconds(timeout.0);
         }
         self.counts = true;
     }

@@ -82,7 +82,7 @@ pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Optio
     let usual = usual(cells, segment)?;
     let is_stream = life.is(Status::SEEN_REPLY) && segment.now > super::cells::stream_after(cells);
     let timeout = if is_stream { usual } else { segment.limits.timeouts.udp };
-    life.renew(segment.now, timeout.as_duration());
+    life.renew(segment.now, timeout);
     if is_stream {
         life.assure();
     }

@@ -227,7 +227,8 @@ impl Quartet {
         single.give_up_fragments(*now, net);
         let mut glance = Glance::NOTHING;
         let datagram = core::iter::once(crate::engine::sight(&single.limits, &packet));
-        Glance::all(core::slice::from_mut(&mut glance), datagram, &single.table);
+        let mut spots = [Spot::NOWHERE; BURST];
+        Glance::all(core::slice::from_mut(&mut glance), &mut spots, datagram, &single.table);
         let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();
         let ridden =

@@ -39,10 +39,12 @@ const _: () = assert!(size_of::<Line>() == 64);
 impl Line {
     pub(crate) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0, 0, 0, 0, 0, 0, 0, MARK] };
 
-    /// The first id under a hash, if it lies here.
-    #[inline]
+    /// The first id under a hash, if it lies here. Found without a branch: nobody can guess whether it does.
+    #[inline(always)]
     pub(crate) fn first(&self, hash: u32) -> Option<u32> {
-        self.lowest(self.matches(hash))
+        let slots = self.matches(hash);
+        let id = self.ids[slot_of(slots) % LANES];
+        (slots != 0).then_some(id)
     }
 
     /// The slots, as [`BITS`], that hold an entry with this hash.

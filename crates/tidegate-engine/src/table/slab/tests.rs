@@ -26,13 +26,14 @@ fn each_family_counts_from_its_own_zero() {
 
 #[test]
 fn a_slot_in_the_first_segment_that_has_one_is_given() {
-    let (mut slab, ids) = filled(3_200);
-    for at in [3_100, 1_500, 700, 20] {
-        slab.remove(ids[at].slot);
+    let (mut slab, ids) = filled(3 * SEGMENT);
+    let [second, third] = [1, 2].map(|segments| u32::from(segments * SEGMENT) + 100);
+    for slot in [third, second, 700, 20] {
+        slab.remove(ids[slot as usize].slot);
     }
     let mut given = || slab.insert(&nth(Family::V4, 9)).slot;
     assert_eq!([given(), given()], [20, 700], "of a segment the last one that became free");
-    assert_eq!([given(), given(), given()], [1_500, 3_100, 3_200]);
+    assert_eq!([given(), given(), given()], [second, third, u32::from(3 * SEGMENT)]);
 }
 
 #[test]
@@ -53,21 +54,32 @@ fn generations_tell_tenants_apart() {
 
 #[test]
 fn the_last_segments_go_back_when_nobody_is_in_them() {
-    let (mut slab, ids) = filled(3_200);
-    assert_eq!((slab.v4.records.len(), slab.v4.houses.len()), (3_200, 3));
-    // Those of the middle leave first, which gives nothing back.
-    ids[1_024..3_072].iter().for_each(|id| slab.remove(id.slot));
-    assert_eq!(slab.v4.records.len(), 3_200);
+    const FEW: usize = 100;
+    let segment = usize::from(SEGMENT);
+    let (mut slab, ids) = filled(2 * SEGMENT + 7);
+    assert_eq!((slab.v4.records.len(), slab.v4.houses.len()), (u32::from(2 * SEGMENT) + 7, 3));
+    // Those of the middle leave first, and most of the beginning, which gives nothing back.
+    ids[segment..2 * segment].iter().for_each(|id| slab.remove(id.slot));
+    ids[FEW..segment].iter().for_each(|id| slab.remove(id.slot));
+    assert_eq!(slab.v4.records.len(), u32::from(2 * SEGMENT) + 7);
     // With the last of the end both go.
-    ids[3_072..].iter().for_each(|id| slab.remove(id.slot));
-    assert_eq!((slab.v4.records.len(), slab.v4.houses.len()), (1_024, 1));
-    assert!(ids[1_024..].iter().all(|id| !slab.has(*id) && slab.timer(id.slot).is_none()));
-    assert!(ids[..1_024].iter().all(|id| slab.has(*id)));
+    ids[2 * segment..].iter().for_each(|id| slab.remove(id.slot));
+    assert_eq!((slab.v4.records.len(), slab.v4.houses.len()), (u32::from(SEGMENT), 1));
+    assert!(ids[FEW..].iter().all(|id| !slab.has(*id) && slab.timer(id.slot).is_none()));
+    assert!(ids[..FEW].iter().all(|id| slab.has(*id)));
     // And come again.
-    let slots: Vec<u32> = (0..2_100).map(|port| slab.insert(&nth(Family::V4, port)).slot).collect();
-    assert_eq!(slots, (1_024..3_124).collect::<Vec<u32>>());
-    assert_eq!(slab.slots().count(), 3_124);
+    let mut given: Vec<u32> =
+        (0..SEGMENT).map(|port| slab.insert(&nth(Family::V4, port)).slot).collect();
+    given.sort_unstable();
+    assert!(given.iter().copied().eq(FEW as u32..(FEW + segment) as u32));
+    assert_eq!(slab.slots().count(), FEW + segment);
+    // The last of all stays, as the one before is full.
+    given[segment - FEW..].iter().for_each(|slot| slab.remove(*slot));
+    assert_eq!((slab.v4.records.len(), slab.v4.houses.len()), ((FEW + segment) as u32, 2));
 }
+
+/// Slots of a segment.
+const SEGMENT: u16 = Column::<Record<Key4>>::SEGMENT as u16;
 
 #[test]
 fn births_are_for_those_who_want_them() {

@@ -117,7 +117,11 @@ impl Extra {
             flow.status.set(bit, self.bits & 1 << nth != 0);
         }
         let cells = flow.proto.pack(flow.orig.proto);
-        flow.proto = ProtoState::unpack(&Cells { words: [self.cells; 12], ..cells });
+        flow.proto = ProtoState::unpack(&Cells {
+            words: [self.cells; 10],
+            bytes: [self.cells as u8; 8],
+            ..cells
+        });
         if let Some(acct) = &mut flow.acct {
             acct[usize::from(self.bits & 1)].packets += 1;
             acct[1].bytes += u64::from(self.cells);

@@ -4,8 +4,8 @@
 //! established connection, within both windows and without selective acknowledgements. Of that it
 //! changes what `judge` would change, to the bit; for whatever else `judge` is asked.
 //! The property test below holds the two against each other. Only the arithmetic of
-//! `window` is repeated here, on twelve words instead of two [`Peer`](super::Peer)s: four of each side,
-//! and four of the segment before, with the flags of both.
+//! `window` is repeated here, on the cells' words and bytes instead of two [`Peer`](super::Peer)s: four words
+//! and the flags of each side, and what is kept of the segment before.
 
 use super::state::PeerFlags;
 use super::{SegmentKind, TcpState};
@@ -17,10 +17,10 @@ use crate::tuple::Direction;
 /// How old an acknowledgement may be; see `window`.
 const MAX_ACK_WINDOW: u32 = 66_000;
 
-/// A side's flags, shifted by [`shift`] in the word of both.
-const SACK_PERM: u32 = PeerFlags::SACK_PERM.bits() as u32;
-const UNACKNOWLEDGED: u32 = PeerFlags::DATA_UNACKNOWLEDGED.bits() as u32;
-const MAXACK_SET: u32 = PeerFlags::MAXACK_SET.bits() as u32;
+/// A side's flags.
+const SACK_PERM: u8 = PeerFlags::SACK_PERM.bits();
+const UNACKNOWLEDGED: u8 = PeerFlags::DATA_UNACKNOWLEDGED.bits();
+const MAXACK_SET: u8 = PeerFlags::MAXACK_SET.bits();
 
 /// Usual segments that fit.
 pub(crate) enum Usual {}
@@ -31,6 +31,26 @@ struct Header {
     ack: u32,
     end: u32,
     window: u16,
+    has_options: bool,
+}
+
+/// What a side's words say.
+#[derive(Clone, Copy)]
+struct Side {
+    end: u32,
+    max_end: u32,
+    window: u32,
+    max_ack: u32,
+}
+
+/// What is to be changed.
+struct News {
+    sender: Side,
+    receiver: Side,
+    /// Flags that are set, of the sender's.
+    raised: u8,
+    /// Flags that are cleared, of the receiver's.
+    lowered: u8,
 }
 
 impl Express for Usual {
@@ -38,63 +58,84 @@ impl Express for Usual {
 
     #[inline(always)]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
-        const ESTABLISHED: u8 = TcpState::Established as u8;
-        const KIND: u8 = (SegmentKind::Ack as u8 + 1) << 4;
-        let Plain { dir, limits, .. } = *segment;
-        if cells.state & 0x0f != ESTABLISHED {
-            return None;
-        }
-        let [one, other, last] = cells.words.as_chunks_mut().0 else { return None };
-        let (sender, receiver) = match dir {
-            Direction::Original => (one, other),
-            Direction::Reply => (other, one),
-        };
-        let sacks = last[3] >> shift(dir.opposite()) & SACK_PERM != 0;
-        let header = read(segment, sacks)?;
-        if !fits(sender, receiver, &header) {
-            return None;
-        }
-
-        // Nothing has changed so far.
-        let scale = last[2] >> (24 + 4 * dir as u32) & 15;
-        let window = u32::from(header.window) << scale;
-        let flags = learn(sender, receiver, &header, window, (last[3], dir));
-        last[3] = flags;
-        let before = (dir as u8 == cells.state >> 7).then_some(cells.window);
-        let retrans = count_repeats(last, &header, before);
-        cells.state = ESTABLISHED | KIND | (dir as u8) << 7;
-        cells.window = header.window;
-        let unacknowledged = flags & (UNACKNOWLEDGED | UNACKNOWLEDGED << 8) != 0;
-        Some(timeout(limits, retrans, unacknowledged, header.window))
+        take(cells, segment.payload, segment.dir, segment.limits)
     }
 }
 
-/// Where the flags of a direction's sender are.
-#[inline(always)]
-fn shift(dir: Direction) -> u32 {
-    8 * dir as u32
+/// Sides are found by place and changed without branches: whose turn it is, and whether there is
+/// anything new, nobody can guess. Never inlined, as it needs all registers there are.
+#[inline(never)]
+fn take(cells: &mut Cells, payload: &[u8], dir: Direction, limits: &Limits) -> Option<Timeout> {
+    const ESTABLISHED: u8 = TcpState::Established as u8;
+    const KIND: u8 = (SegmentKind::Ack as u8 + 1) << 4;
+    let (sides, last) = cells.words.as_chunks_mut();
+    let [len_low, len_high, retrans, scales, flags @ ..] = &mut cells.bytes;
+    let (own, others) = (dir.index(), dir.opposite().index());
+    let (sender, receiver) = (Side::of(sides[own]), Side::of(sides[others]));
+    let header = read(payload)?;
+    let sacks = flags[others] & SACK_PERM != 0;
+    let is_usual = cells.state & 0x0f == ESTABLISHED && !(sacks && header.has_options);
+    if !is_usual || !fits(&sender, &receiver, &header) {
+        return None;
+    }
+
+    // Nothing has changed so far.
+    let window = u32::from(header.window) << (*scales >> (4 * own) & 15);
+    let news = learn(&sender, &receiver, &header, window, flags[own]);
+    [sides[own][0], _, sides[own][2], sides[own][3]] = news.sender.words();
+    [_, sides[others][1], sides[others][2], _] = news.receiver.words();
+    flags[own] |= news.raised;
+    flags[others] &= !news.lowered;
+    let is_again = last == [header.seq, header.ack]
+        && [*len_low, *len_high] == header.len()
+        && (cells.state >> 7, cells.window) == (dir as u8, header.window);
+    *retrans = if is_again { retrans.wrapping_add(1) } else { 0 };
+    last.copy_from_slice(&[header.seq, header.ack]);
+    [*len_low, *len_high] = header.len();
+    cells.state = ESTABLISHED | KIND | (dir as u8) << 7;
+    cells.window = header.window;
+    let unacknowledged = (flags[own] | flags[others]) & UNACKNOWLEDGED != 0;
+    Some(timeout(limits, *retrans, unacknowledged, header.window))
 }
 
-/// Reads a whole header with ACK and none of SYN, FIN and RST; options only if
-/// there can be none that count.
+impl Side {
+    #[inline(always)]
+    fn of([end, max_end, window, max_ack]: [u32; 4]) -> Self {
+        Self { end, max_end, window, max_ack }
+    }
+
+    #[inline(always)]
+    fn words(self) -> [u32; 4] {
+        [self.end, self.max_end, self.window, self.max_ack]
+    }
+}
+
+impl Header {
+    /// How many numbers the segment takes, as far as that is kept.
+    #[inline(always)]
+    fn len(&self) -> [u8; 2] {
+        (self.end.wrapping_sub(self.seq).min(0xffff) as u16).to_le_bytes()
+    }
+}
+
+/// Reads a whole header with ACK and none of SYN, FIN and RST.
 #[inline(always)]
-fn read(segment: &Plain<'_>, sacks: bool) -> Option<Header> {
+fn read(payload: &[u8]) -> Option<Header> {
     const FIN_SYN_RST_ACK: u8 = 0x17;
     const ACK: u8 = 0x10;
-    let payload = segment.payload;
     let header: &[u8; 20] = payload.first_chunk()?;
     let word = |at: usize| {
         u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
     let header_len = usize::from(header[12] >> 4) * 4;
     let has_room = header_len >= 20 && header_len <= payload.len();
-    let is_plain_ack = header[13] & FIN_SYN_RST_ACK == ACK;
-    if !has_room || !is_plain_ack || sacks && header_len > 20 {
+    if !has_room || header[13] & FIN_SYN_RST_ACK != ACK {
         return None;
     }
     let (seq, ack) = (word(4), word(8));
     let end = seq.wrapping_add((payload.len() - header_len) as u32);
-    Some(Header { seq, ack, end, window: u16::from_be_bytes([header[14], header[15]]) })
+    let window = u16::from_be_bytes([header[14], header[15]]);
+    Some(Header { seq, ack, end, window, has_options: header_len > 20 })
 }
 
 /// Whether `a` comes after `b`.
@@ -103,67 +144,45 @@ fn after(a: u32, b: u32) -> bool {
     b.wrapping_sub(a).cast_signed() < 0
 }
 
-/// The four bounds of `window`, for a side that has begun.
+/// The four bounds of `window`, for sides that have begun.
 #[inline(always)]
-fn fits(sender: &[u32; 4], receiver: &[u32; 4], header: &Header) -> bool {
-    let [sender_end, sender_max_end, sender_window, _] = *sender;
-    let [receiver_end, _, receiver_window, _] = *receiver;
-    let oldest_end = sender_end.wrapping_sub(receiver_window).wrapping_sub(1);
-    let oldest_ack = receiver_end.wrapping_sub(sender_window.max(MAX_ACK_WINDOW)).wrapping_sub(1);
-    sender_window != 0
-        && !after(header.seq, sender_max_end)
-        && !after(header.ack, receiver_end)
-        && (receiver_window == 0 || after(header.end, oldest_end))
-        && after(header.ack, oldest_ack)
+fn fits(sender: &Side, receiver: &Side, header: &Header) -> bool {
+    let oldest_ack = sender.window.max(MAX_ACK_WINDOW);
+    // What is left to each bound; beyond one it is negative.
+    let left = sender.max_end.wrapping_sub(header.seq)
+        | receiver.end.wrapping_sub(header.ack)
+        | header.end.wrapping_sub(sender.end).wrapping_add(receiver.window)
+        | header.ack.wrapping_sub(receiver.end).wrapping_add(oldest_ack);
+    sender.window != 0 && receiver.window != 0 && left.cast_signed() >= 0
 }
 
-/// Moves the edges along; the flags of both sides afterwards.
+/// Moves the edges along. `flags` are the sender's.
 #[inline(always)]
-fn learn(
-    sender: &mut [u32; 4],
-    receiver: &mut [u32; 4],
-    header: &Header,
-    window: u32,
-    (mut flags, dir): (u32, Direction),
-) -> u32 {
-    let (own, others) = (shift(dir), shift(dir.opposite()));
-    let max_end = sender[1];
-    sender[2] = sender[2].max(window);
-    if after(header.end, sender[0]) {
-        sender[0] = header.end;
-        flags |= UNACKNOWLEDGED << own;
-    }
-    if flags & MAXACK_SET << own == 0 || after(header.ack, sender[3]) {
-        sender[3] = header.ack;
-        flags |= MAXACK_SET << own;
-    }
-    if receiver[2] != 0 && after(header.end, max_end) {
-        receiver[2] = receiver[2].wrapping_add(header.end.wrapping_sub(max_end));
-    }
+fn learn(sender: &Side, receiver: &Side, header: &Header, window: u32, flags: u8) -> News {
+    let is_new = after(header.end, sender.end);
+    let is_late = flags & MAXACK_SET != 0 && !after(header.ack, sender.max_ack);
+    let beyond = header.end.wrapping_sub(sender.max_end).cast_signed().max(0).cast_unsigned();
     let allowed = header.ack.wrapping_add(window);
-    if !after(receiver[1], allowed) {
-        receiver[1] = allowed.wrapping_add(u32::from(window == 0));
+    let is_less = after(receiver.max_end, allowed);
+    News {
+        sender: Side {
+            end: if is_new { header.end } else { sender.end },
+            window: sender.window.max(window),
+            max_ack: if is_late { sender.max_ack } else { header.ack },
+            ..*sender
+        },
+        receiver: Side {
+            max_end: if is_less {
+                receiver.max_end
+            } else {
+                allowed.wrapping_add(u32::from(window == 0))
+            },
+            window: receiver.window.wrapping_add(beyond),
+            ..*receiver
+        },
+        raised: MAXACK_SET | if is_new { UNACKNOWLEDGED } else { 0 },
+        lowered: if header.ack == receiver.end { UNACKNOWLEDGED } else { 0 },
     }
-    if header.ack == receiver[0] {
-        flags &= !(UNACKNOWLEDGED << others);
-    }
-    flags
-}
-
-/// Counts repetitions of the very same ACK, and remembers this one; how many there were. `before` is
-/// the window of the last segment, if that had the same direction.
-#[inline(always)]
-fn count_repeats(last: &mut [u32; 4], header: &Header, before: Option<u16>) -> u8 {
-    const SCALES: u32 = 0xff00_0000;
-    let [seq, ack, rest, _] = *last;
-    let len = header.end.wrapping_sub(header.seq).min(0xffff);
-    let is_same = before == Some(header.window)
-        && (seq, ack) == (header.seq, header.ack)
-        && rest & 0xffff == len;
-    let retrans = if is_same { ((rest >> 16) as u8).wrapping_add(1) } else { 0 };
-    (last[0], last[1]) = (header.seq, header.ack);
-    last[2] = rest & SCALES | u32::from(retrans) << 16 | len;
-    retrans
 }
 
 /// See `Tcp::timeout`.

@@ -293,7 +293,7 @@ fn enter(
         life.note(EventMask::PROTOINFO);
     }
     let timeouts = &case.limits.timeouts.tcp;
-    let mut timeout = tcp.timeout(view.kind, case.limits).as_duration();
+    let mut timeout = tcp.timeout(view.kind, case.limits);
     if !life.is(Status::SEEN_REPLY) {
         if view.kind == SegmentKind::Rst {
             life.counts = true;
@@ -304,7 +304,7 @@ fn enter(
             return Judgement::Accept;
         }
         if step.to == TcpState::Established {
-            timeout = timeout.min(timeouts.unacknowledged.as_duration());
+            timeout = timeout.min(timeouts.unacknowledged);
         }
     } else if step.proves_established() && !life.is(Status::ASSURED) {
         life.status |= Status::ASSURED;

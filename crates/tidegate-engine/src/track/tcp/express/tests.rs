@@ -63,9 +63,9 @@ fn up() -> impl Strategy<Value = Tcp> {
                 near(max_ack),
             ]);
             rest |= u32::from(scale) << (24 + 4 * side);
-            cells.words[11] |= u32::from(flags) << (8 * side);
+            cells.bytes[4 + side] = flags;
         }
-        cells.words[10] = rest;
+        cells.bytes[..4].copy_from_slice(&rest.to_le_bytes());
         Tcp::unpack(&cells)
     })
 }
