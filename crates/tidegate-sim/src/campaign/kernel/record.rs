@@ -140,7 +140,7 @@ impl<'a> Recorder<'a> {
     fn step(&mut self, mut step: Step) -> Result<Vec<Output>, KernelError> {
         thread::sleep(step.pause);
         step.actions.iter().try_for_each(|action| self.act(action))?;
-        self.catch_up()?;
+        self.catch_up(!step.actions.is_empty())?;
         patch::apply(&step.patches, &mut step.datagram, &self.outputs);
         let before = self.entries.clone();
         self.watch.forget_the_dead();
@@ -211,10 +211,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// Notes what has happened since the last packet.
-    fn catch_up(&mut self) -> Result<(), KernelError> {
+    fn catch_up(&mut self, is_touched: bool) -> Result<(), KernelError> {
         let failed = || KernelError::at("ctnetlink");
         self.watch.forget_the_dead();
-        self.look().map_err(failed())?;
+        // To look everywhere takes long.
+        let is_stale = is_touched || self.clock.elapsed() - self.seen > FRESH;
+        if is_stale || !self.watch.is_partial() {
+            self.look().map_err(failed())?;
+        }
         let late = self.watch.events(&mut self.router.events).map_err(failed())?;
         // The kernel's collector may have come since.
         self.entries.retain(|id, _| !self.watch.has_died(*id));
@@ -328,7 +332,7 @@ impl<'a> Recorder<'a> {
     fn finish(mut self) -> Result<Recorded, KernelError> {
         let failed = || KernelError::at("ctnetlink");
         self.done.took = self.now();
-        self.catch_up()?;
+        self.catch_up(true)?;
         let all = watch::all_entries(&mut self.router.control).map_err(failed())?;
         let table: Vec<Value> = all.values().map(Entry::value).collect();
         let stats = watch::statistics(&mut self.router.control).map_err(failed())?;
@@ -438,5 +442,7 @@ fn push(list: &mut Value, value: Value) {
 
 /// The groups of copies that rules may name.
 pub(crate) const NFLOG_GROUPS: std::ops::Range<u16> = 1..4;
+/// A view of the whole table is good for so long if nobody touched it.
+const FRESH: Duration = Duration::from_millis(2);
 /// The tools that print rules: IPv4, IPv6.
 const SAVE: [(&str, &str); 2] = [("4", "iptables-legacy-save"), ("6", "ip6tables-legacy-save")];
