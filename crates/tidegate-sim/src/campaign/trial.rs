@@ -38,11 +38,10 @@ impl Trial {
         experiment: &Experiment,
         source: &mut dyn Source,
     ) -> Result<Self, KernelError> {
-        let recorded = kernel.record(experiment, source)?;
-        let times = settle(&recorded.readings, &mut |times| {
-            doubt(&recorded.records, &judge(&scenario(experiment, &recorded, times)))
-        });
-        let is_reread = recorded.readings.iter().zip(&times).any(|(r, time)| r.likely != *time);
+        let mut recorded = kernel.record(experiment, source)?;
+        let (times, is_told_ahead) = settled(experiment, &mut recorded);
+        let mut pairs = recorded.readings.iter().zip(&times);
+        let is_reread = is_told_ahead || pairs.any(|(reading, time)| reading.likely != *time);
         let scenario = scenario(experiment, &recorded, &times);
         let mut differences = judge(&scenario);
         let judged_until = until_itself(&recorded.records, &differences);
@@ -57,6 +56,67 @@ impl Trial {
         let field = self.differences.first()?.field.as_str();
         Some(&field[..field.find(['.', '[']).unwrap_or(field.len())])
     }
+}
+
+/// The times with which the first difference comes last, and whether an end was told ahead of its packet for that.
+///
+/// An entry that expires between the last look at the table and the packet is found dead by the packet, in whose record its end
+/// is then; the engine tells it ahead of the packet. That is no difference if both can be: if the first difference is at
+/// the packet while the engine is told a time at which the entry lives, and not there when it is told another.
+fn settled(experiment: &Experiment, recorded: &mut Recorded) -> (Vec<Duration>, bool) {
+    let (mut times, mut doubt) = settled_once(experiment, recorded);
+    let mut is_told_ahead = false;
+    while let Some(Doubt { packet, .. }) = doubt {
+        let records = recorded.records.clone();
+        if !tell_ahead(&mut recorded.records, packet) {
+            break;
+        }
+        let (others, next) = settled_once(experiment, recorded);
+        if next.as_ref().is_some_and(|next| next.packet <= packet) {
+            recorded.records = records;
+            break;
+        }
+        (times, doubt, is_told_ahead) = (others, next, true);
+    }
+    (times, is_told_ahead)
+}
+
+fn settled_once(experiment: &Experiment, recorded: &Recorded) -> (Vec<Duration>, Option<Doubt>) {
+    let mut doubt_at = |times: &[Duration]| {
+        doubt(&recorded.records, &judge(&scenario(experiment, recorded, times)))
+    };
+    let times = settle(&recorded.readings, &mut doubt_at);
+    let doubt = doubt_at(&times);
+    (times, doubt)
+}
+
+/// Has the end of an entry told ahead of packet `index`, if it is the first thing that the packet caused; whether it is.
+fn tell_ahead(records: &mut [Value], index: usize) -> bool {
+    let Some([before, at]) = index.checked_sub(1).and_then(|from| records.get_mut(from..=index))
+    else {
+        return false;
+    };
+    let is_end = |event: &Value| event.as_str().is_some_and(|text| text.starts_with("[DESTROY]"));
+    let Some(events) = at
+        .get_mut("events")
+        .and_then(Value::as_array_mut)
+        .filter(|events| events.first().is_some_and(is_end))
+    else {
+        return false;
+    };
+    let end = events.remove(0);
+    let text = end.as_str().unwrap_or_default().to_owned();
+    let is_its = |other: &Value| {
+        other["op"] == "gone" && original(&other["ct"]).is_some_and(|entry| text.contains(&entry))
+    };
+    if let Some(others) = at.get_mut("others").and_then(Value::as_array_mut) {
+        others.retain(|other| !is_its(other));
+    }
+    match &mut before["late"] {
+        Value::Array(late) => late.push(end),
+        late => *late = vec![end].into(),
+    }
+    true
 }
 
 /// What the engine does otherwise.
@@ -324,3 +384,6 @@ fn difference(field: &str, got: String) -> Difference {
 
 /// Packets of an entry whose times are tried.
 const CONCERNED: usize = 12;
+
+#[cfg(test)]
+mod tests;
