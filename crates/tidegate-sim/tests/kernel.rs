@@ -64,3 +64,75 @@ fn why(record: &Value) -> Vec<&str> {
     let lines = record["why"].as_array().into_iter().flatten().filter_map(Value::as_str);
     lines.filter(|line| !COARSE.iter().any(|words| line.contains(words))).collect()
 }
+
+/// What the kernel recorded of each packet's way is what a TRACE rule has to tell of it from there on.
+#[test]
+fn the_engine_traces_like_the_kernel() {
+    let (mut told, mut wrong) = (0, Vec::new());
+    for scenario in corpus::scenarios().expect("the corpus") {
+        let targets = trace_targets(&scenario);
+        if targets.is_empty() {
+            continue;
+        }
+        let records = replay(&scenario).unwrap_or_else(|faults| panic!("refused: {faults:?}"));
+        let expected = scenario.json_lines("expected.jsonl").expect("the kernel's record");
+        for (expected, actual) in expected.iter().zip(&records) {
+            let (kernel, engine) = (traced(&texts(&expected["rules"]), &targets), places(actual));
+            told += kernel.len();
+            if kernel != engine {
+                let index = &actual["index"];
+                wrong.push(format!("{} {index}: {kernel:?} / {engine:?}", scenario.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(told >= 5, "only {told} places are traced in the corpus");
+}
+
+/// The rules with the target TRACE, as the kernel names them.
+fn trace_targets(scenario: &Scenario) -> Vec<String> {
+    let mut targets = Vec::new();
+    for file in ["rules.v4", "rules.v6"] {
+        let text = scenario.text(file).expect("rules are text").unwrap_or_default();
+        let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+        let raw = text.split("*raw\n").nth(1).and_then(|rest| rest.split("COMMIT").next());
+        for rule in raw.unwrap_or_default().lines().filter_map(|line| line.strip_prefix("-A ")) {
+            let (chain, rest) = rule.split_once(' ').unwrap_or((rule, ""));
+            let number = counts.entry(chain).or_default();
+            *number += 1;
+            if rest.contains("-j TRACE") {
+                targets.push(format!("raw:{chain}:rule:{number}"));
+            }
+        }
+    }
+    targets
+}
+
+/// Of the places that packets passed those that are traced: of each packet what comes behind TRACE.
+fn traced<'a>(passed: &[&'a str], targets: &[String]) -> Vec<&'a str> {
+    let (mut is_traced, mut before) = (false, "");
+    let mut found = Vec::new();
+    for place in passed {
+        let hook = place.split(':').nth(1).unwrap_or_default();
+        // The router's own packets begin there.
+        if place.starts_with("raw:") && hook != before {
+            is_traced = false;
+        }
+        before = hook;
+        if is_traced {
+            found.push(*place);
+        }
+        is_traced |= targets.iter().any(|target| target == place);
+    }
+    found
+}
+
+/// The places in the lines of the log that TRACE wrote.
+fn places(record: &Value) -> Vec<&str> {
+    let lines = texts(&record["log"]).into_iter().filter_map(|line| line.strip_prefix("TRACE: "));
+    lines.filter_map(|line| line.split(" IN=").next()).collect()
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}

@@ -83,7 +83,7 @@ impl Engine {
             announced: self.table.care(id).expect_events,
             number: 0,
         };
-        Ok((expectation, helper.policy(class)))
+        Ok((expectation, helper.policy(class, &self.limits.helpers)))
     }
 
     /// All expectations from a number on, oldest first, with their numbers.

@@ -169,6 +169,12 @@ impl Expectation {
         }
     }
 
+    /// Has it come from anywhere.
+    pub(crate) fn allow_anybody(&mut self) {
+        let anybody = unspecified(self.tuple.family());
+        (self.tuple.src, self.mask.src) = (anybody, anybody);
+    }
+
     /// How many expectations there were before it.
     #[must_use]
     pub fn number(&self) -> u64 {

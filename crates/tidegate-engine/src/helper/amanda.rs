@@ -3,7 +3,6 @@
 //! Linux: `nf_conntrack_amanda.c`, `nf_nat_amanda.c`.
 
 use alloc::string::ToString;
-use core::time::Duration;
 
 use tidegate_wire::proto;
 
@@ -14,8 +13,6 @@ use crate::tuple::Direction;
 
 const CONNECT: &[u8] = b"CONNECT ";
 const STREAMS: [&[u8]; 4] = [b"DATA ", b"MESG ", b"INDEX ", b"STATE "];
-/// How long the control conversation lives: answers may take their time.
-const MASTER_TIMEOUT: Duration = Duration::from_secs(300);
 /// As many digits are looked at.
 const DIGITS: usize = 5;
 
@@ -23,7 +20,9 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
     if hearing.dir == Direction::Original {
         return Ok(());
     }
-    hearing.flow.refresh(hearing.now, MASTER_TIMEOUT);
+    // Answers may take their time.
+    let timeout = hearing.parameters().amanda_timeout.as_duration();
+    hearing.flow.refresh(hearing.now, timeout);
     let data = hearing.message.data();
     let Some(start) = find(data, CONNECT).map(|at| at + CONNECT.len()) else { return Ok(()) };
     let Some(stop) = find(&data[start..], b"\n").map(|at| start + at) else { return Ok(()) };

@@ -3,17 +3,13 @@
 //!
 //! Linux: `nf_conntrack_broadcast.c`.
 
-use core::time::Duration;
-
 use super::hearing::toward;
 use super::{Hearing, Outcome};
 use crate::expect::{ExpectFlags, Mask};
+use crate::limits::Timeout;
 use crate::tuple::Direction;
 
-pub(super) const NETBIOS_SECONDS: u64 = 3;
-pub(super) const SNMP_SECONDS: u64 = 30;
-
-pub(super) fn hear(hearing: &mut Hearing<'_, '_>, seconds: u64, port: u16) -> Outcome {
+pub(super) fn hear(hearing: &mut Hearing<'_, '_>, timeout: Timeout, port: u16) -> Outcome {
     let Some(mask) = hearing.broadcast.filter(|_| hearing.dir == Direction::Original) else {
         return Ok(());
     };
@@ -25,6 +21,6 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>, seconds: u64, port: u16) -> Ou
     expectation.flags = ExpectFlags::PERMANENT;
     // Nobody minds if it can't be expected.
     let _ = hearing.relate(&expectation);
-    hearing.flow.refresh(hearing.now, Duration::from_secs(seconds));
+    hearing.flow.refresh(hearing.now, timeout.as_duration());
     Ok(())
 }

@@ -84,14 +84,15 @@ fn command(hearing: &mut Hearing<'_, '_>) -> Outcome {
         Found::Nothing => Ok(()),
         Found::Part(word) => Err(HelperFault::Partial(word)),
         // It may be right, but anybody could have holes made to others that way.
-        Found::Whole(command) if command.addr != own => Ok(()),
+        Found::Whole(command) if command.addr != own && !hearing.parameters().ftp_loose => Ok(()),
         Found::Whole(command) => announce(hearing, command),
     }
 }
 
 fn announce(hearing: &mut Hearing<'_, '_>, command: Command) -> Outcome {
-    let other = hearing.other();
-    let announced = toward(Some(other.src), other.dst, command.port, proto::TCP);
+    let (own, other) = (hearing.own(), hearing.other());
+    let dst = if command.addr == own.src { other.dst } else { command.addr };
+    let announced = toward(Some(other.src), dst, command.port, proto::TCP);
     let mut expectation = hearing.announce(0, &announced);
     if !hearing.is_translated() {
         return hearing.expect(&expectation);

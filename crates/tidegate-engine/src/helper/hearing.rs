@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::expect::{Announcement, Binding, Bounds, Expectation, Refusal, unspecified};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::{Care, Flow, FlowId, Status};
+use crate::limits::HelperLimits;
 use crate::packet::CtInfo;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple};
@@ -44,6 +45,11 @@ impl Hearing<'_, '_> {
         *self.flow.tuple(self.dir.opposite())
     }
 
+    /// How helpers are to read.
+    pub(super) fn parameters(&self) -> &HelperLimits {
+        &self.engine.limits.helpers
+    }
+
     /// Whether both ends have spoken and the packet is one of theirs.
     pub(super) fn is_established(&self) -> bool {
         matches!(self.info, CtInfo::Established(_))
@@ -76,9 +82,9 @@ impl Hearing<'_, '_> {
             return Err(refusal);
         }
         let all = self.engine.expectation_limit();
-        let Engine { table, events, log, .. } = &mut *self.engine;
+        let Engine { table, events, log, limits, .. } = &mut *self.engine;
         let Some(helper) = expectation.master.helper else { return Err(Refusal::Busy) };
-        let policy = helper.policy(expectation.class);
+        let policy = helper.policy(expectation.class, &limits.helpers);
         let bounds = Bounds { class: policy.most, timeout: policy.timeout, all, shares };
         let related = table.expectations.relate(self.now, expectation.clone(), bounds, events);
         if related == Err(Refusal::Full) {

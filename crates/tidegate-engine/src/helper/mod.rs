@@ -28,6 +28,7 @@ use core::time::Duration;
 use tidegate_wire::{Family, proto};
 
 use crate::flow::Flow;
+use crate::limits::{HelperLimits, Timeout};
 use crate::tuple::Tuple;
 
 pub use self::fault::{HelperFault, Part, Purpose};
@@ -94,6 +95,10 @@ const fn policy(name: &'static str, most: usize, seconds: u64) -> Policy {
     Policy { name, most, timeout: Duration::from_secs(seconds) }
 }
 
+const fn waiting(most: usize, timeout: Timeout) -> Policy {
+    Policy { name: "", most, timeout: timeout.as_duration() }
+}
+
 const BOTH: &[Family] = &[Family::V4, Family::V6];
 const ONLY_V4: &[Family] = &[Family::V4];
 
@@ -151,7 +156,7 @@ impl Helper {
     /// The name of a class of its expectations, where it has several.
     #[must_use]
     pub fn class_name(self, class: u8) -> &'static str {
-        self.policy(class).name
+        self.policy(class, &HelperLimits::default()).name
     }
 
     /// How many classes of expectations it has.
@@ -171,18 +176,18 @@ impl Helper {
     }
 
     /// What is allowed of a class of its expectations.
-    pub(crate) fn policy(self, class: u8) -> Policy {
+    pub(crate) fn policy(self, class: u8, limits: &HelperLimits) -> Policy {
         match (self, class) {
             (Self::Ftp | Self::Tftp | Self::Sane, _) => policy("", 1, 300),
-            (Self::Irc, _) => policy("", 8, 300),
+            (Self::Irc, _) => waiting(limits.irc_offers.into(), limits.irc_timeout),
             (Self::Pptp, _) => policy("", 2, 300),
             (Self::Amanda, _) => policy("", 4, 180),
             (Self::Sip, sip::AUDIO) => policy("audio", 4, 180),
             (Self::Sip, sip::VIDEO) => policy("video", 4, 180),
             (Self::Sip, sip::IMAGE) => policy("image", 2, 180),
             (Self::Sip, _) => policy("signalling", 1, 180),
-            (Self::NetbiosNs, _) => policy("", 1, broadcast::NETBIOS_SECONDS),
-            (Self::Snmp, _) => policy("", 1, broadcast::SNMP_SECONDS),
+            (Self::NetbiosNs, _) => waiting(1, limits.netbios_timeout),
+            (Self::Snmp, _) => waiting(1, limits.snmp_timeout),
             (Self::SnmpTrap, _) => policy("", 0, 180),
             (Self::Ras, _) => policy("", h323::RAS_MOST, h323::SECONDS),
             (Self::Q931, _) => policy("", h323::Q931_MOST, h323::SECONDS),
@@ -200,9 +205,9 @@ impl Helper {
             Self::Pptp => pptp::hear(hearing),
             Self::Amanda => amanda::hear(hearing),
             Self::Sane => sane::hear(hearing),
-            Self::NetbiosNs => broadcast::hear(hearing, broadcast::NETBIOS_SECONDS, 137),
+            Self::NetbiosNs => broadcast::hear(hearing, hearing.parameters().netbios_timeout, 137),
             Self::Snmp => {
-                broadcast::hear(hearing, broadcast::SNMP_SECONDS, 161)?;
+                broadcast::hear(hearing, hearing.parameters().snmp_timeout, 161)?;
                 snmp::hear(hearing)
             }
             Self::SnmpTrap => snmp::hear(hearing),

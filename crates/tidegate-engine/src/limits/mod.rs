@@ -12,6 +12,7 @@
 //! next accepted packet; nothing here walks the table. Some settings are kept for parts that come
 //! later (expectations, the log of invalid packets).
 
+mod helpers;
 mod names;
 mod numbered;
 mod policy;
@@ -20,6 +21,7 @@ mod sysctl;
 use alloc::string::String;
 use core::time::Duration;
 
+pub use self::helpers::HelperLimits;
 pub(crate) use self::policy::NAME_MAX;
 pub use self::policy::{Policies, Policy, PolicyError, PolicyErrorKind, PolicyId};
 pub use self::sysctl::{Cause, Finding, Outcome, Report, SysctlError, parse_file};
@@ -48,6 +50,8 @@ pub struct Limits {
     pub tcp: TcpLimits,
     /// How long a flow lives after its last packet.
     pub timeouts: Timeouts,
+    /// How helpers read, and how long what they look after lives.
+    pub helpers: HelperLimits,
     /// How long an incomplete IPv6 datagram is kept.
     pub frag6_timeout: Timeout,
     /// At most `frag6_high_thresh`; kept for its name only, as in Linux since 4.17.
@@ -208,6 +212,7 @@ impl Default for Limits {
             timestamp: false,
             tcp: TcpLimits::default(),
             timeouts: Timeouts::default(),
+            helpers: HelperLimits::default(),
             frag6_timeout: Timeout(60),
             frag6_low_thresh: 3 << 20,
             frag6_high_thresh: 4 << 20,

@@ -36,8 +36,8 @@ pub(super) struct Entry {
 pub(super) enum Field {
     /// 0 or 1.
     Flag(fn(&mut Limits) -> &mut bool),
-    /// 0 up to the given number.
-    Byte(u8, fn(&mut Limits) -> &mut u8),
+    /// A number of this range.
+    Byte(RangeInclusive<u8>, fn(&mut Limits) -> &mut u8),
     /// A signed number of seconds; below zero means zero.
     Seconds(fn(&mut Limits) -> &mut Timeout),
     /// The given number up to the largest signed 32-bit one.
@@ -74,6 +74,7 @@ pub(super) fn classify(name: &str) -> Name {
             .iter()
             .find(|(start, _)| rest.starts_with(start))
             .map_or(Name::Unknown, |(_, fate)| Name::Removed(fate)),
+        None if PARAMETERS.contains(&name) => Name::NotServed,
         None if is_elsewhere(name) => Name::NotOurs,
         None => Name::Unknown,
     }
@@ -89,7 +90,7 @@ impl Field {
     pub(super) fn range(&self, mut limits: Limits) -> RangeInclusive<i128> {
         match *self {
             Self::Flag(_) => 0..=1,
-            Self::Byte(max, _) => 0..=i128::from(max),
+            Self::Byte(ref range, _) => i128::from(*range.start())..=i128::from(*range.end()),
             Self::Seconds(_) => i128::from(i32::MIN)..=i128::from(i32::MAX),
             Self::Count(min, _) => i128::from(min)..=i128::from(i32::MAX),
             Self::Buckets(_) => 1..=i128::from(MAX_BUCKETS),
@@ -157,7 +158,7 @@ pub(super) static SERVED: &[Entry] = &[
     entry("net.netfilter.nf_conntrack_acct", Field::Flag(|l| &mut l.acct)),
     entry("net.netfilter.nf_conntrack_buckets", Field::Buckets(|l| &mut l.buckets)),
     entry("net.netfilter.nf_conntrack_checksum", Field::Flag(|l| &mut l.checksum)),
-    entry("net.netfilter.nf_conntrack_events", Field::Byte(2, |l| &mut l.events)),
+    entry("net.netfilter.nf_conntrack_events", Field::Byte(0..=2, |l| &mut l.events)),
     entry("net.netfilter.nf_conntrack_expect_max", Field::Count(1, |l| &mut l.expect_max)),
     entry("net.netfilter.nf_conntrack_frag6_high_thresh", Field::High(frag6)),
     entry("net.netfilter.nf_conntrack_frag6_low_thresh", Field::Low(frag6)),
@@ -167,7 +168,7 @@ pub(super) static SERVED: &[Entry] = &[
     seconds("net.netfilter.nf_conntrack_gre_timeout_stream", |l| &mut l.timeouts.gre_stream),
     seconds("net.netfilter.nf_conntrack_icmp_timeout", |l| &mut l.timeouts.icmp),
     seconds("net.netfilter.nf_conntrack_icmpv6_timeout", |l| &mut l.timeouts.icmpv6),
-    entry("net.netfilter.nf_conntrack_log_invalid", Field::Byte(u8::MAX, |l| &mut l.log_invalid)),
+    entry("net.netfilter.nf_conntrack_log_invalid", Field::Byte(0..=u8::MAX, |l| &mut l.log_invalid)),
     entry("net.netfilter.nf_conntrack_max", Field::Count(0, |l| &mut l.max)),
     seconds("net.netfilter.nf_conntrack_sctp_timeout_closed", |l| &mut l.timeouts.sctp.closed),
     seconds("net.netfilter.nf_conntrack_sctp_timeout_cookie_echoed", |l| &mut l.timeouts.sctp.cookie_echoed),
@@ -180,7 +181,7 @@ pub(super) static SERVED: &[Entry] = &[
     entry("net.netfilter.nf_conntrack_tcp_be_liberal", Field::Flag(|l| &mut l.tcp.be_liberal)),
     entry("net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", Field::Flag(|l| &mut l.tcp.ignore_invalid_rst)),
     entry("net.netfilter.nf_conntrack_tcp_loose", Field::Flag(|l| &mut l.tcp.loose)),
-    entry("net.netfilter.nf_conntrack_tcp_max_retrans", Field::Byte(u8::MAX, |l| &mut l.tcp.max_retrans)),
+    entry("net.netfilter.nf_conntrack_tcp_max_retrans", Field::Byte(0..=u8::MAX, |l| &mut l.tcp.max_retrans)),
     seconds("net.netfilter.nf_conntrack_tcp_timeout_close", |l| &mut l.timeouts.tcp.close),
     seconds("net.netfilter.nf_conntrack_tcp_timeout_close_wait", |l| &mut l.timeouts.tcp.close_wait),
     seconds("net.netfilter.nf_conntrack_tcp_timeout_established", |l| &mut l.timeouts.tcp.established),
@@ -195,8 +196,27 @@ pub(super) static SERVED: &[Entry] = &[
     seconds("net.netfilter.nf_conntrack_udp_timeout", |l| &mut l.timeouts.udp),
     seconds("net.netfilter.nf_conntrack_udp_timeout_stream", |l| &mut l.timeouts.udp_stream),
     entry("net.nf_conntrack_max", Field::Count(0, |l| &mut l.max)),
+    seconds("nf_conntrack_amanda.master_timeout", |l| &mut l.helpers.amanda_timeout),
+    entry("nf_conntrack_ftp.loose", Field::Flag(|l| &mut l.helpers.ftp_loose)),
+    entry("nf_conntrack_h323.callforward_filter", Field::Flag(|l| &mut l.helpers.h323_forward_filter)),
+    seconds("nf_conntrack_h323.default_rrq_ttl", |l| &mut l.helpers.h323_registration),
+    entry("nf_conntrack_h323.gkrouted_only", Field::Flag(|l| &mut l.helpers.h323_gatekeeper_only)),
+    seconds("nf_conntrack_irc.dcc_timeout", |l| &mut l.helpers.irc_timeout),
+    entry("nf_conntrack_irc.max_dcc_channels", Field::Byte(1..=u8::MAX, |l| &mut l.helpers.irc_offers)),
+    seconds("nf_conntrack_netbios_ns.timeout", |l| &mut l.helpers.netbios_timeout),
+    entry("nf_conntrack_sip.sip_direct_media", Field::Flag(|l| &mut l.helpers.sip_direct_media)),
+    entry("nf_conntrack_sip.sip_direct_signalling", Field::Flag(|l| &mut l.helpers.sip_direct_signalling)),
+    seconds("nf_conntrack_sip.sip_timeout", |l| &mut l.helpers.sip_timeout),
+    seconds("nf_conntrack_snmp.timeout", |l| &mut l.helpers.snmp_timeout),
     // Linux has no such setting.
-    entry("tidegate.frag_source_percent", Field::Byte(100, |l| &mut l.frag_source_percent)),
+    entry("tidegate.frag_source_percent", Field::Byte(0..=100, |l| &mut l.frag_source_percent)),
+];
+
+/// Parameters of helpers' modules that Linux 6.18 has besides.
+#[rustfmt::skip]
+const PARAMETERS: &[&str] = &[
+    "nf_conntrack_amanda.ts_algo", "nf_conntrack_ftp.ports", "nf_conntrack_irc.ports", "nf_conntrack_sane.ports",
+    "nf_conntrack_sip.ports", "nf_conntrack_sip.sip_external_media", "nf_conntrack_tftp.ports",
 ];
 
 /// Names under `net.netfilter` that Linux 6.18 has besides.

@@ -56,7 +56,14 @@ fn the_defaults_are_those_of_the_kernel() {
         (&ct("tcp_timeout_syn_recv"), "60"), (&ct("tcp_timeout_syn_sent"), "120"),
         (&ct("tcp_timeout_time_wait"), "120"), (&ct("tcp_timeout_unacknowledged"), "300"),
         (&ct("timestamp"), "0"), (&ct("udp_timeout"), "30"), (&ct("udp_timeout_stream"), "120"),
-        ("net.nf_conntrack_max", "262144"), ("tidegate.frag_source_percent", "25"),
+        ("net.nf_conntrack_max", "262144"),
+        ("nf_conntrack_amanda.master_timeout", "300"), ("nf_conntrack_ftp.loose", "0"),
+        ("nf_conntrack_h323.callforward_filter", "1"), ("nf_conntrack_h323.default_rrq_ttl", "300"),
+        ("nf_conntrack_h323.gkrouted_only", "1"), ("nf_conntrack_irc.dcc_timeout", "300"),
+        ("nf_conntrack_irc.max_dcc_channels", "8"), ("nf_conntrack_netbios_ns.timeout", "3"),
+        ("nf_conntrack_sip.sip_direct_media", "1"), ("nf_conntrack_sip.sip_direct_signalling", "1"),
+        ("nf_conntrack_sip.sip_timeout", "3600"), ("nf_conntrack_snmp.timeout", "30"),
+        ("tidegate.frag_source_percent", "25"),
     ];
     let served: Vec<_> = Limits::names().map(|name| (name, limits.value(name))).collect();
     let expected: Vec<_> =
@@ -224,6 +231,11 @@ fn names_that_are_no_settings_say_what_they_are() {
     for rest in ["nf_flowtable_tcp_timeout", "nf_hooks_lwtunnel", "nf_log_all_netns", "nf_log.2"] {
         assert_eq!(set(&format!("net.netfilter.{rest}")), Ok(Outcome::NotServed), "{rest}");
     }
+    for key in ["nf_conntrack_sip.sip_external_media", "nf_conntrack_ftp.ports"] {
+        assert_eq!(set(key), Ok(Outcome::NotServed), "{key}");
+    }
+    let unknown = SysctlError::Unknown { key: "nf_conntrack_ftp.lose".into() };
+    assert_eq!(set("nf_conntrack_ftp.lose"), Err(unknown));
     for key in
         ["net.ipv4.ip_forward", "net.core.rmem_max", "kernel.panic", "vm.swappiness", "fs.file-max"]
     {

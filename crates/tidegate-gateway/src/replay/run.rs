@@ -336,13 +336,14 @@ impl Replay {
 
     /// Sends the host stack's answer, if it has one, to a packet that became `about`.
     fn send_local(&mut self, reply: Option<Reply>, about: Option<&Done>) {
-        let Some(Reply { datagram: mut bytes, is_tied }) = reply else { return };
+        let Some(Reply { datagram: mut bytes, is_tied, is_owned }) = reply else { return };
         let mut packet = Packet::local(&mut bytes);
         let (now, world) = (self.clock.now, &self.world);
         let about = about.filter(|_| is_tied);
         let begin = |engine: &mut Engine, packet: &mut Packet<'_>| match about {
             Some(about) => engine.send_local_error(now, packet, &about.outcome, world),
-            None => engine.send_owned(now, packet, &Owner::Kernel, world),
+            None if is_owned => engine.send_owned(now, packet, &Owner::Kernel, world),
+            None => engine.send_local(now, packet, world),
         };
         let at = about.map(|about| about.worker);
         let outcome = self.team.pass((now, world), at, &mut packet, begin).outcome;

@@ -17,6 +17,7 @@ mod grammar;
 mod kernel;
 mod patch;
 mod report;
+mod settle;
 mod shrink;
 pub mod synproxy;
 #[cfg(test)]

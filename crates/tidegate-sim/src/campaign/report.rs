@@ -27,6 +27,10 @@ pub struct Report {
     pub packets: usize,
     /// Packets by conntrack state and verdict.
     pub classes: BTreeMap<String, usize>,
+    /// Experiments that are equal with other times of packets than the likely ones, all of them within what was measured.
+    pub reread: usize,
+    /// Experiments that were judged until the router spoke to itself.
+    pub shortened: usize,
     /// What differed.
     pub findings: Vec<Finding>,
 }
@@ -38,8 +42,11 @@ impl Report {
 
     pub(super) fn count(&mut self, trial: &Trial) {
         self.scenarios += 1;
-        self.packets += trial.recorded.records.len();
-        for record in &trial.recorded.records {
+        let judged = trial.judged_until.unwrap_or(trial.recorded.records.len());
+        self.packets += judged;
+        self.reread += usize::from(trial.is_reread && trial.differences.is_empty());
+        self.shortened += usize::from(trial.judged_until.is_some());
+        for record in &trial.recorded.records[..judged] {
             let state = record["ctstate"].as_str().unwrap_or("no state");
             let verdict = record["verdict"].as_str().unwrap_or_default();
             *self.classes.entry(format!("{state}, {verdict}")).or_default() += 1;
@@ -49,6 +56,8 @@ impl Report {
     pub(super) fn add(&mut self, other: Self) {
         self.scenarios += other.scenarios;
         self.packets += other.packets;
+        self.reread += other.reread;
+        self.shortened += other.shortened;
         self.findings.extend(other.findings);
         for (class, count) in other.classes {
             *self.classes.entry(class).or_default() += count;
@@ -82,7 +91,11 @@ impl fmt::Display for Report {
         if unsteady > 0 {
             write!(f, ", {unsteady} more did so once and not again")?;
         }
-        Ok(())
+        let (reread, shortened) = (self.reread, self.shortened);
+        write!(
+            f,
+            "; {reread} hung on the clock, {shortened} were judged until the router spoke to itself"
+        )
     }
 }
 

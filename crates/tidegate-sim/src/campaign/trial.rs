@@ -9,6 +9,7 @@ use tidegate_gateway::replay::{Fault, Recorder, Replay, Scenario as Input};
 
 use super::experiment::{Action, Experiment, files};
 use super::kernel::{Kernel, KernelError, Recorded, Source};
+use super::settle::{Doubt, settle};
 use crate::corpus::Scenario;
 use crate::oracle::{Difference, Options, compare, hex};
 
@@ -21,6 +22,10 @@ pub(super) struct Trial {
     pub(super) scenario: Scenario,
     /// Where the engine decided otherwise.
     pub(super) differences: Vec<Difference>,
+    /// Whether times other than the likely ones had to be read for that.
+    pub(super) is_reread: bool,
+    /// The packet with which the router spoke to itself, if the engine differed there: what follows is not judged.
+    pub(super) judged_until: Option<usize>,
 }
 
 impl Trial {
@@ -33,13 +38,17 @@ impl Trial {
         experiment: &Experiment,
         source: &mut dyn Source,
     ) -> Result<Self, KernelError> {
-        let recorded = kernel.record(experiment, source)?;
-        let scenario = scenario(experiment, &recorded);
-        let differences = match replay(&scenario) {
-            Ok(records) => compare(&scenario, &records, Options { strict: true }).differences,
-            Err(refusal) => vec![refusal],
-        };
-        Ok(Self { recorded, scenario, differences })
+        let mut recorded = kernel.record(experiment, source)?;
+        let (times, is_told_ahead) = settled(experiment, &mut recorded);
+        let mut pairs = recorded.readings.iter().zip(&times);
+        let is_reread = is_told_ahead || pairs.any(|(reading, time)| reading.likely != *time);
+        let scenario = scenario(experiment, &recorded, &times);
+        let mut differences = judge(&scenario);
+        let judged_until = until_itself(&recorded.records, &differences);
+        if judged_until.is_some() {
+            differences.clear();
+        }
+        Ok(Self { recorded, scenario, differences, is_reread, judged_until })
     }
 
     /// What kind of thing differs first: the field of the record, without what is in it.
@@ -49,10 +58,117 @@ impl Trial {
     }
 }
 
-fn scenario(experiment: &Experiment, recorded: &Recorded) -> Scenario {
+/// The times with which the first difference comes last, and whether an end was told ahead of its packet for that.
+///
+/// An entry that expires between the last look at the table and the packet is found dead by the packet, in whose record its end
+/// is then; the engine tells it ahead of the packet. That is no difference if both can be: if the first difference is at
+/// the packet while the engine is told a time at which the entry lives, and not there when it is told another.
+fn settled(experiment: &Experiment, recorded: &mut Recorded) -> (Vec<Duration>, bool) {
+    let (mut times, mut doubt) = settled_once(experiment, recorded);
+    let mut is_told_ahead = false;
+    while let Some(Doubt { packet, .. }) = doubt {
+        let records = recorded.records.clone();
+        if !tell_ahead(&mut recorded.records, packet) {
+            break;
+        }
+        let (others, next) = settled_once(experiment, recorded);
+        if next.as_ref().is_some_and(|next| next.packet <= packet) {
+            recorded.records = records;
+            break;
+        }
+        (times, doubt, is_told_ahead) = (others, next, true);
+    }
+    (times, is_told_ahead)
+}
+
+fn settled_once(experiment: &Experiment, recorded: &Recorded) -> (Vec<Duration>, Option<Doubt>) {
+    let mut doubt_at = |times: &[Duration]| {
+        doubt(&recorded.records, &judge(&scenario(experiment, recorded, times)))
+    };
+    let times = settle(&recorded.readings, &mut doubt_at);
+    let doubt = doubt_at(&times);
+    (times, doubt)
+}
+
+/// Has the end of an entry told ahead of packet `index`, if it is the first thing that the packet caused; whether it is.
+fn tell_ahead(records: &mut [Value], index: usize) -> bool {
+    let Some([before, at]) = index.checked_sub(1).and_then(|from| records.get_mut(from..=index))
+    else {
+        return false;
+    };
+    let is_end = |event: &Value| event.as_str().is_some_and(|text| text.starts_with("[DESTROY]"));
+    let Some(events) = at
+        .get_mut("events")
+        .and_then(Value::as_array_mut)
+        .filter(|events| events.first().is_some_and(is_end))
+    else {
+        return false;
+    };
+    let end = events.remove(0);
+    let text = end.as_str().unwrap_or_default().to_owned();
+    let is_its = |other: &Value| {
+        other["op"] == "gone" && original(&other["ct"]).is_some_and(|entry| text.contains(&entry))
+    };
+    if let Some(others) = at.get_mut("others").and_then(Value::as_array_mut) {
+        others.retain(|other| !is_its(other));
+    }
+    match &mut before["late"] {
+        Value::Array(late) => late.push(end),
+        late => *late = vec![end].into(),
+    }
+    true
+}
+
+/// What the engine does otherwise.
+fn judge(scenario: &Scenario) -> Vec<Difference> {
+    match replay(scenario) {
+        Ok(records) => compare(scenario, &records, Options { strict: true }).differences,
+        Err(refusal) => vec![refusal],
+    }
+}
+
+/// Where the first difference is, and the last packets before it of the entries that it is about.
+fn doubt(records: &[Value], differences: &[Difference]) -> Option<Doubt> {
+    let first = differences.first()?;
+    let packet = first.index.unwrap_or(records.len());
+    let own = records.get(packet).and_then(|record| original(&record["ct"]));
+    let is_meant = |entry: &str| {
+        own.as_deref() == Some(entry)
+            || [&first.expected, &first.got].iter().any(|t| t.contains(entry))
+    };
+    let is_concerned = |(_, record): &(usize, &Value)| {
+        original(&record["ct"]).is_some_and(|entry| is_meant(&entry))
+    };
+    let before = records.iter().enumerate().take(packet).rev();
+    let concerned = before.filter(is_concerned).map(|(index, _)| index).take(CONCERNED);
+    Some(Doubt { packet, concerned: concerned.collect() })
+}
+
+/// The original tuple of an entry, as events spell it.
+fn original(entry: &Value) -> Option<String> {
+    let tuple = &entry["orig"];
+    let fields = ["src", "dst", "sport", "dport", "srckey", "dstkey", "type", "code", "id"];
+    let told = fields.iter().filter_map(|field| match &tuple[field] {
+        Value::Null => None,
+        Value::String(text) => Some(format!("{field}={text}")),
+        other => Some(format!("{field}={other}")),
+    });
+    tuple.is_object().then(|| told.collect::<Vec<_>>().join(" "))
+}
+
+/// The first packet that differs, if the router speaks to itself because of it: that the engine does otherwise
+/// (`docs/deliberate-differences.md`), and all that follows from it.
+fn until_itself(records: &[Value], differences: &[Difference]) -> Option<usize> {
+    let first = differences.first()?.index?;
+    (records.get(first)?["to_itself"] == true).then_some(first)
+}
+
+fn scenario(experiment: &Experiment, recorded: &Recorded, times: &[Duration]) -> Scenario {
     let mut scenario = Scenario::new(&experiment.name);
+    let first = times.first().copied().unwrap_or_default();
+    let times: Vec<Duration> = times.iter().map(|time| *time - first).collect();
     let began = if asks_the_time(experiment, recorded) { recorded.began } else { Duration::ZERO };
-    scenario.files = files(experiment, &recorded.steps, &recorded.times, began);
+    scenario.files = files(experiment, &recorded.steps, &times, began);
     let lines: String = recorded.records.iter().map(|record| format!("{record}\n")).collect();
     scenario.files.insert("expected.jsonl".to_owned(), lines.into_bytes());
     let end = format!("{:#}\n", recorded.end);
@@ -107,10 +223,9 @@ fn licences(recorded: &Recorded) -> Value {
 /// What the record of the kernel can't show.
 fn blind_spots(records: &[Value]) -> Vec<Value> {
     type Spot = (fn(&Value) -> bool, &'static str);
-    const SPOTS: [Spot; 6] = [
+    const SPOTS: [Spot; 5] = [
         (ends_between_probes, "mark"),
         (tells_the_time, "out"),
-        (is_answered_by_the_host, "nflog"),
         (is_unanswered, "verdict"),
         (is_unanswered, "stage"),
         (may_be_quoted, "out"),
@@ -136,11 +251,6 @@ fn tells_the_time(record: &Value) -> bool {
     record["verdict"] == "local" && any_output(record, |output| is_timestamp(&output["hex"]))
 }
 
-/// Copies of the host's own packets have checksums and identifications that aren't drawn yet.
-fn is_answered_by_the_host(record: &Value) -> bool {
-    any_output(record, |output| output["by"] != "fwd")
-}
-
 /// Nobody sees that a helper drops a packet for the host which isn't the first one.
 fn is_unanswered(record: &Value) -> bool {
     let is_mute = record["out"].as_array().is_some_and(Vec::is_empty);
@@ -163,9 +273,21 @@ fn drawn_addresses(records: &[Value]) -> Vec<&str> {
             addresses.extend(drawn(entry));
         }
     }
+    // Where such a port is kept by another translation.
+    let kept = records.iter().filter_map(|record| kept(&record["ct"], &addresses));
+    let kept: Vec<&str> = kept.collect();
+    addresses.extend(kept);
     addresses.sort_unstable();
     addresses.dedup();
     addresses
+}
+
+/// The address that an entry's destination, one of `addresses`, was translated to without its port.
+fn kept<'a>(entry: &'a Value, addresses: &[&str]) -> Option<&'a str> {
+    let (orig, reply) = (&entry["orig"], &entry["reply"]);
+    let (from, to) = (orig["dst"].as_str()?, reply["src"].as_str()?);
+    let is_kept = orig["dport"].is_u64() && orig["dport"] == reply["sport"];
+    (is_kept && from != to && addresses.contains(&from)).then_some(to)
 }
 
 /// What need not be alike in lines of the log and copies of packets in which one of `addresses` is:
@@ -259,3 +381,9 @@ fn difference(field: &str, got: String) -> Difference {
     let expected = "a replay".to_owned();
     Difference { index: None, field: field.to_owned(), expected, got }
 }
+
+/// Packets of an entry whose times are tried.
+const CONCERNED: usize = 12;
+
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::compare::FieldDifference;
 use super::decode::{Fields, decode, extension_header, internet_checksum};
 use super::vary::Vary;
-
-/// A field of two packets that differs: its name, what was expected, what was got.
-pub(super) type FieldDifference = (String, String, String);
 
 /// An entry of the list `out` of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +129,7 @@ fn without_padding(packet: &[u8]) -> &[u8] {
 }
 
 /// The packet with zeros where the kernel draws at random.
-fn without_chance(packet: &[u8], is_forwarded: bool) -> Vec<u8> {
+pub(super) fn without_chance(packet: &[u8], is_forwarded: bool) -> Vec<u8> {
     let mut packet = packet.to_vec();
     match packet.first().map(|first| first >> 4) {
         Some(4) if packet.len() >= 20 && !is_forwarded => clear_ipv4_id(&mut packet),
@@ -169,7 +167,8 @@ fn clear_fragment_id(packet: &mut [u8]) {
     }
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+/// The bytes that hexadecimal digits tell; `None` if they are none.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
     let (pairs, odd) = digits.as_ref()?.as_chunks::<2>();

@@ -12,8 +12,12 @@ use serde_json::Value;
 
 use super::Difference;
 use super::bytes::Output;
+use super::copies;
 use super::events;
 use super::vary::Vary;
+
+/// A field of two packets that differs: its name, what was expected, what was got.
+pub(super) type FieldDifference = (String, String, String);
 
 /// Compares the records of one scenario.
 pub(super) struct Comparator {
@@ -87,6 +91,7 @@ impl Comparator {
             "others" => self.set(field, expected, actual, Self::other),
             "expects" => self.set(field, expected, actual, Self::expectation),
             "log" => self.log(expected, actual),
+            "nflog" => self.copies(expected, actual),
             _ if is_blank(expected) && is_blank(actual) => {}
             _ => self.exact(field, expected, actual),
         }
@@ -211,6 +216,18 @@ impl Comparator {
             texts(lines).into_iter().map(events::without_own_id).collect()
         };
         self.exact("log", &plain(expected), &plain(actual));
+    }
+
+    fn copies(&mut self, expected: &Value, actual: &Value) {
+        let (expected, actual) = (list(expected), list(actual));
+        if expected.len() != actual.len() {
+            return self.note("nflog", counted(expected.len()), counted(actual.len()));
+        }
+        for (at, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+            for (name, expected, got) in copies::differences(expected, actual) {
+                self.note(&format!("nflog[{at}].{name}"), expected, got);
+            }
+        }
     }
 
     fn set(

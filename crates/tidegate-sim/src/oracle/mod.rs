@@ -7,6 +7,7 @@
 
 mod bytes;
 mod compare;
+mod copies;
 mod decode;
 mod events;
 mod vary;

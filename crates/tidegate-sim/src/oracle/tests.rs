@@ -174,6 +174,83 @@ fn only_the_router_draws_its_ipv6_flow_label() {
     assert!(outputs_differ("router", &packet("00000"), &other_class));
 }
 
+fn copies_differ(expected: Value, hex: &str) -> Vec<String> {
+    let mut recorded = record();
+    recorded["nflog"] = json!([expected]);
+    let mut actual = record();
+    actual["nflog"] = json!([{"group": 1, "prefix": "p", "hex": hex}]);
+    differing(recorded, json!(null), &[actual], Options { strict: true })
+}
+
+#[test]
+fn copies_of_the_router_s_own_packets_may_have_other_identifications() {
+    let copy =
+        |is_own: bool, hex: &str| json!({"group": 1, "prefix": "p", "hex": hex, "own": is_own});
+    let [one, other] = OWN_ICMP;
+    let flow = |flow: &str| format!("600{flow}00003b40{}", "20".repeat(32));
+    let rows = [
+        ("an own identification", copy(true, one), other.to_owned(), vec![]),
+        ("another's identification", copy(false, one), other.to_owned(), vec!["nflog[0].hex"]),
+        (
+            "nobody says whose",
+            json!({"group": 1, "prefix": "p", "hex": one}),
+            other.to_owned(),
+            vec!["nflog[0].hex"],
+        ),
+        ("another's, equal", copy(false, one), one.to_owned(), vec![]),
+        (
+            "a wrong header checksum",
+            copy(true, one),
+            other.replace("64dd", "64de"),
+            vec!["nflog[0].hex"],
+        ),
+        ("another byte", copy(true, one), other.replace("fff8", "fff7"), vec!["nflog[0].hex"]),
+        ("an own flow label", copy(true, &flow("00000")), flow("abcde"), vec![]),
+        ("another's flow label", copy(false, &flow("00000")), flow("abcde"), vec!["nflog[0].hex"]),
+        (
+            "an own traffic class",
+            copy(true, &flow("00000")),
+            flow("00000").replacen("600", "601", 1),
+            vec!["nflog[0].hex"],
+        ),
+    ];
+    for (what, expected, got, fields) in rows {
+        assert_eq!(copies_differ(expected, &got), fields, "{what}");
+    }
+    let mut other_rule = copy(true, one);
+    other_rule["group"] = 2.into();
+    other_rule["prefix"] = "q".into();
+    assert_eq!(copies_differ(other_rule, one), ["nflog[0].group", "nflog[0].prefix"]);
+}
+
+/// A reset with this checksum, from 10.0.1.1 port 80 to 10.0.1.2 port 1025.
+fn reset(checksum: u16) -> String {
+    let (ip, ports, rest) = ("450000280000400040", "00500401", "000000000000000150140000");
+    format!("{ip}0624ce0a0001010a000102{ports}{rest}{checksum:04x}0000")
+}
+
+#[test]
+fn a_reset_s_checksum_may_be_unfinished_in_the_kernel_s_copy() {
+    let whole = {
+        let packet = bytes::unhex(&reset(0)).unwrap();
+        let parts: [&[u8]; 3] = [&packet[12..20], &[0, 0, 0, 20, 0, 6], &packet[20..]];
+        decode::internet_checksum(&parts)
+    };
+    let begun = !decode::internet_checksum(&[&[10, 0, 1, 1, 10, 0, 1, 2], &[0, 0, 0, 20, 0, 6]]);
+    let copy = |is_own: bool, sum: u16| json!({"group": 1, "prefix": "p", "hex": reset(sum), "own": is_own});
+    let rows = [
+        ("unfinished", copy(true, begun), whole, true),
+        ("finished", copy(true, whole), whole, true),
+        ("unfinished in a packet that came in", copy(false, begun), whole, false),
+        ("unfinished here", copy(true, whole), begun, false),
+        ("unfinished in both", copy(true, begun), begun, false),
+        ("another one", copy(true, begun ^ 1), whole, false),
+    ];
+    for (what, expected, got, is_equal) in rows {
+        assert_eq!(copies_differ(expected, &reset(got)).is_empty(), is_equal, "{what}");
+    }
+}
+
 #[test]
 fn ipv6_fragment_identifications_are_ignored() {
     let fragment = |offset: &str, id: &str| {

@@ -92,8 +92,14 @@ impl Settings {
     }
 }
 
+/// Parameters of helpers' modules, which are the machine's and no namespace's, are named as on the kernel's command line.
 fn path_of(name: &str) -> PathBuf {
-    Path::new(ROOT).join(name.replace('.', "/"))
+    match name.split_once('.') {
+        Some((module, parameter)) if module.starts_with(MODULE) => {
+            Path::new(MODULES).join(module).join("parameters").join(parameter)
+        }
+        _ => Path::new(ROOT).join(name.replace('.', "/")),
+    }
 }
 
 fn read(path: &Path) -> Result<String, ClientError> {
@@ -153,4 +159,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 const ROOT: &str = "/proc/sys";
+const MODULES: &str = "/sys/module";
+/// How the names of modules begin that helpers are in.
+const MODULE: &str = "nf_conntrack_";
 const PREFIX: &str = "net.netfilter";

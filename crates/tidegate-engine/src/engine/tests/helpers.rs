@@ -436,3 +436,93 @@ fn a_forged_offer_is_complained_about_and_announces_nothing() {
     let told = "nf_conntrack_irc: Forged DCC command from 10.0.1.2: 10.0.1.3:4000";
     assert_eq!(line.text, told);
 }
+
+/// Each row: a setting, the helper whose it is, what is said of a stranger's address, and how many flows are then expected
+/// with each value. FTP expects one, SIP two media and a call.
+#[test]
+fn settings_say_whom_a_helper_lets_in() {
+    let stranger = |family| match family {
+        Family::V4 => "10.0.1.77".parse().unwrap(),
+        Family::V6 => "fd00:1::77".parse().unwrap(),
+    };
+    let rows = [
+        ("nf_conntrack_ftp.loose", Helper::Ftp, proto::TCP, [0, 1]),
+        ("nf_conntrack_sip.sip_direct_media", Helper::Sip, proto::UDP, [2, 0]),
+    ];
+    for family in Family::ALL {
+        for (key, helper, proto, expected) in rows {
+            for (value, expected) in ["0", "1"].into_iter().zip(expected) {
+                let mut conversation = Conversation::begin(helper, family, proto, false);
+                conversation.engine.set(key, value).expect("a setting");
+                let own = stranger(family);
+                let words = if helper == Helper::Ftp { ftp(own) } else { sip(own) };
+                for (who, payload) in &words[..words.len().min(2)] {
+                    conversation.say(*who, payload);
+                }
+                assert_eq!(conversation.expected(), expected, "{key} = {value} {family:?}");
+            }
+        }
+    }
+}
+
+/// The source of what is expected, and whether it is all of an address.
+fn sources(conversation: &Conversation) -> Vec<bool> {
+    conversation.engine.expectations().map(|one| !one.mask.src.is_unspecified()).collect()
+}
+
+#[test]
+fn settings_say_whose_calls_are_expected() {
+    let rows = [
+        ("nf_conntrack_sip.sip_direct_signalling", "0", [true, true, false]),
+        ("nf_conntrack_sip.sip_direct_media", "0", [false, false, true]),
+        ("nf_conntrack_sip.sip_direct_media", "1", [true, true, true]),
+    ];
+    for family in Family::ALL {
+        for (key, value, are_named) in rows {
+            let mut call = Conversation::begin(Helper::Sip, family, proto::UDP, false);
+            call.engine.set(key, value).expect("a setting");
+            for (who, payload) in &sip(Host::Client.address(family))[..2] {
+                call.say(*who, payload);
+            }
+            assert_eq!(sources(&call), are_named, "{key} = {value} {family:?}");
+        }
+        for (value, is_named) in [("0", false), ("1", true)] {
+            let mut ras = Conversation::begin(Helper::Ras, family, proto::UDP, false);
+            ras.engine.set("nf_conntrack_h323.gkrouted_only", value).expect("a setting");
+            ras.say(CLIENT, &h323::registration(family));
+            assert_eq!(sources(&ras), [is_named], "gatekeeper only: {value} {family:?}");
+        }
+    }
+}
+
+/// Each row: a setting, its value, a helper and its protocol, and what then becomes of its conversation: how many flows are
+/// expected, and in how many seconds the conversation ends.
+#[test]
+fn settings_say_how_much_and_how_long() {
+    let offer = b"PRIVMSG al :\x01DCC SEND f 167772418 4000 9\x01\n".to_vec();
+    let offers: Words = (0..9)
+        .map(|n| (CLIENT, String::from_utf8_lossy(&offer).replace("4000", &(4000 + n).to_string())))
+        .map(|(who, text)| (who, text.into_bytes()))
+        .collect();
+    let amanda =
+        vec![(CLIENT, b"REQ".to_vec()), (SERVER, b"CONNECT DATA 5000 MESG 5001\n".to_vec())];
+    let call = sip(Host::Client.address(Family::V4))[..1].to_vec();
+    let rows = [
+        ("nf_conntrack_irc.max_dcc_channels", "3", Helper::Irc, proto::TCP, &offers, 3, 300),
+        ("nf_conntrack_irc.max_dcc_channels", "8", Helper::Irc, proto::TCP, &offers, 8, 300),
+        ("nf_conntrack_amanda.master_timeout", "60", Helper::Amanda, proto::UDP, &amanda, 2, 60),
+        ("nf_conntrack_amanda.master_timeout", "300", Helper::Amanda, proto::UDP, &amanda, 2, 300),
+        ("nf_conntrack_sip.sip_timeout", "77", Helper::Sip, proto::UDP, &call, 2, 77),
+    ];
+    for (key, value, helper, proto, words, expected, seconds) in rows {
+        let mut conversation = Conversation::begin(helper, Family::V4, proto, false);
+        conversation.engine.set(key, value).expect("a setting");
+        for (who, payload) in words {
+            conversation.say(*who, payload);
+        }
+        assert_eq!(conversation.expected(), expected, "{key} = {value}");
+        let (_, flow) = conversation.engine.flows().next().unwrap();
+        let left = flow.deadline.saturating_sub(at(1)).as_secs();
+        assert_eq!(left, seconds, "{key} = {value}");
+    }
+}

@@ -108,7 +108,8 @@ fn expect_forwarded(pdu: &mut Pdu<'_, '_, '_>, found: &Found) -> Outcome {
     let Some((addr, port)) = pdu.endpoint(found).filter(|(_, port)| *port != 0) else {
         return Ok(());
     };
-    if pdu.hearing.is_same_way(addr, pdu.hearing.other().src) {
+    let is_filtered = pdu.hearing.parameters().h323_forward_filter;
+    if is_filtered && pdu.hearing.is_same_way(addr, pdu.hearing.other().src) {
         return Ok(());
     }
     let mut expectation = pdu.assisted((addr, port), proto::TCP, Helper::Q931);

@@ -26,11 +26,9 @@ const LOCATION_REQUEST: u32 = 18;
 const LOCATION_CONFIRM: u32 = 19;
 const INFO_REQUEST_RESPONSE: u32 = 22;
 
-/// How long a registration lasts that doesn't say it.
-const DEFAULT_SECONDS: u32 = 300;
-/// How long the answer to an unregistration may take.
 /// Seconds; as long as Linux can count in its ticks, of which 250 are a second.
 const LONGEST_REGISTRATION: u32 = i32::MAX as u32 / 250;
+/// How long the answer to an unregistration may take.
 const UNREGISTRATION: Duration = Duration::from_secs(30);
 
 pub(super) fn process(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
@@ -133,7 +131,8 @@ fn confirm_gatekeeper(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
 fn request_registration(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
     expect_calls(pdu, found)?;
     rewrite_ras(pdu, found)?;
-    let seconds = number(found, Mark::TimeToLive).unwrap_or(DEFAULT_SECONDS);
+    let default = pdu.hearing.parameters().h323_registration.0;
+    let seconds = number(found, Mark::TimeToLive).unwrap_or(default);
     pdu.call_mut(|call| call.registered = seconds);
     Ok(())
 }
@@ -145,6 +144,9 @@ fn expect_calls(pdu: &mut Pdu<'_, '_, '_>, found: &[Found]) -> Outcome {
     let dst = pdu.hearing.other().dst;
     let mut expectation = pdu.assisted((dst, told), proto::TCP, Helper::Q931);
     expectation.flags = ExpectFlags::PERMANENT;
+    if !pdu.hearing.parameters().h323_gatekeeper_only {
+        expectation.allow_anybody();
+    }
     if pdu.is_translated() {
         return expect_translated_calls(pdu, found, (one, told, expectation));
     }

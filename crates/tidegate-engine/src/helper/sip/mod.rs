@@ -7,9 +7,8 @@
 //!                    --> rewrite, where the connection is translated
 //! ```
 //!
-//! Media and calls are expected from the other end of the signalling only. Linux:
-//! `nf_conntrack_sip.c`, `nf_nat_sip.c`, with the module's parameters as they are if nobody sets
-//! them.
+//! Media and calls are expected from the other end of the signalling only, unless the settings say that they may be
+//! anybody's. Linux: `nf_conntrack_sip.c`, `nf_nat_sip.c`.
 
 mod header;
 mod register;
@@ -18,7 +17,6 @@ mod sdp;
 mod session;
 
 use core::ops::Range;
-use core::time::Duration;
 
 use tidegate_wire::proto;
 
@@ -33,8 +31,6 @@ pub(super) const AUDIO: u8 = 1;
 pub(super) const VIDEO: u8 = 2;
 pub(super) const IMAGE: u8 = 3;
 
-/// How long the signalling lives.
-const MASTER_TIMEOUT: Duration = Duration::from_secs(3600);
 /// `SIP/2.0 200`: the shortest message.
 const SHORTEST: usize = 11;
 
@@ -85,7 +81,8 @@ pub(super) fn hear(hearing: &mut Hearing<'_, '_>) -> Outcome {
     if len == 0 {
         return Ok(());
     }
-    hearing.flow.refresh(hearing.now, MASTER_TIMEOUT);
+    let timeout = hearing.parameters().sip_timeout.as_duration();
+    hearing.flow.refresh(hearing.now, timeout);
     hearing.message.linearize();
     if len < SHORTEST {
         return Ok(());

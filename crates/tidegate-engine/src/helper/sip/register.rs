@@ -41,8 +41,9 @@ impl Sip<'_, '_, '_> {
 
     fn expect_calls(&mut self, contact: Uri, proto: u8) -> Outcome {
         let helper = self.hearing.flow.helper();
-        let from = self.hearing.other().src;
-        let announced = toward(Some(from), contact.addr, contact.port, proto);
+        let registrar = self.hearing.other().src;
+        let from = self.hearing.parameters().sip_direct_signalling.then_some(registrar);
+        let announced = toward(from, contact.addr, contact.port, proto);
         let mut expectation = self.hearing.announce(SIGNALLING, &announced);
         expectation.assigns = helper;
         expectation.flags = ExpectFlags::PERMANENT | ExpectFlags::INACTIVE;

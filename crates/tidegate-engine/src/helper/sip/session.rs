@@ -6,12 +6,12 @@ use alloc::string::ToString;
 use core::net::IpAddr;
 use core::ops::Range;
 
-use tidegate_wire::proto;
+use tidegate_wire::{Family, proto};
 
 use super::header::{Found, Header, uint};
 use super::sdp::Line;
 use super::{AUDIO, IMAGE, Sip, VIDEO};
-use crate::expect::{Binding, Expectation, Refusal};
+use crate::expect::{Binding, Expectation, Refusal, unspecified};
 use crate::helper::hearing::toward;
 use crate::helper::{HelperFault, Outcome, Part, Purpose};
 use crate::tuple::Tuple;
@@ -88,11 +88,13 @@ impl Sip<'_, '_, '_> {
 
     /// Expects a medium's two ports; the address that the message is to tell of it.
     fn expect_medium(&mut self, medium: Medium) -> Result<IpAddr, HelperFault> {
-        if medium.addr != self.hearing.own().src {
+        let is_direct = self.hearing.parameters().sip_direct_media;
+        if is_direct && medium.addr != self.hearing.own().src {
             return Ok(medium.addr);
         }
+        let from = is_direct.then_some(self.hearing.other().src);
         let mut addr = medium.addr;
-        let (port, is_direct) = match self.plan(&medium, &mut addr) {
+        let (port, is_mapped) = match self.plan(&medium, from, &mut addr) {
             (Plan::Known, Some(port)) => {
                 self.rewrite_port(medium.text, port & !1)?;
                 return Ok(addr);
@@ -104,22 +106,27 @@ impl Sip<'_, '_, '_> {
             }
             (Plan::Expect(port), _) => (port, false),
         };
-        let saddr = Some(self.hearing.other().src);
-        let expected = |port| toward(saddr, addr, port, proto::UDP);
+        let expected = |port| toward(from, addr, port, proto::UDP);
         let pair = [port, port.wrapping_add(1)]
             .map(|port| self.hearing.announce(medium.class, &expected(port)));
-        if self.hearing.is_translated() && !is_direct {
+        if self.hearing.is_translated() && !is_mapped {
             return self.expect_translated(pair, medium.text);
         }
         self.expect_pair(&pair)?;
         Ok(addr)
     }
 
-    /// Looks for what is expected already at the medium's port, with `addr` following it inside.
-    fn plan(&self, medium: &Medium, addr: &mut IpAddr) -> (Plan, Option<u16>) {
+    /// Looks for what is expected already at the medium's port, from anywhere or from one address, with `addr` following it
+    /// inside.
+    fn plan(
+        &self,
+        medium: &Medium,
+        from: Option<IpAddr>,
+        addr: &mut IpAddr,
+    ) -> (Plan, Option<u16>) {
         let hearing = &*self.hearing;
         let mut tuple = Tuple {
-            src: hearing.other().src,
+            src: from.unwrap_or(unspecified(Family::of(medium.addr))),
             dst: medium.addr,
             sport: 0,
             dport: medium.port,

@@ -50,7 +50,14 @@ impl Host {
             return self.sent(refusal?, true);
         }
         let answer = match (headers.family, headers.proto) {
-            (_, proto::TCP) => tcp::reset(&question),
+            // In IPv6 no socket sends it, so it has no owner.
+            (Family::V6, proto::TCP) => {
+                return Some(Reply {
+                    is_owned: false,
+                    ..self.sent(tcp::reset(&question)?, false)?
+                });
+            }
+            (Family::V4, proto::TCP) => tcp::reset(&question),
             (_, proto::UDP) => udp::unreachable(&question),
             (_, proto::UDPLITE) => udp::lite_unreachable(&question),
             (Family::V4, proto::ICMP) => icmp::answer(&question, now),
@@ -64,7 +71,7 @@ impl Host {
 
     fn sent(&mut self, answer: Answer, is_tied: bool) -> Option<Reply> {
         self.next_id = self.next_id.wrapping_add(1);
-        Some(Reply { datagram: answer.into_datagram(self.next_id), is_tied })
+        Some(Reply { datagram: answer.into_datagram(self.next_id), is_tied, is_owned: true })
     }
 }
 
@@ -76,6 +83,8 @@ pub struct Reply {
     /// Whether it is an error that belongs to the flow of what it is about from the start. A
     /// protocol that has a handler has let go of the flow by then (`nf_reset_ct`).
     pub is_tied: bool,
+    /// Whether a socket of the kernel's own sends it.
+    pub is_owned: bool,
 }
 
 /// A datagram that was delivered to the host.

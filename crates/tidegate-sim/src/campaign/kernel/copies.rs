@@ -37,6 +37,8 @@ impl Copies {
                 "group": message.body.get(2..4).map(|group| u16::from(group[0]) << 8 | u16::from(group[1])),
                 "prefix": attributes.text(PREFIX).unwrap_or_default(),
                 "hex": hex(attributes.find(PAYLOAD).unwrap_or_default()),
+                // What came in has a port that it came by, behind routing as well.
+                "own": attributes.find(IN_PORT).is_none(),
             })
         });
         Ok(copies.collect())
@@ -46,6 +48,7 @@ impl Copies {
 // linux/netfilter/nfnetlink_log.h
 const PACKET: u16 = 4 << 8;
 const CONFIGURE: u16 = 4 << 8 | 1;
+const IN_PORT: u16 = 4;
 const PAYLOAD: u16 = 9;
 const PREFIX: u16 = 10;
 const COMMAND: u16 = 1;

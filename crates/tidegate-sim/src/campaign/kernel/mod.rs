@@ -20,12 +20,14 @@ mod passage;
 mod port;
 mod record;
 mod router;
+mod ticks;
 mod tool;
 mod trace;
 mod watch;
 
 pub use self::error::KernelError;
 pub(super) use self::record::{NFLOG_GROUPS, Output, Recorded, Source, log_prefix};
+pub(super) use self::ticks::Reading;
 
 use std::fs;
 

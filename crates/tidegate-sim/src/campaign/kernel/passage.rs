@@ -25,6 +25,8 @@ pub(super) struct Passage {
     pub(super) mark: u64,
     /// What left because of it.
     pub(super) outputs: Vec<Output>,
+    /// Whether the router sent a packet to itself on the way.
+    pub(super) is_to_itself: bool,
     /// Who makes what was not forwarded.
     author: &'static str,
 }
@@ -61,7 +63,8 @@ impl Passage {
         };
         let direction = entry.map(|(_, is_reply)| if is_reply { "REPLY" } else { "ORIGINAL" });
         let (entry, mark) = (entry.map(|(id, _)| id), mark(visits, last));
-        Some(Self { state, direction, entry, verdict, stage, mark, outputs, author })
+        let is_to_itself = is_to_itself(visits);
+        Some(Self { state, direction, entry, verdict, stage, mark, outputs, is_to_itself, author })
     }
 
     /// An output in the words of the format.
@@ -73,6 +76,12 @@ impl Passage {
             "txt": PacketLine(&output.datagram).to_string(),
         })
     }
+}
+
+/// Whether what the router made came in again, by its loopback interface.
+fn is_to_itself(visits: &[Visit]) -> bool {
+    let mut chains = visits.iter().map(|visit| visit.chain.as_str());
+    chains.any(|chain| chain == "out0") && chains.any(|chain| chain == "pre0")
 }
 
 /// The header with which the packet itself left POSTROUTING. Packets that the router makes

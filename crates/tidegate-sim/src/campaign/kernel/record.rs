@@ -16,6 +16,7 @@ use super::error::KernelError;
 use super::log::{Log, Switch};
 use super::passage::Passage;
 use super::router::{self, Router, write_setting};
+use super::ticks::{Reading, Ticks};
 use super::tool;
 use super::trace::visits;
 use super::watch::{self, Entries, Watch};
@@ -46,14 +47,16 @@ pub(crate) struct Output {
 pub(crate) struct Recorded {
     /// The packets, as they were sent.
     pub(crate) steps: Vec<Step>,
-    /// When each was sent, after the first; the last one is the end.
-    pub(crate) times: Vec<Duration>,
+    /// When the kernel saw each, and the end.
+    pub(crate) readings: Vec<Reading>,
     /// One record a packet.
     pub(crate) records: Vec<Value>,
     /// The state at the end.
     pub(crate) end: Value,
     /// When the first packet was sent, by the clock on the wall.
     pub(crate) began: Duration,
+    /// The time from the first packet to the end.
+    pub(crate) took: Duration,
     /// Whether the kernel's log was heard, all of it.
     pub(crate) has_log: bool,
     /// The longest time from a packet until the table was seen.
@@ -79,12 +82,14 @@ struct Recorder<'a> {
     router: Router,
     watch: Watch,
     clock: Stopwatch,
+    ticks: Ticks,
     /// When the first packet was sent, by the clock.
     first: Option<Duration>,
-    /// The table as it was when last seen, and when that was.
+    /// The table as it was when last seen, and when one began to look, by the clock and by ticks.
     entries: Entries,
     seen: Duration,
-    /// Whole seconds between the last two looks.
+    looked: Duration,
+    /// Whole seconds from the beginning of the look before to the end of the last one.
     aged: u64,
     /// What left because of each packet, for patches.
     outputs: Vec<Vec<Output>>,
@@ -108,17 +113,20 @@ impl<'a> Recorder<'a> {
             watch,
             ears: Ears::new(log_switch, &experiment.name)?,
             clock: Stopwatch::start(),
+            ticks: Ticks::new().map_err(KernelError::at("the clock"))?,
             first: None,
             entries: Entries::new(),
             seen: Duration::ZERO,
+            looked: Duration::ZERO,
             aged: 0,
             outputs: Vec::new(),
             done: Recorded {
                 steps: Vec::new(),
-                times: Vec::new(),
+                readings: Vec::new(),
                 records: Vec::new(),
                 end: Value::Null,
                 began: Duration::ZERO,
+                took: Duration::ZERO,
                 has_log: true,
                 lag: Duration::ZERO,
             },
@@ -136,9 +144,11 @@ impl<'a> Recorder<'a> {
         patch::apply(&step.patches, &mut step.datagram, &self.outputs);
         let before = self.entries.clone();
         self.watch.forget_the_dead();
-        let sent = self.clock.elapsed();
+        let (sent, looked) = (self.clock.elapsed(), self.looked);
+        let tick = self.ticks.now().map_err(KernelError::at("the clock"))?;
         let frame = step.side.frame(&step.datagram);
         let left = self.router.inject(step.side, &frame).map_err(KernelError::at("a port"))?;
+        let reading = self.ticks.reading(looked, tick).map_err(KernelError::at("the clock"))?;
         let failed = || KernelError::at("ctnetlink");
         let events = self.watch.events(&mut self.router.events).map_err(failed())?;
         let trace = self.router.trace.heard().map_err(KernelError::at("the trace"))?;
@@ -162,7 +172,7 @@ impl<'a> Recorder<'a> {
         }
         let time = sent - *self.first.get_or_insert(sent);
         record["t"] = time.as_secs_f64().into();
-        self.done.times.push(time);
+        self.done.readings.push(reading);
         self.done.records.push(record);
         self.done.steps.push(step);
         self.outputs.push(passage.outputs.clone());
@@ -203,10 +213,15 @@ impl<'a> Recorder<'a> {
     /// Notes what has happened since the last packet.
     fn catch_up(&mut self, is_touched: bool) -> Result<(), KernelError> {
         let failed = || KernelError::at("ctnetlink");
-        if is_touched || self.clock.elapsed() - self.seen > FRESH {
+        self.watch.forget_the_dead();
+        // To look everywhere takes long.
+        let is_stale = is_touched || self.clock.elapsed() - self.seen > FRESH;
+        if is_stale || !self.watch.is_partial() {
             self.look().map_err(failed())?;
         }
         let late = self.watch.events(&mut self.router.events).map_err(failed())?;
+        // The kernel's collector may have come since.
+        self.entries.retain(|id, _| !self.watch.has_died(*id));
         let left = self.router.left().map_err(KernelError::at("a port"))?;
         self.router.trace.heard().map_err(KernelError::at("the trace"))?;
         if let Some(last) = self.done.records.last_mut() {
@@ -227,9 +242,10 @@ impl<'a> Recorder<'a> {
     }
 
     fn look(&mut self) -> io::Result<()> {
-        self.entries = self.watch.entries(&mut self.router.control)?;
+        self.looked = self.ticks.now()?;
         let before = std::mem::replace(&mut self.seen, self.clock.elapsed());
-        self.aged = (self.seen - before).as_secs();
+        self.entries = self.watch.entries(&mut self.router.control)?;
+        self.aged = (self.clock.elapsed() - before).as_secs();
         Ok(())
     }
 
@@ -255,6 +271,9 @@ impl<'a> Recorder<'a> {
         });
         if passage.mark != 0 {
             record["mark"] = passage.mark.into();
+        }
+        if passage.is_to_itself {
+            record["to_itself"] = true.into();
         }
         if let Some(id) = own.filter(|id| !self.entries.contains_key(id)) {
             record["ct_gone"] = before.contains_key(&id).into();
@@ -312,12 +331,13 @@ impl<'a> Recorder<'a> {
 
     fn finish(mut self) -> Result<Recorded, KernelError> {
         let failed = || KernelError::at("ctnetlink");
-        let end = self.now();
+        self.done.took = self.now();
         self.catch_up(true)?;
         let all = watch::all_entries(&mut self.router.control).map_err(failed())?;
         let table: Vec<Value> = all.values().map(Entry::value).collect();
         let stats = watch::statistics(&mut self.router.control).map_err(failed())?;
-        self.done.times.push(end);
+        let reading = self.ticks.reading(self.looked, self.looked);
+        self.done.readings.push(reading.map_err(KernelError::at("the clock"))?);
         self.done.has_log = self.ears.is_complete();
         self.done.end = json!({"table": table, "stats": stats, "counters": self.counters()?});
         Ok(self.done)
@@ -422,7 +442,7 @@ fn push(list: &mut Value, value: Value) {
 
 /// The groups of copies that rules may name.
 pub(crate) const NFLOG_GROUPS: std::ops::Range<u16> = 1..4;
-/// A view of the table is good for so long if nobody touched it.
+/// A view of the whole table is good for so long if nobody touched it.
 const FRESH: Duration = Duration::from_millis(2);
 /// The tools that print rules: IPv4, IPv6.
 const SAVE: [(&str, &str); 2] = [("4", "iptables-legacy-save"), ("6", "ip6tables-legacy-save")];

@@ -212,7 +212,7 @@ impl Traffic {
         let (quoted, side, patches) = match forwarded {
             Some(out) if self.dice.chance(80) => {
                 let output = &past.left[out];
-                (&output.datagram, output.side, self.follow(&past, out))
+                (&output.datagram, output.side, self.follow(&past, out)?)
             }
             // A port that was followed is only right in this one recording.
             _ if past.packet.patches.is_empty() => {
@@ -228,15 +228,12 @@ impl Traffic {
         Some(Packet { side, datagram, patches, spoken_by: None })
     }
 
-    /// Quotes of ports that NAT has changed follow them.
-    fn follow(&self, past: &Past, out: usize) -> Vec<Patch> {
-        let ends =
-            |datagram: &[u8]| talk::endpoints(datagram).filter(|(src, _)| src.addr.is_ipv4());
+    /// Quotes of ports that NAT has changed follow them; in IPv6 nothing can.
+    fn follow(&self, past: &Past, out: usize) -> Option<Vec<Patch>> {
         let output = &past.left[out].datagram;
-        let (Some(before), Some(after)) = (ends(&past.packet.datagram), ends(output)) else {
-            return Vec::new();
-        };
-        let is_icmp = output[9] == 1;
+        let ends = [&past.packet.datagram, output].map(|datagram| talk::endpoints(datagram));
+        let [Some(before), Some(after)] = ends else { return Some(Vec::new()) };
+        let is_icmp = output.get(9) == Some(&1);
         let fields: &[_] = if is_icmp {
             &[("inner.id", "id", before.0.port != after.0.port)]
         } else {
@@ -246,7 +243,9 @@ impl Traffic {
             ]
         };
         let changed = fields.iter().filter(|(.., is_changed)| *is_changed);
-        changed.map(|(set, field, _)| Patch { set, step: past.step, out, field }).collect()
+        let patches: Vec<Patch> =
+            changed.map(|(set, field, _)| Patch { set, step: past.step, out, field }).collect();
+        (patches.is_empty() || after.0.addr.is_ipv4()).then_some(patches)
     }
 
     fn hear(&mut self, left: &[Output]) {
