@@ -33,6 +33,7 @@ pub(crate) fn page(report: &Report, width: usize, is_whole: bool) -> String {
         page.steps(report, is_whole);
         page.end(report);
     }
+    page.saved(report);
     // What is seen of the table itself is enough to call it healthy.
     if report.status != Status::Ok || report.partial || is_whole {
         page.blind(report);
@@ -146,7 +147,12 @@ impl Page {
             |rate| format!("{}{rate:.0}/s", if flow.is_lossy { "more than " } else { "" }),
         );
         let until = match flow.until_full {
-            Some(seconds) if seconds < 1.0 => "it is full".to_owned(),
+            Some(seconds) if seconds < 1.0 => {
+                let left = report.who.first().and_then(|who| who.left_median);
+                let stays =
+                    |left| format!("untouched it stays full, half of 1 for {} more", brief(left));
+                left.map_or_else(|| "it is full".to_owned(), stays)
+            }
             Some(seconds) => format!("full in {}", brief(seconds as u64)),
             None => "it does not fill at this rate".to_owned(),
         };
@@ -215,14 +221,20 @@ impl Page {
         if !report.after.is_empty() {
             self.fold(2, "AFTER   ", &report.after.join("; "));
         }
+    }
+
+    fn saved(&mut self, report: &Report) {
         if let Some(file) = &report.saved {
-            self.fold(2, "SAVED   ", &format!("{file}  (tidegate doctor -r FILE looks again)"));
+            self.fold(2, "SAVED   ", &format!("{file}  ({AGAIN})"));
         }
     }
 
     fn blind(&mut self, report: &Report) {
-        if !report.blind.is_empty() {
-            self.fold(2, "NOT SEEN  ", &report.blind.join("; "));
+        let unchecked = report.unchecked.join(", ");
+        let unchecked = (!unchecked.is_empty()).then(|| format!("so not checked: {unchecked}"));
+        let blind: Vec<_> = report.blind.iter().cloned().chain(unchecked).collect();
+        if !blind.is_empty() {
+            self.fold(2, "NOT SEEN  ", &blind.join("; "));
         }
     }
 
@@ -290,6 +302,8 @@ fn command(text: &str, width: usize) -> Vec<String> {
 
 /// A number and its sign stay together; of the same length as what is shown.
 const GLUED: &str = "\u{1}%";
+/// What becomes of the file.
+const AGAIN: &str = "tidegate doctor -r FILE looks again, with --redact for others to see";
 /// Lines of a page for 3 a.m.
 const TALLEST: usize = 30;
 /// Columns.
