@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::checks::Severity;
+use super::checks::{Severity, percent};
 use super::foreign::{parts, shown};
 use super::report::{Report, Status, Who};
 use crate::render::figures::{Brief, Count};
@@ -86,7 +86,10 @@ impl Page {
         if report.feels_like.is_some() || flow.refused > 0.0 {
             let since = report.since.as_ref().map_or_else(
                 || "unknown (nothing in the kernel log)".to_owned(),
-                |since| format!("{} ({}, {})", since.time, brief(since.seconds), since.source),
+                |since| {
+                    let (time, _) = since.time.split_once('.').unwrap_or((&since.time, ""));
+                    format!("{time}Z ({}, {})", brief(since.seconds), since.source)
+                },
             );
             let text = format!(
                 "{since}   refused {} new flows, {:.0}/s now",
@@ -112,7 +115,7 @@ impl Page {
                 number + 1,
                 who.label,
                 format!("{}{}", if who.missed > 0 { ">=" } else { "" }, Count(who.flows)),
-                crate::doctor::checks::percent(who.permille),
+                percent(who.permille),
                 who.class,
                 idle(who),
             );
@@ -188,7 +191,14 @@ impl Page {
         }
         let has_lines = steps.iter().any(|step| step.command.is_some());
         let paste = if has_lines { ", paste the lines" } else { "" };
-        self.add(0, format!("DO NOW  nothing was changed yet{paste}"));
+        let part = report.listed * 1000 / report.count.max(1);
+        let sample = format!(
+            "; numbers are of the {} flows ({}) that were listed in time",
+            Count(report.listed),
+            percent(part.min(1000))
+        );
+        let sample = if report.partial { sample.as_str() } else { "" };
+        self.fold(0, "DO NOW  ", &format!("nothing was changed yet{paste}{sample}"));
         for (index, step) in steps.iter().enumerate() {
             let letter = char::from(b'A' + (index % 26) as u8);
             let need = if index < 3 { 0 } else { 4 };

@@ -47,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Not all flows were seen.
     pub(crate) partial: bool,
+    /// So many were: numbers of flows are of these.
+    pub(crate) listed: u64,
     /// Since when the table has been full, and who says so.
     pub(crate) since: Option<Since>,
     /// What it feels like, if it hurts.
@@ -165,6 +167,7 @@ impl Report {
             time: Rfc3339(facts.scene.time).to_string(),
             seconds: (facts.scene.took.as_secs_f64() * 10.0).round() / 10.0,
             partial: census.is_partial,
+            listed: census.seen,
             since: since(facts),
             feels_like: feels_like(facts),
             rest: Rest { flows: census.seen.saturating_sub(shown), sources: census.owners.len() },
@@ -372,6 +375,7 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
     let raise =
         steps.iter().position(|step| is_its(step) && step.room.is_some_and(|room| room > max));
     let freed = drain.and_then(|index| steps[index].frees).unwrap_or(0);
+    let freed = facts.estimate(freed);
     let higher = raise.and_then(|index| steps[index].room).unwrap_or(max);
     let say = |name: String, max: u64, freed: u64| {
         let share = percent(facts.room.count.saturating_sub(freed) * 1000 / max);

@@ -490,6 +490,23 @@ fn a_table_of_another_kind_is_told_of() {
     assert!(page(&report, 120, true).contains("cilium-dbg bpf ct list global"));
 }
 
+/// A tenth of the table was listed in time: what fills it is known all the same.
+#[test]
+fn a_sample_stands_for_the_table() {
+    let mut facts = facts();
+    fill(&mut facts, 700, idle);
+    fill(&mut facts, 300, live);
+    (facts.room.count, facts.census.is_partial) = (10_000, true);
+    let report = Report::new(&facts);
+    let drain = &report.steps[0];
+    assert!(line(drain).contains("--idle '>2h4m'"), "{report:#?}");
+    assert_eq!((drain.frees, report.listed), (Some(700), 1000));
+    assert_eq!(report.after[0], "A alone: 30.0 %, does not fill at this rate");
+    let text = page(&report, 120, false);
+    assert!(text.contains("numbers are of the 1,000 flows (10.0 %) that were listed"), "{text}");
+    assert!(text.contains("300 others lose their state (of those that were listed)"), "{text}");
+}
+
 /// Nobody is told that there are none of what was not seen.
 #[test]
 fn what_was_not_listed_is_not_ruled_out() {

@@ -176,7 +176,10 @@ impl Report {
     fn write_room(&self, out: &mut impl Write) -> io::Result<()> {
         for (index, name) in NAMES.iter().enumerate() {
             let Some(seconds) = self.full_in[index] else { continue };
-            let over = Count(self.excess[index].round() as u64);
+            let over = match self.excess[index].round() as u64 {
+                0 => "just full".to_owned(),
+                over => format!("up to {} flows find no room", Count(over)),
+            };
             let evicted = self.evicting * 100.0;
             let when = match seconds {
                 0 => "now".to_owned(),
@@ -184,7 +187,7 @@ impl Report {
             };
             writeln!(
                 out,
-                "FULL      {name}: {when}; up to {over} flows find no room: {evicted:.0} % of new ones take an \
+                "FULL      {name}: {when}; {over}: {evicted:.0} % of new ones take an \
                  unassured one's place, {:.0} % are refused",
                 100.0 - evicted
             )?;

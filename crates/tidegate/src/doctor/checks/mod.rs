@@ -117,8 +117,18 @@ fn is_large(facts: &Facts, flows: u64) -> bool {
 impl Facts {
     /// A number of flows in thousandths of what the table may hold, or holds if there is no limit.
     pub(crate) fn share(&self, flows: u64) -> u64 {
-        let whole = self.room.max.unwrap_or(self.census.seen).max(1);
-        flows.saturating_mul(1000) / whole
+        let whole = self.room.max.unwrap_or(self.room.count).max(1);
+        self.estimate(flows).saturating_mul(1000) / whole
+    }
+
+    /// How many a number of flows that were listed stands for: of a part, which is a sample, for more.
+    pub(crate) fn estimate(&self, flows: u64) -> u64 {
+        let (seen, count) = (self.census.seen.max(1), self.room.count);
+        if self.census.is_partial && count > seen {
+            flows.saturating_mul(count) / seen
+        } else {
+            flows
+        }
     }
 
     /// How bad it is that so many flows of a kind are in the table: that hangs on how full it is.

@@ -57,7 +57,7 @@ fn cap(facts: &Facts, source: Source, [flows, next]: [u64; 2]) -> Option<Step> {
         command: Some(facts.scene.system(&command)),
         undo: Some(facts.scene.system(&undo)),
         settles: Some(limit),
-        leaves: Some(facts.room.count.saturating_sub(flows) + limit),
+        leaves: Some(facts.room.count.saturating_sub(facts.estimate(flows)) + limit),
         ..Step::default()
     })
 }
