@@ -278,7 +278,7 @@ fn past(facts: &Facts) -> String {
     let end = if has_ended { last } else { facts.scene.time };
     let minutes = end.saturating_sub(first) / 60_000_000_000;
     let span = match (minutes + 30) / 60 {
-        0 => format!("{minutes} min"),
+        0 => format!("{} min", minutes.max(1)),
         hours => format!("{hours} h"),
     };
     let until = if has_ended { format!(" until {}", Utc(last)) } else { String::new() };
