@@ -190,6 +190,11 @@ fn a_forecast_looks_at_every_snapshot_of_a_recording() {
     assert_eq!(status, 0);
     // The most that was recorded, a hundred times, in twice the room: 20,000, in steps of 512.
     assert!(out.contains("net.netfilter.nf_conntrack_max = 20480"), "{out}");
+    // One listing knows no peak: what would lower the limit is left as a comment.
+    let one = recording.join("1.ctsnap");
+    let (out, _, status) = call(&["plan", "-r", one.to_str().unwrap(), "--keep-timeouts"]);
+    assert_eq!(status, 0);
+    assert!(out.contains("\n#net.netfilter.nf_conntrack_max = 1024"), "{out}");
     let (_, err, status) = call(&["what-if", "-r", dir, "--set", "tcp_timeout_estblished=5"]);
     assert_eq!(status, 2);
     assert!(err.contains("the table has no such timeout"), "{err}");

@@ -102,6 +102,9 @@ impl fmt::Display for ClientError {
             Self::Namespace { path, error } => {
                 write!(f, "network namespace {}: {error}", path.display())
             }
+            Self::Netlink(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write_refusal(f, Errno::PERM)
+            }
             Self::Netlink(error) => write!(f, "netlink socket of netfilter: {error}"),
             Self::Socket { path, error } => {
                 write!(f, "control socket {}: {error}", path.display())
@@ -130,8 +133,8 @@ impl fmt::Display for ClientError {
 fn write_refusal(f: &mut fmt::Formatter<'_>, errno: Errno) -> fmt::Result {
     match errno {
         Errno::PERM | Errno::ACCESS => f.write_str(
-            "not permitted: the kernel asks for CAP_NET_ADMIN in the network namespace (be root), an \
-             engine to be its own user, root, or a member of its admin group",
+            "not permitted: be root, or have CAP_NET_ADMIN in the network namespace; of an engine be the user, \
+             or in its admin group",
         ),
         Errno::NOENT => f.write_str("there is no such entry"),
         Errno::EXIST => f.write_str("there is such an entry already: `update' changes it"),

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
+use tidegate_gateway::memory;
 use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::frame::Subsystem;
 use tidegate_wire::netlink::{Family, tidegate};
@@ -26,6 +27,8 @@ pub(crate) fn run(args: &ListArgs) -> Result<(), Failure> {
     place.enter()?;
     warn_of_what_is_not_kept(args, &place);
     let filter = args.filter.filter_on(&place)?;
+    // The command line's definition took more than a listing does.
+    memory::trim();
     let listing = Listing { args, place, filter, style };
     watch::repeat(interval, || listing.show())
 }

@@ -43,6 +43,9 @@ pub(crate) struct Step {
     /// So many entries of the kind there will be once it has worked, at the present rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settles: Option<u64>,
+    /// The whole table then has so many at the most, if one source fills it and the others stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leaves: Option<u64>,
     /// Live flows among those that it touches.
     pub(crate) live: u64,
     /// Those of them that it ends: translated ones, whose entry nothing can make again.

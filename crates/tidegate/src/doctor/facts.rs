@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::blind::Blind;
 use super::census::{Backend, Census, Heavy, Source};
 use super::foreign::quoted;
 use crate::record::fills::Fill;
@@ -31,6 +32,8 @@ pub(crate) struct Facts {
     pub(crate) spaces: Vec<Space>,
     /// Counters of losses outside of connection tracking, and of the cloud's own tables.
     pub(crate) elsewhere: Vec<Rise>,
+    /// The maps in which Cilium tracks connections.
+    pub(crate) maps: Vec<String>,
     /// What rules say.
     pub(crate) rules: Rules,
     /// The addresses of this machine, as far as it tells.
@@ -47,7 +50,7 @@ pub(crate) struct Facts {
     /// The expectations.
     pub(crate) expected: Expected,
     /// What could not be seen, and why.
-    pub(crate) blind: Vec<String>,
+    pub(crate) blind: Blind,
 }
 
 impl Facts {
@@ -67,13 +70,12 @@ impl Facts {
         self.spaces.clear();
         self.local.clear();
         self.owners.clear();
-        self.refreshed.clear();
         self.ssh = None;
         if let Some(arrivals) = &mut self.arrivals {
             arrivals.sources = Heavy::new(1);
         }
         (self.scene.options, self.scene.prefix) = (String::new(), String::new());
-        self.blind.push(HIDDEN.to_owned());
+        self.blind.note(HIDDEN);
     }
 
     /// A timeout in seconds, by its name without `nf_conntrack_`.

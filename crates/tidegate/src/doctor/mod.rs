@@ -14,6 +14,7 @@
 //! Nothing is changed, no name is looked up, no packet is sent.
 
 mod advice;
+mod blind;
 mod census;
 mod checks;
 mod evidence;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::checks::Severity;
+use super::checks::{Severity, percent};
 use super::foreign::{parts, shown};
 use super::report::{Report, Status, Who};
 use crate::render::figures::{Brief, Count};
@@ -33,6 +33,7 @@ pub(crate) fn page(report: &Report, width: usize, is_whole: bool) -> String {
         page.steps(report, is_whole);
         page.end(report);
     }
+    page.saved(report);
     // What is seen of the table itself is enough to call it healthy.
     if report.status != Status::Ok || report.partial || is_whole {
         page.blind(report);
@@ -85,7 +86,10 @@ impl Page {
         if report.feels_like.is_some() || flow.refused > 0.0 {
             let since = report.since.as_ref().map_or_else(
                 || "unknown (nothing in the kernel log)".to_owned(),
-                |since| format!("{} ({}, {})", since.time, brief(since.seconds), since.source),
+                |since| {
+                    let (time, _) = since.time.split_once('.').unwrap_or((&since.time, ""));
+                    format!("{time}Z ({}, {})", brief(since.seconds), since.source)
+                },
             );
             let text = format!(
                 "{since}   refused {} new flows, {:.0}/s now",
@@ -111,7 +115,7 @@ impl Page {
                 number + 1,
                 who.label,
                 format!("{}{}", if who.missed > 0 { ">=" } else { "" }, Count(who.flows)),
-                crate::doctor::checks::percent(who.permille),
+                percent(who.permille),
                 who.class,
                 idle(who),
             );
@@ -146,7 +150,12 @@ impl Page {
             |rate| format!("{}{rate:.0}/s", if flow.is_lossy { "more than " } else { "" }),
         );
         let until = match flow.until_full {
-            Some(seconds) if seconds < 1.0 => "it is full".to_owned(),
+            Some(seconds) if seconds < 1.0 => {
+                let left = report.who.first().and_then(|who| who.left_median);
+                let stays =
+                    |left| format!("untouched it stays full, half of 1 for {} more", brief(left));
+                left.map_or_else(|| "it is full".to_owned(), stays)
+            }
             Some(seconds) => format!("full in {}", brief(seconds as u64)),
             None => "it does not fill at this rate".to_owned(),
         };
@@ -182,7 +191,14 @@ impl Page {
         }
         let has_lines = steps.iter().any(|step| step.command.is_some());
         let paste = if has_lines { ", paste the lines" } else { "" };
-        self.add(0, format!("DO NOW  nothing was changed yet{paste}"));
+        let part = report.listed * 1000 / report.count.max(1);
+        let sample = format!(
+            "; numbers are of the {} flows ({}) that were listed in time",
+            Count(report.listed),
+            percent(part.min(1000))
+        );
+        let sample = if report.partial { sample.as_str() } else { "" };
+        self.fold(0, "DO NOW  ", &format!("nothing was changed yet{paste}{sample}"));
         for (index, step) in steps.iter().enumerate() {
             let letter = char::from(b'A' + (index % 26) as u8);
             let need = if index < 3 { 0 } else { 4 };
@@ -215,14 +231,20 @@ impl Page {
         if !report.after.is_empty() {
             self.fold(2, "AFTER   ", &report.after.join("; "));
         }
+    }
+
+    fn saved(&mut self, report: &Report) {
         if let Some(file) = &report.saved {
-            self.fold(2, "SAVED   ", &format!("{file}  (tidegate doctor -r FILE looks again)"));
+            self.fold(2, "SAVED   ", &format!("{file}  ({AGAIN})"));
         }
     }
 
     fn blind(&mut self, report: &Report) {
-        if !report.blind.is_empty() {
-            self.fold(2, "NOT SEEN  ", &report.blind.join("; "));
+        let unchecked = report.unchecked.join(", ");
+        let unchecked = (!unchecked.is_empty()).then(|| format!("so not checked: {unchecked}"));
+        let blind: Vec<_> = report.blind.iter().cloned().chain(unchecked).collect();
+        if !blind.is_empty() {
+            self.fold(2, "NOT SEEN  ", &blind.join("; "));
         }
     }
 
@@ -290,6 +312,8 @@ fn command(text: &str, width: usize) -> Vec<String> {
 
 /// A number and its sign stay together; of the same length as what is shown.
 const GLUED: &str = "\u{1}%";
+/// What becomes of the file.
+const AGAIN: &str = "tidegate doctor -r FILE looks again, with --redact for others to see";
 /// Lines of a page for 3 a.m.
 const TALLEST: usize = 30;
 /// Columns.

@@ -1,14 +1,16 @@
 //! The verdict: what the checks found, in the order in which it matters, as a value that the page and the JSON show.
 
+use rustix::process::geteuid;
 use serde::Serialize;
 
 use super::advice::{Goods, Step};
-use super::checks::{CHECKS, Finding, Outcome, Severity, percent};
+use super::census::Class;
+use super::checks::{CHECKS, Finding, Outcome, Severity, Subject, percent};
 use super::facts::{Facts, Whose};
 use super::forecast;
-use super::suspects::suspects;
+use super::suspects::{Suspect, suspects};
 use crate::record::fills::{Fill, ninety_fifth};
-use crate::render::figures::{Brief, Count, Rfc3339};
+use crate::render::figures::{Brief, Count, Rfc3339, Utc};
 
 /// How it is, in the order of the monitoring plugins' exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Not all flows were seen.
     pub(crate) partial: bool,
+    /// So many were: numbers of flows are of these.
+    pub(crate) listed: u64,
     /// Since when the table has been full, and who says so.
     pub(crate) since: Option<Since>,
     /// What it feels like, if it hurts.
@@ -65,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) after: Vec<String>,
     /// What could not be seen.
     pub(crate) blind: Vec<String>,
+    /// The checks that would have taken it.
+    pub(crate) unchecked: Vec<&'static str>,
     /// The file that the evidence was saved to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) saved: Option<String>,
@@ -96,6 +102,8 @@ pub(crate) struct Who {
     pub(crate) class: &'static str,
     /// Seconds that half of them have been idle for.
     pub(crate) idle_median: Option<u32>,
+    /// Seconds that half of them will stay for, if nobody touches them and they keep silent.
+    pub(crate) left_median: Option<u64>,
     /// Container, program and process.
     pub(crate) owner: Option<String>,
 }
@@ -133,35 +141,20 @@ impl Report {
     pub(crate) fn new(facts: &Facts) -> Self {
         let mut ruled_out = Vec::new();
         let mut findings = Vec::new();
-        for (name, check) in CHECKS {
-            match check(facts) {
+        let mut unchecked = Vec::new();
+        for (name, subject, check) in CHECKS {
+            let is_hidden = subject == Subject::Flows && facts.census.is_unseen();
+            match if is_hidden { Outcome::Blind } else { check(facts) } {
                 Outcome::Found(finding) => findings.push(finding),
                 Outcome::Clear(figure) if figure.is_empty() => {}
                 Outcome::Clear(figure) => ruled_out.push(figure),
-                Outcome::Blind => ruled_out.push(format!("{name} not seen")),
+                Outcome::Blind => unchecked.push(name),
             }
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let status = status_of(&findings);
         let census = &facts.census;
-        let who: Vec<Who> = suspects(facts)
-            .iter()
-            .map(|suspect| Who {
-                label: suspect.label(),
-                flows: suspect.tally.flows,
-                missed: suspect.missed,
-                permille: suspect.tally.flows * 1000 / census.seen.max(1),
-                class: suspect.class.name(),
-                idle_median: suspect.tally.idle.median(),
-                owner: suspect.address().and_then(|address| {
-                    facts
-                        .owners
-                        .iter()
-                        .find(|owner| owner.address == address)
-                        .map(|owner| owner.who.clone())
-                }),
-            })
-            .collect();
+        let who = who(facts);
         let shown: u64 = who.iter().map(|who| who.flows).sum();
         let steps = steps_of(&findings);
         Self {
@@ -174,6 +167,7 @@ impl Report {
             time: Rfc3339(facts.scene.time).to_string(),
             seconds: (facts.scene.took.as_secs_f64() * 10.0).round() / 10.0,
             partial: census.is_partial,
+            listed: census.seen,
             since: since(facts),
             feels_like: feels_like(facts),
             rest: Rest { flows: census.seen.saturating_sub(shown), sources: census.owners.len() },
@@ -183,7 +177,8 @@ impl Report {
             after: after(facts, &steps),
             steps,
             findings,
-            blind: facts.blind.clone(),
+            blind: facts.blind.told(geteuid().is_root()),
+            unchecked,
             saved: None,
         }
     }
@@ -207,6 +202,31 @@ fn status_of(findings: &[Finding]) -> Status {
         Some(Severity::Warning) => Status::Warning,
         Some(Severity::Note) | None => Status::Ok,
     }
+}
+
+/// Those who hold most of the table, as far as it was seen.
+fn who(facts: &Facts) -> Vec<Who> {
+    let seen = facts.census.seen.max(1);
+    let owner = |address| {
+        let found = facts.owners.iter().find(|owner| owner.address == address);
+        found.map(|owner| owner.who.clone())
+    };
+    let established = facts.timeout("tcp_timeout_established");
+    let left = |suspect: &Suspect| {
+        let idle = suspect.tally.idle.median().filter(|_| suspect.class == Class::Established)?;
+        established?.checked_sub(idle.into())
+    };
+    let who = |suspect: &Suspect| Who {
+        label: suspect.label(),
+        flows: suspect.tally.flows,
+        missed: suspect.missed,
+        permille: suspect.tally.flows * 1000 / seen,
+        class: suspect.class.name(),
+        idle_median: suspect.tally.idle.median(),
+        left_median: left(suspect),
+        owner: suspect.address().and_then(owner),
+    };
+    suspects(facts).iter().map(who).collect()
 }
 
 fn place(facts: &Facts) -> String {
@@ -250,16 +270,20 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
     }
 }
 
-/// How full it was in the last day at the most, but for five of a hundred moments.
+/// How full it was in the last day at the most, but for five of a hundred moments: of the time that was recorded.
 fn past(facts: &Facts) -> String {
-    let first = facts.past.first().map_or(0, |fill| fill.time);
-    let minutes = facts.scene.time.saturating_sub(first) / 60_000_000_000;
+    let [first, last] =
+        [facts.past.first(), facts.past.last()].map(|fill| fill.map_or(0, |fill| fill.time));
+    let has_ended = facts.scene.time.saturating_sub(last) > FRESH;
+    let end = if has_ended { last } else { facts.scene.time };
+    let minutes = end.saturating_sub(first) / 60_000_000_000;
     let span = match (minutes + 30) / 60 {
-        0 => format!("{minutes} min"),
+        0 => format!("{} min", minutes.max(1)),
         hours => format!("{hours} h"),
     };
+    let until = if has_ended { format!(" until {}", Utc(last)) } else { String::new() };
     ninety_fifth(&facts.past)
-        .map_or_else(String::new, |permille| format!(" p95 {span} {}", percent(permille)))
+        .map_or_else(String::new, |permille| format!(" p95 {span}{until} {}", percent(permille)))
 }
 
 /// What the log or a recording says of this table, if that is not over.
@@ -351,6 +375,7 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
     let raise =
         steps.iter().position(|step| is_its(step) && step.room.is_some_and(|room| room > max));
     let freed = drain.and_then(|index| steps[index].frees).unwrap_or(0);
+    let freed = facts.estimate(freed);
     let higher = raise.and_then(|index| steps[index].room).unwrap_or(max);
     let say = |name: String, max: u64, freed: u64| {
         let share = percent(facts.room.count.saturating_sub(freed) * 1000 / max);
@@ -366,6 +391,12 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
     if let (Some(drain), Some(raise)) = (drain, raise) {
         lines.push(say(format!("{}+{}", letter(drain), letter(raise)), higher, freed));
     }
+    lines.extend(drain.and_then(|drain| {
+        let cap = steps.iter().position(|step| step.leaves.is_some())?;
+        let share = percent(steps[cap].leaves? * 1000 / max);
+        let (drain, cap) = (letter(drain), letter(cap));
+        Some(format!("{drain}+{cap}: {share} at the most, if the others hold what they hold"))
+    }));
     if raise.is_some() && facts.scene.table == Whose::Kernel {
         lines.push(facts.scene.own("plan", KEPT));
     }

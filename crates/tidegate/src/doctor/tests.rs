@@ -8,6 +8,7 @@ use tidegate_wire::netlink::Tuple;
 use tidegate_wire::netlink::conntrack::{ProtoInfo, TcpInfo};
 
 use super::advice::Step;
+use super::blind::Blind;
 use super::census::{Backend, Census, Heavy, Source, Spot};
 use super::facts::{
     Arrivals, Counters, Expected, Facts, Log, Memory, Range, Rise, Room, Rules, Scene, Space,
@@ -57,6 +58,7 @@ fn facts() -> Facts {
         memory: Memory { available: Some(1 << 30), flow: Some(256) },
         spaces: Vec::new(),
         elsewhere: Vec::new(),
+        maps: Vec::new(),
         rules: Rules { has_iptables: true, ..Rules::default() },
         local: Vec::new(),
         log_invalid: Some(6),
@@ -64,7 +66,7 @@ fn facts() -> Facts {
         owners: Vec::new(),
         refreshed: Vec::new(),
         expected: Expected { count: 0, max: Some(100), ..Expected::default() },
-        blind: Vec::new(),
+        blind: Blind::default(),
     }
 }
 
@@ -305,6 +307,9 @@ fn a_recording_tells_how_full_a_healthy_table_was() {
     facts.past = (0..95).map(fill).collect();
     let text = page(&Report::new(&facts), 120, false);
     assert!(text.contains("12.0 % (1,200/10,000) p95 24 h 17.4 %, top source"), "{text}");
+    facts.scene.time += 7_200_000_000_000;
+    let text = page(&Report::new(&facts), 120, false);
+    assert!(text.contains(" p95 24 h until 2027-01-15 07:36:40 UTC 17.4 %"), "{text}");
     facts.past = facts.past.split_off(92);
     assert!(!page(&Report::new(&facts), 120, false).contains("p95"), "of three moments");
 }
@@ -337,6 +342,8 @@ fn every_step_says_how_many_live_flows_it_touches() {
         "{donts:?}"
     );
     assert_eq!(report.after[0], "A alone: 30.0 %, full again in 1m10s at this rate");
+    let cap = "A+C: 40.0 % at the most, if the others hold what they hold";
+    assert!(report.after.iter().any(|line| line == cap), "{:?}", report.after);
     let kept = "tidegate plan > /etc/sysctl.d/50-conntrack.conf keeps it";
     assert_eq!(report.after.last().map(String::as_str), Some(kept));
 }
@@ -472,6 +479,47 @@ fn a_cap_stands_where_the_packets_pass() {
         facts.scene.table = super::facts::Whose::Engine;
         assert_eq!(cap(&facts), None, "{what}");
     }
+}
+
+#[test]
+fn a_table_of_another_kind_is_told_of() {
+    let mut facts = facts();
+    facts.maps.push("cilium_ct4_global".to_owned());
+    let report = Report::new(&facts);
+    assert_eq!((report.status, report.findings[0].check), (Status::Ok, "cilium"));
+    assert!(page(&report, 120, true).contains("cilium-dbg bpf ct list global"));
+}
+
+/// A tenth of the table was listed in time: what fills it is known all the same.
+#[test]
+fn a_sample_stands_for_the_table() {
+    let mut facts = facts();
+    fill(&mut facts, 700, idle);
+    fill(&mut facts, 300, live);
+    (facts.room.count, facts.census.is_partial) = (10_000, true);
+    let report = Report::new(&facts);
+    let drain = &report.steps[0];
+    assert!(line(drain).contains("--idle '>2h4m'"), "{report:#?}");
+    assert_eq!((drain.frees, report.listed), (Some(700), 1000));
+    assert_eq!(report.after[0], "A alone: 30.0 %, does not fill at this rate");
+    let text = page(&report, 120, false);
+    assert!(text.contains("numbers are of the 1,000 flows (10.0 %) that were listed"), "{text}");
+    assert!(text.contains("300 others lose their state (of those that were listed)"), "{text}");
+}
+
+/// Nobody is told that there are none of what was not seen.
+#[test]
+fn what_was_not_listed_is_not_ruled_out() {
+    let mut facts = facts();
+    facts.census.is_partial = true;
+    facts.expected.max = None;
+    let report = Report::new(&facts);
+    let ruled_out = report.ruled_out.join(", ");
+    for figure in ["half-open", "unanswered", "top source", "expectations"] {
+        assert!(!ruled_out.contains(figure), "{ruled_out}");
+    }
+    assert!(report.unchecked.contains(&"half-open") && report.unchecked.contains(&"drift"));
+    assert!(page(&report, 120, false).contains("NOT SEEN  so not checked: ports,"));
 }
 
 #[test]

@@ -235,7 +235,9 @@ pub(crate) struct CountArgs {
     pub(crate) watch: WatchArgs,
 }
 
+// A definition is only made when its command is asked for.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum ExpectCommand {
     /// Show expectations, as `conntrack -L expect` does
     List(ExpectListArgs),

@@ -45,9 +45,29 @@ pub(crate) fn write(out: &mut impl Write, report: &Report, aim: Aim) -> io::Resu
         out,
         "# As many buckets as entries: each stands in two chains, so that a full table's have two on the whole."
     )?;
-    writeln!(out, "net.netfilter.nf_conntrack_buckets = {size}")?;
-    writeln!(out, "net.netfilter.nf_conntrack_max = {size}")?;
+    let mark = write_doubt(out, report, size)?;
+    writeln!(out, "{mark}net.netfilter.nf_conntrack_buckets = {size}")?;
+    writeln!(out, "{mark}net.netfilter.nf_conntrack_max = {size}")?;
     report.settings.iter().try_for_each(|setting| write_timeout(out, setting))
+}
+
+/// One listing may be of a quiet hour: a lower limit than the table's is left to who knows better, and what is told is
+/// the mark of a comment.
+fn write_doubt(out: &mut impl Write, report: &Report, size: u64) -> io::Result<&'static str> {
+    let Some(max) = report.sizes[0].max.filter(|max| size < *max && report.history.is_empty())
+    else {
+        return Ok("");
+    };
+    writeln!(
+        out,
+        "#\n# That is less than the {} of now, and one listing doesn't know the peak: a recording does",
+        Count(max)
+    )?;
+    writeln!(
+        out,
+        "# (`tidegate record', then `tidegate plan -r DIR'). Take the marks away if this was the peak."
+    )?;
+    Ok("#")
 }
 
 fn write_memory(out: &mut impl Write, report: &Report, flows: f64, size: u64) -> io::Result<()> {

@@ -176,11 +176,18 @@ impl Report {
     fn write_room(&self, out: &mut impl Write) -> io::Result<()> {
         for (index, name) in NAMES.iter().enumerate() {
             let Some(seconds) = self.full_in[index] else { continue };
-            let over = Count(self.excess[index].round() as u64);
-            let (evicted, when) = (self.evicting * 100.0, Brief(Duration::from_secs(seconds)));
+            let over = match self.excess[index].round() as u64 {
+                0 => "just full".to_owned(),
+                over => format!("up to {} flows find no room", Count(over)),
+            };
+            let evicted = self.evicting * 100.0;
+            let when = match seconds {
+                0 => "now".to_owned(),
+                _ => format!("in {}", Brief(Duration::from_secs(seconds))),
+            };
             writeln!(
                 out,
-                "FULL      {name}: in {when}; up to {over} flows find no room: {evicted:.0} % of new ones take an \
+                "FULL      {name}: {when}; {over}: {evicted:.0} % of new ones take an \
                  unassured one's place, {:.0} % are refused",
                 100.0 - evicted
             )?;
@@ -234,6 +241,7 @@ impl Report {
     fn write_assumptions(&self, out: &mut impl Write) -> io::Result<()> {
         let growth = match self.growth {
             0.0 => "no flow comes".to_owned(),
+            1.0 => "as many flows come as end".to_owned(),
             growth => format!("{growth} come for each that ends"),
         };
         writeln!(

@@ -89,12 +89,12 @@ impl Class {
     }
 
     fn write(&self, out: &mut impl Write, name: &str) -> io::Result<()> {
-        let span = |seconds| Brief(Duration::from_secs(seconds));
+        let span = |seconds| Brief(Duration::from_secs(seconds)).to_string();
         write!(out, "{name:<24}  {:>11}  ", Count(self.flows))?;
         write!(out, "{:>12}  {:>11}  ", Count(self.bindings), Count(self.live))?;
-        match self.idle {
-            Some((least, most)) if least == most => writeln!(out, "{}", span(least)),
-            Some((least, most)) => writeln!(out, "{} to {}", span(least), span(most)),
+        match self.idle.map(|(least, most)| (span(least), span(most))) {
+            Some((least, most)) if least == most => writeln!(out, "{least}"),
+            Some((least, most)) => writeln!(out, "{least} to {most}"),
             None => writeln!(out),
         }
     }

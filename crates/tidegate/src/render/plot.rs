@@ -38,7 +38,7 @@ pub(crate) struct Line {
 impl Plot {
     fn top(&self) -> f64 {
         let points = self.lines.iter().flat_map(|line| line.points.iter().copied());
-        let highest = points.fold(1.0, f64::max);
+        let highest = points.fold(LOWEST_TOP, f64::max);
         // A limit far above would press all lines to the ground.
         let limit = self.limit.as_ref().map(|(_, height)| *height);
         limit.filter(|limit| *limit <= 3.0 * highest).map_or(highest, |limit| limit.max(highest))
@@ -80,7 +80,10 @@ impl Plot {
         writeln!(out, "{:>12}  {}{:gap$}{}", "", self.ends[0], "", self.ends[1])?;
         let mut names: Vec<_> =
             self.lines.iter().map(|line| format!("{} {}", line.mark, line.name)).collect();
-        names.extend(self.limit.as_ref().map(|(name, _)| format!("- {name}")));
+        names.extend(self.limit.as_ref().map(|(name, height)| match *height <= top {
+            true => format!("- {name}"),
+            false => format!("{name} {}, above", Count(*height as u64)),
+        }));
         writeln!(out, "{:>12}  {}", "", names.join("   "))
     }
 
@@ -179,6 +182,8 @@ impl Default for Letters<'_> {
 const SIZE: (u32, u32) = (800, 400);
 const COLUMNS: usize = 64;
 const ROWS: usize = 13;
+/// The labels of the lowest plot are whole numbers, and differ.
+const LOWEST_TOP: f64 = 12.0;
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 780.0;
 const TOP: f64 = 40.0;

@@ -363,6 +363,11 @@ impl Census {
         }
     }
 
+    /// Whether nobody showed us any: an empty table is another thing.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.is_partial && self.seen == 0
+    }
+
     /// The flows of a class.
     pub(crate) fn class(&self, class: Class) -> &Tally {
         &self.classes[class as usize]

@@ -2,10 +2,13 @@
 //! figure, times what there may be, against what is left.
 
 use super::{Finding, Outcome, Severity};
-use crate::doctor::facts::Facts;
+use crate::doctor::facts::{Facts, Whose};
 
 /// Runs the check.
 pub(super) fn check(facts: &Facts) -> Outcome {
+    if facts.scene.table != Whose::Kernel {
+        return Outcome::Clear(String::new());
+    }
     let (Some(object), Some(available)) = (facts.memory.flow, facts.memory.available) else {
         return Outcome::Blind;
     };

@@ -2,6 +2,7 @@
 //! else.
 
 mod chains;
+mod cilium;
 mod clashes;
 mod drift;
 mod elsewhere;
@@ -74,28 +75,38 @@ pub(crate) enum Outcome {
 /// A check.
 pub(crate) type Check = fn(&Facts) -> Outcome;
 
+/// What a check is about: of flows that nobody showed us it says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The flows of the table.
+    Flows,
+    /// Counters, settings and surroundings.
+    Rest,
+}
+
 /// All of them, those first that explain others.
-pub(crate) const CHECKS: [(&str, Check); 20] = [
-    ("table", room::check),
-    ("namespace", namespaces::check),
-    ("ports", ports::check),
-    ("stale-dnat", stale::check),
-    ("expectations", expectations::check),
-    ("established", established::check),
-    ("unreplied", unreplied::check),
-    ("half-open", half_open::check),
-    ("time-wait", time_wait::check),
-    ("source", source::check),
-    ("elsewhere", elsewhere::check),
-    ("chains", chains::check),
-    ("clashes", clashes::check),
-    ("invalid", invalid::check),
-    ("drift", drift::check),
-    ("offload", offload::check),
-    ("memory", memory::check),
-    ("timeouts", timeouts::check),
-    ("notrack", notrack::check),
-    ("origin", origin::check),
+pub(crate) const CHECKS: [(&str, Subject, Check); 21] = [
+    ("table", Subject::Rest, room::check),
+    ("namespace", Subject::Rest, namespaces::check),
+    ("ports", Subject::Flows, ports::check),
+    ("stale-dnat", Subject::Flows, stale::check),
+    ("expectations", Subject::Rest, expectations::check),
+    ("established", Subject::Flows, established::check),
+    ("unreplied", Subject::Flows, unreplied::check),
+    ("half-open", Subject::Flows, half_open::check),
+    ("time-wait", Subject::Flows, time_wait::check),
+    ("source", Subject::Flows, source::check),
+    ("elsewhere", Subject::Rest, elsewhere::check),
+    ("cilium", Subject::Rest, cilium::check),
+    ("chains", Subject::Rest, chains::check),
+    ("clashes", Subject::Rest, clashes::check),
+    ("invalid", Subject::Rest, invalid::check),
+    ("drift", Subject::Flows, drift::check),
+    ("offload", Subject::Flows, offload::check),
+    ("memory", Subject::Rest, memory::check),
+    ("timeouts", Subject::Rest, timeouts::check),
+    ("notrack", Subject::Flows, notrack::check),
+    ("origin", Subject::Rest, origin::check),
 ];
 
 /// A share of the table's limit that is worth a word: 10 %.
@@ -106,8 +117,18 @@ fn is_large(facts: &Facts, flows: u64) -> bool {
 impl Facts {
     /// A number of flows in thousandths of what the table may hold, or holds if there is no limit.
     pub(crate) fn share(&self, flows: u64) -> u64 {
-        let whole = self.room.max.unwrap_or(self.census.seen).max(1);
-        flows.saturating_mul(1000) / whole
+        let whole = self.room.max.unwrap_or(self.room.count).max(1);
+        self.estimate(flows).saturating_mul(1000) / whole
+    }
+
+    /// How many a number of flows that were listed stands for: of a part, which is a sample, for more.
+    pub(crate) fn estimate(&self, flows: u64) -> u64 {
+        let (seen, count) = (self.census.seen.max(1), self.room.count);
+        if self.census.is_partial && count > seen {
+            flows.saturating_mul(count) / seen
+        } else {
+            flows
+        }
     }
 
     /// How bad it is that so many flows of a kind are in the table: that hangs on how full it is.

@@ -19,11 +19,9 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         FULL.. => Severity::Critical,
         NEAR.. => Severity::Warning,
         _ => {
-            return Outcome::Clear(format!(
-                "{} other namespaces, at most {}",
-                facts.spaces.len(),
-                percent(permille)
-            ));
+            let (count, most) = (facts.spaces.len(), percent(permille));
+            let of = if count == 1 { "namespace" } else { "namespaces" };
+            return Outcome::Clear(format!("{count} other {of}, at most {most} full"));
         }
     };
     let mut evidence = vec![format!(

@@ -18,10 +18,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     Outcome::Found(Finding {
         check: "origin",
         severity: Severity::Note,
-        symptom: format!(
-            "connection tracking is on because of {} rules",
-            Count(users.len() as u64)
-        ),
+        symptom: format!("rules that turn connection tracking on: {}", Count(users.len() as u64)),
         evidence: users.iter().take(3).cloned().collect(),
         culprit: Some(first.clone()),
         ..Finding::default()

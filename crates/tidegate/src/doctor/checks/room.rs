@@ -76,8 +76,9 @@ fn donts(facts: &Facts) -> Vec<String> {
     let ssh = facts.ssh.filter(|ssh| ssh.is_tracked);
     let ssh =
         ssh.map_or_else(String::new, |ssh| format!(", your ssh from {} among them", ssh.client));
+    let of = if facts.census.is_partial { " (of those that were listed)" } else { "" };
     vec![format!(
-        "conntrack -F: {} live NATed flows die, {} others lose their state{ssh}",
+        "conntrack -F: {} live NATed flows die, {} others lose their state{ssh}{of}",
         Count(cut),
         Count(live - cut),
     )]

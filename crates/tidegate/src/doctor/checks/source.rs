@@ -15,6 +15,8 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     let Some((source, group)) = owners.first() else { return Outcome::Clear(String::new()) };
     let (flows, share) = (group.flows, facts.share(group.flows));
     if share < LARGE || facts.census.seen < FEW {
+        // Of those that there are, as on the line of a healthy table.
+        let share = group.flows * 1000 / facts.census.seen.max(1);
         return Outcome::Clear(format!("top source {}", percent(share)));
     }
     let next = owners.get(1).map_or(0, |(_, group)| group.flows);
@@ -31,13 +33,13 @@ pub(super) fn check(facts: &Facts) -> Outcome {
         symptom: format!("one source holds {} of the table", percent(share)),
         evidence: vec![format!("{source}: {} flows; the next: {}", Count(flows), Count(next))],
         culprit: Some(culprit),
-        steps: cap(facts, **source, next).into_iter().collect(),
+        steps: cap(facts, **source, [flows, next]).into_iter().collect(),
         donts: Vec::new(),
     })
 }
 
 /// Room for ten of its size, and for twice what the next largest needs. An engine's packets pass no rule of the system.
-fn cap(facts: &Facts, source: Source, next: u64) -> Option<Step> {
+fn cap(facts: &Facts, source: Source, [flows, next]: [u64; 2]) -> Option<Step> {
     if facts.scene.table == Whose::Engine {
         return None;
     }
@@ -55,6 +57,7 @@ fn cap(facts: &Facts, source: Source, next: u64) -> Option<Step> {
         command: Some(facts.scene.system(&command)),
         undo: Some(facts.scene.system(&undo)),
         settles: Some(limit),
+        leaves: Some(facts.room.count.saturating_sub(facts.estimate(flows)) + limit),
         ..Step::default()
     })
 }

@@ -14,9 +14,11 @@ use super::super::facts::Arrivals;
 use crate::client::{ClientError, Flow, Heard, Place, Table};
 
 /// Listens for a while, on a thread of its own, in the namespace of the calling one.
-pub(super) fn listen(place: Place, span: Duration) -> Option<JoinHandle<Result<Arrivals, String>>> {
-    let listen = move || hear(&place, span).map_err(|error| error.to_string());
-    thread::Builder::new().spawn(listen).ok()
+pub(super) fn listen(
+    place: Place,
+    span: Duration,
+) -> Option<JoinHandle<Result<Arrivals, ClientError>>> {
+    thread::Builder::new().spawn(move || hear(&place, span)).ok()
 }
 
 fn hear(place: &Place, span: Duration) -> Result<Arrivals, ClientError> {

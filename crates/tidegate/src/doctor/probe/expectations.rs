@@ -7,17 +7,14 @@ use tidegate_wire::netlink::Family;
 use tidegate_wire::netlink::expect::message;
 use tidegate_wire::netlink::frame::Subsystem;
 
+use super::super::blind::Blind;
 use super::super::facts::Expected;
 use super::super::foreign;
 use super::setting;
 use crate::client::{self, ClientError, Place, Request, Table};
 
 /// Lists them: a kernel allows some thousands.
-pub(super) fn read(
-    place: &Place,
-    settings: &[(String, String)],
-    blind: &mut Vec<String>,
-) -> Expected {
+pub(super) fn read(place: &Place, settings: &[(String, String)], blind: &mut Blind) -> Expected {
     let mut whose = Whose::default();
     let request = Request::new(Subsystem::Expect, message::GET, Family::default());
     let listed = Table::open(place).and_then(|mut table| {
@@ -26,10 +23,11 @@ pub(super) fn read(
             Ok::<_, ClientError>(())
         })
     });
+    // Of those that weren't listed nothing is said.
+    let max = setting(settings, "nf_conntrack_expect_max").filter(|_| listed.is_ok());
     if let Err(error) = listed {
-        blind.push(format!("expectations: {error}"));
+        blind.refused("expectations", &error);
     }
-    let max = setting(settings, "nf_conntrack_expect_max");
     Expected { count: whose.count, max, helper: most(whose.helpers), source: most(whose.sources) }
 }
 

@@ -9,11 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
 
+use super::super::blind::Blind;
 use super::super::facts::{Log, Spell, Whose};
 use crate::present::time_of_day;
 
 /// Reads what there is, without waiting for more.
-pub(super) fn read(table: Whose, blind: &mut Vec<String>) -> Option<Log> {
+pub(super) fn read(table: Whose, blind: &mut Blind) -> Option<Log> {
     if table != Whose::Kernel {
         return None;
     }
@@ -22,7 +23,10 @@ pub(super) fn read(table: Whose, blind: &mut Vec<String>) -> Option<Log> {
     let mut file = match file {
         Ok(file) => file,
         Err(error) => {
-            blind.push(format!("kernel log: {error}"));
+            match error.kind() {
+                ErrorKind::PermissionDenied => blind.denied("kernel log"),
+                _ => blind.because("kernel log", error),
+            }
             return None;
         }
     };

@@ -50,6 +50,18 @@ fn object(slabs: &str) -> Option<u64> {
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
+/// The maps of Cilium's own table, which are pinned where all find them; only root may look.
+pub(super) fn maps(table: Whose) -> Vec<String> {
+    if table != Whose::Kernel {
+        return Vec::new();
+    }
+    let entries = fs::read_dir("/sys/fs/bpf/tc/globals").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut maps: Vec<_> = names.filter(|name| name.starts_with("cilium_ct")).collect();
+    maps.sort();
+    maps
+}
+
 /// The addresses of the thread's namespace.
 pub(super) fn addresses(table: Whose) -> Vec<IpAddr> {
     if table != Whose::Kernel {

@@ -23,6 +23,7 @@ use std::time::Duration;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_wire::netlink::conntrack::message;
 
+use super::blind::Blind;
 use super::census::Census;
 use super::evidence::Evidence;
 use super::facts::{Arrivals, Facts, Room, Scene, Whose};
@@ -49,7 +50,7 @@ struct Watch {
     watch: Stopwatch,
     counters: counters::Reader,
     elsewhere: elsewhere::Reader,
-    arrivals: Option<JoinHandle<Result<Arrivals, String>>>,
+    arrivals: Option<JoinHandle<Result<Arrivals, ClientError>>>,
 }
 
 impl Survey {
@@ -59,7 +60,7 @@ impl Survey {
     /// The table can't be reached, or gives no figure at all.
     pub(crate) fn gather(&self, evidence: &mut Evidence) -> Result<Facts, Failure> {
         // Of the table, and of what is around it.
-        let (mut blind, mut around) = (Vec::new(), Vec::new());
+        let (mut blind, mut around) = (Blind::default(), Blind::default());
         let settings = Settings::of(&self.place)?.all().unwrap_or_default();
         let scene = self.scene()?;
         let watch = self.watch(scene.table)?;
@@ -68,9 +69,9 @@ impl Survey {
             self.census(Census::new(timers, scene.time), &mut blind, evidence, &watch.watch)?;
         let rules = rules::read(scene.table, &mut around);
         let expected = expectations::read(&self.place, &settings, &mut around);
-        let arrivals = watch.arrivals.map(|ear| ear.join().unwrap_or_else(|_| Err(String::new())));
-        let arrivals = arrivals
-            .and_then(|heard| heard.map_err(|why| around.push(format!("arrivals: {why}"))).ok());
+        let arrivals = watch.arrivals.and_then(|ear| ear.join().ok());
+        let arrivals =
+            arrivals.and_then(|heard| heard.map_err(|why| around.refused("new flows", &why)).ok());
         if scene.table != Whose::File {
             let now = watch.watch.elapsed();
             let apart = second_look::wait(last_unheard, now);
@@ -91,6 +92,7 @@ impl Survey {
             log: kernel_log::read(scene.table, &mut around),
             memory: machine::memory(scene.table),
             elsewhere: watch.elsewhere.finish(),
+            maps: machine::maps(scene.table),
             local: machine::addresses(scene.table),
             log_invalid: setting(&settings, "nf_conntrack_log_invalid"),
             ssh: session::read(&self.place),
@@ -104,7 +106,7 @@ impl Survey {
         };
         match &self.redactor {
             None => {
-                facts.blind.append(&mut around);
+                facts.blind.append(around);
                 owners::name(&mut facts);
             }
             Some(redactor) => facts.hide(redactor),
@@ -114,11 +116,11 @@ impl Survey {
     }
 
     /// Whose flows may have other timeouts than the settings say: how long those have been idle isn't known.
-    fn policies(&self, blind: &mut Vec<String>) -> Policies {
+    fn policies(&self, blind: &mut Blind) -> Policies {
         match Policies::of(&self.place) {
             Ok(Some(policies)) => return policies,
-            Ok(None) => blind.push(UNTOLD.to_owned()),
-            Err(error) => blind.push(format!("timeout policies: {error}")),
+            Ok(None) => blind.note(UNTOLD),
+            Err(error) => blind.refused("timeout policies", &error),
         }
         Policies::default()
     }
@@ -167,19 +169,21 @@ impl Survey {
     fn census(
         &self,
         mut census: Census,
-        blind: &mut Vec<String>,
+        blind: &mut Blind,
         evidence: &mut Evidence,
         watch: &Stopwatch,
     ) -> Result<(Census, Option<Duration>), Failure> {
         let (start, mut last_unheard) = (watch.elapsed(), None);
         let request = list::request(&self.place, &Filter::new(Vec::new()), message::GET);
-        let listed = Table::open(&self.place)?.dump_ahead(&request, |message| {
-            let other = self.redactor.as_ref().map(|redactor| redactor.message(message));
+        let listed = Table::open(&self.place)?.dump_ahead(&request, |original| {
+            let other = self.redactor.as_ref().map(|redactor| redactor.message(original));
             let other = other.as_deref().and_then(kept);
-            let message = other.as_ref().unwrap_or(message);
+            let message = other.as_ref().unwrap_or(original);
             let unheard = census.unheard.len();
             census.add(&Flow::outline(message)?);
-            if census.unheard.len() > unheard {
+            if let Some(newest) = census.unheard.get_mut(unheard) {
+                // The table knows it by its own addresses.
+                [newest.tuple, _] = Flow::outline(original)?.tuples;
                 last_unheard = Some(watch.elapsed());
             }
             evidence.put(message);
@@ -194,7 +198,7 @@ impl Survey {
             Err(Failure::Enough) => census.is_partial = true,
             Err(Failure::Table(error @ ClientError::Refused(_))) => {
                 census.is_partial = true;
-                blind.push(format!("flows: {error}"));
+                blind.refused("flows", &error);
             }
             Err(other) => return Err(other),
         }

@@ -8,13 +8,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
+use super::super::blind::Blind;
 use super::super::facts::{Scene, Space, Whose};
 use super::super::foreign;
 use super::owners::resident;
 use crate::client::Place;
 
 /// Those that a process is in, or that have a name.
-pub(super) fn read(scene: &Scene, blind: &mut Vec<String>) -> Vec<Space> {
+pub(super) fn read(scene: &Scene, blind: &mut Blind) -> Vec<Space> {
     if scene.table != Whose::Kernel {
         return Vec::new();
     }
@@ -38,7 +39,8 @@ pub(super) fn read(scene: &Scene, blind: &mut Vec<String>) -> Vec<Space> {
         }
     }
     if hidden > 0 {
-        blind.push(format!("{hidden} processes hide their network namespaces (be root)"));
+        let of = if hidden == 1 { "process" } else { "processes" };
+        blind.denied(format!("the network namespaces of {hidden} {of}"));
     }
     for name in names() {
         let Ok(data) = fs::metadata(Path::new(NAMED).join(&name)) else { continue };

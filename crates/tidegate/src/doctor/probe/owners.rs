@@ -25,7 +25,7 @@ pub(super) fn name(facts: &mut Facts) {
     let suspects: Vec<IpAddr> = owners.into_iter().map(|(source, _)| source.0).collect();
     for address in suspects {
         if watch.elapsed() > PATIENCE {
-            facts.blind.push("owners of addresses: no time left".to_owned());
+            facts.blind.because("owners of addresses", "no time left");
             return;
         }
         if let Some(who) = owner(facts, address) {

@@ -7,31 +7,39 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::{fs, io::Read};
 
+use rustix::process::geteuid;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_wire::proto;
 
+use super::super::blind::Blind;
 use super::super::facts::{Range, Rule, Rules, Whose};
 use super::super::foreign;
 
 /// Asks the programs that there are.
-pub(super) fn read(table: Whose, blind: &mut Vec<String>) -> Rules {
+pub(super) fn read(table: Whose, blind: &mut Blind) -> Rules {
     let mut rules = Rules::default();
     if table != Whose::Kernel {
         return rules;
     }
     rules.has_iptables = exists("iptables");
     rules.has_nft = exists("nft");
+    let mut silent = Vec::new();
     for program in ["iptables-save", "ip6tables-save"] {
         match print(program, &[]) {
             Some(text) => rules.take_iptables(&text, program.trim_end_matches("-save")),
-            None if exists(program) => blind.push(format!("{program} gave no answer")),
+            None if exists(program) => silent.push(program),
             None => {}
         }
     }
     match print("nft", &["-t", "list", "ruleset"]) {
         Some(text) => rules.take_nft(&text),
-        None if rules.has_nft => blind.push("nft gave no answer".to_owned()),
+        None if rules.has_nft => silent.push("nft"),
         None => {}
+    }
+    match geteuid().is_root() {
+        _ if silent.is_empty() => {}
+        true => blind.because("rules", format_args!("no answer of {}", silent.join(", "))),
+        false => blind.denied("rules"),
     }
     rules
 }

@@ -31,11 +31,12 @@ fn title(state: &State) -> Line<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let mut spans =
         vec![Span::styled("tidegate top", bold), Span::raw(format!("  {}", state.place))];
-    let rate = state.interval.as_secs_f64();
     match &state.snapshot {
         None => spans.push(Span::raw("  asking the table ...")),
         Some(Snapshot { at, took, .. }) => {
-            let took = TimeSpan(*took);
+            // A pass rests as long as it took.
+            let rate = state.interval.max(*took * 2).as_secs_f64();
+            let (took, rate) = (TimeSpan(*took), (rate * 10.0).round() / 10.0);
             spans.push(Span::raw(format!("  {}  took {took}, every {rate} s", Utc(*at))));
         }
     }
