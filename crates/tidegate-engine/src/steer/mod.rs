@@ -109,11 +109,7 @@ impl Steering {
         if let Some(gatherer) = self.gatherer(&headers) {
             return Some(gatherer);
         }
-        let tuple = match quote_in(datagram, &headers) {
-            Some(quote) => tuple_in(quote, &dissect_quoted(headers.family, quote)?),
-            None => tuple_in(datagram, &headers),
-        };
-        Some(self.home(&tuple?))
+        Some(self.home(&sought_in(datagram, &headers)?))
     }
 
     /// The worker that puts a datagram's fragments together, if this is one.
@@ -165,6 +161,21 @@ fn plain_ports(datagram: &[u8]) -> Option<(u8, [u16; 2])> {
     };
     let word = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
     matches!(proto, proto::TCP | proto::UDP).then(|| (proto, [word(0), word(2)]))
+}
+
+/// The tuple that a datagram's flow is looked up by; of an ICMP error the answer to what it quotes.
+pub(crate) fn tuple_of(datagram: &[u8]) -> Option<Tuple> {
+    let headers = dissect(datagram).ok()?;
+    let tuple = sought_in(datagram, &headers)?;
+    if quote_in(datagram, &headers).is_some() { tuple.invert() } else { Some(tuple) }
+}
+
+/// A datagram's tuple; of an ICMP error that of what it quotes.
+fn sought_in(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
+    match quote_in(datagram, headers) {
+        Some(quote) => tuple_in(quote, &dissect_quoted(headers.family, quote)?),
+        None => tuple_in(datagram, headers),
+    }
 }
 
 /// The datagram that an ICMP error quotes.

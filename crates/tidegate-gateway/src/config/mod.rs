@@ -13,6 +13,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rustix::thread::{CpuSet, sched_getaffinity};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::Spanned;
@@ -30,8 +31,10 @@ pub struct Config {
     pub file: PathBuf,
     /// The interfaces that packets are forwarded between. None: no packets.
     pub interfaces: Vec<Interface>,
-    /// How many workers share the packets.
+    /// How many workers share the packets, each of them a thread.
     pub workers: u16,
+    /// The processors that workers keep to, in their order and over again; empty: any.
+    pub cores: Vec<usize>,
     /// Rules, settings, sets, policies, labels.
     pub inputs: Inputs,
     /// The control socket.
@@ -74,8 +77,6 @@ pub struct Interface {
     pub name: String,
     /// How its packets come and go.
     pub plane: Plane,
-    /// How many of its queues are served.
-    pub queues: u16,
     /// What is done about checksums, where the plane leaves a choice.
     pub checksum: Checksum,
     /// What is read and written instead of a wire.
@@ -142,6 +143,7 @@ impl Default for Config {
             file: PathBuf::new(),
             interfaces: Vec::new(),
             workers: 1,
+            cores: Vec::new(),
             inputs: Inputs::default(),
             control: Control { socket: PathBuf::from(USUAL_SOCKET), policy: Policy::default() },
             backlog: usual_backlog(),
@@ -163,6 +165,8 @@ struct Written {
     plane: Plane,
     #[serde(default = "one")]
     workers: Spanned<u16>,
+    #[serde(default)]
+    pin: Pin,
     #[serde(default)]
     take_over: bool,
     #[serde(default)]
@@ -191,8 +195,7 @@ struct Written {
 struct WrittenInterface {
     name: Spanned<String>,
     plane: Option<Plane>,
-    #[serde(default = "one")]
-    queues: Spanned<u16>,
+    queues: Option<Spanned<u16>>,
     #[serde(default = "usual_checksum")]
     checksum: Spanned<Checksum>,
     read: Option<PathBuf>,
@@ -214,6 +217,33 @@ struct WrittenControl {
 struct WrittenLog {
     nflog: Option<PathBuf>,
     nflog_limit: Option<u64>,
+}
+
+/// Which processors workers keep to.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Pin {
+    /// Each to one of those that there are; or to none.
+    Each(bool),
+    /// To these.
+    To(Vec<usize>),
+}
+
+impl Default for Pin {
+    fn default() -> Self {
+        Self::Each(false)
+    }
+}
+
+impl Pin {
+    /// The processors, in the order of the workers.
+    fn cores(self) -> Vec<usize> {
+        match self {
+            Self::Each(false) => Vec::new(),
+            Self::Each(true) => allowed_cores(),
+            Self::To(cores) => cores,
+        }
+    }
 }
 
 /// A group's number or name.
@@ -303,11 +333,13 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&mut self, written: Written) -> Config {
         let workers = self.positive("workers", &written.workers);
-        if workers > 1 {
-            self.refuse(written.workers.span().start, "workers", "only one is served as yet");
+        if workers > MOST_WORKERS {
+            let problem = format!("more than {MOST_WORKERS} are not served");
+            self.refuse(written.workers.span().start, "workers", &problem);
         }
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
+        self.check_queues(&interfaces, written.plane, workers);
         let interfaces: Vec<Interface> =
             interfaces.into_iter().map(|one| self.interface(one, written.plane)).collect();
         let at = written.world.as_ref().map(|world| world.span().start);
@@ -325,6 +357,7 @@ impl Reader<'_> {
             file: self.path.to_owned(),
             interfaces,
             workers,
+            cores: written.pin.cores(),
             inputs,
             control: self.control(written.control),
             backlog: written.backlog,
@@ -341,12 +374,7 @@ impl Reader<'_> {
     }
 
     fn interface(&mut self, written: WrittenInterface, usual: Plane) -> Interface {
-        let queues = self.positive("interface.queues", &written.queues);
         let plane = written.plane.unwrap_or(usual);
-        if queues > 1 {
-            let at = written.queues.span().start;
-            self.refuse(at, "interface.queues", "only one is served as yet");
-        }
         let (at, checksum) = (written.checksum.span().start, *written.checksum.get_ref());
         if plane != Plane::AfXdp && checksum != Checksum::Trust {
             let problem =
@@ -354,7 +382,22 @@ impl Reader<'_> {
             self.refuse(at, "interface.checksum", problem);
         }
         let capture = self.capture(plane, &written);
-        Interface { name: written.name.into_inner(), plane, queues, checksum, capture }
+        Interface { name: written.name.into_inner(), plane, checksum, capture }
+    }
+
+    /// Each worker serves a queue of every interface.
+    fn check_queues(&mut self, interfaces: &[WrittenInterface], usual: Plane, workers: u16) {
+        for interface in interfaces {
+            let queues = interface.queues.as_ref();
+            if let Some(queues) = queues.filter(|queues| *queues.get_ref() != workers) {
+                let problem = format!("each worker serves one: as many as `workers', {workers}");
+                self.refuse(queues.span().start, "interface.queues", &problem);
+            }
+            if workers > 1 && interface.plane.unwrap_or(usual) == Plane::Pcap {
+                let at = interface.name.span().start;
+                self.refuse(at, "interface.plane", "a capture is served by one worker only");
+            }
+        }
     }
 
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {
@@ -458,6 +501,16 @@ fn group_number(text: &str, name: &str) -> Option<u32> {
     })
 }
 
+/// The processors that this process may run on.
+fn allowed_cores() -> Vec<usize> {
+    match sched_getaffinity(None) {
+        Ok(set) => (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// As many packet sockets share an interface (`PACKET_FANOUT_MAX`).
+const MOST_WORKERS: u16 = 256;
 /// `IFNAMSIZ`, without the end.
 const LONGEST_NAME: usize = 15;
 /// As much is copied if the file doesn't say.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! [`Server`] knows neither sockets nor clocks: it is handed datagrams, an engine and the time, and says what is to be
-//! sent. [`socket`] is the Unix socket around it. What a client may do is a value, [`Access`]. A session costs a
+//! sent. The engine may be several workers' ([`Engines`]). [`socket`] is the Unix socket around it. What a client may do is a value, [`Access`]. A session costs a
 //! bounded amount of memory, whatever its client does or doesn't read, and a bounded amount of time whenever it is
 //! looked at.
 //!
@@ -20,6 +20,7 @@
 
 mod body;
 mod condition;
+pub mod engines;
 mod errno;
 mod expectation;
 mod filter;
@@ -32,11 +33,15 @@ mod server;
 mod session;
 pub mod socket;
 pub mod state;
+pub mod team;
 mod tuple;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::engines::Engines;
 pub use self::errno::Errno;
+pub use self::job::Question;
 pub use self::server::{Server, SessionId};
 pub use self::session::{Access, Hangup};
+pub use self::team::Team;

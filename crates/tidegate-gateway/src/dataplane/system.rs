@@ -42,6 +42,26 @@ unsafe impl Plain for libc::tpacket_req {}
 // SAFETY: integers.
 unsafe impl Plain for libc::tpacket_stats {}
 
+/// A filter of a socket's (`sock_fprog`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Filter {
+    len: u16,
+    steps: *const libc::sock_filter,
+}
+
+// SAFETY: the address in it is of a constant.
+unsafe impl Plain for Filter {}
+
+impl Filter {
+    /// Lets nothing pass.
+    pub(super) const fn nothing() -> Self {
+        // `BPF_RET | BPF_K`
+        const STEPS: &[libc::sock_filter] = &[libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0 }];
+        Self { len: 1, steps: STEPS.as_ptr() }
+    }
+}
+
 /// `setsockopt`
 pub(super) fn set_option<T: Plain>(
     fd: BorrowedFd<'_>,
@@ -235,12 +255,20 @@ pub(super) struct Messages {
     headers: Vec<libc::mmsghdr>,
 }
 
+// SAFETY: between two calls the addresses in it are nobody's: they are written anew before they are used.
+unsafe impl Send for Messages {}
+
 /// Memory that is shared with the kernel.
 #[derive(Debug)]
 pub(super) struct Shared {
     start: NonNull<u8>,
     len: usize,
 }
+
+// SAFETY: it is an address and a length, of memory that is mapped for all threads alike until it is dropped.
+unsafe impl Send for Shared {}
+// SAFETY: it hands out addresses only, never references: whoever makes those must know who else does.
+unsafe impl Sync for Shared {}
 
 impl Shared {
     /// Maps what a descriptor offers at this place.

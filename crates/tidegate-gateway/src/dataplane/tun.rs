@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TUN, IFF_VNET_HDR};
 use rustix::fs::{Mode, OFlags};
@@ -22,19 +22,41 @@ const LONGEST: usize = 65_536 + 40;
 
 /// Whether several processes or threads may share an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queues {
+enum Queues {
     /// One.
     Single,
     /// As many as open it: each flow keeps to one.
     Multi,
 }
 
-/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. What comes by it begins
-/// with `comes`: who turns frames away to it may leave their headers on.
+/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. It has a queue, and a
+/// link, for each of so many workers. What comes by it begins with `comes`: who turns frames away to it may leave their
+/// headers on.
 ///
 /// # Errors
-/// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else.
-pub fn open(name: &str, queues: Queues, comes: LinkLayer) -> io::Result<(Link, String)> {
+/// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else, or to an interface
+/// that was made for one worker or for several.
+pub fn open(name: &str, comes: LinkLayer, workers: usize) -> io::Result<(Vec<Link>, String)> {
+    if workers == 1 {
+        let (link, name) = open_one(name, Queues::Single, comes)?;
+        return Ok((vec![link], name));
+    }
+    let (first, name) = open_one(name, Queues::Multi, comes).map_err(|error| {
+        if error.kind() != io::ErrorKind::InvalidInput {
+            return error;
+        }
+        let problem =
+            "has one queue: `ip tuntap add mode tun multi_queue' makes one for several workers";
+        io::Error::new(io::ErrorKind::InvalidInput, problem)
+    })?;
+    let mut links = vec![first];
+    for _ in 1..workers {
+        links.push(open_one(&name, Queues::Multi, comes)?.0);
+    }
+    Ok((links, name))
+}
+
+fn open_one(name: &str, queues: Queues, comes: LinkLayer) -> io::Result<(Link, String)> {
     let mode = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open("/dev/net/tun", mode, Mode::empty())?;
     let mut flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
@@ -45,9 +67,9 @@ pub fn open(name: &str, queues: Queues, comes: LinkLayer) -> io::Result<(Link, S
     if set_tun_offload(device.as_fd(), TCP_OFFLOAD | UDP_OFFLOAD).is_err() {
         set_tun_offload(device.as_fd(), TCP_OFFLOAD)?;
     }
-    let device = Rc::new(device);
+    let device = Arc::new(device);
     let receiver = TunReceiver {
-        device: Rc::clone(&device),
+        device: Arc::clone(&device),
         comes,
         buffers: Vec::new(),
         counters: Counters::default(),
@@ -65,7 +87,7 @@ pub fn raise(name: &str, mtu: u32) -> io::Result<()> {
 }
 
 struct TunReceiver {
-    device: Rc<OwnedFd>,
+    device: Arc<OwnedFd>,
     comes: LinkLayer,
     buffers: Vec<Vec<u8>>,
     counters: Counters,
@@ -115,7 +137,7 @@ fn arrived(buffer: &mut [u8], place: (usize, usize), comes: LinkLayer) -> Option
 }
 
 struct TunSender {
-    device: Rc<OwnedFd>,
+    device: Arc<OwnedFd>,
     counters: Counters,
 }
 

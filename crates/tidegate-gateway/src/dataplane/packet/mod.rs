@@ -7,6 +7,7 @@
 //! A packet socket sees a copy: that the kernel doesn't act on the same packets is the business of
 //! [`host`](super::host).
 
+mod group;
 mod ring;
 mod sender;
 
@@ -14,6 +15,7 @@ use std::io;
 
 use libc::{PACKET_IGNORE_OUTGOING, PACKET_VERSION, PACKET_VNET_HDR, SOL_PACKET};
 
+use self::group::Group;
 use self::ring::RingReceiver;
 use self::sender::PacketSender;
 use super::system::{bind_packet, packet_socket, set_option};
@@ -26,18 +28,29 @@ const PACKET_COPY_THRESH: i32 = 7;
 /// The mark of what is sent here, by which a fence knows it: nftables see it although it skips the queueing discipline.
 pub(super) const OWN_MARK: u32 = 0x7469_6465;
 
-/// Opens an interface.
+/// Opens an interface for so many workers, who share its frames: all of a flow's come to one of them.
 ///
 /// # Errors
 /// There is none of this number, or packet sockets are forbidden (CAP_NET_RAW).
-pub fn open(index: u32, header: LinkLayer) -> io::Result<Link> {
+pub fn open(index: u32, header: LinkLayer, workers: usize) -> io::Result<Vec<Link>> {
+    let mut group = Group::of(workers);
+    let links = (0..workers).map(|_| open_one(index, header, &mut group));
+    let links: Vec<Link> = links.collect::<io::Result<_>>()?;
+    group.begin()?;
+    Ok(links)
+}
+
+fn open_one(index: u32, header: LinkLayer, group: &mut Group) -> io::Result<Link> {
     let receiver = packet_socket()?;
+    group.silence(&receiver)?;
     let fd = std::os::fd::AsFd::as_fd(&receiver);
     set_option(fd, SOL_PACKET, PACKET_VERSION, libc::tpacket_versions::TPACKET_V2 as i32)?;
     set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1_i32)?;
     set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1_i32)?;
     set_option(fd, SOL_PACKET, PACKET_COPY_THRESH, 1_i32)?;
+    let socket = receiver.try_clone()?;
     let receiver = RingReceiver::new(receiver, index, header)?;
+    group.join(socket)?;
 
     let sender = packet_socket()?;
     let fd = std::os::fd::AsFd::as_fd(&sender);
