@@ -32,7 +32,7 @@ pub(crate) struct RunArgs {
     pub(crate) plane: Option<Plane>,
 
     /// Share the packets among so many threads [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", env = "TIDEGATE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
 
     /// Have the kernel stop forwarding; it goes on when this ends

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::stage::{Program, call, command_of, until};
+use crate::stage::{Program, call, command_of, until, workers};
 
 /// The host behind the gateway's `lan`, in both families, and the one behind its `wan`.
 pub(crate) const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
@@ -90,6 +90,13 @@ impl Host {
         let pid = self.pid();
         let pair = ["link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", &pid];
         call("ip", &pair);
+        // As many queues as workers: each end receives by those that the other one sends by.
+        let queues = workers().to_string();
+        if queues != "1" {
+            let set = |name| ["-L", name, "rx", &queues, "tx", &queues];
+            self.call("ethtool", &set("eth0"));
+            call("ethtool", &set(port));
+        }
     }
 
     /// Gives both ends an address of each family.

@@ -28,11 +28,19 @@ const PACKET_COPY_THRESH: i32 = 7;
 /// The mark of what is sent here, by which a fence knows it: nftables see it although it skips the queueing discipline.
 pub(super) const OWN_MARK: u32 = 0x7469_6465;
 
-/// Opens an interface for so many workers, who share its frames: all of a flow's come to one of them.
+/// Opens an interface.
 ///
 /// # Errors
 /// There is none of this number, or packet sockets are forbidden (CAP_NET_RAW).
-pub fn open(index: u32, header: LinkLayer, workers: usize) -> io::Result<Vec<Link>> {
+pub fn open(index: u32, header: LinkLayer) -> io::Result<Link> {
+    open_one(index, header, &mut Group::of(1))
+}
+
+/// Opens an interface for so many workers, who share its frames: all of a flow's come to one of them.
+///
+/// # Errors
+/// See [`open`].
+pub fn share(index: u32, header: LinkLayer, workers: usize) -> io::Result<Vec<Link>> {
     let mut group = Group::of(workers);
     let links = (0..workers).map(|_| open_one(index, header, &mut group));
     let links: Vec<Link> = links.collect::<io::Result<_>>()?;
