@@ -139,7 +139,9 @@ fn open_one(
             let why = "which keeps superframes and works with every driver";
             (packet::share(index, header, workers)?, Plane::AfPacket, why)
         }
-        Plane::AfPacket => (packet::share(index, header, workers)?, Plane::AfPacket, "as asked for"),
+        Plane::AfPacket => {
+            (packet::share(index, header, workers)?, Plane::AfPacket, "as asked for")
+        }
         Plane::AfXdp => {
             let checksums = checksums(interface);
             let (links, is_generic) = xdp::open(&interface.name, index, checksums, workers)?;

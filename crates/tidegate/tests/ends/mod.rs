@@ -87,16 +87,7 @@ impl Host {
 
     /// Joins the host's `eth0` to an interface of the gateway's.
     pub(crate) fn join(&self, port: &str) {
-        let pid = self.pid();
-        let pair = ["link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", &pid];
-        call("ip", &pair);
-        // As many queues as workers: each end receives by those that the other one sends by.
-        let queues = workers().to_string();
-        if queues != "1" {
-            let set = |name| ["-L", name, "rx", &queues, "tx", &queues];
-            self.call("ethtool", &set("eth0"));
-            call("ethtool", &set(port));
-        }
+        cable(port, "eth0", self);
     }
 
     /// Gives both ends an address of each family.
@@ -145,6 +136,15 @@ impl Host {
     pub(crate) fn counter(&self, name: &str) -> u64 {
         self.within(|| sum_of(name))
     }
+}
+
+/// A cable between an interface of the gateway's and one of a host's. It has as many queues as there are workers: each end
+/// receives by those that the other one sends by.
+pub(crate) fn cable(port: &str, far: &str, host: &Host) {
+    let (pid, workers) = (host.pid(), workers().to_string());
+    let queues = ["numrxqueues", &workers, "numtxqueues", &workers];
+    let near = [&["link", "add", port][..], &queues, &["type", "veth", "peer", "name", far]];
+    call("ip", &[&near.concat()[..], &["netns", &pid], &queues].concat());
 }
 
 /// One of the kernel's counters of this thread's namespace.
