@@ -121,7 +121,7 @@ impl Engines<'_> {
     }
 
     /// The numbers of the workers, the home of a tuple first.
-    fn from_home(&self, tuple: &Tuple) -> impl Iterator<Item = usize> + use<> {
+    fn home_first(&self, tuple: &Tuple) -> impl Iterator<Item = usize> + use<> {
         let home = match self {
             Self::Alone(_) => 0,
             Self::Team(team) => team.steering().map_or(0, |steering| steering.home(tuple)),
@@ -132,7 +132,7 @@ impl Engines<'_> {
 
     /// The flow that has a tuple.
     pub(super) fn find(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> Option<Found> {
-        self.from_home(tuple).find_map(|worker| {
+        self.home_first(tuple).find_map(|worker| {
             let at = self.at(worker, now);
             let (id, dir) = at.find(at.now, tuple, zone)?;
             Some((worker, id, dir))
@@ -156,7 +156,7 @@ impl Engines<'_> {
     /// Who is to have a flow: who has its master, or its home.
     pub(super) fn owner(&mut self, now: Instant, flow: &Creation<'_>) -> usize {
         let master = flow.master.and_then(|master| self.find(now, &master, flow.zone));
-        let home = || self.from_home(&flow.orig).next();
+        let home = || self.home_first(&flow.orig).next();
         master.map(|(worker, ..)| worker).or_else(home).unwrap_or(0)
     }
 

@@ -105,7 +105,6 @@ impl Team {
     }
 
     /// A worker's place, for him alone until it is [left](Self::leave). `worker` is one of [`Team::workers`].
-    #[must_use]
     pub fn take(&self, worker: usize) -> MutexGuard<'_, Seat> {
         self.seats[worker].lock()
     }
