@@ -8,17 +8,18 @@
 mod captures;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use rustix::thread::{CpuSet, sched_getaffinity};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::Spanned;
 
 pub use self::captures::CaptureFiles;
+use self::workers::Pin;
 use crate::control::socket::Policy;
 use crate::daemon::Pace;
 use crate::fib::fixed::{Description, FixedWorld};
@@ -219,33 +220,6 @@ struct WrittenLog {
     nflog_limit: Option<u64>,
 }
 
-/// Which processors workers keep to.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Pin {
-    /// Each to one of those that there are; or to none.
-    Each(bool),
-    /// To these.
-    To(Vec<usize>),
-}
-
-impl Default for Pin {
-    fn default() -> Self {
-        Self::Each(false)
-    }
-}
-
-impl Pin {
-    /// The processors, in the order of the workers.
-    fn cores(self) -> Vec<usize> {
-        match self {
-            Self::Each(false) => Vec::new(),
-            Self::Each(true) => allowed_cores(),
-            Self::To(cores) => cores,
-        }
-    }
-}
-
 /// A group's number or name.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -332,11 +306,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn config(&mut self, written: Written) -> Config {
-        let workers = self.positive("workers", &written.workers);
-        if workers > MOST_WORKERS {
-            let problem = format!("more than {MOST_WORKERS} are not served");
-            self.refuse(written.workers.span().start, "workers", &problem);
-        }
+        let workers = self.workers(&written.workers);
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
         self.check_queues(&interfaces, written.plane, workers);
@@ -383,21 +353,6 @@ impl Reader<'_> {
         }
         let capture = self.capture(plane, &written);
         Interface { name: written.name.into_inner(), plane, checksum, capture }
-    }
-
-    /// Each worker serves a queue of every interface.
-    fn check_queues(&mut self, interfaces: &[WrittenInterface], usual: Plane, workers: u16) {
-        for interface in interfaces {
-            let queues = interface.queues.as_ref();
-            if let Some(queues) = queues.filter(|queues| *queues.get_ref() != workers) {
-                let problem = format!("each worker serves one: as many as `workers', {workers}");
-                self.refuse(queues.span().start, "interface.queues", &problem);
-            }
-            if workers > 1 && interface.plane.unwrap_or(usual) == Plane::Pcap {
-                let at = interface.name.span().start;
-                self.refuse(at, "interface.plane", "a capture is served by one worker only");
-            }
-        }
     }
 
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {
@@ -501,16 +456,6 @@ fn group_number(text: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// The processors that this process may run on.
-fn allowed_cores() -> Vec<usize> {
-    match sched_getaffinity(None) {
-        Ok(set) => (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
-        Err(_) => Vec::new(),
-    }
-}
-
-/// As many packet sockets share an interface (`PACKET_FANOUT_MAX`).
-const MOST_WORKERS: u16 = 256;
 /// `IFNAMSIZ`, without the end.
 const LONGEST_NAME: usize = 15;
 /// As much is copied if the file doesn't say.
