@@ -82,6 +82,12 @@ impl Steering {
         self.workers.into()
     }
 
+    /// The key of SipHash-1-3 that homes are found with: for whoever finds them before a packet is here.
+    #[must_use]
+    pub fn key(&self) -> [u64; 2] {
+        self.key.0
+    }
+
     /// The home of a tuple, and of every tuple that answers it.
     #[must_use]
     pub fn home(&self, tuple: &Tuple) -> usize {

@@ -129,9 +129,7 @@ impl<P: DataPlane> Daemon<P> {
         let workers = planes.len();
         let engine = |number| {
             let mut engine = provisioned(&settings, &provisions);
-            // Nobody else knows what is made of the seed either.
-            let steering = Steering::new(seed.rotate_left(17), number, workers);
-            steering.filter(|_| workers > 1).into_iter().for_each(|one| engine.join(one));
+            steering(seed, number, workers).into_iter().for_each(|one| engine.join(one));
             engine
         };
         let engines: Vec<Engine> = (0..workers).map(engine).collect();
@@ -202,6 +200,13 @@ impl<P: DataPlane + Send> Daemon<P> {
         office.service.stopping();
         end
     }
+}
+
+/// A worker's place among so many, of a daemon with this seed; `None` of one that is alone.
+#[must_use]
+pub fn steering(seed: u64, number: usize, workers: usize) -> Option<Steering> {
+    // Nobody else knows what is made of the seed either.
+    Steering::new(seed.rotate_left(17), number, workers).filter(|_| workers > 1)
 }
 
 /// An engine as the files say.

@@ -23,6 +23,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::net::netdevice::name_to_index;
+use tidegate_engine::steer::Steering;
 
 use super::bpf::{Aim, Hook, Instruction, aimed, attach};
 use super::nft::Table;
@@ -80,7 +81,7 @@ pub struct Fenced {
 /// The interface's longest datagram: as of loopback, since no wire is behind it.
 const MTU: u32 = 65_535;
 
-/// Makes the host's links, one for each of so many workers, and keeps the kernel away from ports, by programs or, where
+/// Makes the host's links, one for each worker (without `steering` one), and keeps the kernel away from ports, by programs or, where
 /// those are forbidden, by nftables; what the links' interface is called.
 ///
 /// # Errors
@@ -88,15 +89,15 @@ const MTU: u32 = 65_535;
 pub fn open(
     name: &str,
     ports: &[Fenced],
-    workers: usize,
+    steering: Option<&Steering>,
 ) -> io::Result<(Vec<Link>, Fence, String)> {
-    let (links, own) = make(name, LinkLayer::Raw, workers)?;
+    let (links, own) = make(name, LinkLayer::Raw, steering)?;
     let refused = match load(ports, index_of(&own)?) {
         Ok(programs) => return Ok((links, Fence::Programs(programs), own)),
         Err(error) => error,
     };
     drop(links);
-    let (links, own) = make(name, LinkLayer::Ethernet, workers)?;
+    let (links, own) = make(name, LinkLayer::Ethernet, steering)?;
     let names: Vec<_> = ports.iter().map(|port| (port.name.clone(), port.header)).collect();
     match Table::new(&names, &own) {
         Ok(table) => Ok((links, Fence::Table(table), own)),
@@ -104,8 +105,12 @@ pub fn open(
     }
 }
 
-fn make(name: &str, comes: LinkLayer, workers: usize) -> io::Result<(Vec<Link>, String)> {
-    let (links, name) = tun::open(name, comes, workers)?;
+fn make(
+    name: &str,
+    comes: LinkLayer,
+    steering: Option<&Steering>,
+) -> io::Result<(Vec<Link>, String)> {
+    let (links, name) = tun::open(name, comes, steering)?;
     // No address of its own, or the kernel would talk by it. Where the files are not, neither is the family.
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
     // What comes up by it has come from elsewhere, and was judged there; an error about what a program of the host has

@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod feed;
 pub mod forward;
 pub mod frame;
+mod homeward;
 pub mod host;
 pub mod mem;
 mod neighbours;

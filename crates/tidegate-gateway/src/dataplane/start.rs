@@ -3,6 +3,7 @@
 use std::io;
 
 use tidegate_engine::fib::PortId;
+use tidegate_engine::steer::Steering;
 
 use super::tun;
 use super::world::{World, port_named};
@@ -52,13 +53,14 @@ impl std::fmt::Display for Note {
     }
 }
 
-/// Opens links: a forwarder for each worker, who has a world of his own.
+/// Opens links: a forwarder for each worker, who has a world of his own. Without `steering` there is one worker.
 ///
 /// # Errors
 /// An interface isn't there, or can't be opened as asked for.
 pub fn open<W: World>(
     worlds: Vec<W>,
     interfaces: &[Interface],
+    steering: Option<&Steering>,
 ) -> Result<(Vec<Forwarder<W>>, Vec<Note>), Fault> {
     let system = |error| Fault::of("the data plane", Cause::Io(error));
     let ports = ports(&worlds, interfaces)?;
@@ -68,9 +70,8 @@ pub fn open<W: World>(
     let mut fenced = Vec::new();
     for (interface, port) in interfaces.iter().zip(&ports) {
         let fault = |error| Fault::of(&interface.name, Cause::Io(error));
-        let workers = forwarders.len();
         let world = forwarders[0].world_mut();
-        let (links, note) = open_one(world, interface, *port, workers).map_err(fault)?;
+        let (links, note) = open_one(world, interface, *port, steering).map_err(fault)?;
         let (index, header) = (world.hardware(*port).index, header(world, *port));
         // What goes into a TUN interface is for the kernel; of captures it knows nothing.
         if !matches!(interface.plane, Plane::Tun | Plane::Pcap) {
@@ -82,7 +83,7 @@ pub fn open<W: World>(
         notes.push(note);
     }
     if !fenced.is_empty() {
-        notes.push(open_host(&mut forwarders, &fenced).map_err(system)?);
+        notes.push(open_host(&mut forwarders, &fenced, steering).map_err(system)?);
     }
     Ok((forwarders, notes))
 }
@@ -105,8 +106,9 @@ fn ports<W: World>(worlds: &[W], interfaces: &[Interface]) -> Result<Vec<PortId>
 fn open_host<W: World>(
     forwarders: &mut [Forwarder<W>],
     fenced: &[host::Fenced],
+    steering: Option<&Steering>,
 ) -> io::Result<Note> {
-    let (links, fence, name) = match host::open(HOST, fenced, forwarders.len()) {
+    let (links, fence, name) = match host::open(HOST, fenced, steering) {
         Ok(opened) => opened,
         Err(error) => return Ok(Note::Unfenced(error)),
     };
@@ -126,33 +128,34 @@ fn header(world: &impl World, port: PortId) -> LinkLayer {
     }
 }
 
-/// A link for each of so many workers.
+/// A link for each worker.
 fn open_one(
     world: &impl World,
     interface: &Interface,
     port: PortId,
-    workers: usize,
+    steering: Option<&Steering>,
 ) -> io::Result<(Vec<Link>, Note)> {
     let (index, header) = (world.hardware(port).index, header(world, port));
     let (links, plane, why) = match interface.plane {
         Plane::Auto => {
             let why = "which keeps superframes and works with every driver";
-            (packet::share(index, header, workers)?, Plane::AfPacket, why)
+            (packet::share(index, header, steering)?, Plane::AfPacket, why)
         }
         Plane::AfPacket => {
-            (packet::share(index, header, workers)?, Plane::AfPacket, "as asked for")
+            (packet::share(index, header, steering)?, Plane::AfPacket, "as asked for")
         }
         Plane::AfXdp => {
-            let checksums = checksums(interface);
+            let (checksums, workers) =
+                (checksums(interface), steering.map_or(1, Steering::workers));
             let (links, is_generic) = xdp::open(&interface.name, index, checksums, workers)?;
             let why = if is_generic { "as asked for, behind the driver" } else { "as asked for" };
             (links, Plane::AfXdp, why)
         }
         Plane::Tun => {
-            let (links, _) = tun::open(&interface.name, LinkLayer::Raw, workers)?;
+            let (links, _) = tun::open(&interface.name, LinkLayer::Raw, steering)?;
             (links, Plane::Tun, "as asked for")
         }
-        Plane::Pcap if workers > 1 => {
+        Plane::Pcap if steering.is_some() => {
             return Err(io::Error::other("a capture is read and written by one worker"));
         }
         Plane::Pcap => {

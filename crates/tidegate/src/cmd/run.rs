@@ -15,7 +15,9 @@ use std::time::Duration;
 use tidegate_engine::limits::Limits;
 use tidegate_gateway::config::{Checksum, Config, Interface, Plane};
 use tidegate_gateway::control::socket::Endpoint;
-use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
+use tidegate_gateway::daemon::{
+    CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals, steering,
+};
 use tidegate_gateway::dataplane::feed::Feed;
 use tidegate_gateway::dataplane::start::{self, Note};
 use tidegate_gateway::dataplane::{Forwarder, World};
@@ -49,11 +51,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
                 "--pcap: a capture is served by one worker only".to_owned(),
             ));
         }
-        return keep_going(&config, vec![CapturePlane::fed(feed, label)], || {});
+        let planes = vec![CapturePlane::fed(feed, label)];
+        return keep_going(&config, (planes, seed().map_err(system)?), || {});
     }
     if config.interfaces.is_empty() {
         let planes = (0..config.workers).map(|_| NoPackets::default());
-        return keep_going(&config, planes.collect(), || {});
+        return keep_going(&config, (planes.collect(), seed().map_err(system)?), || {});
     }
     forward(&config)
 }
@@ -153,8 +156,10 @@ fn fixed_world(config: &Config, description: &Description) -> Result<FixedWorld,
 
 fn forward_in(config: &Config, worlds: Vec<impl World + Send>) -> Result<(), Failure> {
     let taken = if config.take_over { Some(TakeOver::begin().map_err(system)?) } else { None };
+    let seed = seed().map_err(system)?;
+    let steering = steering(seed, 0, worlds.len());
     let (forwarders, notes): (Vec<Forwarder<_>>, Vec<Note>) =
-        start::open(worlds, &config.interfaces)?;
+        start::open(worlds, &config.interfaces, steering.as_ref())?;
     let mut briefing = Briefing::new(config);
     briefing.is_fenced = forwarders.iter().any(Forwarder::is_fenced);
     briefing.has_taken_over = taken.as_ref().is_some_and(TakeOver::has_stopped_any);
@@ -164,21 +169,21 @@ fn forward_in(config: &Config, worlds: Vec<impl World + Send>) -> Result<(), Fai
         briefing.remaining = Some(remaining);
         briefing.tell();
     };
-    let done = keep_going(config, forwarders, begin);
+    let done = keep_going(config, (forwarders, seed), begin);
     drop(taken);
     done
 }
 
-/// `begin` is called when all is open, before the first packet.
+/// `begin` is called when all is open, before the first packet. `seed` must not be known to anybody.
 fn keep_going(
     config: &Config,
-    planes: Vec<impl DataPlane + Send>,
+    (planes, seed): (Vec<impl DataPlane + Send>, u64),
     begin: impl FnOnce(),
 ) -> Result<(), Failure> {
     let mut signals = Signals::take_over().map_err(system)?;
     let control = &config.control;
     let endpoint = Endpoint::bind(&control.socket, control.policy).map_err(system)?;
-    let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
+    let inputs = config.inputs.clone();
     let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, planes), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
     let copies = journal::open(&config.log)?;

@@ -55,7 +55,8 @@ fn dress(host: &Host, addresses: [&str; 2]) {
 
 fn forward(ends: &[End<'_>; 2], rules: &str, is_ready: &AtomicBool, is_over: &AtomicBool) {
     let workers = workers();
-    let links = ends.each_ref().map(|(host, ..)| open(host, workers));
+    let steering = |number| Steering::new(7, number, workers).filter(|_| workers > 1);
+    let links = ends.each_ref().map(|(host, ..)| open(host, steering(0).as_ref()));
     let [inside, outside] = links;
     let (_, mails) = Exchange::between(workers).unwrap();
     let clock = Clock::start();
@@ -68,8 +69,8 @@ fn forward(ends: &[End<'_>; 2], rules: &str, is_ready: &AtomicBool, is_over: &At
         for family in [Family::V4, Family::V6] {
             engine.replace_rules(&parse(family, "rules", rules).unwrap());
         }
-        if workers > 1 {
-            engine.join(Steering::new(7, number, workers).unwrap());
+        if let Some(steering) = steering(number) {
+            engine.join(steering);
             forwarder.join(mail);
         }
         (engine, forwarder)
@@ -109,6 +110,6 @@ fn turn(
 }
 
 /// Makes a TUN interface in a host's namespace, with a link for each worker.
-fn open(host: &Host, workers: usize) -> Vec<Link> {
-    host.within(|| tun::open("tun0", LinkLayer::Raw, workers).unwrap().0)
+fn open(host: &Host, steering: Option<&Steering>) -> Vec<Link> {
+    host.within(|| tun::open("tun0", LinkLayer::Raw, steering).unwrap().0)
 }

@@ -14,6 +14,7 @@ mod sender;
 use std::io;
 
 use libc::{PACKET_IGNORE_OUTGOING, PACKET_VERSION, PACKET_VNET_HDR, SOL_PACKET};
+use tidegate_engine::steer::Steering;
 
 use self::group::Group;
 use self::ring::RingReceiver;
@@ -33,16 +34,17 @@ pub(super) const OWN_MARK: u32 = 0x7469_6465;
 /// # Errors
 /// There is none of this number, or packet sockets are forbidden (CAP_NET_RAW).
 pub fn open(index: u32, header: LinkLayer) -> io::Result<Link> {
-    open_one(index, header, &mut Group::of(1))
+    open_one(index, header, &mut Group::alone())
 }
 
-/// Opens an interface for so many workers, who share its frames: all of a flow's come to one of them.
+/// Opens an interface for all workers, who share its frames: all of a flow's come to one of them, to its owner if the kernel
+/// takes a program that knows him. Without `steering` there is one.
 ///
 /// # Errors
 /// See [`open`].
-pub fn share(index: u32, header: LinkLayer, workers: usize) -> io::Result<Vec<Link>> {
-    let mut group = Group::of(workers);
-    let links = (0..workers).map(|_| open_one(index, header, &mut group));
+pub fn share(index: u32, header: LinkLayer, steering: Option<&Steering>) -> io::Result<Vec<Link>> {
+    let mut group = Group::of(steering);
+    let links = (0..group.workers()).map(|_| open_one(index, header, &mut group));
     let links: Vec<Link> = links.collect::<io::Result<_>>()?;
     group.begin()?;
     Ok(links)
