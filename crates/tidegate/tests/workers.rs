@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             ("a_flow_made_by_hand_is_found", a_flow_made_by_hand_is_found),
             ("a_packet_is_explained_by_its_owner", a_packet_is_explained_by_its_owner),
             ("the_limit_is_shared_out", the_limit_is_shared_out),
+            ("workers_keep_to_their_processors", workers_keep_to_their_processors),
             ("flows_go_from_two_workers_to_three_and_to_one", flows_go_to_other_workers),
         ],
         new_network,
@@ -129,6 +130,22 @@ fn start(place: &tempfile::TempDir, workers: &str) -> Program {
     until(|| fs::read_to_string(at("log")).unwrap().contains("drops:").then_some(()));
     until(|| fs::exists(at("socket")).unwrap().then_some(()));
     gateway
+}
+
+/// What the kernel says under a name of the thread of each worker, in their order.
+fn told_of_workers(gateway: &Program, name: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{}/task", gateway.0.id())).unwrap();
+    let of = |status: &str, name: &str| {
+        let field = |line: &str| line.strip_prefix(name).map(|rest| rest.trim().to_owned());
+        status.lines().find_map(field).unwrap()
+    };
+    let statuses =
+        threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")).unwrap());
+    let workers = statuses.filter(|status| of(status, "Name:").starts_with("worker "));
+    let mut workers: Vec<_> =
+        workers.map(|status| (of(&status, "Name:"), of(&status, name))).collect();
+    workers.sort();
+    workers.into_iter().map(|(_, told)| told).collect()
 }
 
 /// Flows of all workers are listed, counted, told and deleted as those of one table.
@@ -240,6 +257,20 @@ fn the_limit_is_shared_out() {
         }
     }
     assert!(most >= 190, "{most}");
+}
+
+fn workers_keep_to_their_processors() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name).display().to_string();
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let last = processors - 1;
+    let file = format!("workers = 3\npin = [{last}, 0]\n[control]\nsocket = \"socket\"\n");
+    fs::write(at("file"), file).unwrap();
+    let mut command = command_of(TIDEGATE, &["run", &at("file")]);
+    let gateway = command.env_remove("TIDEGATE_WORKERS").spawn().unwrap();
+    let gateway = Program(gateway);
+    let expected = [last, 0, last].map(|processor| processor.to_string());
+    until(|| (told_of_workers(&gateway, "Cpus_allowed_list:") == expected).then_some(()));
 }
 
 /// A table that is saved is taken over by another number of workers, and every connection goes on.

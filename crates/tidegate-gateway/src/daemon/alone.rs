@@ -20,6 +20,9 @@ pub(super) fn run<P: DataPlane>(
     way: &Way,
     (signals, heed): (&mut Signals, &mut impl Heed),
 ) -> End {
+    if let Err(problem) = way.keep_to_core(0) {
+        heed(Ok(vec![remark(problem)]));
+    }
     let mut alone = Alone { engine, plane, office, way, busy: None };
     loop {
         let is_due = alone.office.is_due(alone.office.clock.now());

@@ -22,6 +22,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_setaffinity};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::log::{LogLine, PacketCopy};
 use tidegate_engine::steer::Steering;
@@ -72,6 +73,24 @@ struct Way {
     cores: Vec<usize>,
     /// Who hears what rules have to say.
     log: Arc<Log>,
+}
+
+impl Way {
+    /// Ties the calling thread, a worker's, to its processor.
+    ///
+    /// # Errors
+    /// Why it can't be, in words.
+    fn keep_to_core(&self, worker: usize) -> Result<(), String> {
+        let Some(core) = self.cores.get(worker % self.cores.len().max(1)) else { return Ok(()) };
+        let mut set = CpuSet::new();
+        let done = if *core < CpuSet::MAX_CPU {
+            set.set(*core);
+            sched_setaffinity(None, &set)
+        } else {
+            Err(rustix::io::Errno::INVAL)
+        };
+        done.map_err(|error| format!("worker {worker} can't keep to processor {core}: {error}"))
+    }
 }
 
 /// Who hears what rules have to say.

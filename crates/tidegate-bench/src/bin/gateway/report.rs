@@ -120,7 +120,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{HEADING}")?;
+        writeln!(f, "{}", HEADING.replace("/ kernel", &format!("/ {:<6}", self.base)))?;
         for (measure, gateway) in self.pairs() {
             let (rows, base) = (self.of(measure, gateway), self.of(measure, self.base));
             let of = |figure: fn(&Row) -> f64| median(rows.iter().map(|row| figure(row)).collect());

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use tidegate_engine::Engine;
 use tidegate_engine::time::Instant;
 
@@ -53,7 +52,9 @@ impl<'a, P: DataPlane> Worker<'a, P> {
     /// Turns until the end.
     pub(super) fn run(mut self) {
         let _alarm = Alarm { crew: self.crew, reports: self.reports.clone() };
-        self.keep_to_core();
+        if let Err(remark) = self.way.keep_to_core(self.number) {
+            self.report(Report::Remarks(vec![remark]));
+        }
         while !self.crew.is_over.load(Ordering::Acquire) {
             self.team.hush(self.number);
             self.crew.turns[self.number].fetch_add(1, Ordering::Relaxed);
@@ -73,23 +74,6 @@ impl<'a, P: DataPlane> Worker<'a, P> {
                     }
                 }
             }
-        }
-    }
-
-    fn keep_to_core(&self) {
-        let cores = &self.way.cores;
-        let Some(core) = cores.get(self.number % cores.len().max(1)) else { return };
-        let mut set = CpuSet::new();
-        let done = if *core < CpuSet::MAX_CPU {
-            set.set(*core);
-            sched_setaffinity(None, &set)
-        } else {
-            Err(rustix::io::Errno::INVAL)
-        };
-        if let Err(error) = done {
-            let number = self.number;
-            let remark = format!("worker {number} can't keep to processor {core}: {error}");
-            self.report(Report::Remarks(vec![remark]));
         }
     }
 
