@@ -102,6 +102,11 @@ impl Engines<'_> {
     pub(crate) fn change<T>(&mut self, now: Instant, mut how: impl FnMut(&mut Engine) -> T) -> T {
         let mut all = self.all(now);
         let mut outcomes: Vec<T> = all.iter_mut().map(|at| how(at)).collect();
+        drop(all);
+        if let Self::Team(team) = self {
+            // The limit may be another one.
+            team.share_out();
+        }
         outcomes.swap_remove(0)
     }
 

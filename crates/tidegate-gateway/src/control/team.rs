@@ -116,12 +116,12 @@ impl Team {
 
     /// Says whether there is something in a place that is to be told, before it is left.
     pub fn note(&self, worker: usize, seat: &Seat) {
-        self.has_said[worker].store(seat.has_said(), Ordering::Release);
+        self.has_said[worker].store(seat.has_said(), Ordering::SeqCst);
     }
 
     /// Whether a worker has something to tell.
     pub(super) fn has_said(&self, worker: usize) -> bool {
-        self.has_said[worker].load(Ordering::Acquire)
+        self.has_said[worker].load(Ordering::SeqCst)
     }
 
     /// Passes on what a worker's engine has for others.
@@ -163,15 +163,15 @@ impl Team {
         &self.clock
     }
 
-    /// Whether somebody listens to events.
+    /// Whether somebody listens to events. Asked after [`Team::note`], it or whoever begins to listen notices the other.
     #[must_use]
     pub fn is_heard(&self) -> bool {
-        self.is_heard.load(Ordering::Relaxed)
+        self.is_heard.load(Ordering::SeqCst)
     }
 
     /// Says whether somebody listens.
     pub fn set_heard(&self, is_heard: bool) {
-        self.is_heard.store(is_heard, Ordering::Relaxed);
+        self.is_heard.store(is_heard, Ordering::SeqCst);
     }
 
     /// Shares out the limit of flows anew. All places are taken for that moment, so that there are never more in all.

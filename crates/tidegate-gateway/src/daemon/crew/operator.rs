@@ -66,9 +66,9 @@ impl<'a> Operator<'a> {
                 return end;
             }
             self.share(now);
-            self.team.set_heard(self.office.server.has_listeners());
-            self.office.server.gather(&mut *engines, now);
             let is_behind = self.office.serve(engines, now);
+            self.team.set_heard(self.office.server.has_listeners());
+            self.office.server.gather(engines, now);
             self.explain();
             let is_behind = self.office.is_behind(is_behind);
             if !is_behind

@@ -101,8 +101,9 @@ impl<'a, P: DataPlane> Worker<'a, P> {
         answer(&self.asked, engine, at, *plane);
         let due = engine.next_deadline();
         let wants_share = seat.wants_share();
-        let is_urgent = seat.note() || team.is_heard() && seat.has_said();
+        let is_much = seat.note();
         team.note(*number, &seat);
+        let is_urgent = is_much || team.is_heard() && seat.has_said();
         Team::leave(seat);
         if wants_share {
             crew.wants_share.store(true, Ordering::Release);
