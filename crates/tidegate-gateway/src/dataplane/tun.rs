@@ -32,8 +32,8 @@ enum Queues {
 }
 
 /// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. It has a queue, and a
-/// link, for each worker; without `steering` there is one. What comes by it begins with `comes`: who turns frames away to it may leave their
-/// headers on.
+/// link, for each worker; without `steering` there is one. What comes by it begins with `comes`: who turns frames away to
+/// it may leave their headers on.
 ///
 /// # Errors
 /// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else, or to an interface
