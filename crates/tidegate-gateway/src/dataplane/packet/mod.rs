@@ -37,8 +37,8 @@ pub fn open(index: u32, header: LinkLayer) -> io::Result<Link> {
     open_one(index, header, &mut Group::alone())
 }
 
-/// Opens an interface for all workers, who share its frames: all of a flow's come to one of them, to its owner if the kernel
-/// takes a program that knows him. Without `steering` there is one.
+/// Opens an interface for all workers, who share its frames: all of a flow's come to one of them, to its owner if the
+/// kernel takes a program that knows him. Without `steering` there is one.
 ///
 /// # Errors
 /// See [`open`].
