@@ -126,11 +126,13 @@ pub enum DropReason {
     NoRoute,
     /// A destination or source that is never forwarded.
     Martian,
+    /// It was to be handed to another worker, who has too much to do.
+    Overrun,
 }
 
 impl DropReason {
     /// How many distinct names there are, for a table of counters.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
 
     /// A dense index below [`DropReason::COUNT`]; the stage and the kind of
     /// malformation are not told apart.
@@ -155,6 +157,7 @@ impl DropReason {
             Self::SequenceAdjust => 15,
             Self::Proxied(_) => 16,
             Self::BadCookie(_) => 17,
+            Self::Overrun => 18,
         }
     }
 
@@ -178,6 +181,7 @@ impl DropReason {
         "sequence_adjust",
         "synproxy",
         "bad_cookie",
+        "overrun",
     ];
 
     /// The reason's name, without its detail.
@@ -197,7 +201,7 @@ impl DropReason {
             | Self::NatFailed(stage)
             | Self::Proxied(stage)
             | Self::BadCookie(stage) => stage,
-            Self::TableFull => Stage::Raw,
+            Self::TableFull | Self::Overrun => Stage::Raw,
             Self::NatPortChanged => Stage::Postrouting,
             Self::Clash | Self::ChainTooLong | Self::Helper(_) | Self::SequenceAdjust => {
                 Stage::Confirm

@@ -96,12 +96,12 @@ fn list(bed: &mut Bed, server: &mut Server, client: SessionId) -> Cost {
     Writer::new(&mut request).message(header, Family::default(), |_| {});
     let mut cost = Cost::default();
     let engine = &mut bed.engine;
-    if server.receive(engine, bed.now, client, &request).is_err() {
+    if server.receive(&mut *engine, bed.now, client, &request).is_err() {
         return cost;
     }
     loop {
         let mut goes_on = false;
-        cost.pieces.push(timed(|| goes_on = server.work(engine, bed.now)));
+        cost.pieces.push(timed(|| goes_on = server.work(&mut *engine, bed.now)));
         let mut waiting = 0;
         while let Some(datagram) = server.next_for(client) {
             waiting += datagram.len();

@@ -12,10 +12,11 @@ use crate::fib::Fib;
 use crate::limits::Limits;
 use crate::packet::Origin;
 use crate::path::Walk;
-use crate::steer::{Notice, Parcel, Post, Progress, Steering};
+use crate::steer::{self, Notice, Parcel, Post, Progress, Steering};
 use crate::table::hash::SipKey;
 use crate::time::Instant;
-use crate::verdict::Verdict;
+use crate::tuple::Zone;
+use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
     /// Gives the engine its place among others. They have the same settings, seed, rules and sets, and this one has no
@@ -91,6 +92,22 @@ impl Engine {
     /// The next packet that another worker goes on with, and which.
     pub fn poll_parcel(&mut self) -> Option<(usize, Parcel)> {
         self.table.post.as_mut()?.parcels.pop_front()
+    }
+
+    /// Counts a packet that could not be handed over: whoever goes on with it has too much to do.
+    pub fn lose(&mut self, parcel: &Parcel) {
+        if parcel.is_passed_on() {
+            self.stats.drops[DropReason::Overrun.index()] += 1;
+        }
+    }
+
+    /// Whether it has the flow of a received packet, or expects it, in the usual zone.
+    #[must_use]
+    pub fn knows(&self, now: Instant, datagram: &[u8]) -> bool {
+        let Some(tuple) = steer::tuple_of(datagram) else { return false };
+        let zone = Zone::default();
+        let is_expected = || self.table.expectations.find(now, &tuple, zone).is_some();
+        self.table.lookup(now, &tuple, zone).is_some() || is_expected()
     }
 
     /// The next thing that another worker has to know, and which.

@@ -71,7 +71,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     ) -> Option<Verdict> {
         let post = self.engine.table.post.as_mut()?;
         let gatherer = post.steering.gatherer(headers)?;
-        if gatherer == post.steering.own() {
+        if gatherer == post.steering.own() || post.is_stage {
             return None;
         }
         let progress = Progress::Nowhere(entry, self.owner.cloned());
@@ -125,6 +125,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         let Sought { tuple, zone, is_quoted } = sought;
         let table = &self.engine.table;
         let post = table.post.as_deref()?;
+        if post.is_stage {
+            return None;
+        }
         let is_home = post.is_home(tuple);
         let is_kept = post.is_alone() || self.standing.returns() >= MOST_RETURNS;
         if is_home && is_kept || table.lookup(self.now, tuple, *zone).is_some() {

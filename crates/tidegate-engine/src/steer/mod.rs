@@ -82,6 +82,12 @@ impl Steering {
         self.workers.into()
     }
 
+    /// The key of SipHash-1-3 that homes are found with: for whoever finds them before a packet is here.
+    #[must_use]
+    pub fn key(&self) -> [u64; 2] {
+        self.key.0
+    }
+
     /// The home of a tuple, and of every tuple that answers it.
     #[must_use]
     pub fn home(&self, tuple: &Tuple) -> usize {
@@ -109,11 +115,7 @@ impl Steering {
         if let Some(gatherer) = self.gatherer(&headers) {
             return Some(gatherer);
         }
-        let tuple = match quote_in(datagram, &headers) {
-            Some(quote) => tuple_in(quote, &dissect_quoted(headers.family, quote)?),
-            None => tuple_in(datagram, &headers),
-        };
-        Some(self.home(&tuple?))
+        Some(self.home(&sought_in(datagram, &headers)?))
     }
 
     /// The worker that puts a datagram's fragments together, if this is one.
@@ -165,6 +167,21 @@ fn plain_ports(datagram: &[u8]) -> Option<(u8, [u16; 2])> {
     };
     let word = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
     matches!(proto, proto::TCP | proto::UDP).then(|| (proto, [word(0), word(2)]))
+}
+
+/// The tuple that a datagram's flow is looked up by; of an ICMP error the answer to what it quotes.
+pub(crate) fn tuple_of(datagram: &[u8]) -> Option<Tuple> {
+    let headers = dissect(datagram).ok()?;
+    let tuple = sought_in(datagram, &headers)?;
+    if quote_in(datagram, &headers).is_some() { tuple.invert() } else { Some(tuple) }
+}
+
+/// A datagram's tuple; of an ICMP error that of what it quotes.
+fn sought_in(datagram: &[u8], headers: &Headers) -> Option<Tuple> {
+    match quote_in(datagram, headers) {
+        Some(quote) => tuple_in(quote, &dissect_quoted(headers.family, quote)?),
+        None => tuple_in(datagram, headers),
+    }
 }
 
 /// The datagram that an ICMP error quotes.

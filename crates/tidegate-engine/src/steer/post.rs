@@ -23,6 +23,8 @@ pub(crate) struct Post {
     hosts: BTreeMap<(Tuple, u16), usize>,
     /// What others expect, by destination, oldest first.
     wanted: BTreeMap<(Destination, usize, u64), Wanted>,
+    /// It is asked what would become of packets, and hands none over.
+    pub(crate) is_stage: bool,
 }
 
 type Destination = (IpAddr, u16, u8);
@@ -36,13 +38,14 @@ impl Post {
             notices: VecDeque::new(),
             hosts: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            is_stage: false,
         }
     }
 
-    /// The same, with nothing to tell.
+    /// The same, with nothing to tell, that keeps every packet.
     pub(crate) fn rehearsing(&self) -> Self {
         let (parcels, notices) = (VecDeque::new(), VecDeque::new());
-        Self { parcels, notices, ..self.clone() }
+        Self { parcels, notices, is_stage: true, ..self.clone() }
     }
 
     /// Whether no packet that is at home here can be another worker's.

@@ -8,6 +8,7 @@
 mod captures;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use serde::de::IntoDeserializer;
 use toml::Spanned;
 
 pub use self::captures::CaptureFiles;
+use self::workers::Pin;
 use crate::control::socket::Policy;
 use crate::daemon::Pace;
 use crate::fib::fixed::{Description, FixedWorld};
@@ -30,8 +32,10 @@ pub struct Config {
     pub file: PathBuf,
     /// The interfaces that packets are forwarded between. None: no packets.
     pub interfaces: Vec<Interface>,
-    /// How many workers share the packets.
+    /// How many workers share the packets, each of them a thread.
     pub workers: u16,
+    /// The processors that workers keep to, in their order and over again; empty: any.
+    pub cores: Vec<usize>,
     /// Rules, settings, sets, policies, labels.
     pub inputs: Inputs,
     /// The control socket.
@@ -74,8 +78,6 @@ pub struct Interface {
     pub name: String,
     /// How its packets come and go.
     pub plane: Plane,
-    /// How many of its queues are served.
-    pub queues: u16,
     /// What is done about checksums, where the plane leaves a choice.
     pub checksum: Checksum,
     /// What is read and written instead of a wire.
@@ -142,6 +144,7 @@ impl Default for Config {
             file: PathBuf::new(),
             interfaces: Vec::new(),
             workers: 1,
+            cores: Vec::new(),
             inputs: Inputs::default(),
             control: Control { socket: PathBuf::from(USUAL_SOCKET), policy: Policy::default() },
             backlog: usual_backlog(),
@@ -163,6 +166,8 @@ struct Written {
     plane: Plane,
     #[serde(default = "one")]
     workers: Spanned<u16>,
+    #[serde(default)]
+    pin: Pin,
     #[serde(default)]
     take_over: bool,
     #[serde(default)]
@@ -191,8 +196,7 @@ struct Written {
 struct WrittenInterface {
     name: Spanned<String>,
     plane: Option<Plane>,
-    #[serde(default = "one")]
-    queues: Spanned<u16>,
+    queues: Option<Spanned<u16>>,
     #[serde(default = "usual_checksum")]
     checksum: Spanned<Checksum>,
     read: Option<PathBuf>,
@@ -302,12 +306,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn config(&mut self, written: Written) -> Config {
-        let workers = self.positive("workers", &written.workers);
-        if workers > 1 {
-            self.refuse(written.workers.span().start, "workers", "only one is served as yet");
-        }
+        let workers = self.workers(&written.workers);
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
+        self.check_queues(&interfaces, written.plane, workers);
         let interfaces: Vec<Interface> =
             interfaces.into_iter().map(|one| self.interface(one, written.plane)).collect();
         let at = written.world.as_ref().map(|world| world.span().start);
@@ -325,6 +327,7 @@ impl Reader<'_> {
             file: self.path.to_owned(),
             interfaces,
             workers,
+            cores: written.pin.cores(),
             inputs,
             control: self.control(written.control),
             backlog: written.backlog,
@@ -341,12 +344,7 @@ impl Reader<'_> {
     }
 
     fn interface(&mut self, written: WrittenInterface, usual: Plane) -> Interface {
-        let queues = self.positive("interface.queues", &written.queues);
         let plane = written.plane.unwrap_or(usual);
-        if queues > 1 {
-            let at = written.queues.span().start;
-            self.refuse(at, "interface.queues", "only one is served as yet");
-        }
         let (at, checksum) = (written.checksum.span().start, *written.checksum.get_ref());
         if plane != Plane::AfXdp && checksum != Checksum::Trust {
             let problem =
@@ -354,7 +352,7 @@ impl Reader<'_> {
             self.refuse(at, "interface.checksum", problem);
         }
         let capture = self.capture(plane, &written);
-        Interface { name: written.name.into_inner(), plane, queues, checksum, capture }
+        Interface { name: written.name.into_inner(), plane, checksum, capture }
     }
 
     fn check_names(&mut self, interfaces: &[WrittenInterface]) {

@@ -21,7 +21,8 @@ fn all_that_may_be_said() {
     let config = parse(
         r#"
 plane = "af-packet"
-workers = 1
+workers = 2
+pin = [3, 1]
 take-over = true
 busy-poll = 50
 backlog = 100
@@ -40,7 +41,7 @@ name = "lan0"
 [[interface]]
 name = "wan0"
 plane = "af-xdp"
-queues = 1
+queues = 2
 checksum = "metadata"
 [[world.link]]
 name = "lan0"
@@ -59,11 +60,12 @@ mac = "02:00:00:00:00:02"
     .unwrap();
     let [lan, wan] = &config.interfaces[..] else { panic!("{config:?}") };
     assert_eq!((lan.plane, wan.plane), (Plane::AfPacket, Plane::AfXdp));
-    assert_eq!((wan.queues, wan.checksum), (1, Checksum::Metadata));
+    assert_eq!(wan.checksum, Checksum::Metadata);
     assert_eq!(config.control.socket, Path::new("/etc/tidegate/tidegate.sock"));
     let Policy { mode, group, admin_group } = config.control.policy;
     assert_eq!((mode, group, admin_group), (0o660, Some(7), Some(8)));
-    assert_eq!((config.workers, config.backlog, config.take_over), (1, 100, true));
+    assert_eq!((config.workers, config.backlog, config.take_over), (2, 100, true));
+    assert_eq!(config.cores, [3, 1]);
     assert_eq!(config.busy_poll, 50);
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     assert_eq!(config.log.nflog.as_deref(), Some(Path::new("/etc/tidegate/copies.pcapng")));
@@ -76,7 +78,7 @@ mac = "02:00:00:00:00:02"
 #[test]
 fn faults_name_line_and_field() {
     // What is wrong, the text, and what is said of it.
-    let rows: [(&str, &str, &[&str]); 12] = [
+    let rows: [(&str, &str, &[&str]); 13] = [
         (
             "an unknown key",
             "workers = 1\nworker = 2\n",
@@ -84,12 +86,17 @@ fn faults_name_line_and_field() {
         ),
         ("no TOML", "workers = \n", &["gateway.toml:1: "]),
         ("no number", "\nworkers = \"two\"\n", &["gateway.toml:2: invalid type"]),
-        ("more than is served", "workers = 2\n", &["gateway.toml:1: workers: only one is"]),
+        ("more than is served", "workers = 257\n", &["gateway.toml:1: workers: more than 256"]),
+        (
+            "a capture has one reader",
+            "workers = 2\n[[interface]]\nname = \"a\"\nplane = \"pcap\"\nread = \"/dev/null\"\n[[world.link]]\nname = \"a\"\n",
+            &["gateway.toml:3: interface.plane: a capture is served by one"],
+        ),
         (
             "what only another plane does",
             "[[interface]]\nname = \"a\"\nqueues = 2\nchecksum = \"metadata\"\n",
             &[
-                "gateway.toml:3: interface.queues: only one",
+                "gateway.toml:3: interface.queues: each worker serves one: as many as `workers', 1",
                 "gateway.toml:4: interface.checksum: only",
             ],
         ),

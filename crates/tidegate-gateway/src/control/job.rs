@@ -5,20 +5,23 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use tidegate_engine::Engine;
 use tidegate_engine::command::Cursor;
-use tidegate_engine::flow::{Flow, FlowId};
+use tidegate_engine::fib::{Fib, PortId};
+use tidegate_engine::flow::FlowId;
 use tidegate_engine::time::Instant;
+use tidegate_engine::{Engine, Packet};
 use tidegate_wire::netlink::conntrack::message;
 use tidegate_wire::netlink::frame::{Family, Flags, Header, Subsystem};
 use tidegate_wire::netlink::tidegate;
 
 use super::condition::Subject;
+use super::engines::Engines;
 use super::filter::Choice;
 use super::flow::{Circumstances, describe};
 use super::news::{Cause, News};
 use super::outbox::Outbox;
 use super::{expectation, requests};
+use crate::text::Prospect;
 
 /// Slots that a piece of a listing looks at.
 const PIECE: usize = 512;
@@ -36,13 +39,13 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum Job {
     /// Flows are listed.
-    Flows { cursor: Cursor, choice: Choice, zeroes: bool },
-    /// Expectations are listed: those from this number on, of this family, of this master.
-    Expectations { next: u64, family: u8, master: Option<FlowId> },
+    Flows { round: Round, choice: Choice, zeroes: bool },
+    /// Expectations are listed: those of this worker from this number on, of this family, of this master.
+    Expectations { worker: usize, next: u64, family: u8, master: Option<FlowId> },
     /// Timeout policies are listed: those behind so many.
     Policies { behind: usize },
     /// Flows are counted, or deleted. `reports`: how many is told, instead of that it was done.
-    Sweep { cursor: Cursor, choice: Choice, task: Task, count: u64, reports: bool },
+    Sweep { round: Round, choice: Choice, task: Task, count: u64, reports: bool },
     /// A question waits for who knows the world: `Server::explain`.
     Question(Question),
     /// A wish waits for who knows the files: `Server::reload`.
@@ -51,11 +54,48 @@ pub(super) enum Job {
 
 /// What would become of a packet?
 #[derive(Clone, Debug)]
-pub(super) struct Question {
-    pub(super) datagram: Vec<u8>,
+pub struct Question {
+    /// The packet.
+    pub datagram: Vec<u8>,
     /// The port that it comes in by.
-    pub(super) port: Option<String>,
-    pub(super) mark: u32,
+    pub port: Option<String>,
+    /// Its mark.
+    pub mark: u32,
+}
+
+impl Question {
+    /// The answer of an engine, for a packet that comes in by this port.
+    pub fn answer(
+        &self,
+        (engine, now): (&Engine, Instant),
+        port: PortId,
+        fib: &impl Fib,
+    ) -> String {
+        let Self { datagram, mark, .. } = self;
+        let mut bytes = datagram.clone();
+        let packet = Packet { mark: *mark, ..Packet::received(&mut bytes, port) };
+        let rehearsal = &engine.explain(now, &packet, fib);
+        Prospect { datagram, port, rehearsal, fib }.to_string()
+    }
+}
+
+/// How far a walk through the tables of all workers has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Round {
+    worker: usize,
+    cursor: Cursor,
+}
+
+impl Round {
+    /// Goes on to the next worker if this one's table is done; whether all are.
+    fn turn(&mut self, workers: usize) -> bool {
+        let is_done = self.cursor.is_at_end();
+        if is_done && self.worker + 1 < workers {
+            *self = Self { worker: self.worker + 1, cursor: Cursor::default() };
+            return false;
+        }
+        is_done
+    }
 }
 
 /// What is done to flows.
@@ -78,7 +118,7 @@ pub(super) enum Progress {
 
 /// Where a job works.
 pub(super) struct Site<'a> {
-    pub(super) engine: &'a mut Engine,
+    pub(super) engines: Engines<'a>,
     pub(super) news: &'a mut News,
     pub(super) now: Instant,
     pub(super) outbox: &'a mut Outbox,
@@ -106,15 +146,13 @@ impl Job {
     /// Does a piece.
     pub(super) fn go_on(&mut self, asked: Asked, site: &mut Site<'_>) -> Progress {
         match self {
-            Self::Flows { cursor, choice, zeroes } => {
-                if list(asked, site, (cursor, choice), *zeroes) {
-                    Progress::Listed
-                } else {
-                    Progress::More
-                }
+            Self::Flows { round, choice, zeroes } => {
+                list(asked, site, (round, choice), *zeroes);
+                if round.turn(site.engines.workers()) { Progress::Listed } else { Progress::More }
             }
-            Self::Expectations { next, family, master } => {
-                let is_done = list_expectations(asked, site, next, (*family, *master));
+            Self::Expectations { worker, next, family, master } => {
+                let at = (&mut *worker, &mut *next);
+                let is_done = list_expectations(asked, site, at, (*family, *master));
                 if is_done { Progress::Listed } else { Progress::More }
             }
             Self::Policies { behind } => {
@@ -122,26 +160,22 @@ impl Job {
                 if is_done { Progress::Listed } else { Progress::More }
             }
             Self::Question(_) | Self::Reload => Progress::More,
-            Self::Sweep { cursor, choice, task, count, reports } => {
-                sweep(site, (cursor, choice), *task, count);
-                let is_done = cursor.is_at_end();
+            Self::Sweep { round, choice, task, count, reports } => {
+                sweep(site, (round, choice), *task, count);
+                let is_done = round.turn(site.engines.workers());
                 if is_done { Progress::Swept(*count, *reports) } else { Progress::More }
             }
         }
     }
 }
 
-fn list(
-    asked: Asked,
-    site: &mut Site<'_>,
-    (cursor, choice): (&mut Cursor, &Choice),
-    zeroes: bool,
-) -> bool {
-    let Site { engine, now, outbox, .. } = site;
-    let now = *now;
+fn list(asked: Asked, site: &mut Site<'_>, (round, choice): (&mut Round, &Choice), zeroes: bool) {
+    let Site { engines, now, outbox, .. } = site;
+    let mut at = engines.at(round.worker, *now);
+    let (engine, now): (&Engine, _) = (&at, at.now);
     let mut counted = Vec::new();
     let filtered = if choice.is_filter() { Flags::DUMP_FILTERED } else { Flags::empty() };
-    engine.walk(now, cursor, PIECE, |id, flow| {
+    engine.walk(now, &mut round.cursor, PIECE, |id, flow| {
         if outbox.is_full() {
             return Break(());
         }
@@ -162,23 +196,33 @@ fn list(
         Continue(())
     });
     for id in counted {
-        engine.take_counters(id);
+        at.take_counters(id);
     }
-    cursor.is_at_end()
 }
 
-/// One flow, as an answer of its own.
-pub(super) fn show(asked: Asked, site: &mut Site<'_>, id: FlowId, flow: &Flow) {
-    let (engine, now) = (&*site.engine, site.now);
+/// One worker's flow, as an answer of its own; its counters begin anew if that is asked for. Whether it is there.
+pub(super) fn show(
+    asked: Asked,
+    site: &mut Site<'_>,
+    (worker, id): (usize, FlowId),
+    zeroes: bool,
+) -> bool {
+    let mut at = site.engines.at(worker, site.now);
+    let Some(flow) = at.flow(id) else { return false };
+    let (engine, now): (&Engine, _) = (&at, at.now);
     let about = Circumstances::of(engine, id);
     // The kernel's own reference while it answers is counted as well.
     let references = 2 + engine.children_of(id);
     site.outbox.send(|writer| {
         let header = header_of(asked, Flags::MULTI);
         writer.message(header, Family::of(flow.orig.family()), |writer| {
-            describe(writer, (now, references), flow, &about);
+            describe(writer, (now, references), &flow, &about);
         });
     });
+    if zeroes {
+        at.take_counters(id);
+    }
+    true
 }
 
 fn header_of(asked: Asked, flags: Flags) -> Header {
@@ -189,10 +233,12 @@ fn header_of(asked: Asked, flags: Flags) -> Header {
 fn list_expectations(
     asked: Asked,
     site: &mut Site<'_>,
-    next: &mut u64,
+    (worker, next): (&mut usize, &mut u64),
     (family, master): (u8, Option<FlowId>),
 ) -> bool {
-    let Site { engine, now, outbox, .. } = site;
+    let Site { engines, now, outbox, .. } = site;
+    let engine = engines.at(*worker, *now);
+    let now = &engine.now;
     for (number, one) in engine.expectations_from(*next) {
         if outbox.is_full() {
             return false;
@@ -210,11 +256,15 @@ fn list_expectations(
             });
         }
     }
-    true
+    drop(engine);
+    (*worker, *next) = (*worker + 1, 0);
+    // A master's are all with him.
+    master.is_some() || *worker == engines.workers()
 }
 
 fn list_policies(asked: Asked, site: &mut Site<'_>, behind: &mut usize) -> bool {
-    let Site { engine, outbox, .. } = site;
+    let Site { engines, now, outbox, .. } = site;
+    let engine = engines.at(0, *now);
     for policy in engine.policies().iter().skip(*behind) {
         if outbox.is_full() {
             return false;
@@ -225,15 +275,11 @@ fn list_policies(asked: Asked, site: &mut Site<'_>, behind: &mut usize) -> bool 
     true
 }
 
-fn sweep(
-    site: &mut Site<'_>,
-    (cursor, choice): (&mut Cursor, &Choice),
-    task: Task,
-    count: &mut u64,
-) {
-    let (engine, now) = (&mut *site.engine, site.now);
+fn sweep(site: &mut Site<'_>, (round, choice): (&mut Round, &Choice), task: Task, count: &mut u64) {
+    let mut at = site.engines.at(round.worker, site.now);
+    let (engine, now): (&Engine, _) = (&at, at.now);
     let mut chosen = Vec::new();
-    engine.walk(now, cursor, PIECE_OF_FLUSH, |id, flow| {
+    engine.walk(now, &mut round.cursor, PIECE_OF_FLUSH, |id, flow| {
         let shown = engine.shown_id(id);
         if choice.takes(&Subject { flow, id: shown, now }) {
             *count += 1;
@@ -242,10 +288,11 @@ fn sweep(
         Continue(())
     });
     if let Task::Delete(cause) = task {
+        site.news.gather(&mut at, None);
         for id in chosen {
-            engine.kill(now, id);
+            at.kill(now, id);
         }
-        site.news.gather(engine, Some(cause));
+        site.news.gather(&mut at, Some(cause));
     }
 }
 

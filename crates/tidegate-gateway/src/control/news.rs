@@ -7,11 +7,14 @@ use std::collections::VecDeque;
 
 use tidegate_engine::Engine;
 use tidegate_engine::event::{Event, EventKind};
+use tidegate_engine::time::Instant;
 use tidegate_wire::netlink::conntrack::{group, message};
 use tidegate_wire::netlink::frame::{Family, Flags, Header, Subsystem, Writer};
 
 use super::condition::{Conditions, Subject};
+use super::engines::{At, Engines};
 use super::flow::Circumstances;
+use super::team::Said;
 use super::{expectation, flow};
 
 /// Who brought an event about.
@@ -48,15 +51,48 @@ impl News {
         Self { items: VecDeque::new(), most: most.max(1), next: 1 }
     }
 
-    /// Takes over what the engine has to tell, all of it brought about by `cause`, if anybody.
-    pub(super) fn gather(&mut self, engine: &mut Engine, cause: Option<Cause>) {
-        while let Some(event) = engine.poll_event() {
-            let about = circumstances(engine, &event);
-            if self.items.len() == self.most {
-                self.items.pop_front();
-            }
-            self.items.push_back(Item { sequence: self.next, event, about, cause });
-            self.next += 1;
+    /// Takes over what an engine has to tell: what it has told somebody already, and the rest, all of that brought about
+    /// by `cause`, if anybody.
+    pub(super) fn gather(&mut self, at: &mut At<'_>, cause: Option<Cause>) {
+        let Said { events, lost } = at.take_said();
+        self.miss(lost);
+        events.into_iter().for_each(|(event, about)| self.put(event, about, None));
+        while let Some(event) = at.poll_event() {
+            let about = circumstances(at, &event);
+            self.put(event, about, cause);
+        }
+    }
+
+    /// Takes over what all engines have to tell, in the order in which it came about.
+    pub(super) fn gather_all(&mut self, engines: &mut Engines<'_>, now: Instant) {
+        if engines.workers() == 1 {
+            return self.gather(&mut engines.at(0, now), None);
+        }
+        let mut all = Vec::new();
+        for worker in 0..engines.workers() {
+            let Some(mut at) = engines.told(worker, now) else { continue };
+            let Said { events, lost } = at.take_said();
+            self.miss(lost);
+            all.extend(events);
+        }
+        // Those of one worker, and so of one flow, keep their order.
+        all.sort_by_key(|(event, _)| event_time(event));
+        all.into_iter().for_each(|(event, about)| self.put(event, about, None));
+    }
+
+    fn put(&mut self, event: Event, about: Circumstances, cause: Option<Cause>) {
+        if self.items.len() == self.most {
+            self.items.pop_front();
+        }
+        self.items.push_back(Item { sequence: self.next, event, about, cause });
+        self.next += 1;
+    }
+
+    /// So many are known to nobody; nor is what came before them from now on.
+    fn miss(&mut self, lost: u64) {
+        if lost > 0 {
+            self.items.clear();
+            self.next += lost;
         }
     }
 
@@ -77,7 +113,15 @@ impl News {
     }
 }
 
-fn circumstances(engine: &Engine, event: &Event) -> Circumstances {
+fn event_time(event: &Event) -> Instant {
+    match event {
+        Event::Flow(event) => event.at,
+        Event::Expectation(event) => event.at,
+    }
+}
+
+/// What is to be told beside an event that an engine has just told.
+pub(super) fn circumstances(engine: &Engine, event: &Event) -> Circumstances {
     match event {
         Event::Flow(event) => Circumstances::of(engine, event.id),
         Event::Expectation(event) => {
@@ -126,11 +170,7 @@ impl Item {
 
     /// When it happened, in nanoseconds since 1970.
     pub(super) fn time(&self) -> u64 {
-        let at = match &self.event {
-            Event::Flow(event) => event.at,
-            Event::Expectation(event) => event.at,
-        };
-        self.about.wall.offset.saturating_add(at.nanos())
+        self.about.wall.offset.saturating_add(event_time(&self.event).nanos())
     }
 
     /// The kernel's message about it: its kind and flags, and the family.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use tidegate_engine::Engine;
 use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::time::Instant;
-use tidegate_engine::{Engine, Packet};
 
+use super::engines::Engines;
 use super::errno::Errno;
 use super::job::Question;
 use super::news::News;
 use super::session::{Access, Hangup, Session};
-use crate::text::Prospect;
 
 /// Names a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,32 +66,36 @@ impl Server {
     /// # Errors
     /// It isn't netlink, or ends in the middle of a message; what came before has been done. The client should be
     /// closed when it has been sent what it is still to be sent.
-    pub fn receive(
+    pub fn receive<'e>(
         &mut self,
-        engine: &mut Engine,
+        engines: impl Into<Engines<'e>>,
         now: Instant,
         id: SessionId,
         datagram: &[u8],
     ) -> Result<(), Hangup> {
         let Some(session) = self.sessions.get_mut(&id) else { return Err(Hangup) };
-        self.news.gather(engine, None);
-        session.receive((engine, &mut self.news), now, datagram)
+        let engines = &mut engines.into();
+        self.news.gather_all(engines, now);
+        session.receive((engines, &mut self.news), now, datagram)
     }
 
     /// Takes over the events that packets and time have brought about. Call it at least as often as the engine's queue
     /// of events can fill up.
-    pub fn gather(&mut self, engine: &mut Engine) {
-        self.news.gather(engine, None);
+    pub fn gather<'e>(&mut self, engines: impl Into<Engines<'e>>, now: Instant) {
+        self.news.gather_all(&mut engines.into(), now);
     }
 
     /// Goes on with a listing or a flush, by one piece, which takes less than a millisecond: that of the client whose
     /// turn it is. Whether there is more to do at once.
-    pub fn work(&mut self, engine: &mut Engine, now: Instant) -> bool {
-        self.news.gather(engine, None);
+    pub fn work<'e>(&mut self, engines: impl Into<Engines<'e>>, now: Instant) -> bool {
+        let engines = &mut engines.into();
+        if let Engines::Alone(_) = engines {
+            self.news.gather_all(engines, now);
+        }
         let Some(id) = self.whose_turn() else { return false };
         self.served = id;
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.work(engine, &mut self.news, now);
+            session.work(engines, &mut self.news, now);
         }
         self.has_work()
     }
@@ -117,15 +121,21 @@ impl Server {
         fib: &impl Fib,
         port_of: impl Fn(Option<&str>) -> Option<PortId>,
     ) {
-        for session in self.sessions.values_mut() {
-            session.explain(|Question { datagram, port, mark }| {
-                let port = port_of(port.as_deref()).ok_or(Errno::NO_DEVICE)?;
-                let mut bytes = datagram.clone();
-                let packet = Packet { mark: *mark, ..Packet::received(&mut bytes, port) };
-                let rehearsal = &engine.explain(now, &packet, fib);
-                Ok(Prospect { datagram, port, rehearsal, fib }.to_string())
-            });
-        }
+        self.answer(|question| {
+            let port = port_of(question.port.as_deref()).ok_or(Errno::NO_DEVICE)?;
+            Ok(question.answer((engine, now), port, fib))
+        });
+    }
+
+    /// Answers those who want to know what would become of packets: one question for each client.
+    pub fn answer(&mut self, mut answer: impl FnMut(&Question) -> Result<String, Errno>) {
+        self.sessions.values_mut().for_each(|session| session.explain(&mut answer));
+    }
+
+    /// Whether somebody listens to events.
+    #[must_use]
+    pub fn has_listeners(&self) -> bool {
+        self.sessions.values().any(|session| session.listening.is_some())
     }
 
     /// Whether somebody wants the files to be read again.

@@ -1,11 +1,11 @@
 //! One client: what it may, what it asked for, what it listens to, and what it is still to be sent.
 
-use tidegate_engine::Engine;
 use tidegate_engine::time::Instant;
 use tidegate_wire::netlink::frame::{Control, Family, Flags, Header, Message, Subsystem};
 use tidegate_wire::netlink::{Answer, Messages, tidegate};
 
 use super::condition::Conditions;
+use super::engines::Engines;
 use super::errno::Errno;
 use super::job::{self, Asked, Job, Progress, Question, Site};
 use super::news::News;
@@ -106,7 +106,7 @@ impl Session {
     /// Does what the messages of a datagram ask for.
     pub(super) fn receive(
         &mut self,
-        (engine, news): (&mut Engine, &mut News),
+        (engines, news): (&mut Engines<'_>, &mut News),
         now: Instant,
         datagram: &[u8],
     ) -> Result<(), Hangup> {
@@ -120,16 +120,21 @@ impl Session {
                 return Ok(());
             }
             let message = message.map_err(|_| Hangup)?;
-            self.handle((&mut *engine, &mut *news), now, &message);
+            self.handle((&mut *engines, &mut *news), now, &message);
             let len = tidegate_wire::netlink::frame::HEADER_LEN + message.payload.len();
             rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(())
     }
 
-    fn handle(&mut self, (engine, news): (&mut Engine, &mut News), now: Instant, of: &Message<'_>) {
+    fn handle(
+        &mut self,
+        (engines, news): (&mut Engines<'_>, &mut News),
+        now: Instant,
+        of: &Message<'_>,
+    ) {
         let outcome = Request::parse(of).and_then(|request| {
-            let mut desk = requests::Desk { session: self, engine, news, now };
+            let mut desk = requests::Desk { session: self, engines: engines.into(), news, now };
             requests::perform(&mut desk, &request)
         });
         match outcome {
@@ -167,19 +172,20 @@ impl Session {
     }
 
     /// Goes on with what is going on, by a piece.
-    pub(super) fn work(&mut self, engine: &mut Engine, news: &mut News, now: Instant) {
+    pub(super) fn work(&mut self, engines: &mut Engines<'_>, news: &mut News, now: Instant) {
         if !self.can_work() {
             return;
         }
         let Some(mut pending) = self.job.take() else {
             let waiting = core::mem::take(&mut self.waiting);
             // What waits was read before; what can't be read ends it.
-            let _ = self.receive((engine, news), now, &waiting);
+            let _ = self.receive((engines, news), now, &waiting);
             return;
         };
         let header = pending.header;
         let asked = self.asked(&header);
-        let site = &mut Site { engine, news, now, outbox: &mut self.outbox };
+        let site =
+            &mut Site { engines: (&mut *engines).into(), news, now, outbox: &mut self.outbox };
         match pending.job.go_on(asked, site) {
             Progress::More => self.job = Some(pending),
             Progress::Listed => self.outbox.send(|writer| writer.done(asked.seq, asked.port)),
@@ -196,7 +202,7 @@ impl Session {
         if self.job.is_none() && !self.waiting.is_empty() {
             let waiting = core::mem::take(&mut self.waiting);
             // What waits was read as far as the request that is done now; what can't be read ends it.
-            let _ = self.receive((engine, news), now, &waiting);
+            let _ = self.receive((engines, news), now, &waiting);
         }
     }
 

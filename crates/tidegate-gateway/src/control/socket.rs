@@ -19,9 +19,9 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
     bind, connect, listen, recv, send, socket_with, sockopt,
 };
-use tidegate_engine::Engine;
 use tidegate_engine::time::Instant;
 
+use super::engines::Engines;
 use super::server::{Server, SessionId};
 use super::session::Access;
 
@@ -157,11 +157,11 @@ impl Endpoint {
 
     /// Takes in who has come, reads what was asked, goes on with what is going on, and sends what is there to be sent.
     /// Whether there is more to do at once.
-    pub fn serve(&mut self, server: &mut Server, engine: &mut Engine, now: Instant) -> bool {
+    pub fn serve(&mut self, server: &mut Server, engines: &mut Engines<'_>, now: Instant) -> bool {
         self.accept(server);
         let Self { clients, buffer, .. } = self;
         clients.retain(|id, client| {
-            let read = client.read((server, engine), now, *id, buffer);
+            let read = client.read((server, engines), now, *id, buffer);
             let written = client.write(server, *id);
             let stays = read == Fate::Stays && written == Fate::Stays;
             if !stays {
@@ -169,7 +169,7 @@ impl Endpoint {
             }
             stays
         });
-        server.work(engine, now);
+        server.work(engines, now);
         for (id, client) in clients {
             // Who is gone is noticed with the next turn.
             let _ = client.write(server, *id);
@@ -213,7 +213,7 @@ impl Drop for Endpoint {
 impl Client {
     fn read(
         &mut self,
-        (server, engine): (&mut Server, &mut Engine),
+        (server, engines): (&mut Server, &mut Engines<'_>),
         now: Instant,
         id: SessionId,
         buffer: &mut [u8],
@@ -231,7 +231,7 @@ impl Client {
                 Err(_) => return Fate::Leaves,
             };
             bytes += datagram.len();
-            if server.receive(engine, now, id, datagram).is_err() {
+            if server.receive(&mut *engines, now, id, datagram).is_err() {
                 // What came before is answered, as far as the socket takes it.
                 self.write(server, id);
                 return Fate::Leaves;

@@ -19,6 +19,7 @@ use tidegate_wire::netlink::frame::{Family, Flags, Header, Messages, Subsystem};
 use tidegate_wire::netlink::{Attrs, Message, Writer as MessageWriter};
 
 use super::body::Body;
+use super::engines::Engines;
 use super::flow::{Circumstances, describe};
 use crate::snapshot::{Fault, Kind, Opening, Part, Reader, Writer, byte_order};
 
@@ -33,12 +34,19 @@ pub struct Taken {
     pub refused: u64,
 }
 
-/// Writes all flows of an engine, which calls itself `place`; how many there were.
+/// Writes all flows of engines that call themselves `place`; how many there were.
 ///
 /// # Errors
 /// Nothing can be written there.
-pub fn save(engine: &Engine, now: Instant, place: &str, out: impl Write) -> io::Result<u64> {
-    let time = || engine.wall_clock().offset.saturating_add(now.nanos());
+pub fn save<'e>(
+    engines: impl Into<Engines<'e>>,
+    now: Instant,
+    place: &str,
+    out: impl Write,
+) -> io::Result<u64> {
+    let engines = &mut engines.into();
+    let wall = engines.ask(now, Engine::wall_clock);
+    let time = || wall.offset.saturating_add(now.nanos());
     let opening = Opening {
         time: time(),
         table: "engine".to_owned(),
@@ -48,6 +56,13 @@ pub fn save(engine: &Engine, now: Instant, place: &str, out: impl Write) -> io::
         ..Opening::default()
     };
     let mut writer = Writer::begin(out, &opening)?;
+    for worker in 0..engines.workers() {
+        save_one(&engines.at(worker, now), now, &mut writer)?;
+    }
+    writer.close(time()).map(|closing| closing.flows)
+}
+
+fn save_one(engine: &Engine, now: Instant, writer: &mut Writer<impl Write>) -> io::Result<()> {
     let (mut cursor, mut scratch, mut written) = (Cursor::default(), Vec::new(), Ok(()));
     while !cursor.is_at_end() && written.is_ok() {
         engine.walk(now, &mut cursor, PIECE, |id, flow| {
@@ -68,23 +83,26 @@ pub fn save(engine: &Engine, now: Instant, place: &str, out: impl Write) -> io::
             core::ops::ControlFlow::Continue(())
         });
     }
-    written?;
-    writer.close(time()).map(|closing| closing.flows)
+    written
 }
 
 /// Takes over the flows of a file whose time isn't over: the clock on the wall goes on while nobody runs.
 ///
 /// # Errors
 /// The file is damaged; what came before is in the table.
-pub fn load<R: Read>(
-    engine: &mut Engine,
+pub fn load<'e, R: Read>(
+    engines: impl Into<Engines<'e>>,
     now: Instant,
     fib: &impl Fib,
     mut reader: Reader<R>,
 ) -> Result<Taken, Fault> {
-    let wall = engine.wall_clock().offset.saturating_add(now.nanos());
+    let mut engines = engines.into();
+    let wall = engines.ask(now, Engine::wall_clock).offset.saturating_add(now.nanos());
     let passed = wall.saturating_sub(reader.opening().time) / 1_000_000_000;
-    let mut loading = Loading { engine, now, fib, passed, taken: Taken::default() };
+    let max = engines.limits(now).max as usize;
+    // However flows are spread: all together are counted.
+    engines.change(now, |engine| engine.set_share(max));
+    let mut loading = Loading { engines, now, fib, passed, max, taken: Taken::default() };
     // A flow can only be attached to a master that is there.
     let mut attached: Vec<(Header, Vec<u8>)> = Vec::new();
     while let Some(part) = reader.part()? {
@@ -113,8 +131,10 @@ fn has_master(message: &Message<'_>) -> bool {
 }
 
 struct Loading<'a, F> {
-    engine: &'a mut Engine,
+    engines: Engines<'a>,
     now: Instant,
+    /// So many flows there may be; 0 is any number.
+    max: usize,
     fib: &'a F,
     /// Seconds since the file was written.
     passed: u64,
@@ -148,7 +168,14 @@ impl<F: Fib> Loading<'_, F> {
         let (counters, proxy) = besides(attrs);
         let masquerade_port = self.masquerade_port(&flow, status);
         let resumed = Resumed { flow, status, counters, proxy, masquerade_port };
-        self.engine.resume(self.now, &resumed).ok().map(|_| true)
+        if self.max > 0 && self.taken.taken >= self.max as u64 {
+            return None;
+        }
+        let owner = self.engines.owner(self.now, &flow);
+        self.engines.check_reply(self.now, owner, &flow).ok()?;
+        let mut at = self.engines.at(owner, self.now);
+        let now = at.now;
+        at.resume(now, &resumed).ok().map(|_| true)
     }
 
     /// Whose source is an address of ours is taken for masqueraded, on the interface by which its packets go.

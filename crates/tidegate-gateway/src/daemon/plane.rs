@@ -9,6 +9,7 @@ use tidegate_engine::fib::{Fib, PortId};
 use tidegate_engine::time::Instant;
 use tidegate_wire::pcap::{Capture, CaptureError, Frame};
 
+use crate::dataplane::Mail;
 use crate::dataplane::feed::{FedFrame, Feed};
 use crate::replay::ingress::Ingress;
 use crate::replay::topology::{Passage, World};
@@ -22,6 +23,10 @@ pub trait DataPlane {
 
     /// The world as it is now.
     fn world(&self) -> &Self::World;
+
+    /// From now on it is one of several workers', who write to each other by this. Whose packets can't be shared is never
+    /// asked to.
+    fn join(&mut self, _mail: Mail) {}
 
     /// The port of a name; without one, that by which packets usually come.
     fn port(&self, name: Option<&str>) -> Option<PortId>;
@@ -74,11 +79,14 @@ pub enum Readiness<'a> {
 
 /// No packets at all: an engine for what an operator does by hand.
 #[derive(Debug)]
-pub struct NoPackets(World);
+pub struct NoPackets {
+    world: World,
+    mail: Mail,
+}
 
 impl Default for NoPackets {
     fn default() -> Self {
-        Self(World::Passage(Passage::default()))
+        Self { world: World::Passage(Passage::default()), mail: Mail::nobody() }
     }
 }
 
@@ -86,14 +94,19 @@ impl DataPlane for NoPackets {
     type World = World;
 
     fn world(&self) -> &World {
-        &self.0
+        &self.world
+    }
+
+    fn join(&mut self, mail: Mail) {
+        self.mail = mail;
     }
 
     fn port(&self, name: Option<&str>) -> Option<PortId> {
-        self.0.port_of(name)
+        self.world.port_of(name)
     }
 
     fn turn(&mut self, engine: &mut Engine, _: Instant, _: usize) -> Result<usize, Fault> {
+        self.mail.heed(engine);
         discard(engine);
         Ok(0)
     }
@@ -130,7 +143,7 @@ pub struct CapturePlane {
 /// Where a capture is read.
 enum Source {
     /// Here, without waiting for anybody.
-    Capture(Capture<Box<dyn Read>>),
+    Capture(Capture<Box<dyn Read + Send>>),
     /// By a thread, which keeps the pace as well.
     Feed(Feed),
 }
@@ -157,7 +170,7 @@ impl Source {
 impl CapturePlane {
     /// The packets of a capture that messages call `file`.
     #[must_use]
-    pub fn new(capture: Capture<Box<dyn Read>>, file: String, pace: Pace) -> Self {
+    pub fn new(capture: Capture<Box<dyn Read + Send>>, file: String, pace: Pace) -> Self {
         Self::of(Source::Capture(capture), file, pace)
     }
 

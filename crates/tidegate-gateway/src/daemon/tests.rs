@@ -1,15 +1,18 @@
 //! What a daemon does without packets and without a socket.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidegate_engine::fib::PortId;
+use tidegate_engine::time::WallClock;
+
 use super::*;
+use crate::control::socket::Policy;
+use crate::replay::topology::World;
 
 #[test]
 fn a_clock_that_is_put_right_is_followed() {
-    let engine = || {
-        let wall = WallClock { offset: 1_000_000_000, zone: 60 };
-        let start = Instant::from_nanos(1);
-        let (limits, seed) = (Limits::default(), 1);
-        Engine::new(Settings { limits, seed, event_backlog: 1, start, wall })
-    };
+    let known = WallClock { offset: 1_000_000_000, zone: 60 };
     let rows = [
         ("as it was", 1_000_000_000, 1_000_000_000),
         ("a trembling hand", 1_000_000_900, 1_000_000_000),
@@ -17,8 +20,88 @@ fn a_clock_that_is_put_right_is_followed() {
         ("put back", 0, 0),
     ];
     for (what, offset, expected) in rows {
-        let mut engine = engine();
-        follow(WallClock { offset, zone: 0 }, &mut engine);
-        assert_eq!(engine.wall_clock(), WallClock { offset: expected, zone: 60 }, "{what}");
+        let now = office::put_right(WallClock { offset, zone: 0 }, known).unwrap_or(known);
+        assert_eq!(now, WallClock { offset: expected, zone: 60 }, "{what}");
     }
+}
+
+/// A plane without packets, of which the second one fails at its third turn.
+struct Failing {
+    plane: NoPackets,
+    number: usize,
+    turns: usize,
+    how: Failure,
+}
+
+#[derive(Clone, Copy)]
+enum Failure {
+    Panic,
+    Loss,
+}
+
+/// How many turns workers have had.
+static TURNS: AtomicUsize = AtomicUsize::new(0);
+
+impl DataPlane for Failing {
+    type World = World;
+
+    fn world(&self) -> &World {
+        self.plane.world()
+    }
+
+    fn port(&self, name: Option<&str>) -> Option<PortId> {
+        self.plane.port(name)
+    }
+
+    fn join(&mut self, mail: Mail) {
+        self.plane.join(mail);
+    }
+
+    fn turn(&mut self, engine: &mut Engine, now: Instant, most: usize) -> Result<usize, Fault> {
+        TURNS.fetch_add(1, Ordering::Relaxed);
+        self.turns += 1;
+        let fails = self.number == 1 && self.turns == 3;
+        assert!(!(fails && matches!(self.how, Failure::Panic)), "this is meant");
+        self.plane.turn(engine, now, most)
+    }
+
+    fn lost(&mut self) -> Option<Fault> {
+        let is_lost = self.number == 1 && self.turns >= 3 && matches!(self.how, Failure::Loss);
+        is_lost.then(|| remark("gone".to_owned()))
+    }
+
+    fn due(&self) -> Option<Instant> {
+        Some(Instant::ZERO)
+    }
+
+    fn readiness(&self) -> Readiness<'_> {
+        Readiness::Never
+    }
+}
+
+fn run_failing(how: Failure, name: &str) -> End {
+    let path = std::env::temp_dir().join(format!("tidegate-{name}-{}", std::process::id()));
+    let endpoint = Endpoint::bind(&path, Policy::default()).expect("a socket");
+    let planes = (0..3).map(|number| {
+        let (plane, turns) = (NoPackets::default(), 0);
+        Failing { plane, number, turns, how }
+    });
+    let planes = (endpoint, planes.collect());
+    let (mut daemon, _) = Daemon::new(Inputs::default(), planes, 7, 16).expect("no files");
+    let mut signals = Signals::take_over().expect("signals");
+    daemon.run(&mut signals, |_| {})
+}
+
+/// The others are at work and would be for ever.
+#[test]
+fn a_worker_that_panics_ends_all() {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_failing(Failure::Panic, "panic")));
+    assert!(outcome.is_err(), "the panic goes on in who started the workers");
+    assert!(TURNS.load(Ordering::Relaxed) > 3);
+}
+
+#[test]
+fn a_worker_that_loses_its_packets_ends_all() {
+    let end = run_failing(Failure::Loss, "loss");
+    assert!(matches!(&end, End::Lost(fault) if fault.to_string().contains("gone")), "{end:?}");
 }

@@ -60,6 +60,57 @@ impl Instruction {
         Self::new(0x30, (0, 0), 0, at)
     }
 
+    /// `r0` is the packet's 16 bits at this place, in the order of this machine; see [`Self::packet_byte`].
+    pub(super) const fn packet_half(at: i32) -> Self {
+        Self::new(0x28, (0, 0), 0, at)
+    }
+
+    /// `dst += src`
+    pub(super) const fn add_register(dst: Register, src: Register) -> Self {
+        Self::new(0x0f, (dst, src), 0, 0)
+    }
+
+    /// `dst |= src`
+    pub(super) const fn or(dst: Register, src: Register) -> Self {
+        Self::new(0x4f, (dst, src), 0, 0)
+    }
+
+    /// `dst ^= src`
+    pub(super) const fn xor(dst: Register, src: Register) -> Self {
+        Self::new(0xaf, (dst, src), 0, 0)
+    }
+
+    /// `dst <<= bits`
+    pub(super) const fn left(dst: Register, bits: i32) -> Self {
+        Self::new(0x67, (dst, 0), 0, bits)
+    }
+
+    /// `dst >>= bits`
+    pub(super) const fn right(dst: Register, bits: i32) -> Self {
+        Self::new(0x77, (dst, 0), 0, bits)
+    }
+
+    /// `dst *= value`
+    pub(super) const fn times(dst: Register, value: i32) -> Self {
+        Self::new(0x27, (dst, 0), 0, value)
+    }
+
+    /// Skips always.
+    pub(super) const fn skip() -> Self {
+        Self::new(0x05, (0, 0), 0, 0)
+    }
+
+    /// The two halves that put 64 bits into `dst`.
+    pub(super) const fn constant(dst: Register, value: u64) -> [Self; 2] {
+        [Self::new(0x18, (dst, 0), 0, value as i32), Self((value >> 32) << 32)]
+    }
+
+    /// Its bits, as the kernel takes it.
+    #[cfg(test)]
+    pub(super) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// `dst &= value`
     pub(super) const fn mask(dst: Register, value: i32) -> Self {
         Self::new(0x57, (dst, 0), 0, value)
@@ -234,18 +285,8 @@ fn owned(answer: i64) -> OwnedFd {
 /// # Errors
 /// The kernel refuses: it is too old, or we may not (CAP_BPF, CAP_NET_ADMIN), or the hook is taken.
 pub(super) fn attach(program: &[Instruction], hook: Hook, index: u32) -> io::Result<OwnedFd> {
-    let (prog_type, attach_type) = hook.kinds();
-    let license = c"Dual MIT/GPL";
-    let load = Load {
-        prog_type,
-        insn_cnt: program.len() as u32,
-        insns: program.as_ptr() as u64,
-        license: license.as_ptr() as u64,
-        prog_name: *b"tidegate\0\0\0\0\0\0\0\0",
-        expected_attach_type: attach_type,
-        ..Load::default()
-    };
-    let program = owned(bpf(PROG_LOAD, &load)?);
+    let (_, attach_type) = hook.kinds();
+    let program = load(program, hook.kinds())?;
     let create = Create {
         prog_fd: program.as_raw_fd() as u32,
         target_ifindex: index,
@@ -254,6 +295,31 @@ pub(super) fn attach(program: &[Instruction], hook: Hook, index: u32) -> io::Res
         ..Create::default()
     };
     bpf(LINK_CREATE, &create).map(owned)
+}
+
+/// Loads a program that chooses among queues or sockets (`BPF_PROG_TYPE_SOCKET_FILTER`).
+///
+/// # Errors
+/// The kernel refuses: see [`attach`].
+pub(super) fn load_chooser(program: &[Instruction]) -> io::Result<OwnedFd> {
+    load(program, (1, 0))
+}
+
+fn load(
+    program: &[Instruction],
+    (prog_type, expected_attach_type): (u32, u32),
+) -> io::Result<OwnedFd> {
+    let license = c"Dual MIT/GPL";
+    let load = Load {
+        prog_type,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        prog_name: *b"tidegate\0\0\0\0\0\0\0\0",
+        expected_attach_type,
+        ..Load::default()
+    };
+    bpf(PROG_LOAD, &load).map(owned)
 }
 
 /// A map of sockets, by the number of the queue that they take frames of (`BPF_MAP_TYPE_XSKMAP`).

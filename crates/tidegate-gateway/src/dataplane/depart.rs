@@ -4,6 +4,7 @@ use std::mem;
 
 use tidegate_engine::fib::PortId;
 use tidegate_engine::packet::{Checksum, Destination, Output};
+use tidegate_engine::steer::Parcel;
 use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::Verdict;
 use tidegate_wire::segment::Segments;
@@ -88,6 +89,28 @@ impl Departures {
         for frames in frames.chunk_by_mut(|one, other| one.way == other.way) {
             self.emit(frames[0].way, frames);
         }
+    }
+
+    /// Sends packets that another worker has handed over as their verdicts say.
+    pub(super) fn send_parcels(
+        &mut self,
+        parcels: &[Parcel],
+        verdicts: &[Verdict],
+        world: &mut impl World,
+        now: Instant,
+    ) {
+        let leaves =
+            |verdict: &Verdict| matches!(verdict, Verdict::Forward { .. } | Verdict::Local);
+        let leaving = || parcels.iter().zip(verdicts).filter(|(_, verdict)| leaves(verdict));
+        let mut kept: Vec<Kept> =
+            leaving().map(|(parcel, _)| Kept::new(&parcel.bytes, parcel.offload)).collect();
+        let framed = kept.iter_mut().zip(leaving()).filter_map(|(kept, (parcel, verdict))| {
+            let mut frame = kept.frame()?;
+            frame.link = parcel.link;
+            Some((frame, *verdict))
+        });
+        let (mut frames, verdicts): (Vec<Frame<'_>>, Vec<Verdict>) = framed.unzip();
+        self.send(&mut frames, &verdicts, world, now);
     }
 
     /// Sends a packet of the engine's own.

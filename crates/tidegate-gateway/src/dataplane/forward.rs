@@ -17,6 +17,7 @@ use tidegate_engine::time::Instant;
 use tidegate_engine::verdict::Verdict;
 
 use super::depart::{Departures, Losses};
+use super::exchange::Mail;
 use super::host::Fence;
 use super::world::{World, port_named};
 use super::{Counters, Frame, Link, Receiver};
@@ -37,6 +38,8 @@ pub struct Forwarder<W> {
     receivers: Vec<Attached>,
     host: Option<Box<dyn Receiver>>,
     departures: Departures,
+    /// What other workers have for us, and we for them.
+    mail: Mail,
     verdicts: Vec<Verdict>,
     /// Room for a batch, empty between batches.
     room: Vec<Frame<'static>>,
@@ -77,6 +80,7 @@ impl<W: World> Forwarder<W> {
             receivers: Vec::new(),
             host: None,
             departures: Departures::default(),
+            mail: Mail::nobody(),
             verdicts: Vec::with_capacity(BATCH),
             room: Vec::with_capacity(BATCH),
             packet_room: Vec::with_capacity(BATCH),
@@ -102,15 +106,19 @@ impl<W: World> Forwarder<W> {
         Ok(())
     }
 
-    /// Sets the link to the host's own stack, and what keeps the kernel from going around it.
+    /// Sets the link to the host's own stack.
     ///
     /// # Errors
     /// It can't be waited for.
-    pub fn set_host(&mut self, link: Link, fence: Fence) -> io::Result<()> {
-        self.fence = Some(fence);
+    pub fn set_host(&mut self, link: Link) -> io::Result<()> {
         self.host = Some(link.receiver);
         self.departures.set_host(link.sender);
         Ok(())
+    }
+
+    /// Hands over what keeps the kernel from going around the host's link: one of several workers looks after it.
+    pub fn set_fence(&mut self, fence: Fence) {
+        self.fence = Some(fence);
     }
 
     /// The world.
@@ -147,7 +155,7 @@ impl<W: World> Forwarder<W> {
         engine: &mut Engine,
         now: Instant,
     ) -> io::Result<usize> {
-        let Self { world, receivers, departures, verdicts, room, packet_room, .. } = self;
+        let Self { world, receivers, departures, mail, verdicts, room, packet_room, .. } = self;
         let Attached { port, receiver, .. } = &mut receivers[at];
         let mut frames = emptied(mem::take(room));
         let own = if receiver.hears_others() { world.hardware(*port).address } else { None };
@@ -155,6 +163,7 @@ impl<W: World> Forwarder<W> {
         let count = frames.len();
         frames.retain(|frame| frame.is_ip() && own.is_none_or(|own| frame.is_for(own)));
         verdicts.clear();
+        mail.heed(engine);
         let mut offloads = [Default::default(); BATCH];
         let mut packets = vacated(mem::take(packet_room));
         packets.extend(frames.iter_mut().map(|frame| frame.packet(*port)));
@@ -166,29 +175,57 @@ impl<W: World> Forwarder<W> {
         for (frame, offload) in frames.iter_mut().zip(offloads) {
             frame.offload = offload;
         }
+        mail.tell(engine);
         departures.send(&mut frames, verdicts, world, now);
+        mail.hand_over(engine);
         *room = emptied(frames);
         Ok(count)
     }
 
     /// A batch of the host's own.
     fn take_own(&mut self, engine: &mut Engine, now: Instant) -> io::Result<usize> {
-        let Self { world, host, departures, verdicts, .. } = self;
+        let Self { world, host, departures, mail, verdicts, .. } = self;
         let Some(host) = host else { return Ok(0) };
         let mut frames: Vec<Frame<'_>> = Vec::with_capacity(BATCH);
         host.receive(BATCH, &mut frames)?;
+        mail.heed(engine);
         verdicts.clear();
         for frame in &mut frames {
             let mut packet = frame.local_packet();
             verdicts.push(engine.send_local(now, &mut packet, world).verdict);
             frame.offload = packet.offload;
         }
+        mail.tell(engine);
         departures.send(&mut frames, verdicts, world, now);
+        mail.hand_over(engine);
         Ok(frames.len())
+    }
+
+    /// Goes on with packets that other workers have handed over; how many there were.
+    fn take_parcels(&mut self, most: usize, engine: &mut Engine, now: Instant) -> usize {
+        let mut count = 0;
+        while count < most {
+            let mut parcels = self.mail.take(BATCH);
+            if parcels.is_empty() {
+                break;
+            }
+            count += parcels.len();
+            let Self { world, departures, mail, verdicts, .. } = self;
+            mail.heed(engine);
+            let accepted = parcels.iter_mut().map(|one| engine.accept(now, one, world).verdict);
+            verdicts.clear();
+            verdicts.extend(accepted);
+            mail.tell(engine);
+            departures.send_parcels(&parcels, verdicts, world, now);
+            mail.hand_over(engine);
+            self.send_outputs(engine, now);
+        }
+        count
     }
 
     /// Sends what has waited for its neighbour, or tells the sender that there is none.
     fn retry(&mut self, engine: &mut Engine, now: Instant) {
+        self.mail.heed(engine);
         for mut kept in self.departures.retry(&mut self.world, now) {
             if let Some(mut frame) = kept.frame() {
                 engine.report_unreachable(now, &mut frame.local_packet(), &self.world);
@@ -199,9 +236,11 @@ impl<W: World> Forwarder<W> {
 
     /// Sends what the engine has made itself.
     fn send_outputs(&mut self, engine: &mut Engine, now: Instant) {
+        self.mail.tell(engine);
         while let Some(output) = engine.poll_output() {
             self.departures.send_output(output, &mut self.world, now);
         }
+        self.mail.hand_over(engine);
     }
 
     /// Whether it is time to look at all there is. What nobody can wait for is looked at always.
@@ -302,6 +341,10 @@ impl<W: World> DataPlane for Forwarder<W> {
         &self.world
     }
 
+    fn join(&mut self, mail: Mail) {
+        self.mail = mail;
+    }
+
     fn port(&self, name: Option<&str>) -> Option<PortId> {
         match name {
             Some(name) => port_named(&self.world, name),
@@ -317,6 +360,7 @@ impl<W: World> DataPlane for Forwarder<W> {
         };
         self.retry(engine, now);
         let mut count = self.take_all(most, engine, now);
+        count = count.max(self.take_parcels(most, engine, now));
         if is_due || self.is_host_ready {
             match self.take_own(engine, now) {
                 Ok(own) => {

@@ -23,10 +23,11 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::net::netdevice::name_to_index;
+use tidegate_engine::steer::Steering;
 
 use super::bpf::{Aim, Hook, Instruction, aimed, attach};
 use super::nft::Table;
-use super::tun::{self, Queues};
+use super::tun;
 use super::{Link, LinkLayer};
 
 /// What keeps the kernel away, as long as it lives.
@@ -80,28 +81,36 @@ pub struct Fenced {
 /// The interface's longest datagram: as of loopback, since no wire is behind it.
 const MTU: u32 = 65_535;
 
-/// Makes the host's link and keeps the kernel away from ports, by programs or, where those are forbidden, by nftables;
-/// what the link is called.
+/// Makes the host's links, one for each worker (without `steering` one), and keeps the kernel away from ports, by programs or, where
+/// those are forbidden, by nftables; what the links' interface is called.
 ///
 /// # Errors
 /// TUN interfaces can't be had, or neither is possible: why the first is not.
-pub fn open(name: &str, ports: &[Fenced]) -> io::Result<(Link, Fence, String)> {
-    let (link, own) = make(name, LinkLayer::Raw)?;
+pub fn open(
+    name: &str,
+    ports: &[Fenced],
+    steering: Option<&Steering>,
+) -> io::Result<(Vec<Link>, Fence, String)> {
+    let (links, own) = make(name, LinkLayer::Raw, steering)?;
     let refused = match load(ports, index_of(&own)?) {
-        Ok(programs) => return Ok((link, Fence::Programs(programs), own)),
+        Ok(programs) => return Ok((links, Fence::Programs(programs), own)),
         Err(error) => error,
     };
-    drop(link);
-    let (link, own) = make(name, LinkLayer::Ethernet)?;
+    drop(links);
+    let (links, own) = make(name, LinkLayer::Ethernet, steering)?;
     let names: Vec<_> = ports.iter().map(|port| (port.name.clone(), port.header)).collect();
     match Table::new(&names, &own) {
-        Ok(table) => Ok((link, Fence::Table(table), own)),
+        Ok(table) => Ok((links, Fence::Table(table), own)),
         Err(_) => Err(refused),
     }
 }
 
-fn make(name: &str, comes: LinkLayer) -> io::Result<(Link, String)> {
-    let (link, name) = tun::open(name, Queues::Single, comes)?;
+fn make(
+    name: &str,
+    comes: LinkLayer,
+    steering: Option<&Steering>,
+) -> io::Result<(Vec<Link>, String)> {
+    let (links, name) = tun::open(name, comes, steering)?;
     // No address of its own, or the kernel would talk by it. Where the files are not, neither is the family.
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
     // What comes up by it has come from elsewhere, and was judged there; an error about what a program of the host has
@@ -109,7 +118,7 @@ fn make(name: &str, comes: LinkLayer) -> io::Result<(Link, String)> {
     let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0");
     let _ = std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/accept_local"), "1");
     tun::raise(&name, MTU)?;
-    Ok((link, name))
+    Ok((links, name))
 }
 
 fn index_of(name: &str) -> io::Result<u32> {

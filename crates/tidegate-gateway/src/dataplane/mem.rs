@@ -1,10 +1,9 @@
 //! A link in memory, for tests: what is put in at one end comes out at the other.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_engine::packet::Offload;
 
@@ -22,20 +21,20 @@ pub struct Parcel {
 /// The far end of a link: what somebody else on it does and sees.
 #[derive(Clone, Debug, Default)]
 pub struct FarEnd {
-    to_us: Rc<RefCell<VecDeque<Parcel>>>,
-    from_us: Rc<RefCell<VecDeque<Parcel>>>,
+    to_us: Arc<Mutex<VecDeque<Parcel>>>,
+    from_us: Arc<Mutex<VecDeque<Parcel>>>,
 }
 
 impl FarEnd {
     /// Sends a frame to our end.
     pub fn send(&self, bytes: Vec<u8>, offload: Offload) {
-        self.to_us.borrow_mut().push_back(Parcel { bytes, offload });
+        locked(&self.to_us).push_back(Parcel { bytes, offload });
     }
 
     /// The next frame that our end has sent.
     #[must_use]
     pub fn receive(&self) -> Option<Parcel> {
-        self.from_us.borrow_mut().pop_front()
+        locked(&self.from_us).pop_front()
     }
 }
 
@@ -44,18 +43,18 @@ impl FarEnd {
 pub fn link(capabilities: Capabilities) -> (Link, FarEnd) {
     let far = FarEnd::default();
     let receiver = MemReceiver {
-        queue: Rc::clone(&far.to_us),
+        queue: Arc::clone(&far.to_us),
         header: capabilities.header,
         taken: Vec::new(),
         counters: Counters::default(),
     };
     let sender =
-        MemSender { queue: Rc::clone(&far.from_us), capabilities, counters: Counters::default() };
+        MemSender { queue: Arc::clone(&far.from_us), capabilities, counters: Counters::default() };
     (Link { receiver: Box::new(receiver), sender: Box::new(sender) }, far)
 }
 
 struct MemReceiver {
-    queue: Rc<RefCell<VecDeque<Parcel>>>,
+    queue: Arc<Mutex<VecDeque<Parcel>>>,
     header: LinkLayer,
     taken: Vec<Parcel>,
     counters: Counters,
@@ -68,7 +67,7 @@ impl Receiver for MemReceiver {
 
     fn receive<'a>(&'a mut self, most: usize, frames: &mut Vec<Frame<'a>>) -> io::Result<()> {
         self.taken.clear();
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = locked(&self.queue);
         let count = queue.len().min(most);
         for parcel in queue.drain(..count) {
             let bytes = [&[0; HEADROOM][..], &parcel.bytes].concat();
@@ -98,7 +97,7 @@ impl Receiver for MemReceiver {
 }
 
 struct MemSender {
-    queue: Rc<RefCell<VecDeque<Parcel>>>,
+    queue: Arc<Mutex<VecDeque<Parcel>>>,
     capabilities: Capabilities,
     counters: Counters,
 }
@@ -112,11 +111,16 @@ impl Sender for MemSender {
         let parcels = frames
             .iter()
             .map(|frame| Parcel { bytes: frame.bytes().to_vec(), offload: frame.offload });
-        self.queue.borrow_mut().extend(parcels);
+        locked(&self.queue).extend(parcels);
         self.counters.sent += frames.len() as u64;
     }
 
     fn counters(&self) -> Counters {
         self.counters
     }
+}
+
+/// Whoever panicked with it has left it whole.
+fn locked(queue: &Mutex<VecDeque<Parcel>>) -> std::sync::MutexGuard<'_, VecDeque<Parcel>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,9 +13,11 @@
 
 mod bpf;
 mod depart;
+pub mod exchange;
 pub mod feed;
 pub mod forward;
 pub mod frame;
+mod homeward;
 pub mod host;
 pub mod mem;
 mod neighbours;
@@ -32,6 +34,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 pub use self::depart::Losses;
+pub use self::exchange::{Bell, Exchange, Mail};
 pub use self::forward::Forwarder;
 pub use self::frame::{Frame, HEADROOM};
 pub use self::world::{Hardware, Neighbour, StaticWorld, World};
@@ -86,7 +89,7 @@ impl Counters {
 }
 
 /// The half of a link by which frames come.
-pub trait Receiver {
+pub trait Receiver: Send {
     /// What can be polled for reading; readable if there are frames. `None`: frames only come when somebody puts them
     /// there by hand.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
@@ -111,7 +114,7 @@ pub trait Receiver {
 }
 
 /// The half of a link by which frames go.
-pub trait Sender {
+pub trait Sender: Send {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 

@@ -3,8 +3,9 @@
 use std::io;
 
 use tidegate_engine::fib::PortId;
+use tidegate_engine::steer::Steering;
 
-use super::tun::{self, Queues};
+use super::tun;
 use super::world::{World, port_named};
 use super::xdp::{self, Checksums};
 use super::{Forwarder, Link, LinkLayer, host, packet, pcap, system};
@@ -52,47 +53,71 @@ impl std::fmt::Display for Note {
     }
 }
 
-/// Opens links.
+/// Opens links: a forwarder for each worker, who has a world of his own. Without `steering` there is one worker.
 ///
 /// # Errors
 /// An interface isn't there, or can't be opened as asked for.
 pub fn open<W: World>(
-    world: W,
+    worlds: Vec<W>,
     interfaces: &[Interface],
-) -> Result<(Forwarder<W>, Vec<Note>), Fault> {
+    steering: Option<&Steering>,
+) -> Result<(Vec<Forwarder<W>>, Vec<Note>), Fault> {
     let system = |error| Fault::of("the data plane", Cause::Io(error));
-    let mut ports = Vec::new();
-    for interface in interfaces {
-        let fault = |error| Fault::of(&interface.name, Cause::Io(error));
-        let port = port_named(&world, &interface.name);
-        ports.push(port.ok_or_else(|| fault(io::ErrorKind::NotFound.into()))?);
-    }
-    let mut forwarder = Forwarder::new(world).map_err(system)?;
+    let ports = ports(&worlds, interfaces)?;
+    let forwarders = worlds.into_iter().map(Forwarder::new);
+    let mut forwarders: Vec<_> = forwarders.collect::<io::Result<_>>().map_err(system)?;
     let mut notes = Vec::new();
     let mut fenced = Vec::new();
     for (interface, port) in interfaces.iter().zip(&ports) {
-        let opened = open_one(forwarder.world_mut(), interface, *port);
-        let (link, note) = opened.map_err(|error| Fault::of(&interface.name, Cause::Io(error)))?;
-        let world = forwarder.world_mut();
+        let fault = |error| Fault::of(&interface.name, Cause::Io(error));
+        let world = forwarders[0].world_mut();
+        let (links, note) = open_one(world, interface, *port, steering).map_err(fault)?;
         let (index, header) = (world.hardware(*port).index, header(world, *port));
         // What goes into a TUN interface is for the kernel; of captures it knows nothing.
         if !matches!(interface.plane, Plane::Tun | Plane::Pcap) {
             fenced.push(host::Fenced { name: interface.name.clone(), index, header });
         }
-        forwarder.add(*port, link).map_err(system)?;
+        for (forwarder, link) in forwarders.iter_mut().zip(links) {
+            forwarder.add(*port, link).map_err(system)?;
+        }
         notes.push(note);
     }
-    if fenced.is_empty() {
-        return Ok((forwarder, notes));
+    if !fenced.is_empty() {
+        notes.push(open_host(&mut forwarders, &fenced, steering).map_err(system)?);
     }
-    match host::open(HOST, &fenced) {
-        Ok((link, fence, name)) => {
-            notes.push(Note::Host(name, fence.kind()));
-            forwarder.set_host(link, fence).map_err(system)?;
+    Ok((forwarders, notes))
+}
+
+/// The interfaces' ports. Worlds that were read one after the other may have numbered them differently.
+fn ports<W: World>(worlds: &[W], interfaces: &[Interface]) -> Result<Vec<PortId>, Fault> {
+    let port = |interface: &Interface| {
+        let fault = |error| Fault::of(&interface.name, Cause::Io(error));
+        let mut found = worlds.iter().map(|world| port_named(world, &interface.name));
+        let first = found.next().flatten();
+        let port = first.ok_or_else(|| fault(io::ErrorKind::NotFound.into()))?;
+        if found.all(|other| other == Some(port)) {
+            return Ok(port);
         }
-        Err(error) => notes.push(Note::Unfenced(error)),
+        Err(fault(io::Error::other("interfaces came or went just now: try again")))
+    };
+    interfaces.iter().map(port).collect()
+}
+
+fn open_host<W: World>(
+    forwarders: &mut [Forwarder<W>],
+    fenced: &[host::Fenced],
+    steering: Option<&Steering>,
+) -> io::Result<Note> {
+    let (links, fence, name) = match host::open(HOST, fenced, steering) {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Note::Unfenced(error)),
+    };
+    let note = Note::Host(name, fence.kind());
+    for (forwarder, link) in forwarders.iter_mut().zip(links) {
+        forwarder.set_host(link)?;
     }
-    Ok((forwarder, notes))
+    forwarders[0].set_fence(fence);
+    Ok(note)
 }
 
 /// What is in front of a port's datagrams: an interface with a hardware address is as Ethernet.
@@ -103,31 +128,44 @@ fn header(world: &impl World, port: PortId) -> LinkLayer {
     }
 }
 
-fn open_one(world: &impl World, interface: &Interface, port: PortId) -> io::Result<(Link, Note)> {
+/// A link for each worker.
+fn open_one(
+    world: &impl World,
+    interface: &Interface,
+    port: PortId,
+    steering: Option<&Steering>,
+) -> io::Result<(Vec<Link>, Note)> {
     let (index, header) = (world.hardware(port).index, header(world, port));
-    let (link, plane, why) = match interface.plane {
+    let (links, plane, why) = match interface.plane {
         Plane::Auto => {
             let why = "which keeps superframes and works with every driver";
-            (packet::open(index, header)?, Plane::AfPacket, why)
+            (packet::share(index, header, steering)?, Plane::AfPacket, why)
         }
-        Plane::AfPacket => (packet::open(index, header)?, Plane::AfPacket, "as asked for"),
+        Plane::AfPacket => {
+            (packet::share(index, header, steering)?, Plane::AfPacket, "as asked for")
+        }
         Plane::AfXdp => {
-            let (link, is_generic) = xdp::open(&interface.name, index, checksums(interface))?;
+            let (checksums, workers) =
+                (checksums(interface), steering.map_or(1, Steering::workers));
+            let (links, is_generic) = xdp::open(&interface.name, index, checksums, workers)?;
             let why = if is_generic { "as asked for, behind the driver" } else { "as asked for" };
-            (link, Plane::AfXdp, why)
+            (links, Plane::AfXdp, why)
         }
         Plane::Tun => {
-            let (link, _) = tun::open(&interface.name, Queues::Single, LinkLayer::Raw)?;
-            (link, Plane::Tun, "as asked for")
+            let (links, _) = tun::open(&interface.name, LinkLayer::Raw, steering)?;
+            (links, Plane::Tun, "as asked for")
+        }
+        Plane::Pcap if steering.is_some() => {
+            return Err(io::Error::other("a capture is read and written by one worker"));
         }
         Plane::Pcap => {
             let none = || io::Error::other("no captures are named for it (`read', `write')");
             let files = interface.capture.as_ref().ok_or_else(none)?;
-            (pcap::open(&interface.name, files, header)?, Plane::Pcap, "as asked for")
+            (vec![pcap::open(&interface.name, files, header)?], Plane::Pcap, "as asked for")
         }
     };
     let (name, why) = (interface.name.clone(), why.to_owned());
-    Ok((link, Note::Served { name, plane, why }))
+    Ok((links, Note::Served { name, plane, why }))
 }
 
 /// What AF_XDP is to think of checksums: between virtual interfaces nobody has finished them.

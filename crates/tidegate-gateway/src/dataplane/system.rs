@@ -42,6 +42,26 @@ unsafe impl Plain for libc::tpacket_req {}
 // SAFETY: integers.
 unsafe impl Plain for libc::tpacket_stats {}
 
+/// A filter of a socket's (`sock_fprog`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Filter {
+    len: u16,
+    steps: *const libc::sock_filter,
+}
+
+// SAFETY: the address in it is of a constant.
+unsafe impl Plain for Filter {}
+
+impl Filter {
+    /// Lets nothing pass.
+    pub(super) const fn nothing() -> Self {
+        // `BPF_RET | BPF_K`
+        const STEPS: &[libc::sock_filter] = &[libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0 }];
+        Self { len: 1, steps: STEPS.as_ptr() }
+    }
+}
+
 /// `setsockopt`
 pub(super) fn set_option<T: Plain>(
     fd: BorrowedFd<'_>,
@@ -180,6 +200,15 @@ pub(super) fn set_tun_offload(fd: BorrowedFd<'_>, offload: u32) -> io::Result<()
     checked(answer).map(drop)
 }
 
+/// Has a program choose the queue by which a packet comes from a TUN interface.
+pub(super) fn steer_tun(fd: BorrowedFd<'_>, program: &OwnedFd) -> io::Result<()> {
+    // `_IOR('T', 224, int)`
+    const TUNSETSTEERINGEBPF: libc::c_ulong = 0x8004_54e0;
+    let number = program.as_raw_fd();
+    // SAFETY: TUNSETSTEERINGEBPF reads an integer, the program's descriptor.
+    checked(unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETSTEERINGEBPF, &raw const number) }).map(drop)
+}
+
 /// Switches an interface on, with this MTU, and without a queue of its own.
 pub(super) fn raise_interface(name: &str, mtu: u32) -> io::Result<()> {
     let socket = rustix::net::socket(
@@ -235,12 +264,20 @@ pub(super) struct Messages {
     headers: Vec<libc::mmsghdr>,
 }
 
+// SAFETY: between two calls the addresses in it are nobody's: they are written anew before they are used.
+unsafe impl Send for Messages {}
+
 /// Memory that is shared with the kernel.
 #[derive(Debug)]
 pub(super) struct Shared {
     start: NonNull<u8>,
     len: usize,
 }
+
+// SAFETY: it is an address and a length, of memory that is mapped for all threads alike until it is dropped.
+unsafe impl Send for Shared {}
+// SAFETY: it hands out addresses only, never references: whoever makes those must know who else does.
+unsafe impl Sync for Shared {}
 
 impl Shared {
     /// Maps what a descriptor offers at this place.

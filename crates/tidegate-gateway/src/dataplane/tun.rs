@@ -4,13 +4,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TUN, IFF_VNET_HDR};
 use rustix::fs::{Mode, OFlags};
+use tidegate_engine::steer::Steering;
 use tidegate_wire::virtio_net::{self, VirtioNet};
 
-use super::system::{attach_tun, raise_interface, set_tun_offload};
+use super::homeward;
+use super::system::{attach_tun, raise_interface, set_tun_offload, steer_tun};
 use super::{Capabilities, Counters, Frame, HEADROOM, Link, LinkLayer, Receiver, Sender};
 
 /// `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6`, `TUN_F_TSO_ECN`.
@@ -22,19 +24,51 @@ const LONGEST: usize = 65_536 + 40;
 
 /// Whether several processes or threads may share an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queues {
+enum Queues {
     /// One.
     Single,
     /// As many as open it: each flow keeps to one.
     Multi,
 }
 
-/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. What comes by it begins
-/// with `comes`: who turns frames away to it may leave their headers on.
+/// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. It has a queue, and a
+/// link, for each worker; without `steering` there is one. What comes by it begins with `comes`: who turns frames away to
+/// it may leave their headers on.
 ///
 /// # Errors
-/// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else.
-pub fn open(name: &str, queues: Queues, comes: LinkLayer) -> io::Result<(Link, String)> {
+/// There is no `/dev/net/tun`, or we may not (CAP_NET_ADMIN), or the name belongs to something else, or to an interface
+/// that was made for one worker or for several.
+pub fn open(
+    name: &str,
+    comes: LinkLayer,
+    steering: Option<&Steering>,
+) -> io::Result<(Vec<Link>, String)> {
+    let Some(steering) = steering else {
+        let (_, link, name) = open_one(name, Queues::Single, comes)?;
+        return Ok((vec![link], name));
+    };
+    let (device, first, name) = open_one(name, Queues::Multi, comes).map_err(|error| {
+        if error.kind() != io::ErrorKind::InvalidInput {
+            return error;
+        }
+        let problem =
+            "has one queue: `ip tuntap add mode tun multi_queue' makes one for several workers";
+        io::Error::new(io::ErrorKind::InvalidInput, problem)
+    })?;
+    let mut links = vec![first];
+    for _ in 1..steering.workers() {
+        links.push(open_one(&name, Queues::Multi, comes)?.1);
+    }
+    // Without it the kernel spreads flows as it likes.
+    let _ = homeward::load(steering).and_then(|program| steer_tun(device.as_fd(), &program));
+    Ok((links, name))
+}
+
+fn open_one(
+    name: &str,
+    queues: Queues,
+    comes: LinkLayer,
+) -> io::Result<(Arc<OwnedFd>, Link, String)> {
     let mode = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open("/dev/net/tun", mode, Mode::empty())?;
     let mut flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
@@ -45,15 +79,15 @@ pub fn open(name: &str, queues: Queues, comes: LinkLayer) -> io::Result<(Link, S
     if set_tun_offload(device.as_fd(), TCP_OFFLOAD | UDP_OFFLOAD).is_err() {
         set_tun_offload(device.as_fd(), TCP_OFFLOAD)?;
     }
-    let device = Rc::new(device);
+    let device = Arc::new(device);
     let receiver = TunReceiver {
-        device: Rc::clone(&device),
+        device: Arc::clone(&device),
         comes,
         buffers: Vec::new(),
         counters: Counters::default(),
     };
-    let sender = TunSender { device, counters: Counters::default() };
-    Ok((Link { receiver: Box::new(receiver), sender: Box::new(sender) }, name))
+    let sender = TunSender { device: Arc::clone(&device), counters: Counters::default() };
+    Ok((device, Link { receiver: Box::new(receiver), sender: Box::new(sender) }, name))
 }
 
 /// Switches an interface on.
@@ -65,7 +99,7 @@ pub fn raise(name: &str, mtu: u32) -> io::Result<()> {
 }
 
 struct TunReceiver {
-    device: Rc<OwnedFd>,
+    device: Arc<OwnedFd>,
     comes: LinkLayer,
     buffers: Vec<Vec<u8>>,
     counters: Counters,
@@ -115,7 +149,7 @@ fn arrived(buffer: &mut [u8], place: (usize, usize), comes: LinkLayer) -> Option
 }
 
 struct TunSender {
-    device: Rc<OwnedFd>,
+    device: Arc<OwnedFd>,
     counters: Counters,
 }
 

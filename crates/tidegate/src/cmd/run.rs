@@ -9,13 +9,15 @@ mod state;
 
 use std::fs::File;
 use std::io::Read;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::limits::Limits;
 use tidegate_gateway::config::{Checksum, Config, Interface, Plane};
 use tidegate_gateway::control::socket::Endpoint;
-use tidegate_gateway::daemon::{CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals};
+use tidegate_gateway::daemon::{
+    CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals, steering,
+};
 use tidegate_gateway::dataplane::feed::Feed;
 use tidegate_gateway::dataplane::start::{self, Note};
 use tidegate_gateway::dataplane::{Forwarder, World};
@@ -44,11 +46,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         let pace = if args.recorded_pace { Pace::AsRecorded } else { Pace::AtOnce };
         let label = path.display().to_string();
         let feed = Feed::open(path, pace).map_err(|cause| Fault::of(&label, cause))?;
-        let plane = CapturePlane::fed(feed, label);
-        return keep_going(&config, plane, || {});
+        if config.workers > 1 {
+            return Err(Failure::Usage(
+                "--pcap: a capture is served by one worker only".to_owned(),
+            ));
+        }
+        let planes = vec![CapturePlane::fed(feed, label)];
+        return keep_going(&config, (planes, seed().map_err(system)?), || {});
     }
     if config.interfaces.is_empty() {
-        return keep_going(&config, NoPackets::default(), || {});
+        let planes = (0..config.workers).map(|_| NoPackets::default());
+        return keep_going(&config, (planes.collect(), seed().map_err(system)?), || {});
     }
     forward(&config)
 }
@@ -73,6 +81,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     policy.group = args.group.or(policy.group);
     policy.admin_group = args.admin_group.or(policy.admin_group);
     config.backlog = args.backlog.unwrap_or(config.backlog);
+    config.workers = args.workers.unwrap_or(config.workers);
     config.take_over |= args.take_over;
     config.busy_poll = args.busy_poll.unwrap_or(config.busy_poll);
     config.metrics = args.metrics.or(config.metrics);
@@ -89,7 +98,7 @@ fn configuration(args: &RunArgs) -> Result<Config, Failure> {
 
 fn interface(name: &str) -> Interface {
     let (plane, checksum) = (Default::default(), Checksum::Trust);
-    Interface { name: name.to_owned(), plane, queues: 1, checksum, capture: None }
+    Interface { name: name.to_owned(), plane, checksum, capture: None }
 }
 
 /// Reads all, and says what would be done.
@@ -115,12 +124,19 @@ fn forward(config: &Config) -> Result<(), Failure> {
     Provisions::read(Limits::default(), &config.inputs)?;
     match &config.fixed {
         None => {
-            let mut mirror = Mirror::open().map_err(system)?;
-            mirror.caveats().iter().for_each(message::warning);
-            forward_in(config, mirror)
+            let mut mirrors = each(config, || Mirror::open().map_err(system))?;
+            // All of them have the same to say, and the first has said it.
+            let caveats: Vec<_> = mirrors.iter_mut().map(Mirror::caveats).collect();
+            caveats.first().into_iter().flatten().for_each(message::warning);
+            forward_in(config, mirrors)
         }
-        Some(description) => forward_in(config, fixed_world(config, description)?),
+        Some(description) => forward_in(config, each(config, || fixed_world(config, description))?),
     }
+}
+
+/// One for each worker.
+fn each<T, E>(config: &Config, mut one: impl FnMut() -> Result<T, E>) -> Result<Vec<T>, E> {
+    (0..config.workers).map(|_| one()).collect()
 }
 
 fn fixed_world(config: &Config, description: &Description) -> Result<FixedWorld, Fault> {
@@ -138,11 +154,14 @@ fn fixed_world(config: &Config, description: &Description) -> Result<FixedWorld,
     Ok(world)
 }
 
-fn forward_in(config: &Config, world: impl World) -> Result<(), Failure> {
+fn forward_in(config: &Config, worlds: Vec<impl World + Send>) -> Result<(), Failure> {
     let taken = if config.take_over { Some(TakeOver::begin().map_err(system)?) } else { None };
-    let (forwarder, notes): (Forwarder<_>, Vec<Note>) = start::open(world, &config.interfaces)?;
+    let seed = seed().map_err(system)?;
+    let steering = steering(seed, 0, worlds.len());
+    let (forwarders, notes): (Vec<Forwarder<_>>, Vec<Note>) =
+        start::open(worlds, &config.interfaces, steering.as_ref())?;
     let mut briefing = Briefing::new(config);
-    briefing.is_fenced = forwarder.is_fenced();
+    briefing.is_fenced = forwarders.iter().any(Forwarder::is_fenced);
     briefing.has_taken_over = taken.as_ref().is_some_and(TakeOver::has_stopped_any);
     let begin = move || {
         let remaining = privileges::give_up(&Needed::of(config));
@@ -150,26 +169,31 @@ fn forward_in(config: &Config, world: impl World) -> Result<(), Failure> {
         briefing.remaining = Some(remaining);
         briefing.tell();
     };
-    let done = keep_going(config, forwarder, begin);
+    let done = keep_going(config, (forwarders, seed), begin);
     drop(taken);
     done
 }
 
-/// `begin` is called when all is open, before the first packet.
-fn keep_going(config: &Config, plane: impl DataPlane, begin: impl FnOnce()) -> Result<(), Failure> {
+/// `begin` is called when all is open, before the first packet. `seed` must not be known to anybody.
+fn keep_going(
+    config: &Config,
+    (planes, seed): (Vec<impl DataPlane + Send>, u64),
+    begin: impl FnOnce(),
+) -> Result<(), Failure> {
     let mut signals = Signals::take_over().map_err(system)?;
     let control = &config.control;
     let endpoint = Endpoint::bind(&control.socket, control.policy).map_err(system)?;
-    let (inputs, seed) = (config.inputs.clone(), seed().map_err(system)?);
-    let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, plane), seed, config.backlog)?;
+    let inputs = config.inputs.clone();
+    let (mut daemon, warnings) = Daemon::new(inputs, (endpoint, planes), seed, config.backlog)?;
     warnings.iter().for_each(message::warning);
     let copies = journal::open(&config.log)?;
     let state = config.state.as_deref().map(|path| State::resume(&mut daemon, path));
     daemon.keep_vigil(Duration::from_micros(config.busy_poll.into()));
+    daemon.pin(config.cores.clone());
     begin();
     // What was given up is given up by threads that begin after it.
-    let journal = Rc::new(Journal::begin(copies));
-    let scribe = Rc::clone(&journal);
+    let journal = Arc::new(Journal::begin(copies));
+    let scribe = Arc::clone(&journal);
     daemon.log_to(move |logged| scribe.take(logged));
     if let Some(address) = config.metrics {
         exporter::beside(address, Place::Engine(control.socket.clone()), Terms::default())?;

@@ -26,6 +26,10 @@ pub(crate) struct LabArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) rules6: Option<PathBuf>,
 
+    /// Let so many threads of the gateway share the packets, by cables with as many queues
+    #[arg(long, value_name = "N", default_value_t = 1, env = "TIDEGATE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: u16,
+
     /// An option more for the gateway's `tidegate run', such as --gateway-arg=--plane=tun
     #[arg(long, value_name = "OPTION")]
     pub(crate) gateway_arg: Vec<OsString>,

@@ -32,6 +32,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PLANE", value_parser = Plane::named)]
     pub(crate) plane: Option<Plane>,
 
+    /// Share the packets among so many threads [default: 1]
+    #[arg(long, value_name = "N", env = "TIDEGATE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+
     /// Have the kernel stop forwarding; it goes on when this ends
     #[arg(long)]
     pub(crate) take_over: bool,

@@ -22,6 +22,8 @@ pub(super) struct Files {
     pub(super) sysctl: PathBuf,
     /// More options for the gateway.
     pub(super) more: Vec<OsString>,
+    /// How many workers the gateway has.
+    pub(super) workers: u16,
 }
 
 impl Files {
@@ -43,6 +45,7 @@ impl Files {
             rules4: or_own(&args.rules4, "rules.v4", include_str!("rules.v4"))?,
             rules6: or_own(&args.rules6, "rules.v6", include_str!("rules.v6"))?,
             sysctl: write("sysctl.conf", include_str!("sysctl.conf"))?,
+            workers: args.workers,
             more: args.gateway_arg.clone(),
         })
     }

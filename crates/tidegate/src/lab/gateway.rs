@@ -94,7 +94,8 @@ fn start_tidegate(files: &Files) -> Result<Gateway, Obstacle> {
     command.arg("run").arg("--control").arg(&control);
     command.args(["--interface", INNER_PORT, "--interface", OUTER_PORT]);
     command.arg("--rules4").arg(&files.rules4).arg("--rules6").arg(&files.rules6);
-    command.arg("--sysctl").arg(&files.sysctl).args(&files.more);
+    command.arg("--sysctl").arg(&files.sysctl);
+    command.arg("--workers").arg(files.workers.to_string()).args(&files.more);
     // What a terminal says to the lab, the lab says to the gateway when it is time.
     command.process_group(0).stdin(Stdio::null()).stdout(copy).stderr(log);
     let child = command.spawn().map_err(at("/proc/self/exe".into()))?;

@@ -33,6 +33,15 @@ pub(super) struct End<'a> {
     pub(super) network: BorrowedFd<'a>,
 }
 
+/// What both ends of a cable have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    /// The longest datagram.
+    pub(super) mtu: u32,
+    /// How many queues they send and receive by.
+    pub(super) queues: u32,
+}
+
 impl Links {
     /// Begins the conversation.
     pub(super) fn open() -> io::Result<Self> {
@@ -42,12 +51,18 @@ impl Links {
     }
 
     /// A pair of virtual interfaces, of which what enters one leaves the other.
-    pub(super) fn cable(&mut self, name: &str, far: &End<'_>, mtu: u32) -> io::Result<()> {
+    pub(super) fn cable(&mut self, name: &str, far: &End<'_>, kind: Kind) -> io::Result<()> {
+        let Kind { mtu, queues } = kind;
+        let common = [
+            LinkAttribute::Mtu(mtu),
+            LinkAttribute::NumRxQueues(queues),
+            LinkAttribute::NumTxQueues(queues),
+        ];
         let mut peer = named(far.name);
         peer.attributes.push(LinkAttribute::NetNsFd(far.network.as_raw_fd()));
-        peer.attributes.push(LinkAttribute::Mtu(mtu));
+        peer.attributes.extend(common.clone());
         let mut link = named(name);
-        link.attributes.push(LinkAttribute::Mtu(mtu));
+        link.attributes.extend(common);
         link.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),

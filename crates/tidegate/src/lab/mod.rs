@@ -106,7 +106,7 @@ fn build(args: &LabArgs, dir: &Path, signals: &mut Signals) -> Result<Result<u8,
     let listener = listener.map_err(|error| Obstacle::Page(args.page, error))?;
     namespace::leave_mounts()?;
     files.cover_names()?;
-    let hosts = Hosts::build()?;
+    let hosts = Hosts::build(args.workers.into())?;
     traffic::serve(&hosts)?;
     let mut gateway = Gateway::start(args.gateway, &hosts, &files)?;
     if let Some(signal) = signals.pending().next() {

@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 use tidegate_wire::Family;
 
 use super::Obstacle;
-use super::links::{End, Links};
+use super::links::{End, Kind, Links};
 use super::namespace::Network;
 
 /// A host's addresses of both families.
@@ -72,8 +72,8 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// Makes them, with all cables plugged in.
-    pub(super) fn build() -> Result<Self, Obstacle> {
+    /// Makes them, with all cables plugged in, which have so many queues.
+    pub(super) fn build(queues: u32) -> Result<Self, Obstacle> {
         let (client, gateway, server) =
             (Network::create()?, Network::create()?, Network::create()?);
         let hosts = Self { client, gateway, server };
@@ -83,8 +83,9 @@ impl Hosts {
         let (client, server) = (hosts.client.as_fd(), hosts.server.as_fd());
         let cables = || -> io::Result<()> {
             let mut links = Links::open()?;
-            links.cable(INNER_PORT, &End { name: HOST_PORT, network: client }, INNER_MTU)?;
-            links.cable(OUTER_PORT, &End { name: HOST_PORT, network: server }, OUTER_MTU)?;
+            let [inner, outer] = [INNER_MTU, OUTER_MTU].map(|mtu| Kind { mtu, queues });
+            links.cable(INNER_PORT, &End { name: HOST_PORT, network: client }, inner)?;
+            links.cable(OUTER_PORT, &End { name: HOST_PORT, network: server }, outer)?;
             plug(&mut links, INNER_PORT, INSIDE)?;
             plug(&mut links, OUTER_PORT, OUTSIDE)
         };

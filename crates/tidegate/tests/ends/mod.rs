@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::stage::{Program, call, command_of, until};
+use crate::stage::{Program, call, command_of, until, workers};
 
 /// The host behind the gateway's `lan`, in both families, and the one behind its `wan`.
 pub(crate) const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
@@ -87,9 +87,7 @@ impl Host {
 
     /// Joins the host's `eth0` to an interface of the gateway's.
     pub(crate) fn join(&self, port: &str) {
-        let pid = self.pid();
-        let pair = ["link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", &pid];
-        call("ip", &pair);
+        cable(port, "eth0", self);
     }
 
     /// Gives both ends an address of each family.
@@ -138,6 +136,15 @@ impl Host {
     pub(crate) fn counter(&self, name: &str) -> u64 {
         self.within(|| sum_of(name))
     }
+}
+
+/// A cable between an interface of the gateway's and one of a host's. It has as many queues as there are workers: each end
+/// receives by those that the other one sends by.
+pub(crate) fn cable(port: &str, far: &str, host: &Host) {
+    let (pid, workers) = (host.pid(), workers().to_string());
+    let queues = ["numrxqueues", &workers, "numtxqueues", &workers];
+    let near = [&["link", "add", port][..], &queues, &["type", "veth", "peer", "name", far]];
+    call("ip", &[&near.concat()[..], &["netns", &pid], &queues].concat());
 }
 
 /// One of the kernel's counters of this thread's namespace.

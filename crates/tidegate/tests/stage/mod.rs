@@ -48,6 +48,12 @@ fn become_root() {
     fs::write("/proc/self/gid_map", format!("0 {group} 1")).unwrap();
 }
 
+/// How many workers the gateways of a test have: whoever tests them with several says so by the variable that `tidegate
+/// run` itself heeds.
+pub(crate) fn workers() -> usize {
+    std::env::var("TIDEGATE_WORKERS").map_or(1, |workers| workers.parse().unwrap())
+}
+
 /// Enters a network of its own, with a loopback.
 pub(crate) fn new_network() {
     unshare(CloneFlags::CLONE_NEWNET).expect("network namespaces are allowed");

@@ -1,20 +1,23 @@
-//! A gateway of TUN interfaces that lie in other namespaces: an engine and a forwarder in a thread, without a program
-//! around them.
+//! A gateway of TUN interfaces that lie in other namespaces: an engine and a forwarder in a thread for each worker, without a
+//! program around them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use tidegate_engine::fib::PortId;
 use tidegate_engine::rules::parse;
+use tidegate_engine::steer::Steering;
 use tidegate_engine::{Engine, Settings};
 use tidegate_gateway::clock::Clock;
 use tidegate_gateway::daemon::DataPlane;
-use tidegate_gateway::dataplane::tun::{self, Queues};
-use tidegate_gateway::dataplane::{Forwarder, Hardware, Link, LinkLayer, StaticWorld};
+use tidegate_gateway::dataplane::tun;
+use tidegate_gateway::dataplane::{Exchange, Forwarder, Hardware, Link, LinkLayer, StaticWorld};
 use tidegate_wire::Family;
 
 use crate::ends::Host;
+use crate::stage::workers;
 
 /// A host, its addresses, and the router's addresses towards it.
 pub(crate) type End<'a> = (&'a Host, [&'a str; 2], [&'a str; 2]);
@@ -51,25 +54,53 @@ fn dress(host: &Host, addresses: [&str; 2]) {
 }
 
 fn forward(ends: &[End<'_>; 2], rules: &str, is_ready: &AtomicBool, is_over: &AtomicBool) {
+    let workers = workers();
+    let steering = |number| Steering::new(7, number, workers).filter(|_| workers > 1);
+    let links = ends.each_ref().map(|(host, ..)| open(host, steering(0).as_ref()));
+    let [inside, outside] = links;
+    let (_, mails) = Exchange::between(workers).unwrap();
+    let clock = Clock::start();
+    let team = inside.into_iter().zip(outside).zip(mails).enumerate();
+    let team = team.map(|(number, ((inside, outside), mail))| {
+        let mut forwarder = Forwarder::new(world(ends)).unwrap();
+        forwarder.add(PortId(0), inside).unwrap();
+        forwarder.add(PortId(1), outside).unwrap();
+        let mut engine = Engine::new(Settings { start: clock.now(), ..Settings::default() });
+        for family in [Family::V4, Family::V6] {
+            engine.replace_rules(&parse(family, "rules", rules).unwrap());
+        }
+        if let Some(steering) = steering(number) {
+            engine.join(steering);
+            forwarder.join(mail);
+        }
+        (engine, forwarder)
+    });
+    let team: Vec<_> = team.collect();
+    is_ready.store(true, Ordering::Release);
+    thread::scope(|scope| {
+        for (engine, forwarder) in team {
+            scope.spawn(move || turn(engine, forwarder, clock, is_over));
+        }
+    });
+}
+
+fn world(ends: &[End<'_>; 2]) -> StaticWorld {
     let mut world = StaticWorld::default();
-    let mut links = Vec::new();
-    for ((host, _, router), name) in ends.iter().zip(["lan", "wan"]) {
-        links.push(open(host));
+    for ((_, _, router), name) in ends.iter().zip(["lan", "wan"]) {
         let port = world.add_port(name, 1500, Hardware { index: 0, address: None, is_up: true });
         for (own, prefix) in router.iter().zip([24, 64]) {
             world.add_address(port, own.parse::<IpAddr>().unwrap(), prefix);
         }
     }
-    let clock = Clock::start();
-    let mut engine = Engine::new(Settings { start: clock.now(), ..Settings::default() });
-    for family in [Family::V4, Family::V6] {
-        engine.replace_rules(&parse(family, "rules", rules).unwrap());
-    }
-    let mut forwarder = Forwarder::new(world).unwrap();
-    for (number, link) in links.into_iter().enumerate() {
-        forwarder.add(tidegate_engine::fib::PortId(number as u16), link).unwrap();
-    }
-    is_ready.store(true, Ordering::Release);
+    world
+}
+
+fn turn(
+    mut engine: Engine,
+    mut forwarder: Forwarder<StaticWorld>,
+    clock: Clock,
+    is_over: &AtomicBool,
+) {
     while !is_over.load(Ordering::Acquire) {
         if forwarder.turn(&mut engine, clock.now(), 256).unwrap() == 0 {
             thread::sleep(Duration::from_micros(100));
@@ -78,8 +109,7 @@ fn forward(ends: &[End<'_>; 2], rules: &str, is_ready: &AtomicBool, is_over: &At
     assert!(engine.count() > 0);
 }
 
-/// Makes a TUN interface in a host's namespace; a link's halves stay in the thread that made them.
-fn open(host: &Host) -> Link {
-    host.enter();
-    tun::open("tun0", Queues::Single, LinkLayer::Raw).unwrap().0
+/// Makes a TUN interface in a host's namespace, with a link for each worker.
+fn open(host: &Host, steering: Option<&Steering>) -> Vec<Link> {
+    host.within(|| tun::open("tun0", LinkLayer::Raw, steering).unwrap().0)
 }

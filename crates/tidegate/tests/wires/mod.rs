@@ -12,7 +12,7 @@ use tidegate_engine::packet::Offload;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_gateway::dataplane::{Frame, HEADROOM, Link, LinkLayer, packet};
 
-use crate::ends::Host;
+use crate::ends::{Host, cable};
 use crate::stage::{call, words};
 
 /// Of a thousand frames so many are lost, doubled, delayed.
@@ -43,11 +43,8 @@ impl Wire {
     /// Joins a host's `eth0` to an interface of the gateway's by a wire.
     pub(crate) fn join(host: &Host, port: &str, faults: Faults) -> Self {
         let middle = Host::new();
-        let [host_pid, middle_pid] = [host, &middle].map(Host::pid);
-        call(
-            "ip",
-            &["link", "add", port, "type", "veth", "peer", "name", "far", "netns", &middle_pid],
-        );
+        let host_pid = host.pid();
+        cable(port, "far", &middle);
         middle.call(
             "ip",
             &["link", "add", "near", "type", "veth", "peer", "name", "eth0", "netns", &host_pid],

@@ -79,20 +79,20 @@ impl Network {
 }
 
 impl Hosts {
-    /// Makes them, with addresses and routes.
-    pub(crate) fn build() -> io::Result<Self> {
+    /// Makes them, with addresses and routes, and cables that have so many queues.
+    pub(crate) fn build(queues: usize) -> io::Result<Self> {
         let (client, gateway, server) =
             (Network::create()?, Network::create()?, Network::create()?);
         let hosts = Self { client, gateway, server };
-        hosts.plug("lan", &hosts.client, [CLIENT, INSIDE], BEHIND[0])?;
-        hosts.plug("wan", &hosts.server, [SERVER, OUTSIDE], BEHIND[1])?;
+        hosts.plug(("lan", queues), &hosts.client, [CLIENT, INSIDE], BEHIND[0])?;
+        hosts.plug(("wan", queues), &hosts.server, [SERVER, OUTSIDE], BEHIND[1])?;
         Ok(hosts)
     }
 
     /// Joins a host to a port of the gateway, which is its router.
     fn plug(
         &self,
-        port: &str,
+        (port, queues): (&str, usize),
         host: &Network,
         [own, router]: [Ipv4Addr; 2],
         behind: &str,
@@ -101,8 +101,9 @@ impl Hosts {
             network.call("ip", &line.split_whitespace().collect::<Vec<_>>()).map(drop)
         };
         let (near, far, space) = (mac_of(router), mac_of(own), host.path());
-        let near = format!("link add {port} address {near} type veth");
-        let pair = format!("{near} peer name eth0 address {far} netns {space}");
+        let queues = format!("numrxqueues {queues} numtxqueues {queues}");
+        let near = format!("link add {port} address {near} {queues} type veth");
+        let pair = format!("{near} peer name eth0 address {far} netns {space} {queues}");
         ip(&self.gateway, &pair)?;
         ip(&self.gateway, &format!("address add {router}/24 dev {port}"))?;
         ip(&self.gateway, &format!("link set {port} up"))?;

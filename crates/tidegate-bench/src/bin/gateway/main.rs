@@ -46,9 +46,14 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Only these gateways: plain (the kernel without rules), kernel, kernel-spread, packet, packet-busy, xdp
+    /// Only these gateways: plain (the kernel without rules), kernel, kernel-spread, packet, packet-busy, xdp; and, if they
+    /// are named, packet-2, xdp-2 (two workers)
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = Kind::named)]
     gateways: Vec<Kind>,
+
+    /// The gateway that all others are compared with
+    #[arg(long, value_name = "NAME", default_value = "kernel", value_parser = Kind::named)]
+    base: Kind,
 
     /// Only these measurements: udp, handshakes, connections, bulk, latency
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = Measure::named)]
@@ -136,7 +141,7 @@ impl Args {
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        if self.gateways.is_empty() { Kind::ALL.to_vec() } else { self.gateways.clone() }
+        if self.gateways.is_empty() { Kind::USUAL.to_vec() } else { self.gateways.clone() }
     }
 
     fn measures(&self) -> Vec<Measure> {
@@ -151,7 +156,7 @@ impl Args {
 /// Every measurement with every gateway, in turns.
 fn compare(args: &Args) -> io::Result<()> {
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
-    let mut report = Report::default();
+    let mut report = Report::beside(args.base.name());
     for round in 1..=rounds {
         for measure in args.measures() {
             for kind in args.kinds() {
@@ -170,7 +175,7 @@ fn compare(args: &Args) -> io::Result<()> {
 
 /// One measurement with a gateway that is made for it.
 fn turn(args: &Args, measure: Measure, kind: Kind) -> io::Result<Row> {
-    let hosts = Hosts::build()?;
+    let hosts = Hosts::build(kind.workers())?;
     let gateway = Gateway::start(kind, &hosts, &args.program()?)?;
     hosts.greet()?;
     let beside = gateway.beside(args.beside.as_deref())?;

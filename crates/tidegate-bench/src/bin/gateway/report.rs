@@ -77,15 +77,18 @@ impl fmt::Display for Row {
 }
 
 /// All turns.
-#[derive(Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
+    /// Of which all others are multiples.
+    base: &'static str,
 }
 
-/// Of which all others are multiples.
-const BASE: &str = "kernel";
-
 impl Report {
+    /// One without turns, beside a gateway of this name.
+    pub(crate) fn beside(base: &'static str) -> Self {
+        Self { rows: Vec::new(), base }
+    }
+
     /// Adds a turn.
     pub(crate) fn add(&mut self, row: Row) {
         self.rows.push(row.finished());
@@ -117,9 +120,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{HEADING}")?;
+        writeln!(f, "{}", HEADING.replace("/ kernel", &format!("/ {:<6}", self.base)))?;
         for (measure, gateway) in self.pairs() {
-            let (rows, base) = (self.of(measure, gateway), self.of(measure, BASE));
+            let (rows, base) = (self.of(measure, gateway), self.of(measure, self.base));
             let of = |figure: fn(&Row) -> f64| median(rows.iter().map(|row| figure(row)).collect());
             let ratios = rows.iter().zip(&base).map(|(row, base)| row.value / base.value);
             let (lost, all): (u64, u64) =
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn ratios_are_those_of_one_round() {
-        let mut report = Report::default();
+        let mut report = Report::beside("kernel");
         for (kernel, other) in [(1.0, 2.0), (10.0, 40.0), (100.0, 300.0)] {
             for (gateway, value) in [("kernel", kernel), ("packet", other)] {
                 let row = Row::of(value, "packets/s", Spent { wall: 1.0, ..Spent::default() });

@@ -29,12 +29,29 @@ pub(crate) enum Kind {
     PacketBusy,
     /// Tidegate with AF_XDP.
     Xdp,
+    /// Two workers with packet sockets, on any processor.
+    PacketTwo,
+    /// Two workers with AF_XDP.
+    XdpTwo,
 }
 
 impl Kind {
-    /// All of them.
-    pub(crate) const ALL: [Self; 6] =
+    /// Those that are measured if none are named.
+    pub(crate) const USUAL: [Self; 6] =
         [Self::Plain, Self::Kernel, Self::KernelSpread, Self::Packet, Self::PacketBusy, Self::Xdp];
+
+    /// How many workers it has.
+    pub(crate) fn workers(self) -> usize {
+        match self {
+            Self::PacketTwo | Self::XdpTwo => 2,
+            Self::Plain
+            | Self::Kernel
+            | Self::KernelSpread
+            | Self::Packet
+            | Self::PacketBusy
+            | Self::Xdp => 1,
+        }
+    }
 
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
@@ -45,13 +62,16 @@ impl Kind {
             Self::Packet => "packet",
             Self::PacketBusy => "packet-busy",
             Self::Xdp => "xdp",
+            Self::PacketTwo => "packet-2",
+            Self::XdpTwo => "xdp-2",
         }
     }
 
     /// The one of this name.
     pub(crate) fn named(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| "plain, kernel, kernel-spread, packet, packet-busy, xdp".to_owned())
+        let all = Self::USUAL.into_iter().chain([Self::PacketTwo, Self::XdpTwo]);
+        let names = || all.clone().map(Self::name).collect::<Vec<_>>().join(", ");
+        all.clone().find(|kind| kind.name() == name).ok_or_else(names)
     }
 }
 
@@ -111,6 +131,13 @@ impl Gateway {
             Kind::Packet => gateway.start_tidegate(&["packet"], hosts, program)?,
             Kind::PacketBusy => gateway.start_tidegate(&BUSY, hosts, program)?,
             Kind::Xdp => gateway.start_tidegate(&["xdp"], hosts, program)?,
+            Kind::PacketTwo => {
+                gateway.start_tidegate(&["packet", "--workers=2"], hosts, program)?
+            }
+            Kind::XdpTwo => gateway.start_tidegate(&["xdp", "--workers=2"], hosts, program)?,
+        }
+        if kind.workers() == 1 {
+            gateway.keep_apart()?;
         }
         Ok(gateway)
     }
@@ -144,7 +171,7 @@ impl Gateway {
         self.child = Some(child);
         for _ in 0..500 {
             if self.socket().exists() {
-                return self.keep_apart();
+                return Ok(());
             }
             thread::sleep(Duration::from_millis(20));
         }

@@ -58,7 +58,7 @@ struct Watched {
 pub(crate) fn run(args: &Args) -> io::Result<()> {
     let kind = args.gateways.first().copied().unwrap_or(Kind::Packet);
     let program = args.program()?;
-    let hosts = Hosts::build()?;
+    let hosts = Hosts::build(kind.workers())?;
     let gateway = Gateway::start_with(kind, &hosts, &program, SETTINGS)?;
     gateway.release()?;
     hosts.greet()?;

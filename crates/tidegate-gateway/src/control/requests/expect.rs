@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use tidegate_engine::Engine;
 use tidegate_engine::command::Announcing;
 use tidegate_engine::expect::{ExpectFlags, Mask};
+use tidegate_engine::time::Instant;
 use tidegate_engine::tuple::{Direction, Tuple, Zone, ZoneScope};
 use tidegate_wire::netlink::expect::{Attribute, Nat, attributes, message};
 use tidegate_wire::netlink::frame::{Family, Flags, Subsystem};
@@ -78,18 +80,20 @@ fn new(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     };
     let family = request.family.family;
     let tuple = heard(tuple, family)?;
-    let found = desk.engine.find_expectation(desk.now, &tuple, body.zone());
-    match found.map(|(number, _)| number) {
+    match desk.engines.find_expectation(desk.now, &tuple, body.zone()) {
         Some(_) if request.is(Flags::EXCL) => return Err(Errno::EXISTS),
-        Some(number) => {
+        Some((worker, number)) => {
             if let Some(seconds) = body.timeout {
-                desk.engine.renew_expectation(desk.now, number, seconds)?;
+                let mut at = desk.engines.at(worker, desk.now);
+                let now = at.now;
+                at.renew_expectation(now, number, seconds)?;
             }
         }
         None if request.is(Flags::CREATE) => {
             let what = announcing(body, (tuple, mask, master), family)?;
-            desk.engine.expect(desk.now, &what)?;
-            desk.conclude(request);
+            let found = desk.engines.find(desk.now, &what.master, what.zone);
+            let (worker, ..) = found.ok_or(Errno::NOT_FOUND)?;
+            desk.act(request, worker, |engine, now| engine.expect(now, &what))?;
         }
         None => return Err(Errno::NOT_FOUND),
     }
@@ -137,33 +141,40 @@ fn translation(nat: &Nat, family: u8) -> Result<(Direction, IpAddr, u16)> {
 
 fn list(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     let family = request.family.family;
-    let mut of = None;
+    let (mut worker, mut of) = (0, None);
     if let Some(master) = &body.master {
-        let found = desk.engine.find(desk.now, &heard(master, family)?, body.zone());
-        let (id, _) = found.ok_or(Errno::NOT_FOUND)?;
+        let found = desk.engines.find(desk.now, &heard(master, family)?, body.zone());
+        let (whose, id, _) = found.ok_or(Errno::NOT_FOUND)?;
         // The kernel doesn't begin to list those of a flow that can't have any.
-        if desk.engine.flow(id).is_none_or(|flow| flow.helper().is_none()) {
+        let flow = desk.engines.at(whose, desk.now).flow(id);
+        if flow.is_none_or(|flow| flow.helper().is_none()) {
             return Ok(Outcome::Done);
         }
-        of = Some(id);
+        (worker, of) = (whose, Some(id));
     }
-    desk.begin(Job::Expectations { next: 0, family, master: of })
+    desk.begin(Job::Expectations { worker, next: 0, family, master: of })
 }
 
-/// The number of the expectation that a request names.
-fn find(desk: &Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result<Option<u64>> {
+/// The expectation that a request names: whose it is, and its number.
+fn find(
+    desk: &mut Desk<'_>,
+    request: &Request<'_>,
+    body: &Body<'_>,
+) -> Result<Option<(usize, u64)>> {
     let Some(tuple) = body.tuple.as_ref().or(body.master.as_ref()) else { return Ok(None) };
     let tuple = heard(tuple, request.family.family)?;
-    let found = desk.engine.find_expectation(desk.now, &tuple, body.zone());
-    let (number, _) = found.ok_or(Errno::NOT_FOUND)?;
-    let shown = desk.engine.shown_expectation_id(number);
-    if body.id.is_some_and(|id| id != shown) { Err(Errno::NOT_FOUND) } else { Ok(Some(number)) }
+    let found = desk.engines.find_expectation(desk.now, &tuple, body.zone());
+    let (worker, number) = found.ok_or(Errno::NOT_FOUND)?;
+    let shown = desk.engines.at(worker, desk.now).shown_expectation_id(number);
+    let is_meant = body.id.is_none_or(|id| id == shown);
+    if is_meant { Ok(Some((worker, number))) } else { Err(Errno::NOT_FOUND) }
 }
 
 fn get(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
-    let number = find(desk, request, body)?.ok_or(Errno::INVALID)?;
+    let (worker, number) = find(desk, request, body)?.ok_or(Errno::INVALID)?;
     let asked = desk.asked(request);
-    let (engine, now) = (&*desk.engine, desk.now);
+    let engine = desk.engines.at(worker, desk.now);
+    let now = engine.now;
     let (number, one) = engine.expectations_from(number).next().ok_or(Errno::NOT_FOUND)?;
     let id = engine.shown_expectation_id(number);
     desk.session.outbox.send(|writer| {
@@ -176,34 +187,46 @@ fn get(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
 
 /// Linux: `ctnetlink_del_expect`. There are never so many that flushing them takes long.
 fn delete(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
-    let numbers: Vec<u64> = if body.tuple.is_some() {
-        find(desk, request, body)?.into_iter().collect()
-    } else {
-        let is_meant = |helper: Option<&str>| match body.helper {
-            Some(name) => helper.is_some_and(|helper| helper.as_bytes() == name),
-            None => true,
-        };
-        let all = desk.engine.expectations_from(0);
-        let named = all.filter(|(_, one)| is_meant(one.master.helper.map(|helper| helper.name())));
-        named.map(|(number, _)| number).collect()
-    };
-    for number in numbers {
-        desk.engine.withdraw_expectation(desk.now, number);
+    if body.tuple.is_some() {
+        if let Some((worker, number)) = find(desk, request, body)? {
+            desk.act(request, worker, |engine, now| engine.withdraw_expectation(now, number));
+        }
+        return Ok(Outcome::Done);
     }
-    desk.conclude(request);
+    for worker in 0..desk.engines.workers() {
+        desk.act(request, worker, |engine, now| withdraw_all(engine, now, body.helper));
+    }
     Ok(Outcome::Done)
+}
+
+/// Of one helper, or of all.
+fn withdraw_all(engine: &mut Engine, now: Instant, of: Option<&[u8]>) {
+    let is_meant = |helper: Option<&str>| match of {
+        Some(name) => helper.is_some_and(|helper| helper.as_bytes() == name),
+        None => true,
+    };
+    let all = engine.expectations_from(0);
+    let named = all.filter(|(_, one)| is_meant(one.master.helper.map(|helper| helper.name())));
+    let numbers: Vec<u64> = named.map(|(number, _)| number).collect();
+    for number in numbers {
+        engine.withdraw_expectation(now, number);
+    }
 }
 
 /// By an old mistake of the kernel's, these are messages of the other subsystem.
 fn stats_of_cpu(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
-    let stats = desk.engine.expectation_stats();
-    let counts = [stats.new, stats.create, stats.delete];
+    let rows: Vec<_> = (0..desk.engines.workers())
+        .map(|worker| desk.engines.at(worker, desk.now).expectation_stats())
+        .collect();
     desk.list(request, |writer, asked| {
         let header = header(asked, Subsystem::Conntrack, message::GET_STATS_CPU, Flags::MULTI);
-        writer.message(header, Family::default(), |writer| {
-            for (counter, count) in stats::EXPECT.iter().zip(counts) {
-                writer.counter(counter.kind, count as u32);
-            }
-        });
+        for (worker, row) in (0..).zip(rows) {
+            let counts = [row.new, row.create, row.delete];
+            writer.message(header, Family { resource: worker, ..Family::default() }, |writer| {
+                for (counter, count) in stats::EXPECT.iter().zip(counts) {
+                    writer.counter(counter.kind, count as u32);
+                }
+            });
+        }
     })
 }

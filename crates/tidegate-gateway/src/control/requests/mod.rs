@@ -12,6 +12,7 @@ use tidegate_wire::netlink::{
     Attrs, conntrack as flows, expect as expectations, tidegate, timeout as timeouts,
 };
 
+use super::engines::Engines;
 use super::errno::Errno;
 use super::job::{Asked, Job, Site};
 use super::news::{Cause, News};
@@ -41,7 +42,7 @@ pub(super) type Result<T = Outcome> = core::result::Result<T, Errno>;
 /// Where a request is handled.
 pub(super) struct Desk<'a> {
     pub(super) session: &'a mut Session,
-    pub(super) engine: &'a mut Engine,
+    pub(super) engines: Engines<'a>,
     pub(super) news: &'a mut News,
     pub(super) now: Instant,
 }
@@ -103,8 +104,8 @@ impl Desk<'_> {
     }
 
     fn site(&mut self) -> Site<'_> {
-        let Self { session, engine, news, now } = self;
-        Site { engine, news, now: *now, outbox: &mut session.outbox }
+        let Self { session, engines, news, now } = self;
+        Site { engines: engines.into(), news, now: *now, outbox: &mut session.outbox }
     }
 
     /// Who brings about what a request brings about.
@@ -118,13 +119,25 @@ impl Desk<'_> {
         if self.session.is_busy() { Err(Errno::BUSY) } else { Ok(Outcome::Begun(job)) }
     }
 
-    /// Takes over what the request has brought about, and tells the requester of it who wants to know in any case.
-    fn conclude(&mut self, request: &Request<'_>) {
-        let first = self.news.next();
-        self.news.gather(self.engine, Some(self.cause(request)));
+    /// Does something to a worker's engine, takes over what that brings about, and tells the requester of it who wants to
+    /// know in any case.
+    fn act<T>(
+        &mut self,
+        request: &Request<'_>,
+        worker: usize,
+        what: impl FnOnce(&mut Engine, Instant) -> T,
+    ) -> T {
+        let cause = self.cause(request);
+        let mut at = self.engines.at(worker, self.now);
+        self.news.gather(&mut at, None);
+        let (first, now) = (self.news.next(), at.now);
+        let outcome = what(&mut at, now);
+        self.news.gather(&mut at, Some(cause));
+        drop(at);
         for item in self.news.since(first).filter(|item| item.echoes_to(self.session.id)) {
             self.session.outbox.send(|writer| item.write(writer));
         }
+        outcome
     }
 
     /// A listing of one datagram.

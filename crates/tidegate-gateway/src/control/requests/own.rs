@@ -1,7 +1,7 @@
 //! Requests that no kernel knows: numbered events, conditions, reasons, settings, and what a shim says for its
 //! program.
 
-use tidegate_engine::command::Cursor;
+use tidegate_engine::ipset::SetError;
 use tidegate_engine::limits::{Limits, Outcome as Setting};
 use tidegate_engine::track::InvalidReason;
 use tidegate_engine::verdict::DropReason;
@@ -13,7 +13,7 @@ use super::{Desk, Outcome, Request, Result, header};
 use crate::control::condition::Conditions;
 use crate::control::errno::Errno;
 use crate::control::filter::Choice;
-use crate::control::job::{Asked, Job, Question, Task};
+use crate::control::job::{Asked, Job, Question, Round, Task};
 use crate::control::news::Item;
 use crate::control::outbox::Outbox;
 use crate::control::session::{Listening, Style};
@@ -65,7 +65,7 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
         message::SUBSCRIBE => subscribe(desk, body),
         message::LIST => {
             let choice = Choice::Conditions(body.conditions);
-            desk.begin(Job::Flows { cursor: Cursor::default(), choice, zeroes: false })
+            desk.begin(Job::Flows { round: Round::default(), choice, zeroes: false })
         }
         message::COUNT => sweep(desk, body, Task::Count),
         message::DELETE if body.conditions.is_empty() => Err(Errno::INVALID),
@@ -95,7 +95,7 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
 
 fn sweep(desk: &mut Desk<'_>, body: Body<'_>, task: Task) -> Result {
     let choice = Choice::Conditions(body.conditions);
-    desk.begin(Job::Sweep { cursor: Cursor::default(), choice, task, count: 0, reports: true })
+    desk.begin(Job::Sweep { round: Round::default(), choice, task, count: 0, reports: true })
 }
 
 /// Events from now on, or from behind the last one that is known.
@@ -140,9 +140,15 @@ fn option(desk: &mut Desk<'_>, body: &Body<'_>) -> Result {
 
 fn reasons(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
     let asked = desk.asked(request);
-    let stats = desk.engine.stats();
-    let drops = DropReason::NAMES.into_iter().zip(stats.drops).map(|one| ("drop", one));
-    let invalid = InvalidReason::NAMES.into_iter().zip(stats.invalid_reasons);
+    let (mut drops, mut invalid) = ([0; DropReason::COUNT], [0; InvalidReason::COUNT]);
+    for worker in 0..desk.engines.workers() {
+        let at = desk.engines.at(worker, desk.now);
+        let add = |(sum, count): (&mut u64, &u64)| *sum += count;
+        drops.iter_mut().zip(&at.stats().drops).for_each(add);
+        invalid.iter_mut().zip(&at.stats().invalid_reasons).for_each(add);
+    }
+    let drops = DropReason::NAMES.into_iter().zip(drops).map(|one| ("drop", one));
+    let invalid = InvalidReason::NAMES.into_iter().zip(invalid);
     for (class, (name, count)) in drops.chain(invalid.map(|one| ("invalid", one))) {
         desk.session.outbox.gather(|writer| {
             let header = header(asked, Subsystem::Tidegate, message::REASONS, Flags::MULTI);
@@ -158,7 +164,7 @@ fn reasons(desk: &mut Desk<'_>, request: &Request<'_>) -> Outcome {
 
 fn settings(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     let asked = desk.asked(request);
-    let limits = *desk.engine.limits();
+    let limits = desk.engines.limits(desk.now);
     let name = body.name.map(|name| name.replace('/', "."));
     let mut found = false;
     for key in Limits::names().filter(|key| name.as_deref().is_none_or(|name| name == *key)) {
@@ -179,21 +185,33 @@ fn settings(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Resu
 fn set(desk: &mut Desk<'_>, body: &Body<'_>) -> Result {
     let name = body.name.ok_or(Errno::INVALID)?;
     let value = body.value.and_then(|value| str::from_utf8(value).ok()).ok_or(Errno::INVALID)?;
-    if desk.engine.limits().value(name).is_none() {
+    if desk.engines.limits(desk.now).value(name).is_none() {
         return Err(Errno::NOT_FOUND);
     }
-    match desk.engine.set(name, value) {
+    match desk.engines.change(desk.now, |engine| engine.set(name, value)) {
         Ok(Setting::Stored) => Ok(Outcome::Done),
         Ok(_) | Err(_) => Err(Errno::INVALID),
     }
 }
 
-/// Lines about sets. What is wrong with one is told, and the others are done.
+/// Lines about sets. What is wrong with one is told, and the others are done. Of several workers' sets, to which rules may
+/// have added different entries, a line is done if one of them has done it.
 fn sets(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     let text = body.value.and_then(|value| str::from_utf8(value).ok()).ok_or(Errno::INVALID)?;
-    let Err(mut errors) = desk.engine.restore_sets(desk.now, "sets", text) else {
-        return Ok(desk.end_listing(request));
+    let mut all = desk.engines.all(desk.now);
+    let outcomes = all.iter_mut().map(|at| {
+        let now = at.now;
+        at.restore_sets(now, "sets", text).err().unwrap_or_default()
+    });
+    let common = |mut errors: Vec<SetError>, others: Vec<SetError>| {
+        errors.retain(|error| others.iter().any(|other| other.line == error.line));
+        errors
     };
+    let mut errors = outcomes.reduce(common).unwrap_or_default();
+    drop(all);
+    if errors.is_empty() {
+        return Ok(desk.end_listing(request));
+    }
     let asked = desk.asked(request);
     for error in &mut errors {
         error.line += body.number.unwrap_or(0) as usize;

@@ -1,5 +1,6 @@
 //! Requests about timeouts: policies, and everybody's. Linux: `nfnetlink_cttimeout.c`.
 
+use tidegate_engine::Engine;
 use tidegate_engine::command::{NewPolicy, OnExisting};
 use tidegate_engine::limits::Policy;
 use tidegate_wire::netlink::frame::{Family, Flags, Subsystem};
@@ -46,8 +47,8 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
         message::GET => get(desk, request, &body),
         message::DELETE => {
             match body.name {
-                Some(name) => desk.engine.remove_policy(name)?,
-                None => desk.engine.remove_policies(),
+                Some(name) => desk.engines.change(desk.now, |engine| engine.remove_policy(name))?,
+                None => desk.engines.change(desk.now, Engine::remove_policies),
             }
             Ok(Outcome::Done)
         }
@@ -55,7 +56,7 @@ pub(super) fn perform(desk: &mut Desk<'_>, request: &Request<'_>, number: u8) ->
             let (Some(proto), Some(timeouts)) = (body.proto, &body.timeouts) else {
                 return Err(Errno::INVALID);
             };
-            desk.engine.set_timeouts(proto, timeouts)?;
+            desk.engines.change(desk.now, |engine| engine.set_timeouts(proto, timeouts))?;
             Ok(Outcome::Done)
         }
         message::DEFAULT_GET => get_default(desk, request, &body),
@@ -76,14 +77,15 @@ fn new(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     };
     let family = u8::try_from(*network).ok().and_then(family).ok_or(Errno::NOT_SUPPORTED)?;
     let new = NewPolicy { name, family, proto: *proto, timeouts: all };
-    desk.engine.put_policy(&new, on_existing)?;
+    desk.engines.change(desk.now, |engine| engine.put_policy(&new, on_existing))?;
     Ok(Outcome::Done)
 }
 
 fn get(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
     let name = body.name.ok_or(Errno::INVALID)?;
     let asked = desk.asked(request);
-    let policy = desk.engine.policies().iter().find(|policy| policy.name == name);
+    let at = desk.engines.at(0, desk.now);
+    let policy = at.policies().iter().find(|policy| policy.name == name);
     let policy = policy.ok_or(Errno::NOT_FOUND)?;
     desk.session.outbox.send(|writer| show(writer, asked, policy));
     Ok(Outcome::Done)
@@ -107,7 +109,7 @@ fn get_default(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> R
     let (Some(network), Some(proto)) = (body.network, body.proto) else {
         return Err(Errno::INVALID);
     };
-    let all = desk.engine.limits().timeouts.numbered(proto).ok_or(Errno::NOT_SUPPORTED)?;
+    let all = desk.engines.limits(desk.now).timeouts.numbered(proto).ok_or(Errno::NOT_SUPPORTED)?;
     let asked = desk.asked(request);
     desk.session.outbox.send(|writer| {
         let header = header(asked, Subsystem::Timeout, message::DEFAULT_SET, Flags::MULTI);

@@ -98,7 +98,7 @@ fn a_listener_who_does_not_read_costs_little_and_learns_what_it_missed() {
     lab.flow(V4, 1, Change::default());
     for port in 2..=5000 {
         lab.flow(V4, port, Change::default());
-        lab.server.gather(&mut lab.engine);
+        lab.server.gather(&mut lab.engine, lab.now);
         // The first ones wait to be sent already.
         if port == 10 {
             assert!(lab.server.next_for(id).is_some());
@@ -119,7 +119,7 @@ fn a_listener_who_does_not_read_costs_little_and_learns_what_it_missed() {
 fn a_listener_goes_on_where_it_was() {
     let mut lab = Lab::with(Limits::default(), 10);
     lab.flows(V4, 1..=20, Change::default());
-    lab.server.gather(&mut lab.engine);
+    lab.server.gather(&mut lab.engine, lab.now);
     let subscribe =
         |last| own(tidegate::message::SUBSCRIBE, &[Own::Groups(bits(&[1])), Own::Sequence(last)]);
     let rows = [(15, vec![(16, 16), (17, 17), (18, 18), (19, 19), (20, 20)]), (20, vec![])];
@@ -154,7 +154,7 @@ fn a_listener_with_conditions_hears_of_no_others() {
     assert!(body, "{last:?}");
     lab.ask(id, &own(tidegate::message::SUBSCRIBE, &[Own::Groups(0)]));
     lab.flow(V6, 5 + 100, Change::default());
-    lab.server.gather(&mut lab.engine);
+    lab.server.gather(&mut lab.engine, lab.now);
     assert!(!lab.server.has_for(id), "it doesn't listen any more");
 }
 
@@ -175,7 +175,7 @@ fn one_who_listens_as_to_a_kernel_is_told_of_an_overrun_as_by_a_kernel() {
         let id = listen(&mut lab, &[group::NEW]);
         before.iter().for_each(|request| assert_eq!(lab.errno(id, request), 0));
         lab.flows(V4, 1..=20, Change::default());
-        lab.server.gather(&mut lab.engine);
+        lab.server.gather(&mut lab.engine, lab.now);
         let answers = messages(&lab.datagrams(id));
         let told = answers.iter().map(|(header, _)| header.kind).find(|kind| *kind != 0x100);
         assert_eq!(told, expected, "{what}");

@@ -55,7 +55,7 @@ fn plane(datagrams: &[Vec<u8>]) -> CapturePlane {
         writer.write(0, 1_000_000_000, datagram).expect("a frame");
     }
     let bytes = writer.finish().expect("a capture");
-    let reader: Box<dyn std::io::Read> = Box::new(Cursor::new(bytes));
+    let reader: Box<dyn std::io::Read + Send> = Box::new(Cursor::new(bytes));
     let capture = Capture::open(reader).expect("a capture");
     CapturePlane::new(capture, "memory".to_owned(), Pace::AtOnce)
 }

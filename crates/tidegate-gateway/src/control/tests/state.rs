@@ -80,9 +80,9 @@ fn all(engine: &Engine, passed: u64) -> Vec<String> {
 
 #[test]
 fn flows_go_from_one_engine_to_the_next() {
-    let before = varied();
+    let mut before = varied();
     let mut file = Vec::new();
-    assert_eq!(save(&before.engine, before.now, "here", &mut file).unwrap(), 5);
+    assert_eq!(save(&mut before.engine, before.now, "here", &mut file).unwrap(), 5);
     let mut after = later(Limits { acct: true, ..Limits::default() });
     let world = StaticWorld::default();
     let reader = Reader::new(Path::new("flows"), &file[..]).unwrap();
@@ -96,9 +96,9 @@ fn flows_go_from_one_engine_to_the_next() {
 
 #[test]
 fn nobody_is_ended_to_make_room() {
-    let before = varied();
+    let mut before = varied();
     let mut file = Vec::new();
-    save(&before.engine, before.now, "here", &mut file).unwrap();
+    save(&mut before.engine, before.now, "here", &mut file).unwrap();
     let mut after = later(Limits { max: 2, ..Limits::default() });
     let reader = Reader::new(Path::new("flows"), &file[..]).unwrap();
     let taken = load(&mut after, before.now, &StaticWorld::default(), reader).unwrap();
@@ -107,9 +107,9 @@ fn nobody_is_ended_to_make_room() {
 
 #[test]
 fn of_a_file_that_is_cut_off_what_is_whole_is_taken() {
-    let before = varied();
+    let mut before = varied();
     let mut file = Vec::new();
-    save(&before.engine, before.now, "here", &mut file).unwrap();
+    save(&mut before.engine, before.now, "here", &mut file).unwrap();
     let cut = &file[..file.len() - 20];
     let reader = Reader::new(Path::new("flows"), cut).unwrap();
     let fault = load(&mut later(Limits::default()), before.now, &StaticWorld::default(), reader);

@@ -7,8 +7,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::rc::Rc;
 use std::slice;
+use std::sync::Arc;
 
 use libc::{SOL_XDP, XDP_STATISTICS, xdp_desc, xdp_statistics};
 use rustix::net::{SendFlags, send};
@@ -27,7 +27,7 @@ const ROOM: usize = 64;
 const KICKS: usize = 64;
 
 pub(super) struct XdpReceiver {
-    common: Rc<Common>,
+    common: Arc<Common>,
     fill: Ring<u64>,
     received: Ring<xdp_desc>,
     held: Vec<u64>,
@@ -37,7 +37,7 @@ pub(super) struct XdpReceiver {
 
 impl XdpReceiver {
     pub(super) fn new(
-        common: Rc<Common>,
+        common: Arc<Common>,
         fill: Ring<u64>,
         received: Ring<xdp_desc>,
         checksums: Checksums,
@@ -111,7 +111,7 @@ fn begin(frame: &mut Frame<'_>) {
 }
 
 pub(super) struct XdpSender {
-    common: Rc<Common>,
+    common: Arc<Common>,
     done: Ring<u64>,
     sent: Ring<xdp_desc>,
     free: Vec<u64>,
@@ -119,7 +119,7 @@ pub(super) struct XdpSender {
 }
 
 impl XdpSender {
-    pub(super) fn new(common: Rc<Common>, done: Ring<u64>, sent: Ring<xdp_desc>) -> Self {
+    pub(super) fn new(common: Arc<Common>, done: Ring<u64>, sent: Ring<xdp_desc>) -> Self {
         let half = u64::from(CHUNKS);
         let free = (half..2 * half).map(|number| number * CHUNK as u64).collect();
         Self { common, done, sent, free, counters: Counters::default() }

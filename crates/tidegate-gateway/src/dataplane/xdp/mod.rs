@@ -2,7 +2,7 @@
 //!
 //! A program on the interface turns IP frames, but neighbour discovery, to a socket; the rest stays the kernel's. Frames lie
 //! in memory of ours, of which the receiver has one half and the sender the other; a frame that goes out is copied there.
-//! Where the driver can, nothing else is copied (zero copy); the kernel chooses. One queue is served, the first.
+//! Where the driver can, nothing else is copied (zero copy); the kernel chooses. Each worker serves a queue of its own, and there must be as many.
 //!
 //! The program sees no checksum that a local sender has left to its card, nor a VLAN tag that was taken off. So for
 //! virtual interfaces ([`Checksums::Begun`]) every checksum is taken as begun, and who sends it on finishes it; what is
@@ -13,7 +13,7 @@ mod ring;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use libc::{
     SOL_XDP, XDP_MMAP_OFFSETS, XDP_OPTIONS, XDP_OPTIONS_ZEROCOPY, XDP_RX_RING, XDP_TX_RING,
@@ -48,63 +48,112 @@ const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
 struct Common {
     /// Closed before the memory is given back.
     socket: OwnedFd,
-    _program: OwnedFd,
-    _map: OwnedFd,
+    _program: Arc<Program>,
     memory: Shared,
     has_metadata: bool,
 }
 
-/// Opens an interface's first queue; whether its program runs behind the driver, because that has no place for it.
+/// What turns frames to the sockets of an interface, as long as one of them is there.
+struct Program {
+    _program: OwnedFd,
+    _map: OwnedFd,
+}
+
+/// Opens an interface's queues, one for each of so many workers; whether its program runs behind the driver, because that
+/// has no place for it.
 ///
 /// # Errors
-/// The interface can't, or has several receive queues, or we may not (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW), or its
-/// frames are too long.
-pub fn open(name: &str, index: u32, checksums: Checksums) -> io::Result<(Link, bool)> {
-    check_queues(name)?;
-    let memory = Shared::anonymous(2 * CHUNKS as usize * CHUNK)?;
-    let socket = xdp_socket()?;
-    let has_metadata = register(&socket, &memory)?;
-    for ring in [XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING] {
-        set_option(socket.as_fd(), SOL_XDP, ring, CHUNKS)?;
+/// The interface can't, or has another number of receive queues, or we may not (CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW), or
+/// its frames are too long.
+pub fn open(
+    name: &str,
+    index: u32,
+    checksums: Checksums,
+    workers: usize,
+) -> io::Result<(Vec<Link>, bool)> {
+    check_queues(name, workers as u32)?;
+    let mut queues = Vec::new();
+    for queue in 0..workers as u32 {
+        queues.push(Queue::open(index, queue)?);
     }
-    // An older kernel sends 32 at a time, and is asked more often.
-    let _ = set_option(socket.as_fd(), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
-    let offsets: libc::xdp_mmap_offsets = option(socket.as_fd(), SOL_XDP, XDP_MMAP_OFFSETS)?;
-    let fd = socket.as_fd();
-    let mut fill = Ring::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr, CHUNKS)?;
-    let done = Ring::map(fd, libc::XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr, CHUNKS)?;
-    let received = Ring::map(fd, libc::XDP_PGOFF_RX_RING as u64, offsets.rx, CHUNKS)?;
-    let sent = Ring::map(fd, libc::XDP_PGOFF_TX_RING as u64, offsets.tx, CHUNKS)?;
-    for chunk in 0..u64::from(CHUNKS) {
-        fill.push(chunk * CHUNK as u64);
+    let map = bpf::socket_map(workers as u32)?;
+    for (number, queue) in (0..).zip(&queues) {
+        bpf::set_socket(&map, number, queue.socket.as_fd())?;
     }
-    fill.show();
-    bind_xdp(fd, index, 0)?;
-    let has_metadata = has_metadata && !is_zero_copy(fd);
-    let map = bpf::socket_map(1)?;
-    bpf::set_socket(&map, 0, fd)?;
     let steps = program(&map);
     let native = bpf::attach(&steps, Hook::Xdp { generic: false }, index);
     let is_generic = native.is_err();
     let program = native.or_else(|_| bpf::attach(&steps, Hook::Xdp { generic: true }, index))?;
-    let common = Rc::new(Common { socket, _program: program, _map: map, memory, has_metadata });
-    let receiver = XdpReceiver::new(Rc::clone(&common), fill, received, checksums);
-    let sender = XdpSender::new(common, done, sent);
-    Ok((Link { receiver: Box::new(receiver), sender: Box::new(sender) }, is_generic))
+    let program = Arc::new(Program { _program: program, _map: map });
+    let links = queues.into_iter().map(|queue| queue.link(&program, checksums));
+    Ok((links.collect(), is_generic))
 }
 
-/// Refuses an interface whose card spreads flows over several queues: those of all but the first would be lost.
-fn check_queues(name: &str) -> io::Result<()> {
-    // What a driver does not tell is not refused: most of those have one.
+/// A queue that nothing is turned to yet.
+struct Queue {
+    socket: OwnedFd,
+    memory: Shared,
+    has_metadata: bool,
+    fill: Ring<u64>,
+    done: Ring<u64>,
+    received: Ring<libc::xdp_desc>,
+    sent: Ring<libc::xdp_desc>,
+}
+
+impl Queue {
+    fn open(index: u32, queue: u32) -> io::Result<Self> {
+        let memory = Shared::anonymous(2 * CHUNKS as usize * CHUNK)?;
+        let socket = xdp_socket()?;
+        let has_metadata = register(&socket, &memory)?;
+        for ring in [XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING] {
+            set_option(socket.as_fd(), SOL_XDP, ring, CHUNKS)?;
+        }
+        // An older kernel sends 32 at a time, and is asked more often.
+        let _ = set_option(socket.as_fd(), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
+        let offsets: libc::xdp_mmap_offsets = option(socket.as_fd(), SOL_XDP, XDP_MMAP_OFFSETS)?;
+        let fd = socket.as_fd();
+        let mut fill = Ring::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr, CHUNKS)?;
+        let done = Ring::map(fd, libc::XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr, CHUNKS)?;
+        let received = Ring::map(fd, libc::XDP_PGOFF_RX_RING as u64, offsets.rx, CHUNKS)?;
+        let sent = Ring::map(fd, libc::XDP_PGOFF_TX_RING as u64, offsets.tx, CHUNKS)?;
+        for chunk in 0..u64::from(CHUNKS) {
+            fill.push(chunk * CHUNK as u64);
+        }
+        fill.show();
+        bind_xdp(fd, index, queue)?;
+        let has_metadata = has_metadata && !is_zero_copy(fd);
+        Ok(Self { socket, memory, has_metadata, fill, done, received, sent })
+    }
+
+    fn link(self, program: &Arc<Program>, checksums: Checksums) -> Link {
+        let Self { socket, memory, has_metadata, fill, done, received, sent } = self;
+        let _program = Arc::clone(program);
+        let common = Arc::new(Common { socket, _program, memory, has_metadata });
+        let receiver = XdpReceiver::new(Arc::clone(&common), fill, received, checksums);
+        let sender = XdpSender::new(common, done, sent);
+        Link { receiver: Box::new(receiver), sender: Box::new(sender) }
+    }
+}
+
+/// Refuses an interface whose card spreads flows over more queues than there are workers, since those of the others would
+/// be lost, or over fewer, since the other workers' sockets could not be bound. What a driver does not tell is taken for
+/// one.
+fn check_queues(name: &str, workers: u32) -> io::Result<()> {
     let Channels { receive, combined } = channels(name).unwrap_or_default();
-    let queues = receive + combined;
-    if queues <= 1 {
+    let queues = (receive + combined).max(1);
+    if queues == workers {
         return Ok(());
     }
     let kind = if combined > 0 { "combined" } else { "rx" };
-    let problem = format!(
-        "{queues} receive queues, of which AF_XDP would serve the first only: `ethtool -L {name} {kind} 1'"
-    );
+    let problem = match workers {
+        1 => format!(
+            "{queues} receive queues, of which AF_XDP would serve the first only: `ethtool -L {name} {kind} 1'"
+        ),
+        _ => format!(
+            "{queues} receive queues, and AF_XDP takes one for each of {workers} workers: `ethtool -L {name} {kind} \
+             {workers}', or plane = \"af-packet\""
+        ),
+    };
     Err(io::Error::new(io::ErrorKind::Unsupported, problem))
 }
 

@@ -47,7 +47,7 @@ impl<'a> Briefing<'a> {
         let socket = control.socket.display();
         let mode = control.policy.mode;
         let mut lines = vec![
-            format!("forwards between {names}"),
+            format!("forwards between {names}{}", self.workers()),
             format!("world: {world}"),
             format!("rules: IPv4 {}, IPv6 {}", file(&inputs.rules4), file(&inputs.rules6)),
             format!("settings: {}; sets: {}", file(&inputs.sysctl), file(&inputs.sets)),
@@ -61,6 +61,15 @@ impl<'a> Briefing<'a> {
             format!("may still: {capabilities}; files: {files}")
         }));
         lines
+    }
+
+    fn workers(&self) -> String {
+        let Config { workers, cores, .. } = self.config;
+        let cores = match cores.as_slice() {
+            [] => String::new(),
+            cores => format!(" on processors {cores:?}"),
+        };
+        if *workers == 1 { cores } else { format!(", by {workers} workers{cores}") }
     }
 
     fn check(&self) -> String {
