@@ -102,7 +102,7 @@ impl Mail {
     /// That of an engine that is alone.
     #[must_use]
     pub fn nobody() -> Self {
-        let ((_, parcels), (_, notices)) = (sync_channel(0), channel());
+        let ((_, parcels), (_, notices)) = (sync_channel(1), channel());
         Self { own: 0, exchange: Arc::default(), parcels, notices }
     }
 
