@@ -397,9 +397,12 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
         let (drain, cap) = (letter(drain), letter(cap));
         Some(format!("{drain}+{cap}: {share} at the most, if the others hold what they hold"))
     }));
-    if raise.is_some() && facts.scene.table == Whose::Kernel {
-        lines.push(facts.scene.own("plan", KEPT));
-    }
+    lines.extend(raise.filter(|_| facts.scene.table == Whose::Kernel).map(|raise| {
+        let raise = letter(raise);
+        format!(
+            "echo net.netfilter.nf_conntrack_max={higher} >> {SETTINGS} keeps {raise} over a boot"
+        )
+    }));
     lines
 }
 
@@ -412,8 +415,9 @@ fn brief(seconds: f64) -> String {
     }
 }
 
-/// What is set for good is told by a file, whose arithmetic is in it.
-const KEPT: &str = "> /etc/sysctl.d/50-conntrack.conf keeps it";
+/// What is set for good. The limit that was just raised is named: `tidegate plan` knows only how many flows there are
+/// afterwards, and leaves a lower limit to those who know more.
+const SETTINGS: &str = "/etc/sysctl.d/50-conntrack.conf";
 /// Thousandths of the limit.
 const FULL: u64 = 990;
 /// Nanoseconds since the last snapshot of a recording that goes on: an hour, four times what is usual.
