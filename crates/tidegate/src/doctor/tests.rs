@@ -509,6 +509,46 @@ fn a_sample_stands_for_the_table() {
     assert!(text.contains("300 others lose their state (of those that were listed)"), "{text}");
 }
 
+/// A cap is below what the source holds, or it cures nothing; of a sample both are taken for what they stand for.
+#[test]
+fn a_cap_is_lower_than_what_the_source_holds() {
+    let rows = [
+        // The source, the next, of ten thousand; the limit.
+        ("the next is small", [4000, 200], None, Some(1000)),
+        ("twice the next", [4000, 1500], None, Some(3000)),
+        ("the next is nearly as large", [3600, 3400], None, None),
+        ("a tenth of the table was seen", [450, 150], Some(10_000), Some(3000)),
+        ("a tenth, the next is nearly as large", [380, 340], Some(10_000), None),
+    ];
+    for (what, [flows, next], partial, limit) in rows {
+        let mut facts = facts();
+        fill(&mut facts, flows, idle);
+        let of_next = |n: u32| flow(("10.0.0.2", n as u16), ("192.0.2.1", 443), Some(3), 421_200);
+        fill(&mut facts, next, of_next);
+        fill(&mut facts, if partial.is_some() { 1000 } else { 10_000 } - flows - next, live);
+        if let Some(count) = partial {
+            (facts.room.count, facts.census.is_partial) = (count, true);
+        }
+        let report = Report::new(&facts);
+        assert!(report.findings.iter().any(|finding| finding.check == "source"), "{what}");
+        let cap = report.steps.iter().find(|step| line(step).contains("connlimit"));
+        assert_eq!(cap.and_then(|cap| cap.settles), limit, "{what}: {:#?}", report.steps);
+        let most =
+            limit.map(|limit| 10_000 - u64::from(flows) * 10_000 / facts.census.seen + limit);
+        assert_eq!(cap.and_then(|cap| cap.leaves), most, "{what}");
+    }
+}
+
+/// Five flows of three thousand say nothing of the others.
+#[test]
+fn a_handful_is_no_sample() {
+    let mut facts = facts();
+    fill(&mut facts, 5, idle);
+    (facts.room.count, facts.census.is_partial) = (3000, true);
+    let report = Report::new(&facts);
+    assert_eq!((report.status, facts.estimate(5)), (Status::Ok, 5), "{report:#?}");
+}
+
 /// Nobody is told that there are none of what was not seen.
 #[test]
 fn what_was_not_listed_is_not_ruled_out() {
