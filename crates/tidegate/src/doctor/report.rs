@@ -255,7 +255,8 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
         let until = forecast::until_full(facts, 0).map_or_else(|| "> 90 d".to_owned(), brief);
         let refused = facts.counters.refused();
         let past = past(facts);
-        return format!("{fill}{past}{top}, {refused:.0} refused, full in {until}");
+        let other = if facts.maps.is_empty() { "" } else { OTHER_TABLE };
+        return format!("{fill}{past}{top}, {refused:.0} refused, full in {until}{other}");
     };
     if worst.check == "table" {
         return format!("{}  {}", worst.symptom, fill);
@@ -418,6 +419,8 @@ fn brief(seconds: f64) -> String {
 /// What is set for good. The limit that was just raised is named: `tidegate plan` knows only how many flows there are
 /// afterwards, and leaves a lower limit to those who know more.
 const SETTINGS: &str = "/etc/sysctl.d/50-conntrack.conf";
+/// What a healthy table's line says of one that nobody looked at.
+const OTHER_TABLE: &str = "; Cilium has a table of its own, not looked at: --all";
 /// Thousandths of the limit.
 const FULL: u64 = 990;
 /// Nanoseconds since the last snapshot of a recording that goes on: an hour, four times what is usual.

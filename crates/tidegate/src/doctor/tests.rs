@@ -490,6 +490,16 @@ fn a_table_of_another_kind_is_told_of() {
     let report = Report::new(&facts);
     assert_eq!((report.status, report.findings[0].check), (Status::Ok, "cilium"));
     assert!(page(&report, 120, true).contains("cilium-dbg bpf ct list global"));
+    // Who doesn't ask for all is told that there is more to ask for.
+    let text = page(&report, 120, false);
+    assert!(text.ends_with("; Cilium has a table of its own, not looked at: --all\n"), "{text}");
+    // Where packets are lost, and not here, nobody has to ask.
+    facts.elsewhere.push(Rise { name: "loss".to_owned(), rate: 9.0, ..Rise::default() });
+    let report = Report::new(&facts);
+    assert!(report.summary.ends_with("but loss +9/s"), "{}", report.summary);
+    let text = page(&report, 120, false);
+    assert!(text.contains("cilium-dbg bpf ct list global"), "{text}");
+    assert!(text.contains("raise nf_conntrack_max for it"), "{text}");
 }
 
 /// A tenth of the table was listed in time: what fills it is known all the same.
