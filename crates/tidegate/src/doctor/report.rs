@@ -401,7 +401,7 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
     lines.extend(raise.filter(|_| facts.scene.table == Whose::Kernel).map(|raise| {
         let raise = letter(raise);
         format!(
-            "echo net.netfilter.nf_conntrack_max={higher} >> {SETTINGS} keeps {raise} over a boot"
+            "{raise} lasts over a boot with net.netfilter.nf_conntrack_max={higher} in {SETTINGS}"
         )
     }));
     lines

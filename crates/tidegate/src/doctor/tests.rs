@@ -346,7 +346,7 @@ fn every_step_says_how_many_live_flows_it_touches() {
     assert!(report.after.iter().any(|line| line == cap), "{:?}", report.after);
     // Which is the limit of B, whatever the table holds after A.
     assert!(line(&report.steps[1]).ends_with("net.netfilter.nf_conntrack_max=40000"));
-    let kept = "echo net.netfilter.nf_conntrack_max=40000 >> /etc/sysctl.d/50-conntrack.conf keeps B over a boot";
+    let kept = "B lasts over a boot with net.netfilter.nf_conntrack_max=40000 in /etc/sysctl.d/50-conntrack.conf";
     assert_eq!(report.after.last().map(String::as_str), Some(kept));
 }
 
