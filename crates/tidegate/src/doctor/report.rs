@@ -255,7 +255,8 @@ fn summary(facts: &Facts, status: Status, findings: &[Finding]) -> String {
         let until = forecast::until_full(facts, 0).map_or_else(|| "> 90 d".to_owned(), brief);
         let refused = facts.counters.refused();
         let past = past(facts);
-        return format!("{fill}{past}{top}, {refused:.0} refused, full in {until}");
+        let other = if facts.maps.is_empty() { "" } else { OTHER_TABLE };
+        return format!("{fill}{past}{top}, {refused:.0} refused, full in {until}{other}");
     };
     if worst.check == "table" {
         return format!("{}  {}", worst.symptom, fill);
@@ -397,9 +398,12 @@ fn after(facts: &Facts, steps: &[Step]) -> Vec<String> {
         let (drain, cap) = (letter(drain), letter(cap));
         Some(format!("{drain}+{cap}: {share} at the most, if the others hold what they hold"))
     }));
-    if raise.is_some() && facts.scene.table == Whose::Kernel {
-        lines.push(facts.scene.own("plan", KEPT));
-    }
+    lines.extend(raise.filter(|_| facts.scene.table == Whose::Kernel).map(|raise| {
+        let raise = letter(raise);
+        format!(
+            "{raise} lasts over a boot with net.netfilter.nf_conntrack_max={higher} in {SETTINGS}"
+        )
+    }));
     lines
 }
 
@@ -412,8 +416,11 @@ fn brief(seconds: f64) -> String {
     }
 }
 
-/// What is set for good is told by a file, whose arithmetic is in it.
-const KEPT: &str = "> /etc/sysctl.d/50-conntrack.conf keeps it";
+/// What is set for good. The limit that was just raised is named: `tidegate plan` knows only how many flows there are
+/// afterwards, and leaves a lower limit to those who know more.
+const SETTINGS: &str = "/etc/sysctl.d/50-conntrack.conf";
+/// What a healthy table's line says of one that nobody looked at.
+const OTHER_TABLE: &str = "; Cilium has a table of its own, not looked at: --all";
 /// Thousandths of the limit.
 const FULL: u64 = 990;
 /// Nanoseconds since the last snapshot of a recording that goes on: an hour, four times what is usual.

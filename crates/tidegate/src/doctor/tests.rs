@@ -344,7 +344,9 @@ fn every_step_says_how_many_live_flows_it_touches() {
     assert_eq!(report.after[0], "A alone: 30.0 %, full again in 1m10s at this rate");
     let cap = "A+C: 40.0 % at the most, if the others hold what they hold";
     assert!(report.after.iter().any(|line| line == cap), "{:?}", report.after);
-    let kept = "tidegate plan > /etc/sysctl.d/50-conntrack.conf keeps it";
+    // Which is the limit of B, whatever the table holds after A.
+    assert!(line(&report.steps[1]).ends_with("net.netfilter.nf_conntrack_max=40000"));
+    let kept = "B lasts over a boot with net.netfilter.nf_conntrack_max=40000 in /etc/sysctl.d/50-conntrack.conf";
     assert_eq!(report.after.last().map(String::as_str), Some(kept));
 }
 
@@ -488,6 +490,16 @@ fn a_table_of_another_kind_is_told_of() {
     let report = Report::new(&facts);
     assert_eq!((report.status, report.findings[0].check), (Status::Ok, "cilium"));
     assert!(page(&report, 120, true).contains("cilium-dbg bpf ct list global"));
+    // Who doesn't ask for all is told that there is more to ask for.
+    let text = page(&report, 120, false);
+    assert!(text.ends_with("; Cilium has a table of its own, not looked at: --all\n"), "{text}");
+    // Where packets are lost, and not here, nobody has to ask.
+    facts.elsewhere.push(Rise { name: "loss".to_owned(), rate: 9.0, ..Rise::default() });
+    let report = Report::new(&facts);
+    assert!(report.summary.ends_with("but loss +9/s"), "{}", report.summary);
+    let text = page(&report, 120, false);
+    assert!(text.contains("cilium-dbg bpf ct list global"), "{text}");
+    assert!(text.contains("raise nf_conntrack_max for it"), "{text}");
 }
 
 /// A tenth of the table was listed in time: what fills it is known all the same.
@@ -505,6 +517,46 @@ fn a_sample_stands_for_the_table() {
     let text = page(&report, 120, false);
     assert!(text.contains("numbers are of the 1,000 flows (10.0 %) that were listed"), "{text}");
     assert!(text.contains("300 others lose their state (of those that were listed)"), "{text}");
+}
+
+/// A cap is below what the source holds, or it cures nothing; of a sample both are taken for what they stand for.
+#[test]
+fn a_cap_is_lower_than_what_the_source_holds() {
+    let rows = [
+        // The source, the next, of ten thousand; the limit.
+        ("the next is small", [4000, 200], None, Some(1000)),
+        ("twice the next", [4000, 1500], None, Some(3000)),
+        ("the next is nearly as large", [3600, 3400], None, None),
+        ("a tenth of the table was seen", [450, 150], Some(10_000), Some(3000)),
+        ("a tenth, the next is nearly as large", [380, 340], Some(10_000), None),
+    ];
+    for (what, [flows, next], partial, limit) in rows {
+        let mut facts = facts();
+        fill(&mut facts, flows, idle);
+        let of_next = |n: u32| flow(("10.0.0.2", n as u16), ("192.0.2.1", 443), Some(3), 421_200);
+        fill(&mut facts, next, of_next);
+        fill(&mut facts, if partial.is_some() { 1000 } else { 10_000 } - flows - next, live);
+        if let Some(count) = partial {
+            (facts.room.count, facts.census.is_partial) = (count, true);
+        }
+        let report = Report::new(&facts);
+        assert!(report.findings.iter().any(|finding| finding.check == "source"), "{what}");
+        let cap = report.steps.iter().find(|step| line(step).contains("connlimit"));
+        assert_eq!(cap.and_then(|cap| cap.settles), limit, "{what}: {:#?}", report.steps);
+        let most =
+            limit.map(|limit| 10_000 - u64::from(flows) * 10_000 / facts.census.seen + limit);
+        assert_eq!(cap.and_then(|cap| cap.leaves), most, "{what}");
+    }
+}
+
+/// Five flows of three thousand say nothing of the others.
+#[test]
+fn a_handful_is_no_sample() {
+    let mut facts = facts();
+    fill(&mut facts, 5, idle);
+    (facts.room.count, facts.census.is_partial) = (3000, true);
+    let report = Report::new(&facts);
+    assert_eq!((report.status, facts.estimate(5)), (Status::Ok, 5), "{report:#?}");
 }
 
 /// Nobody is told that there are none of what was not seen.

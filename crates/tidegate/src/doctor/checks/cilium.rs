@@ -1,7 +1,8 @@
 //! Packets are lost, and this table isn't theirs: Cilium tracks connections in maps of its own. Evidence: the maps that
-//! it has pinned. What is in them isn't looked at, and how to look is told.
+//! it has pinned. What is in them isn't looked at, and how to look is told: on the page, if packets are lost outside of
+//! this table; else a healthy table's line names it.
 
-use super::{Finding, Outcome, Severity};
+use super::{Finding, Outcome, Severity, elsewhere};
 use crate::doctor::advice::Step;
 use crate::doctor::facts::Facts;
 
@@ -17,7 +18,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     };
     Outcome::Found(Finding {
         check: "cilium",
-        severity: Severity::Note,
+        severity: if elsewhere::is_lossy(facts) { Severity::Warning } else { Severity::Note },
         symptom: "Cilium has a connection table of its own, which was not looked at".to_owned(),
         evidence: vec![format!("maps {}", facts.maps.join(", "))],
         steps: vec![look],

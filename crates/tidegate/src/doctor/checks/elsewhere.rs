@@ -3,13 +3,12 @@
 
 use super::{Finding, Outcome, Severity};
 use crate::doctor::advice::Step;
-use crate::doctor::facts::Facts;
+use crate::doctor::facts::{Facts, Rise};
 use crate::render::figures::Count;
 
 /// Runs the check.
 pub(super) fn check(facts: &Facts) -> Outcome {
-    let rises = facts.elsewhere.iter().filter(|rise| rise.rate >= SLOWEST);
-    let mut rises: Vec<_> = rises.collect();
+    let mut rises: Vec<_> = rises(facts).collect();
     rises.sort_by(|a, b| b.rate.total_cmp(&a.rate));
     let Some(largest) = rises.first() else {
         let has_cloud =
@@ -20,7 +19,7 @@ pub(super) fn check(facts: &Facts) -> Outcome {
             String::new()
         });
     };
-    let evidence = |rise: &&crate::doctor::facts::Rise| {
+    let evidence = |rise: &&Rise| {
         format!(
             "{} +{:.0}/s (in all {}): {}",
             rise.name,
@@ -40,6 +39,15 @@ pub(super) fn check(facts: &Facts) -> Outcome {
             "touch nf_conntrack_max or flush: the table has nothing to do with it".to_owned(),
         ],
     })
+}
+
+/// Whether packets are lost outside of this table.
+pub(super) fn is_lossy(facts: &Facts) -> bool {
+    rises(facts).next().is_some()
+}
+
+fn rises(facts: &Facts) -> impl Iterator<Item = &Rise> {
+    facts.elsewhere.iter().filter(|rise| rise.rate >= SLOWEST)
 }
 
 /// A second.

@@ -121,10 +121,11 @@ impl Facts {
         self.estimate(flows).saturating_mul(1000) / whole
     }
 
-    /// How many a number of flows that were listed stands for: of a part, which is a sample, for more.
+    /// How many a number of flows that were listed stands for: of a part, which is a sample, for more, unless that is
+    /// too small to stand for anything but itself.
     pub(crate) fn estimate(&self, flows: u64) -> u64 {
         let (seen, count) = (self.census.seen.max(1), self.room.count);
-        if self.census.is_partial && count > seen {
+        if self.census.is_partial && seen >= SAMPLE && count > seen {
             flows.saturating_mul(count) / seen
         } else {
             flows
@@ -140,6 +141,9 @@ impl Facts {
         }
     }
 }
+
+/// Flows of which a share is known to 3 % of the whole.
+const SAMPLE: u64 = 1000;
 
 /// Thousandths as a percentage: `72.9 %`.
 pub(crate) fn percent(permille: u64) -> String {

@@ -38,13 +38,18 @@ pub(super) fn check(facts: &Facts) -> Outcome {
     })
 }
 
-/// Room for ten of its size, and for twice what the next largest needs. An engine's packets pass no rule of the system.
+/// Room for ten of its size, and for twice what the next largest needs; none if the source holds no more than that. An
+/// engine's packets pass no rule of the system.
 fn cap(facts: &Facts, source: Source, [flows, next]: [u64; 2]) -> Option<Step> {
     if facts.scene.table == Whose::Engine {
         return None;
     }
     let limit = facts.room.max.unwrap_or(facts.census.seen) / 10;
-    let limit = round(limit.max(next * 2)).max(100);
+    let limit = round(limit.max(facts.estimate(next) * 2)).max(100);
+    let held = facts.estimate(flows);
+    if limit >= held {
+        return None;
+    }
     let (hook, is_udp) = (hook(facts, source), is_mostly_udp(facts, source));
     let has_iptables = facts.rules.has_iptables || facts.scene.table != Whose::Kernel;
     let by = if has_iptables { by_iptables } else { by_nft };
@@ -57,7 +62,7 @@ fn cap(facts: &Facts, source: Source, [flows, next]: [u64; 2]) -> Option<Step> {
         command: Some(facts.scene.system(&command)),
         undo: Some(facts.scene.system(&undo)),
         settles: Some(limit),
-        leaves: Some(facts.room.count.saturating_sub(facts.estimate(flows)) + limit),
+        leaves: Some(facts.room.count.saturating_sub(held) + limit),
         ..Step::default()
     })
 }
