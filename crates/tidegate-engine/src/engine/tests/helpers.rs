@@ -507,6 +507,7 @@ fn settings_say_whose_calls_are_expected() {
 /// expected, and in how many seconds the conversation ends.
 #[test]
 fn settings_say_how_much_and_how_long() {
+    const ALWAYS: u64 = u32::MAX as u64;
     let offer = b"PRIVMSG al :\x01DCC SEND f 167772418 4000 9\x01\n".to_vec();
     let offers: Words = (0..9)
         .map(|n| (CLIENT, String::from_utf8_lossy(&offer).replace("4000", &(4000 + n).to_string())))
@@ -520,7 +521,6 @@ fn settings_say_how_much_and_how_long() {
         let registration = if is_limited { registration } else { h323::unlimited(registration) };
         vec![(CLIENT, registration), (SERVER, h323::registration_confirmed())]
     });
-    const ALWAYS: u64 = u32::MAX as u64;
     let rows = [
         ("nf_conntrack_irc.max_dcc_channels", "3", Helper::Irc, proto::TCP, &offers, 3, 300),
         ("nf_conntrack_irc.max_dcc_channels", "8", Helper::Irc, proto::TCP, &offers, 8, 300),
