@@ -1,6 +1,9 @@
 //! What the modules of helpers take as parameters in Linux, under the names that the kernel's command line has for them:
 //! `nf_conntrack_ftp.loose`.
 //!
+//! They take what Linux lets a module be given. The switches of SIP and `gkrouted_only` are whole numbers there, of which all but 0
+//! mean yes; here they take 0 and 1 and refuse the rest.
+//!
 //! `ports` is not among them: here, as in Linux since 6.0, a helper reads what a rule gives it, whatever the port.
 
 use super::Timeout;

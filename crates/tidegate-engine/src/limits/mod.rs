@@ -160,7 +160,7 @@ pub struct SctpTimeouts {
 /// Two differences from the kernel, which keeps clock ticks in a signed integer. It accepts a
 /// negative number and shows it again; as that expires at once, it is stored as 0 here. And it
 /// refuses what overflows its ticks (more than 8 589 934 seconds at 250 Hz); here everything that
-/// fits 32 bits signed is accepted.
+/// fits 32 bits signed is accepted, and for a parameter of a module, as there, what fits 32 bits unsigned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeout(pub u32);
 

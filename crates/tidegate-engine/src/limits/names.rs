@@ -38,8 +38,12 @@ pub(super) enum Field {
     Flag(fn(&mut Limits) -> &mut bool),
     /// A number of this range.
     Byte(RangeInclusive<u8>, fn(&mut Limits) -> &mut u8),
+    /// 0 or 1, or `N` or `Y`, which is how modules show their parameters.
+    Switch(fn(&mut Limits) -> &mut bool),
     /// A signed number of seconds; below zero means zero.
     Seconds(fn(&mut Limits) -> &mut Timeout),
+    /// An unsigned number of seconds, as parameters of modules are.
+    Lifetime(fn(&mut Limits) -> &mut Timeout),
     /// The given number up to the largest signed 32-bit one.
     Count(u32, fn(&mut Limits) -> &mut u32),
     /// At least 1, rounded up to whole pages of list heads.
@@ -86,12 +90,22 @@ fn is_elsewhere(name: &str) -> bool {
 }
 
 impl Field {
+    /// The number that a word of its own stands for.
+    pub(super) fn word(&self, text: &str) -> Option<i128> {
+        match (self, text) {
+            (Self::Switch(_), "y" | "Y") => Some(1),
+            (Self::Switch(_), "n" | "N") => Some(0),
+            _ => None,
+        }
+    }
+
     /// The numbers that a write may hold, which for a threshold depends on its partner.
     pub(super) fn range(&self, mut limits: Limits) -> RangeInclusive<i128> {
         match *self {
-            Self::Flag(_) => 0..=1,
+            Self::Flag(_) | Self::Switch(_) => 0..=1,
             Self::Byte(ref range, _) => i128::from(*range.start())..=i128::from(*range.end()),
             Self::Seconds(_) => i128::from(i32::MIN)..=i128::from(i32::MAX),
+            Self::Lifetime(_) => 0..=i128::from(u32::MAX),
             Self::Count(min, _) => i128::from(min)..=i128::from(i32::MAX),
             Self::Buckets(_) => 1..=i128::from(MAX_BUCKETS),
             Self::Low(at) => 0..=i128::from(*at(&mut limits).high),
@@ -102,9 +116,11 @@ impl Field {
     /// Stores `number`, which must lie in the [`Field::range`].
     pub(super) fn store(&self, limits: &mut Limits, number: i128) {
         match *self {
-            Self::Flag(at) => *at(limits) = number != 0,
+            Self::Flag(at) | Self::Switch(at) => *at(limits) = number != 0,
             Self::Byte(_, at) => *at(limits) = number as u8,
-            Self::Seconds(at) => *at(limits) = Timeout(number.max(0) as u32),
+            Self::Seconds(at) | Self::Lifetime(at) => {
+                *at(limits) = Timeout(number.max(0) as u32);
+            }
             Self::Count(_, at) => *at(limits) = number as u32,
             Self::Buckets(at) => *at(limits) = (number as u32).next_multiple_of(BUCKETS_PER_PAGE),
             Self::Low(at) => *at(limits).low = number as u64,
@@ -116,9 +132,9 @@ impl Field {
     pub(super) fn print(&self, mut limits: Limits) -> String {
         let limits = &mut limits;
         match *self {
-            Self::Flag(at) => u8::from(*at(limits)).to_string(),
+            Self::Flag(at) | Self::Switch(at) => u8::from(*at(limits)).to_string(),
             Self::Byte(_, at) => at(limits).to_string(),
-            Self::Seconds(at) => at(limits).0.to_string(),
+            Self::Seconds(at) | Self::Lifetime(at) => at(limits).0.to_string(),
             Self::Count(_, at) | Self::Buckets(at) => at(limits).to_string(),
             Self::Low(at) => at(limits).low.to_string(),
             Self::High(at) => at(limits).high.to_string(),
@@ -132,6 +148,10 @@ const fn entry(name: &'static str, field: Field) -> Entry {
 
 const fn seconds(name: &'static str, at: fn(&mut Limits) -> &mut Timeout) -> Entry {
     Entry { name, field: Field::Seconds(at) }
+}
+
+const fn lifetime(name: &'static str, at: fn(&mut Limits) -> &mut Timeout) -> Entry {
+    Entry { name, field: Field::Lifetime(at) }
 }
 
 fn frag6(limits: &mut Limits) -> Thresholds<'_> {
@@ -196,18 +216,18 @@ pub(super) static SERVED: &[Entry] = &[
     seconds("net.netfilter.nf_conntrack_udp_timeout", |l| &mut l.timeouts.udp),
     seconds("net.netfilter.nf_conntrack_udp_timeout_stream", |l| &mut l.timeouts.udp_stream),
     entry("net.nf_conntrack_max", Field::Count(0, |l| &mut l.max)),
-    seconds("nf_conntrack_amanda.master_timeout", |l| &mut l.helpers.amanda_timeout),
-    entry("nf_conntrack_ftp.loose", Field::Flag(|l| &mut l.helpers.ftp_loose)),
-    entry("nf_conntrack_h323.callforward_filter", Field::Flag(|l| &mut l.helpers.h323_forward_filter)),
-    seconds("nf_conntrack_h323.default_rrq_ttl", |l| &mut l.helpers.h323_registration),
+    lifetime("nf_conntrack_amanda.master_timeout", |l| &mut l.helpers.amanda_timeout),
+    entry("nf_conntrack_ftp.loose", Field::Switch(|l| &mut l.helpers.ftp_loose)),
+    entry("nf_conntrack_h323.callforward_filter", Field::Switch(|l| &mut l.helpers.h323_forward_filter)),
+    lifetime("nf_conntrack_h323.default_rrq_ttl", |l| &mut l.helpers.h323_registration),
     entry("nf_conntrack_h323.gkrouted_only", Field::Flag(|l| &mut l.helpers.h323_gatekeeper_only)),
-    seconds("nf_conntrack_irc.dcc_timeout", |l| &mut l.helpers.irc_timeout),
+    lifetime("nf_conntrack_irc.dcc_timeout", |l| &mut l.helpers.irc_timeout),
     entry("nf_conntrack_irc.max_dcc_channels", Field::Byte(1..=u8::MAX, |l| &mut l.helpers.irc_offers)),
-    seconds("nf_conntrack_netbios_ns.timeout", |l| &mut l.helpers.netbios_timeout),
+    lifetime("nf_conntrack_netbios_ns.timeout", |l| &mut l.helpers.netbios_timeout),
     entry("nf_conntrack_sip.sip_direct_media", Field::Flag(|l| &mut l.helpers.sip_direct_media)),
     entry("nf_conntrack_sip.sip_direct_signalling", Field::Flag(|l| &mut l.helpers.sip_direct_signalling)),
-    seconds("nf_conntrack_sip.sip_timeout", |l| &mut l.helpers.sip_timeout),
-    seconds("nf_conntrack_snmp.timeout", |l| &mut l.helpers.snmp_timeout),
+    lifetime("nf_conntrack_sip.sip_timeout", |l| &mut l.helpers.sip_timeout),
+    lifetime("nf_conntrack_snmp.timeout", |l| &mut l.helpers.snmp_timeout),
     // Linux has no such setting.
     entry("tidegate.frag_source_percent", Field::Byte(0..=100, |l| &mut l.frag_source_percent)),
 ];

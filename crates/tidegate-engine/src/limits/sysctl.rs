@@ -173,8 +173,10 @@ pub(super) fn set(limits: &mut Limits, key: &str, value: &str) -> Result<Outcome
 
 fn store(limits: &mut Limits, entry: &Entry, value: &str) -> Result<Outcome, SysctlError> {
     let key = || entry.name.to_owned();
-    let number = number(value)
-        .ok_or_else(|| SysctlError::NotANumber { key: key(), value: value.trim().to_owned() })?;
+    let number =
+        entry.field.word(value.trim()).or_else(|| number(value)).ok_or_else(|| {
+            SysctlError::NotANumber { key: key(), value: value.trim().to_owned() }
+        })?;
     let allowed = entry.field.range(*limits);
     if !allowed.contains(&number) {
         return Err(SysctlError::OutOfRange { key: key(), value: number, allowed });

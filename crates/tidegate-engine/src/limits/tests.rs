@@ -157,6 +157,42 @@ fn what_is_no_number_is_refused() {
     assert!(matches!(written(GENERIC, beyond), Err(SysctlError::NotANumber { .. })));
 }
 
+/// A parameter was a signed number here once: -1 was stored as 0, and 2^31 refused.
+#[test]
+fn parameters_of_modules_are_read_as_modules_read_them() {
+    let out_of_range = |key: &str, value, allowed| {
+        Err(SysctlError::OutOfRange { key: key.to_string(), value, allowed })
+    };
+    let timeouts = [
+        "nf_conntrack_amanda.master_timeout",
+        "nf_conntrack_h323.default_rrq_ttl",
+        "nf_conntrack_irc.dcc_timeout",
+        "nf_conntrack_netbios_ns.timeout",
+        "nf_conntrack_sip.sip_timeout",
+        "nf_conntrack_snmp.timeout",
+    ];
+    let all = 0..=i128::from(u32::MAX);
+    for key in timeouts {
+        for (text, number) in
+            [("0", "0"), ("2147483648", "2147483648"), ("0xffffffff", "4294967295")]
+        {
+            assert_eq!(written(key, text).as_deref(), Ok(number), "{key} = {text}");
+        }
+        assert_eq!(written(key, "-1"), out_of_range(key, -1, all.clone()), "{key}");
+        assert_eq!(written(key, "4294967296"), out_of_range(key, 1 << 32, all.clone()), "{key}");
+    }
+    for key in ["nf_conntrack_ftp.loose", "nf_conntrack_h323.callforward_filter"] {
+        for (text, number) in
+            [("0", "0"), ("1", "1"), ("N\n", "0"), ("Y", "1"), ("n", "0"), ("y", "1")]
+        {
+            assert_eq!(written(key, text).as_deref(), Ok(number), "{key} = {text}");
+        }
+        assert!(written(key, "Yes").is_err());
+        assert_eq!(written(key, "2"), out_of_range(key, 2, 0..=1), "{key}");
+    }
+    assert!(written(&ct("tcp_loose"), "Y").is_err(), "no parameter of a module");
+}
+
 #[test]
 fn each_kind_has_the_range_of_the_kernel() {
     let int_max = i128::from(i32::MAX);

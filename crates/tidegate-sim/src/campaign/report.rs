@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::kernel::KernelError;
+use super::kernel::{KernelError, Reading};
+use super::settle::SHARP;
 use super::trial::Trial;
 use crate::corpus::Scenario;
 use crate::oracle::Difference;
@@ -31,6 +32,10 @@ pub struct Report {
     pub reread: usize,
     /// Experiments that were judged until the router spoke to itself.
     pub shortened: usize,
+    /// How long it was at worst between the earliest and the latest time at which the kernel may have seen a packet.
+    pub widest: Duration,
+    /// Times of packets that were measured too badly to settle anything.
+    pub too_wide: usize,
     /// What differed.
     pub findings: Vec<Finding>,
 }
@@ -46,6 +51,9 @@ impl Report {
         self.packets += judged;
         self.reread += usize::from(trial.is_reread && trial.differences.is_empty());
         self.shortened += usize::from(trial.judged_until.is_some());
+        let widths = trial.recorded.readings.iter().map(Reading::width);
+        self.too_wide += widths.clone().filter(|width| *width > SHARP).count();
+        self.widest = self.widest.max(widths.max().unwrap_or_default());
         for record in &trial.recorded.records[..judged] {
             let state = record["ctstate"].as_str().unwrap_or("no state");
             let verdict = record["verdict"].as_str().unwrap_or_default();
@@ -58,6 +66,8 @@ impl Report {
         self.packets += other.packets;
         self.reread += other.reread;
         self.shortened += other.shortened;
+        self.widest = self.widest.max(other.widest);
+        self.too_wide += other.too_wide;
         self.findings.extend(other.findings);
         for (class, count) in other.classes {
             *self.classes.entry(class).or_default() += count;
@@ -94,7 +104,10 @@ impl fmt::Display for Report {
         let (reread, shortened) = (self.reread, self.shortened);
         write!(
             f,
-            "; {reread} hung on the clock, {shortened} were judged until the router spoke to itself"
+            "; {reread} hung on the clock, {shortened} were judged until the router spoke to itself; \
+             times are known within {} ms at worst, {} are too badly known to settle anything",
+            self.widest.as_millis(),
+            self.too_wide,
         )
     }
 }

@@ -4,7 +4,8 @@
 //! it was still there for one who read the clock early, and gone for one who read it late. So if the engine differs, it is
 //! told other times, each within its reading and none before the one ahead of it. If it does with some of them all that
 //! the kernel did, the record is no evidence of a difference. What differs with all times that were tried stays one, and so does
-//! every difference that no reading reaches.
+//! every difference that no reading reaches. Nor does a reading settle anything that is wider than [`SHARP`], as of a packet during
+//! which the machine stood still: a time-out that is wrong by as much would go for one.
 
 use std::time::Duration;
 
@@ -50,15 +51,17 @@ fn others(readings: &[Reading], times: &[Duration], doubt: &Doubt) -> Vec<Vec<Du
     let last = readings.len().saturating_sub(1);
     let behind = last.min(doubt.packet + 1);
     let moved = |packet: usize, time| moved(times, packet, time);
-    let singles = [behind, last.min(doubt.packet)].into_iter().chain(doubt.concerned.clone());
-    let singles = singles.flat_map(|packet| {
+    let is_sharp = |packet: &usize| readings[*packet].width() <= SHARP;
+    let concerned = || doubt.concerned.iter().copied().filter(is_sharp);
+    let next = [behind, last.min(doubt.packet)].into_iter().filter(is_sharp);
+    let singles = next.chain(concerned()).flat_map(|packet| {
         let Reading { earliest, latest, .. } = readings[packet];
         [earliest, latest, (earliest + latest) / 2].map(|time| moved(packet, time))
     });
-    let pairs = doubt.concerned.iter().flat_map(|packet| {
-        let (first, second) = (readings[*packet], readings[behind]);
-        let apart = self::moved(&moved(*packet, first.earliest), behind, second.latest);
-        let together = self::moved(&moved(*packet, first.latest), behind, second.earliest);
+    let pairs = concerned().filter(|_| is_sharp(&behind)).flat_map(|packet| {
+        let (first, second) = (readings[packet], readings[behind]);
+        let apart = self::moved(&moved(packet, first.earliest), behind, second.latest);
+        let together = self::moved(&moved(packet, first.latest), behind, second.earliest);
         [apart, together]
     });
     singles.chain(pairs).collect()
@@ -72,6 +75,8 @@ fn moved(times: &[Duration], packet: usize, time: Duration) -> Vec<Duration> {
     before.chain([time]).chain(behind).collect()
 }
 
+/// Three ticks, where 250 are a second, and 20 ms.
+pub(super) const SHARP: Duration = Duration::from_millis(32);
 /// Enough for a dozen differences.
 const ATTEMPTS: usize = 300;
 

@@ -1,24 +1,26 @@
 //! One experiment, done by the kernel and by the engine, and judged.
 
-use std::net::IpAddr;
+mod licences;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_gateway::replay::{Fault, Recorder, Replay, Scenario as Input};
 
+use self::licences::licences;
 use super::experiment::{Action, Experiment, files};
 use super::kernel::{Kernel, KernelError, Recorded, Source};
 use super::settle::{Doubt, settle};
 use crate::corpus::Scenario;
-use crate::oracle::{Difference, Options, compare, hex};
+use crate::oracle::{Difference, Options, compare};
 
 /// What came of an experiment.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     /// What was done, and what the kernel made of it.
     pub(super) recorded: Recorded,
-    /// The same as a scenario of the corpus.
+    /// The same as a scenario of the corpus: what the kernel said, to the letter, at the times with which it was judged.
     pub(super) scenario: Scenario,
     /// Where the engine decided otherwise.
     pub(super) differences: Vec<Difference>,
@@ -38,12 +40,17 @@ impl Trial {
         experiment: &Experiment,
         source: &mut dyn Source,
     ) -> Result<Self, KernelError> {
-        let mut recorded = kernel.record(experiment, source)?;
-        let (times, is_told_ahead) = settled(experiment, &mut recorded);
+        let recorded = kernel.record(experiment, source)?;
+        let told = |records: &[Value], times: &[Duration]| {
+            scenario(experiment, &recorded, (records, times))
+        };
+        let doubt =
+            |records: &[Value], times: &[Duration]| doubt(records, &judge(&told(records, times)));
+        let Settled { times, records, is_told_ahead } = settled(&recorded, &doubt);
         let mut pairs = recorded.readings.iter().zip(&times);
         let is_reread = is_told_ahead || pairs.any(|(reading, time)| reading.likely != *time);
-        let scenario = scenario(experiment, &recorded, &times);
-        let mut differences = judge(&scenario);
+        let mut differences = judge(&told(&records, &times));
+        let scenario = told(&recorded.records, &times);
         let judged_until = until_itself(&recorded.records, &differences);
         if judged_until.is_some() {
             differences.clear();
@@ -58,36 +65,42 @@ impl Trial {
     }
 }
 
-/// The times with which the first difference comes last, and whether an end was told ahead of its packet for that.
+/// How an experiment is judged.
+#[derive(Debug, PartialEq)]
+struct Settled {
+    times: Vec<Duration>,
+    /// The kernel's, but for ends that are told ahead of their packets.
+    records: Vec<Value>,
+    is_told_ahead: bool,
+}
+
+/// The times with which the first difference comes last, and whether an end was told ahead of its packet for that. `doubt`
+/// tells where records differ from an engine that is told times.
 ///
 /// An entry that expires between the last look at the table and the packet is found dead by the packet, in whose record its end
 /// is then; the engine tells it ahead of the packet. That is no difference if both can be: if the first difference is at
 /// the packet while the engine is told a time at which the entry lives, and not there when it is told another.
-fn settled(experiment: &Experiment, recorded: &mut Recorded) -> (Vec<Duration>, bool) {
-    let (mut times, mut doubt) = settled_once(experiment, recorded);
-    let mut is_told_ahead = false;
-    while let Some(Doubt { packet, .. }) = doubt {
-        let records = recorded.records.clone();
-        if !tell_ahead(&mut recorded.records, packet) {
-            break;
-        }
-        let (others, next) = settled_once(experiment, recorded);
-        if next.as_ref().is_some_and(|next| next.packet <= packet) {
-            recorded.records = records;
-            break;
-        }
-        (times, doubt, is_told_ahead) = (others, next, true);
-    }
-    (times, is_told_ahead)
-}
-
-fn settled_once(experiment: &Experiment, recorded: &Recorded) -> (Vec<Duration>, Option<Doubt>) {
-    let mut doubt_at = |times: &[Duration]| {
-        doubt(&recorded.records, &judge(&scenario(experiment, recorded, times)))
+fn settled(recorded: &Recorded, doubt: &dyn Fn(&[Value], &[Duration]) -> Option<Doubt>) -> Settled {
+    let once = |records: &[Value]| {
+        let times = settle(&recorded.readings, &mut |times| doubt(records, times));
+        let left = doubt(records, &times);
+        (times, left)
     };
-    let times = settle(&recorded.readings, &mut doubt_at);
-    let doubt = doubt_at(&times);
-    (times, doubt)
+    let mut records = recorded.records.clone();
+    let (mut times, mut left) = once(&records);
+    let mut is_told_ahead = false;
+    while let Some(Doubt { packet, .. }) = left {
+        let mut others = records.clone();
+        if !tell_ahead(&mut others, packet) {
+            break;
+        }
+        let (other_times, next) = once(&others);
+        if next.as_ref().is_some_and(|next| next.packet <= packet) {
+            break;
+        }
+        (times, records, left, is_told_ahead) = (other_times, others, next, true);
+    }
+    Settled { times, records, is_told_ahead }
 }
 
 /// Has the end of an entry told ahead of packet `index`, if it is the first thing that the packet caused; whether it is.
@@ -107,7 +120,7 @@ fn tell_ahead(records: &mut [Value], index: usize) -> bool {
     let end = events.remove(0);
     let text = end.as_str().unwrap_or_default().to_owned();
     let is_its = |other: &Value| {
-        other["op"] == "gone" && original(&other["ct"]).is_some_and(|entry| text.contains(&entry))
+        other["op"] == "gone" && original(&other["ct"]).is_some_and(|entry| tells(&text, &entry))
     };
     if let Some(others) = at.get_mut("others").and_then(Value::as_array_mut) {
         others.retain(|other| !is_its(other));
@@ -134,7 +147,7 @@ fn doubt(records: &[Value], differences: &[Difference]) -> Option<Doubt> {
     let own = records.get(packet).and_then(|record| original(&record["ct"]));
     let is_meant = |entry: &str| {
         own.as_deref() == Some(entry)
-            || [&first.expected, &first.got].iter().any(|t| t.contains(entry))
+            || [&first.expected, &first.got].iter().any(|text| tells(text, entry))
     };
     let is_concerned = |(_, record): &(usize, &Value)| {
         original(&record["ct"]).is_some_and(|entry| is_meant(&entry))
@@ -142,6 +155,13 @@ fn doubt(records: &[Value], differences: &[Difference]) -> Option<Doubt> {
     let before = records.iter().enumerate().take(packet).rev();
     let concerned = before.filter(is_concerned).map(|(index, _)| index).take(CONCERNED);
     Some(Doubt { packet, concerned: concerned.collect() })
+}
+
+/// Whether a text tells the fields of a tuple, in whole words: port 25 is not port 2.
+fn tells(text: &str, tuple: &str) -> bool {
+    let is_end =
+        |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || ".:".contains(c));
+    text.match_indices(tuple).any(|(at, found)| is_end(&text[at + found.len()..]))
 }
 
 /// The original tuple of an entry, as events spell it.
@@ -157,19 +177,33 @@ fn original(entry: &Value) -> Option<String> {
 }
 
 /// The first packet that differs, if the router speaks to itself because of it: that the engine does otherwise
-/// (`docs/deliberate-differences.md`), and all that follows from it.
+/// (`docs/deliberate-differences.md`), and all that follows from it. The kernel's record then says that the packet came to the
+/// host, as what it heard last was its own answer; the engine's, that it was dropped. Anything else stays a difference.
 fn until_itself(records: &[Value], differences: &[Difference]) -> Option<usize> {
     let first = differences.first()?.index?;
-    (records.get(first)?["to_itself"] == true).then_some(first)
+    let at = || differences.iter().filter(|difference| difference.index == Some(first));
+    let is_of = |difference: &Difference, field| difference.field == field;
+    let is_known = at().any(|d| {
+        is_of(d, "verdict")
+            && d.expected.trim_matches('"') == "local"
+            && d.got.trim_matches('"') == "drop"
+    });
+    let is_classified_alike = !at().any(|d| is_of(d, "ctstate") || is_of(d, "dir"));
+    let is_itself = records.get(first)?["to_itself"] == true;
+    (is_itself && is_known && is_classified_alike).then_some(first)
 }
 
-fn scenario(experiment: &Experiment, recorded: &Recorded, times: &[Duration]) -> Scenario {
+fn scenario(
+    experiment: &Experiment,
+    recorded: &Recorded,
+    (records, times): (&[Value], &[Duration]),
+) -> Scenario {
     let mut scenario = Scenario::new(&experiment.name);
     let first = times.first().copied().unwrap_or_default();
     let times: Vec<Duration> = times.iter().map(|time| *time - first).collect();
     let began = if asks_the_time(experiment, recorded) { recorded.began } else { Duration::ZERO };
     scenario.files = files(experiment, &recorded.steps, &times, began);
-    let lines: String = recorded.records.iter().map(|record| format!("{record}\n")).collect();
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
     scenario.files.insert("expected.jsonl".to_owned(), lines.into_bytes());
     let end = format!("{:#}\n", recorded.end);
     scenario.files.insert("expected.final.json".to_owned(), end.into_bytes());
@@ -189,170 +223,6 @@ fn asks_the_time(experiment: &Experiment, recorded: &Recorded) -> bool {
     });
     let all = experiment.rules.iter().flatten().chain(later).flat_map(|rules| &rules.tables);
     all.flat_map(|table| &table.rules).any(|rule| rule.contains("-m time"))
-}
-
-/// What may differ. Where the kernel drew a port, a replay may draw another: at every address that
-/// stands for another one with a port that isn't the one's. And nobody sees the mark with which a
-/// packet is dropped between two probes.
-fn licences(recorded: &Recorded) -> Value {
-    let records = &recorded.records[..];
-    let addresses = drawn_addresses(records);
-    let ports: Vec<Value> =
-        addresses.iter().map(|addr| json!({"addr": addr, "min": 1, "max": 65535})).collect();
-    let mut skips = blind_spots(records);
-    let mut licences = json!({});
-    let lag = recorded.lag.as_secs();
-    if lag > 0 {
-        // A second is always allowed. The table was seen late: the machine was busy.
-        licences["timeout_tolerance"] = (lag + 1).into();
-    }
-    skips.extend((!recorded.has_log).then(|| json!({"field": "log"})));
-    skips.extend(tells_of(&addresses, records));
-    if !ports.is_empty() {
-        licences["nat_ports"] = ports.into();
-        // Nobody looks for ports in pieces.
-        let is_cut = |record: &Value| any_output(record, |output| is_fragment(&output["hex"]));
-        skips.extend(skips_of(records, is_cut, "out"));
-    }
-    if !skips.is_empty() {
-        licences["skip"] = skips.into();
-    }
-    licences
-}
-
-/// What the record of the kernel can't show.
-fn blind_spots(records: &[Value]) -> Vec<Value> {
-    type Spot = (fn(&Value) -> bool, &'static str);
-    const SPOTS: [Spot; 5] = [
-        (ends_between_probes, "mark"),
-        (tells_the_time, "out"),
-        (is_unanswered, "verdict"),
-        (is_unanswered, "stage"),
-        (may_be_quoted, "out"),
-    ];
-    SPOTS.iter().flat_map(|(is_blind, field)| skips_of(records, is_blind, field)).collect()
-}
-
-fn skips_of(records: &[Value], is_blind: impl Fn(&Value) -> bool, field: &str) -> Vec<Value> {
-    let blind = records.iter().filter(|record| is_blind(record));
-    blind.map(|record| json!({"index": record["index"], "field": field})).collect()
-}
-
-fn any_output(record: &Value, is_such: impl Fn(&Value) -> bool) -> bool {
-    record["out"].as_array().is_some_and(|outputs| outputs.iter().any(is_such))
-}
-
-fn ends_between_probes(record: &Value) -> bool {
-    let stage = record["stage"].as_str().unwrap_or_default();
-    ["raw", "prerouting", "input", "forward", "postrouting"].contains(&stage)
-}
-
-fn tells_the_time(record: &Value) -> bool {
-    record["verdict"] == "local" && any_output(record, |output| is_timestamp(&output["hex"]))
-}
-
-/// Nobody sees that a helper drops a packet for the host which isn't the first one.
-fn is_unanswered(record: &Value) -> bool {
-    let is_mute = record["out"].as_array().is_some_and(Vec::is_empty);
-    record["verdict"] == "local" && record["ct"]["helper"].is_string() && is_mute
-}
-
-/// A complaint of the host about what a helper may have rewritten for it: its quote has a checksum that the kernel
-/// hadn't finished.
-fn may_be_quoted(record: &Value) -> bool {
-    let entry = &record["ct"];
-    record["verdict"] == "local" && entry["helper"].is_string() && entry["l4"] == "udp"
-}
-
-/// The addresses at which some entry has a port that the kernel drew.
-fn drawn_addresses(records: &[Value]) -> Vec<&str> {
-    let mut addresses: Vec<&str> = Vec::new();
-    for record in records {
-        let others = record["others"].as_array().into_iter().flatten().map(|other| &other["ct"]);
-        for entry in others.chain([&record["ct"]]) {
-            addresses.extend(drawn(entry));
-        }
-    }
-    // Where such a port is kept by another translation.
-    let kept = records.iter().filter_map(|record| kept(&record["ct"], &addresses));
-    let kept: Vec<&str> = kept.collect();
-    addresses.extend(kept);
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
-}
-
-/// The address that an entry's destination, one of `addresses`, was translated to without its port.
-fn kept<'a>(entry: &'a Value, addresses: &[&str]) -> Option<&'a str> {
-    let (orig, reply) = (&entry["orig"], &entry["reply"]);
-    let (from, to) = (orig["dst"].as_str()?, reply["src"].as_str()?);
-    let is_kept = orig["dport"].is_u64() && orig["dport"] == reply["sport"];
-    (is_kept && from != to && addresses.contains(&from)).then_some(to)
-}
-
-/// What need not be alike in lines of the log and copies of packets in which one of `addresses` is:
-/// they have its ports.
-fn tells_of(addresses: &[&str], records: &[Value]) -> Vec<Value> {
-    let spelt: Vec<[String; 2]> = addresses.iter().filter_map(|a| spellings(a)).collect();
-    let mut skips = Vec::new();
-    for record in records {
-        let has = |text: &Value, spelling: usize| {
-            let text = text.as_str().unwrap_or_default();
-            spelt.iter().any(|spelt| text.contains(&spelt[spelling]))
-        };
-        let list = |field: &str| record[field].as_array().into_iter().flatten();
-        let mut skip = |field| skips.push(json!({"index": record["index"], "field": field}));
-        if list("log").any(|line| has(line, 0)) {
-            skip("log");
-        }
-        if list("nflog").any(|copy| has(&copy["hex"], 1)) {
-            skip("nflog");
-        }
-    }
-    skips
-}
-
-/// An address as the kernel's log has it, and in hexadecimal digits.
-fn spellings(address: &str) -> Option<[String; 2]> {
-    Some(match address.parse().ok()? {
-        IpAddr::V4(address) => [address.to_string(), hex(&address.octets())],
-        IpAddr::V6(address) => {
-            let groups = address.segments().map(|group| format!("{group:04x}"));
-            [groups.join(":"), hex(&address.octets())]
-        }
-    })
-}
-
-/// Whether a datagram in hexadecimal digits is an ICMP timestamp reply.
-fn is_timestamp(hex: &Value) -> bool {
-    let hex = hex.as_str().unwrap_or_default();
-    hex.starts_with("45") && hex.get(18..20) == Some("01") && hex.get(40..42) == Some("0e")
-}
-
-/// Whether a datagram in hexadecimal digits is a fragment.
-fn is_fragment(hex: &Value) -> bool {
-    let hex = hex.as_str().unwrap_or_default();
-    match hex.get(..1) {
-        Some("4") => hex.get(12..16).is_some_and(|flags| !["0000", "4000"].contains(&flags)),
-        _ => hex.get(12..14) == Some("2c"),
-    }
-}
-
-/// The addresses of an entry whose ports are not those of the other direction.
-fn drawn(entry: &Value) -> Vec<&str> {
-    let has = |name: &str| entry["status"].as_array().is_some_and(|s| s.iter().any(|s| s == name));
-    let (orig, reply) = (&entry["orig"], &entry["reply"]);
-    let mut addresses = Vec::new();
-    let is_moved = orig["sport"] != reply["dport"] || orig["id"] != reply["id"];
-    if has("SRC_NAT") && is_moved {
-        addresses.extend(reply["dst"].as_str());
-    }
-    let chosen = reply["sport"].as_u64();
-    let is_drawn = chosen.is_some_and(|port| (8001..=8010).contains(&port));
-    if has("DST_NAT") && orig["dport"] != reply["sport"] && is_drawn {
-        addresses.extend(reply["src"].as_str());
-    }
-    addresses
 }
 
 fn replay(scenario: &Scenario) -> Result<Vec<Value>, Difference> {

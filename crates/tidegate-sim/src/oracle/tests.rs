@@ -294,15 +294,19 @@ fn masqueraded(port: u16) -> Value {
 
 /// Whether ports `got` in two packets pass where `expected` were recorded.
 fn ports_pass(expected: [u16; 2], got: [u16; 2]) -> bool {
+    let licence = json!({"nat_ports": [
+        {"addr": "203.0.113.1", "min": 1024, "max": 65000, "l4": ["udp"], "keep": [5555]},
+    ]});
+    ports_pass_by(licence, expected, got)
+}
+
+fn ports_pass_by(licence: Value, expected: [u16; 2], got: [u16; 2]) -> bool {
     let number = |index: usize, mut record: Value| {
         record["index"] = index.into();
         record
     };
     let records =
         |ports: [u16; 2]| [number(0, masqueraded(ports[0])), number(1, masqueraded(ports[1]))];
-    let licence = json!({"nat_ports": [
-        {"addr": "203.0.113.1", "min": 1024, "max": 65000, "l4": ["udp"], "keep": [5555]},
-    ]});
     let mut scenario = scenario(json!(null), licence);
     let text = records(expected).map(|record| record.to_string()).join("\n");
     scenario.files.insert("expected.jsonl".into(), text.into_bytes());
@@ -327,6 +331,21 @@ fn free_ports_are_paired_one_to_one() {
     ];
     for (what, expected, got, passes) in rows {
         assert_eq!(ports_pass(expected, got), passes, "{what}");
+    }
+}
+
+#[test]
+fn only_the_ports_that_are_named_are_free() {
+    let address = "203.0.113.1";
+    let only = json!({"nat_ports": [{"addr": address, "only": [2000]}]});
+    let both = json!({"nat_ports": [{"addr": address, "only": [2000]}, {"addr": address}]});
+    let rows = [
+        ("the named one", &only, [2000, 3000], [4000, 3000], true),
+        ("another one", &only, [2000, 3000], [4000, 3001], false),
+        ("another one, which a second licence frees", &both, [2000, 3000], [4000, 3001], true),
+    ];
+    for (what, licence, expected, got, passes) in rows {
+        assert_eq!(ports_pass_by(licence.clone(), expected, got), passes, "{what}");
     }
 }
 

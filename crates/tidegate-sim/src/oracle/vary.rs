@@ -28,6 +28,8 @@ struct FreePorts {
     /// Empty means all.
     protocols: Vec<String>,
     keep: Vec<u64>,
+    /// Empty means all.
+    only: Vec<u64>,
 }
 
 /// The recorded ports of an address and protocol, and the replay's that stand for them.
@@ -80,7 +82,8 @@ impl Vary {
         expected: u64,
         got: u64,
     ) -> Result<(), String> {
-        let licence = self.free_ports.iter().find(|licence| licence.covers(protocol, addresses));
+        let is_its = |licence: &&FreePorts| licence.covers(protocol, addresses, expected);
+        let licence = self.free_ports.iter().find(is_its);
         match licence {
             Some(licence) if !licence.keep.contains(&expected) => {
                 let place = (protocol.to_owned(), licence.address.clone());
@@ -104,12 +107,15 @@ impl FreePorts {
                 .filter_map(|protocol| protocol.as_str().map(str::to_owned))
                 .collect(),
             keep: list(&spec["keep"]).iter().filter_map(Value::as_u64).collect(),
+            only: list(&spec["only"]).iter().filter_map(Value::as_u64).collect(),
         }
     }
 
-    fn covers(&self, protocol: &str, addresses: &[&str]) -> bool {
+    fn covers(&self, protocol: &str, addresses: &[&str], expected: u64) -> bool {
         let all_protocols = self.protocols.is_empty();
-        addresses.contains(&self.address.as_str())
+        let is_meant = self.only.is_empty() || self.only.contains(&expected);
+        is_meant
+            && addresses.contains(&self.address.as_str())
             && (all_protocols || self.protocols.iter().any(|covered| covered == protocol))
     }
 }

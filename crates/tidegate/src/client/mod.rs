@@ -37,7 +37,7 @@ pub(crate) use self::flow::{Counted, Flow, is_label};
 pub(crate) use self::place::Place;
 pub(crate) use self::policies::Policies;
 pub(crate) use self::saved::Saved;
-pub(crate) use self::settings::Settings;
+pub(crate) use self::settings::{Settings, module_of};
 use self::socket::Socket;
 
 /// A table, and how far the conversation with it has come.

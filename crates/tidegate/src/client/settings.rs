@@ -37,7 +37,8 @@ impl Settings {
         }
     }
 
-    /// All names and values, in the order of names.
+    /// All names and values, in the order of names. Of the kernel's those that the namespace has: parameters of modules,
+    /// which are the machine's, are not among them.
     ///
     /// # Errors
     /// They can't be read.
@@ -92,13 +93,18 @@ impl Settings {
     }
 }
 
-/// Parameters of helpers' modules, which are the machine's and no namespace's, are named as on the kernel's command line.
+/// The helper's module and its parameter that a name means, such as `nf_conntrack_ftp.loose` on the kernel's command line.
+pub(crate) fn module_of(name: &str) -> Option<(&str, &str)> {
+    name.split_once('.').filter(|(module, _)| module.starts_with(MODULE))
+}
+
+/// Parameters of helpers' modules are the machine's and no namespace's.
 fn path_of(name: &str) -> PathBuf {
-    match name.split_once('.') {
-        Some((module, parameter)) if module.starts_with(MODULE) => {
+    match module_of(name) {
+        Some((module, parameter)) => {
             Path::new(MODULES).join(module).join("parameters").join(parameter)
         }
-        _ => Path::new(ROOT).join(name.replace('.', "/")),
+        None => Path::new(ROOT).join(name.replace('.', "/")),
     }
 }
 
@@ -163,3 +169,20 @@ const MODULES: &str = "/sys/module";
 /// How the names of modules begin that helpers are in.
 const MODULE: &str = "nf_conntrack_";
 const PREFIX: &str = "net.netfilter";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_file_of_a_namespace_or_of_a_module() {
+        let rows = [
+            ("net.netfilter.nf_log.2", "/proc/sys/net/netfilter/nf_log/2"),
+            ("net.nf_conntrack_max", "/proc/sys/net/nf_conntrack_max"),
+            ("nf_conntrack_ftp.loose", "/sys/module/nf_conntrack_ftp/parameters/loose"),
+        ];
+        for (name, path) in rows {
+            assert_eq!(path_of(name), Path::new(path), "{name}");
+        }
+    }
+}

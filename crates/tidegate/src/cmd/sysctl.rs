@@ -3,6 +3,9 @@
 //! Those of the kernel are files below `/proc/sys/net/netfilter`, and belong to the network namespace of who opens
 //! them. Those of an engine are asked for through its control socket. Names are those of Linux, with or without
 //! `net.netfilter.` in front, with dots or slashes.
+//!
+//! Parameters of helpers are named as on the kernel's command line, `nf_conntrack_ftp.loose`. The kernel's are files below
+//! `/sys/module` and belong to the machine, so they are none of what a namespace has when all of it is listed.
 
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::Failure;
-use crate::client::{ClientError, Settings};
+use crate::client::{ClientError, Settings, module_of};
 use crate::flags::table::SysctlArgs;
 use crate::message as say;
 
@@ -61,8 +64,8 @@ impl Wish {
         {
             return Err(format!("`{text}' names no setting"));
         }
-        let is_full = name.starts_with("net.");
-        if is_full && !is_ours(&name) {
+        let is_full = is_ours(&name);
+        if !is_full && name.starts_with("net.") {
             return Err(format!("{name} is no setting of connection tracking"));
         }
         let name = Some(if is_full { name } else { format!("{PREFIX}{name}") });
@@ -106,7 +109,8 @@ fn read_file(path: &Path) -> Result<Vec<Wish>, Failure> {
         if !line.contains('=') {
             return Err(bad(&format!("`{line}' is not like NAME = VALUE")));
         }
-        let name = line.trim_start_matches('-').trim_start().replace('/', ".");
+        let name = line.split('=').next().unwrap_or_default();
+        let name = name.trim_start_matches('-').trim().replace('/', ".");
         if is_ours(&name) {
             wishes.push(Wish::read(line).map_err(|why| bad(&why))?);
         } else {
@@ -188,12 +192,16 @@ fn report(failures: Vec<(&Option<String>, ClientError)>, wishes: usize) -> Resul
     }
 }
 
-/// Whether a full name is one of connection tracking, to which the reassembly of fragments belongs.
+/// Whether a name is the full one of a setting of connection tracking, to which the reassembly of fragments and the
+/// parameters of helpers belong.
 fn is_ours(name: &str) -> bool {
-    [PREFIX, "net.nf_conntrack_max", "net.ipv4.ipfrag_"].iter().any(|known| name.starts_with(known))
+    let known = [PREFIX, OWN, "net.nf_conntrack_max", "net.ipv4.ipfrag_"];
+    known.iter().any(|known| name.starts_with(known)) || module_of(name).is_some()
 }
 
 const PREFIX: &str = "net.netfilter.";
+/// How settings begin that Linux doesn't have.
+const OWN: &str = "tidegate.";
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +214,11 @@ mod tests {
             ("net.netfilter.nf_conntrack_max=5", "net.netfilter.nf_conntrack_max", Some("5")),
             ("net/netfilter/nf_log/2 = NONE", "net.netfilter.nf_log.2", Some("NONE")),
             ("-nf_conntrack_acct = 1", "net.netfilter.nf_conntrack_acct", Some("1")),
+            ("nf_conntrack_ftp.loose", "nf_conntrack_ftp.loose", None),
+            ("nf_conntrack_ftp/loose = Y", "nf_conntrack_ftp.loose", Some("Y")),
+            ("-nf_conntrack_sip.sip_timeout=1.5", "nf_conntrack_sip.sip_timeout", Some("1.5")),
+            ("nf_conntrack_max=1.5", "net.netfilter.nf_conntrack_max", Some("1.5")),
+            ("tidegate.frag_source_percent", "tidegate.frag_source_percent", None),
         ];
         for (text, name, value) in rows {
             let wish = Wish::read(text).expect(text);
@@ -218,6 +231,26 @@ mod tests {
         }
         for text in ["", "=5", "..", "net.netfilter...kernel", "a b=1", "net.ipv4.ip_forward"] {
             assert!(Wish::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_have_settings_of_others() {
+        let rows = [
+            ("net.netfilter.nf_conntrack_max = 5", true),
+            ("net/ipv4/ipfrag_time=3", true),
+            ("-nf_conntrack_sip.sip_direct_media = 0", true),
+            ("nf_conntrack_h323/gkrouted_only=1", true),
+            ("tidegate.frag_source_percent = 50", true),
+            ("net.ipv4.ip_forward = 1", false),
+            ("kernel.core_pattern = nf_conntrack_ftp.loose", false),
+            ("nf_conntrack_max = 1.5", false),
+        ];
+        for (line, is_ours) in rows {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), line).expect(line);
+            let wishes = read_file(file.path()).map_err(|_| line).expect("settings");
+            assert_eq!(wishes.len(), usize::from(is_ours), "{line}");
         }
     }
 }

@@ -393,21 +393,29 @@ fn broadcast() -> IpAddr {
     "10.0.1.255".parse().unwrap()
 }
 
+/// An empty datagram.
+fn datagram(src: IpAddr, dst: IpAddr, ports: (u16, u16)) -> Vec<u8> {
+    let mut datagram = vec![0; 8];
+    UdpRepr { src_port: ports.0, dst_port: ports.1, payload_len: 0 }.emit(&mut datagram);
+    fill_checksum(src, dst, proto::UDP, &mut datagram, false);
+    ip_datagram((src, dst), proto::UDP, 64, &datagram)
+}
+
+/// Has the router ask all its neighbours, at a port where a helper hears it.
+fn ask_all(engine: &mut Engine, helper: &str, port: u16) {
+    let text =
+        alloc::format!("*raw\n-A OUTPUT -p udp --dport {port} -j CT --helper {helper}\nCOMMIT\n");
+    engine.replace_rules(&crate::rules::parse(Family::V4, "test", &text).unwrap());
+    let mut query = datagram(Host::Router.address(Family::V4), broadcast(), (port, port));
+    engine.send_local(at(1), &mut Packet::local(&mut query), &Lan(World::new()));
+}
+
 #[test]
 fn whoever_hears_a_broadcast_may_answer() {
     let fib = Lan(World::new());
     let mut engine = engine(limits());
-    let text = "*raw\n-A OUTPUT -p udp --dport 137 -j CT --helper netbios-ns\nCOMMIT\n";
-    engine.replace_rules(&crate::rules::parse(Family::V4, "test", text).unwrap());
+    ask_all(&mut engine, "netbios-ns", 137);
     let own = Host::Router.address(Family::V4);
-    let datagram = |src, dst, ports: (u16, u16)| {
-        let mut datagram = vec![0; 8];
-        UdpRepr { src_port: ports.0, dst_port: ports.1, payload_len: 0 }.emit(&mut datagram);
-        fill_checksum(src, dst, proto::UDP, &mut datagram, false);
-        ip_datagram((src, dst), proto::UDP, 64, &datagram)
-    };
-    let mut query = datagram(own, broadcast(), (137, 137));
-    engine.send_local(at(1), &mut Packet::local(&mut query), &fib);
     let expectation = engine.expectations().next().expect("answers").clone();
     assert_eq!((expectation.tuple.sport, expectation.deadline), (137, at(4)));
     let rows = [
@@ -499,6 +507,7 @@ fn settings_say_whose_calls_are_expected() {
 /// expected, and in how many seconds the conversation ends.
 #[test]
 fn settings_say_how_much_and_how_long() {
+    const ALWAYS: u64 = u32::MAX as u64;
     let offer = b"PRIVMSG al :\x01DCC SEND f 167772418 4000 9\x01\n".to_vec();
     let offers: Words = (0..9)
         .map(|n| (CLIENT, String::from_utf8_lossy(&offer).replace("4000", &(4000 + n).to_string())))
@@ -507,12 +516,21 @@ fn settings_say_how_much_and_how_long() {
     let amanda =
         vec![(CLIENT, b"REQ".to_vec()), (SERVER, b"CONNECT DATA 5000 MESG 5001\n".to_vec())];
     let call = sip(Host::Client.address(Family::V4))[..1].to_vec();
+    let [limited, registered] = [true, false].map(|is_limited| {
+        let registration = h323::registration(Family::V4);
+        let registration = if is_limited { registration } else { h323::unlimited(registration) };
+        vec![(CLIENT, registration), (SERVER, h323::registration_confirmed())]
+    });
     let rows = [
         ("nf_conntrack_irc.max_dcc_channels", "3", Helper::Irc, proto::TCP, &offers, 3, 300),
         ("nf_conntrack_irc.max_dcc_channels", "8", Helper::Irc, proto::TCP, &offers, 8, 300),
         ("nf_conntrack_amanda.master_timeout", "60", Helper::Amanda, proto::UDP, &amanda, 2, 60),
         ("nf_conntrack_amanda.master_timeout", "300", Helper::Amanda, proto::UDP, &amanda, 2, 300),
         ("nf_conntrack_sip.sip_timeout", "77", Helper::Sip, proto::UDP, &call, 2, 77),
+        ("nf_conntrack_sip.sip_timeout", "4294967295", Helper::Sip, proto::UDP, &call, 2, ALWAYS),
+        ("nf_conntrack_h323.default_rrq_ttl", "77", Helper::Ras, proto::UDP, &registered, 1, 77),
+        ("nf_conntrack_h323.default_rrq_ttl", "300", Helper::Ras, proto::UDP, &registered, 1, 300),
+        ("nf_conntrack_h323.default_rrq_ttl", "77", Helper::Ras, proto::UDP, &limited, 1, 600),
     ];
     for (key, value, helper, proto, words, expected, seconds) in rows {
         let mut conversation = Conversation::begin(helper, Family::V4, proto, false);
@@ -524,5 +542,38 @@ fn settings_say_how_much_and_how_long() {
         let (_, flow) = conversation.engine.flows().next().unwrap();
         let left = flow.deadline.saturating_sub(at(1)).as_secs();
         assert_eq!(left, seconds, "{key} = {value}");
+    }
+}
+
+/// An engine with a setting, after the client offered a file.
+fn offered(key: &str, value: &str) -> Engine {
+    let mut irc = Conversation::begin(Helper::Irc, Family::V4, proto::TCP, false);
+    irc.engine.set(key, value).expect("a setting");
+    irc.say(CLIENT, b"PRIVMSG al :\x01DCC SEND f 167772418 4000 9\x01\n");
+    irc.engine
+}
+
+/// An engine with a setting, after the router asked all its neighbours.
+fn asked(key: &str, value: &str, (helper, port): (&str, u16)) -> Engine {
+    let mut engine = engine(limits());
+    engine.set(key, value).expect("a setting");
+    ask_all(&mut engine, helper, port);
+    engine
+}
+
+#[test]
+fn settings_say_how_long_something_is_expected() {
+    type After = fn(&str, &str) -> Engine;
+    let rows: [(&str, After, u64); 3] = [
+        ("nf_conntrack_irc.dcc_timeout", offered, 300),
+        ("nf_conntrack_netbios_ns.timeout", |key, value| asked(key, value, ("netbios-ns", 137)), 3),
+        ("nf_conntrack_snmp.timeout", |key, value| asked(key, value, ("snmp", 161)), 30),
+    ];
+    for (key, after, default) in rows {
+        for seconds in [default, 45] {
+            let engine = after(key, &seconds.to_string());
+            let deadlines: Vec<_> = engine.expectations().map(|one| one.deadline).collect();
+            assert_eq!(deadlines, [at(1 + seconds)], "{key} = {seconds}");
+        }
     }
 }

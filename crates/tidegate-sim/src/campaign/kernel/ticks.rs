@@ -19,6 +19,13 @@ pub(crate) struct Reading {
     pub(crate) latest: Duration,
 }
 
+impl Reading {
+    /// How long it was between the earliest time and the latest.
+    pub(crate) fn width(&self) -> Duration {
+        self.latest.saturating_sub(self.earliest)
+    }
+}
+
 /// The coarse clock.
 #[derive(Debug)]
 pub(super) struct Ticks {

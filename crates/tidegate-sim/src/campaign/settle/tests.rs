@@ -59,6 +59,19 @@ fn what_a_reading_decides_is_settled_and_nothing_else() {
 }
 
 #[test]
+fn a_reading_that_is_too_wide_settles_nothing() {
+    let kernel = kernel(&[(5, ms(1496))]);
+    let rows = [("as wide as may be", SHARP, true), ("wider", SHARP + ms(1), false)];
+    for (what, width, is_settled) in rows {
+        let mut readings = readings();
+        readings[5].earliest = readings[5].latest - width;
+        let mut judge = |times: &[Duration]| entry(&kernel, ms(298), times);
+        let times = settle(&readings, &mut judge);
+        assert_eq!(entry(&kernel, ms(298), &times).is_none(), is_settled, "{what}");
+    }
+}
+
+#[test]
 fn a_difference_that_hangs_on_no_time_stays() {
     let always = |_: &[Duration]| Some(Doubt { packet: 4, concerned: vec![0, 1] });
     let times = settle(&readings(), &mut { always });

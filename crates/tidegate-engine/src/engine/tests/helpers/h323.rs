@@ -40,6 +40,22 @@ pub(super) fn connect(family: Family) -> Vec<u8> {
     of(family, CONNECT)
 }
 
+/// A registration that doesn't say how long it is to last: what is said behind its first part is not announced.
+pub(super) fn unlimited(mut registration: Vec<u8>) -> Vec<u8> {
+    registration[0] &= !2;
+    registration
+}
+
+/// A gatekeeper's answer, which doesn't say either how long it lasts.
+pub(super) fn registration_confirmed() -> Vec<u8> {
+    bytes("10000001060008914a0004000000610000")
+}
+
+/// The call goes on at port 1720 of the client.
+fn forwarded() -> Vec<u8> {
+    bytes("03000027080212340504038893a57e0016050640060008914a0004000a00010206b82020202020")
+}
+
 fn expected(conversation: &Conversation) -> Vec<(u8, u16, ExpectFlags, Option<Helper>)> {
     let row = |one: &Expectation| (one.tuple.proto, one.tuple.dport, one.flags, one.assigns);
     conversation.engine.expectations().map(row).collect()
@@ -107,5 +123,24 @@ fn a_message_may_come_behind_its_header() {
         assert_eq!(conversation.expected(), 0, "{family:?}: the header");
         conversation.say(CLIENT, &message[4..]);
         assert_eq!(conversation.expected(), 4, "{family:?}: the message");
+    }
+}
+
+/// Each row: who says that the call goes on at the client, whether that is filtered, and whether it is expected: who hears
+/// it can go there by himself if it is his own way.
+#[test]
+fn a_call_that_goes_on_elsewhere_is_expected_there_unless_it_is_filtered() {
+    let rows = [
+        ("the client", CLIENT, "1", true),
+        ("the client, unfiltered", CLIENT, "0", true),
+        ("the server", SERVER, "1", false),
+        ("the server, unfiltered", SERVER, "0", true),
+    ];
+    for (what, who, filter, is_expected) in rows {
+        let mut call = Conversation::begin(Helper::Q931, Family::V4, proto::TCP, false);
+        call.engine.set("nf_conntrack_h323.callforward_filter", filter).expect("a setting");
+        call.say(who, &forwarded());
+        let calls = [(proto::TCP, 1720, ExpectFlags::empty(), Some(Helper::Q931))];
+        assert_eq!(expected(&call), &calls[..usize::from(is_expected)], "{what}");
     }
 }
