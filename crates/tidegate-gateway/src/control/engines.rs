@@ -12,7 +12,7 @@ use tidegate_engine::limits::Limits;
 use tidegate_engine::time::Instant;
 use tidegate_engine::tuple::{Direction, Tuple, Zone};
 
-use super::team::{Said, Seat, Team};
+use super::team::{Said, Seat, Team, share_among};
 
 /// See the module's documentation.
 pub enum Engines<'a> {
@@ -99,15 +99,21 @@ impl Engines<'_> {
 
     /// Does the same to all of them, before any of them goes on; what came of it, which is the same for all if they
     /// were the same.
-    pub(crate) fn change<T>(&mut self, now: Instant, mut how: impl FnMut(&mut Engine) -> T) -> T {
+    pub(crate) fn change<T>(&mut self, now: Instant, how: impl FnMut(&mut Engine) -> T) -> T {
+        change_each(&mut self.all(now), how)
+    }
+
+    /// The same where the limit of flows may be another one afterwards: nobody goes on before it is shared out.
+    pub(crate) fn change_limits<T>(
+        &mut self,
+        now: Instant,
+        how: impl FnMut(&mut Engine) -> T,
+    ) -> T {
         let mut all = self.all(now);
-        let mut outcomes: Vec<T> = all.iter_mut().map(|at| how(at)).collect();
-        drop(all);
-        if let Self::Team(team) = self {
-            // The limit may be another one.
-            team.share_out();
-        }
-        outcomes.swap_remove(0)
+        let outcome = change_each(&mut all, how);
+        let mut seats: Vec<&mut Seat> = all.iter_mut().filter_map(At::seat).collect();
+        share_among(&mut seats);
+        outcome
     }
 
     /// Asks one of them what all know.
@@ -182,6 +188,11 @@ impl Engines<'_> {
     }
 }
 
+fn change_each<T>(all: &mut [At<'_>], mut how: impl FnMut(&mut Engine) -> T) -> T {
+    let mut outcomes: Vec<T> = all.iter_mut().map(|at| how(at)).collect();
+    outcomes.swap_remove(0)
+}
+
 /// An engine that is somebody's for a moment, who should ask for no time but [`At::now`].
 pub struct At<'a> {
     /// The time.
@@ -220,6 +231,14 @@ impl Drop for Shared<'_> {
 }
 
 impl At<'_> {
+    /// The place that it has among others; `None` if it is alone.
+    fn seat(&mut self) -> Option<&mut Seat> {
+        match &mut self.held {
+            Held::Own(_) => None,
+            Held::Shared(shared) => Some(&mut shared.seat),
+        }
+    }
+
     /// What the engine has told before, and how much of that there was no room for.
     pub(super) fn take_said(&mut self) -> Said {
         match &mut self.held {

@@ -177,14 +177,19 @@ impl Team {
     /// Shares out the limit of flows anew. All places are taken for that moment, so that there are never more in all.
     pub fn share_out(&self) {
         let mut seats: Vec<_> = (0..self.workers()).map(|worker| self.take(worker)).collect();
-        let counts: Vec<usize> = seats.iter().map(|seat| seat.engine.count()).collect();
-        let max = seats.first().map_or(0, |seat| seat.engine.limits().max);
-        for ((seat, share), count) in seats.iter_mut().zip(shares(max, &counts)).zip(counts) {
-            seat.engine.set_share(share);
-            // There is more to be had only from who has room; with none at all nobody has.
-            let half = share.saturating_sub(count) / 2;
-            seat.alarm = if max == 0 || half == 0 { usize::MAX } else { count + half };
-        }
+        share_among(&mut seats.iter_mut().map(|seat| &mut **seat).collect::<Vec<_>>());
         seats.into_iter().for_each(Self::leave);
+    }
+}
+
+/// Shares out the limit of flows among all places of a team.
+pub(super) fn share_among(seats: &mut [&mut Seat]) {
+    let counts: Vec<usize> = seats.iter().map(|seat| seat.engine.count()).collect();
+    let max = seats.first().map_or(0, |seat| seat.engine.limits().max);
+    for ((seat, share), count) in seats.iter_mut().zip(shares(max, &counts)).zip(counts) {
+        seat.engine.set_share(share);
+        // There is more to be had only from who has room; with none at all nobody has.
+        let half = share.saturating_sub(count) / 2;
+        seat.alarm = if max == 0 || half == 0 { usize::MAX } else { count + half };
     }
 }
