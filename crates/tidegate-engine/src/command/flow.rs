@@ -298,6 +298,7 @@ impl Engine {
         if self.has_room() {
             return true;
         }
+        self.table.post.iter_mut().for_each(|post| post.was_short = true);
         let evicted = self.table.early_drop(now, tuple, zone, &mut self.events);
         self.stats.early_drop += evicted as u64;
         if evicted == 0 {

@@ -42,6 +42,11 @@ impl Engine {
         }
     }
 
+    /// Whether there was no room for a flow within the share since the last call.
+    pub fn take_shortage(&mut self) -> bool {
+        self.table.post.as_mut().is_some_and(|post| core::mem::take(&mut post.was_short))
+    }
+
     /// Goes on with a packet that another worker has handed over. Where the verdict is to send it or to deliver it,
     /// the parcel holds it.
     pub fn accept(&mut self, now: Instant, parcel: &mut Parcel, fib: &impl Fib) -> Outcome {

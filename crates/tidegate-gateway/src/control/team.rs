@@ -71,13 +71,15 @@ impl Seat {
         !self.said.events.is_empty()
     }
 
-    /// Whether the limit should be shared out anew; said once.
+    /// Whether the limit should be shared out anew: half of what was free is taken, which is said once, or there was no
+    /// room for a flow.
     pub fn wants_share(&mut self) -> bool {
+        let was_short = self.engine.take_shortage();
         let is_near = self.engine.count() >= self.alarm;
         if is_near {
             self.alarm = usize::MAX;
         }
-        is_near
+        is_near || was_short
     }
 }
 

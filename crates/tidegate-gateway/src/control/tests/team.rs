@@ -84,3 +84,29 @@ fn a_limit_changes_with_its_shares() {
         is_over.store(true, Ordering::Relaxed);
     });
 }
+
+/// The alarm at half of what was free is not the last one.
+#[test]
+fn whoever_has_no_room_left_asks_for_more() {
+    let team = team(3, Limits { max: 30, ..Limits::default() });
+    let home = |tuple: &Tuple| team.steering().expect("several").home(tuple);
+    let mut own = (1..).map(|sport| Tuple { sport, ..tuple(V4) }).filter(|tuple| home(tuple) == 0);
+    let mut fill = || {
+        let mut seat = team.take(0);
+        let mut wants = Vec::new();
+        loop {
+            let orig = own.next().expect("a port");
+            let made = seat.engine.create(Instant::ZERO, &creation(orig, ASSURED));
+            if seat.wants_share() {
+                wants.push(seat.engine.count());
+            }
+            if made.is_err() {
+                return wants;
+            }
+        }
+    };
+    team.share_out();
+    assert_eq!(fill(), [5, 10], "of a share of 10");
+    team.share_out();
+    assert_eq!(fill(), [13, 17], "6 or 7 of the 20 that are free");
+}
