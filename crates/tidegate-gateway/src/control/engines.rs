@@ -164,27 +164,26 @@ impl Engines<'_> {
         })
     }
 
-    /// Who is to have a flow: who has its master, or its home.
-    pub(super) fn owner(&mut self, now: Instant, flow: &Creation<'_>) -> usize {
-        let master = flow.master.and_then(|master| self.find(now, &master, flow.zone));
-        let home = || self.home_first(&flow.orig).next();
-        master.map(|(worker, ..)| worker).or_else(home).unwrap_or(0)
-    }
-
-    /// Refuses a flow whose answers another worker's flow gets.
+    /// All of them at once, and the number of who is to have a flow: who has its master, or its home. Nobody begins
+    /// another one of its tuples before the answer is gone.
     ///
     /// # Errors
-    /// [`CommandError::Exists`].
-    pub(super) fn check_reply(
+    /// [`CommandError::Exists`]: somebody else has one of its tuples.
+    pub(super) fn all_for(
         &mut self,
         now: Instant,
-        owner: usize,
         flow: &Creation<'_>,
-    ) -> Result<(), CommandError> {
-        match self.find(now, &flow.reply, flow.zone) {
-            Some((worker, ..)) if worker != owner => Err(CommandError::Exists),
-            Some(_) | None => Ok(()),
-        }
+    ) -> Result<(Vec<At<'_>>, usize), CommandError> {
+        let home = self.home_first(&flow.orig).next().unwrap_or(0);
+        let all = self.all(now);
+        let has = |at: &At<'_>, tuple: &Tuple| at.find(at.now, tuple, flow.zone).is_some();
+        let of_master = |master: Tuple| all.iter().position(|at| has(at, &master));
+        let owner = flow.master.and_then(of_master).unwrap_or(home);
+        let is_another_s = all
+            .iter()
+            .enumerate()
+            .any(|(worker, at)| worker != owner && (has(at, &flow.orig) || has(at, &flow.reply)));
+        if is_another_s { Err(CommandError::Exists) } else { Ok((all, owner)) }
     }
 }
 

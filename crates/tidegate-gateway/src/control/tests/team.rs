@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use tidegate_engine::command::CommandError;
 use tidegate_wire::Family::V4;
 
 use super::*;
@@ -109,4 +110,24 @@ fn whoever_has_no_room_left_asks_for_more() {
     assert_eq!(fill(), [5, 10], "of a share of 10");
     team.share_out();
     assert_eq!(fill(), [13, 17], "6 or 7 of the 20 that are free");
+}
+
+/// All tables are asked while all of them are held.
+#[test]
+fn nobody_makes_a_flow_of_a_tuple_that_another_one_has() {
+    let mut team = team(2, Limits::default());
+    let home = |tuple: &Tuple| team.steering().expect("several").home(tuple);
+    let of = |worker| {
+        let mut all = (1..).map(|sport| Tuple { sport, ..tuple(V4) });
+        all.find(|tuple| home(tuple) == worker).expect("a port")
+    };
+    let (other, own) = (creation(of(1), ASSURED), creation(of(0), ASSURED));
+    let now = team.clock().now();
+    team.take(1).engine.create(now, &other).expect("made");
+    let meeting = Creation { reply: other.reply, ..own };
+    let mut engines = Engines::of(&mut team);
+    let mut outcome =
+        |flow| engines.all_for(Instant::ZERO, flow).map(|(all, owner)| (all.len(), owner));
+    assert_eq!(outcome(&own), Ok((2, 0)), "all are held");
+    assert_eq!(outcome(&meeting), Err(CommandError::Exists), "the reply is another one's");
 }
