@@ -2,7 +2,7 @@
 //!
 //! The operator's thread takes a lock between two turns, and gives it back within a millisecond. Neither keeps the other
 //! out: a worker hands his to whoever waits for it, and what the other thread gives back goes to the worker who waits, at
-//! the latest after another half of a millisecond, as the lock sees to. A worker never holds another one's lock. The
+//! the latest after another millisecond, as the lock sees to. A worker never holds another one's lock. The
 //! operator's thread holds several at once only by taking them in their order, so that nobody waits in a circle.
 
 use std::collections::VecDeque;
