@@ -295,10 +295,10 @@ impl Engine {
 
     /// Makes room for a flow of this tuple; whether there is any. Linux: `__nf_conntrack_alloc`.
     pub(crate) fn make_room(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> bool {
-        let max = self.flow_limit();
-        if max == 0 || self.table.len() < max {
+        if self.has_room() {
             return true;
         }
+        self.table.post.iter_mut().for_each(|post| post.was_short = true);
         let evicted = self.table.early_drop(now, tuple, zone, &mut self.events);
         self.stats.early_drop += evicted as u64;
         if evicted == 0 {

@@ -44,8 +44,7 @@ impl Engine {
     pub fn resume(&mut self, now: Instant, what: &Resumed<'_>) -> Done<FlowId> {
         let Creation { orig, reply, zone, with, master, .. } = &what.flow;
         check_tuples(orig, reply)?;
-        let max = self.flow_limit();
-        if max != 0 && self.table.len() >= max {
+        if !self.has_room() {
             return Err(CommandError::NoMemory);
         }
         let timeout = with.timeout.ok_or(CommandError::Invalid)?;

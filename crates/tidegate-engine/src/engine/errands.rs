@@ -131,7 +131,7 @@ impl Engine {
 
     /// Linux: `nf_conntrack_max95`.
     fn is_nearly_full(&self) -> bool {
-        let most = self.flow_limit() / 100 * 95;
+        let most = self.flow_limit().unwrap_or(0) / 100 * 95;
         most > 0 && self.table.len() >= most
     }
 }

@@ -34,11 +34,17 @@ impl Engine {
         self.table.post.as_ref().map(|post| &post.steering)
     }
 
-    /// How many flows it may have; see [`shares`](crate::steer::shares).
+    /// How many flows it may have, which can be none; see [`shares`](crate::steer::shares). Where there is no limit this is
+    /// none either.
     pub fn set_share(&mut self, flows: usize) {
         if let Some(post) = &mut self.table.post {
             post.share = Some(flows);
         }
+    }
+
+    /// Whether there was no room for a flow within the share since the last call.
+    pub fn take_shortage(&mut self) -> bool {
+        self.table.post.as_mut().is_some_and(|post| core::mem::take(&mut post.was_short))
     }
 
     /// Goes on with a packet that another worker has handed over. Where the verdict is to send it or to deliver it,
@@ -123,15 +129,17 @@ impl Engine {
         post.next_notice()
     }
 
-    /// How many flows there may be here; 0 for any number.
-    pub(crate) fn flow_limit(&self) -> usize {
-        let max = self.limits.max as usize;
-        let post = self.table.post.as_ref().filter(|_| max > 0);
-        post.map_or(max, |post| {
-            let equal = max / post.steering.workers();
-            // None at all would be no limit.
-            post.share.unwrap_or(equal).max(1)
-        })
+    /// How many flows there may be here; `None` for any number.
+    pub(crate) fn flow_limit(&self) -> Option<usize> {
+        let max = Some(self.limits.max as usize).filter(|max| *max > 0)?;
+        let Some(post) = &self.table.post else { return Some(max) };
+        Some(post.share.unwrap_or_else(|| post.steering.equal_share(max)))
+    }
+
+    /// Whether there may be one more flow here without another one's end.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.flow_limit().is_none_or(|most| self.table.len() < most)
     }
 
     /// How many flows may be expected here.

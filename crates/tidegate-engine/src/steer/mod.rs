@@ -82,6 +82,11 @@ impl Steering {
         self.workers.into()
     }
 
+    /// What this worker has of so many, if all have the same.
+    pub(crate) fn equal_share(&self, all: usize) -> usize {
+        all / self.workers() + usize::from(self.own() < all % self.workers())
+    }
+
     /// The key of SipHash-1-3 that homes are found with: for whoever finds them before a packet is here.
     #[must_use]
     pub fn key(&self) -> [u64; 2] {

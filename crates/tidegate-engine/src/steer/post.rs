@@ -17,6 +17,8 @@ pub(crate) struct Post {
     pub(crate) steering: Steering,
     /// How many flows there may be; `None` before it was told.
     pub(crate) share: Option<usize>,
+    /// There was no room for a flow since somebody last asked.
+    pub(crate) was_short: bool,
     pub(crate) parcels: VecDeque<(usize, Parcel)>,
     notices: VecDeque<(usize, Notice)>,
     /// Who has a flow of a tuple that is at home here, in the zone of a number.
@@ -34,6 +36,7 @@ impl Post {
         Self {
             steering,
             share: None,
+            was_short: false,
             parcels: VecDeque::new(),
             notices: VecDeque::new(),
             hosts: BTreeMap::new(),

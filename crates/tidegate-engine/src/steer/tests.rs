@@ -7,6 +7,7 @@ use tidegate_wire::Family;
 use tidegate_wire::packet::tcp::TcpFlags;
 
 use super::*;
+use crate::limits::Limits;
 use crate::testkit::{Datagram, Host, World, icmp, other, ping, pong, tcp, udp, unreachable};
 use crate::time::Instant;
 use crate::{Engine, Packet, Settings, Verdict};
@@ -104,9 +105,35 @@ fn a_limit_is_shared_out_whole() {
     }
 }
 
+/// Each row: what it shows, the limit, what workers were told of their shares.
+#[test]
+fn there_are_never_more_flows_than_the_limit() {
+    let rows: [(&str, u32, Option<[usize; 3]>); 4] = [
+        ("before anything was told", 2, None),
+        ("a share is nothing", 2, Some([0, 2, 0])),
+        ("all of them are nothing", 1, Some([0; 3])),
+        ("a limit that can be divided", 6, Some([2; 3])),
+    ];
+    for (what, max, told) in rows {
+        let mut team = team_with(3, Limits { max, ..Limits::default() });
+        for (engine, share) in team.iter_mut().zip(told.into_iter().flatten()) {
+            engine.set_share(share);
+        }
+        for port in 2000..2050 {
+            take_in(&mut team, &udp(Host::Client, 9).ports(port, 53), 0);
+        }
+        let expected = told.map_or(max as usize, |told| told.iter().sum());
+        assert_eq!(team.iter().map(Engine::count).sum::<usize>(), expected, "{what}");
+    }
+}
+
 fn team(workers: usize) -> alloc::vec::Vec<Engine> {
+    team_with(workers, Limits::default())
+}
+
+fn team_with(workers: usize, limits: Limits) -> alloc::vec::Vec<Engine> {
     let engine = |number| {
-        let mut engine = Engine::new(Settings::default());
+        let mut engine = Engine::new(Settings { limits, ..Settings::default() });
         engine.join(Steering::new(7, number, workers).expect("a worker"));
         engine
     };

@@ -241,22 +241,22 @@ fn usual_backlog() -> usize {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads a file; of `workers`, if given, there are so many whatever it says.
     ///
     /// # Errors
     /// Every fault of it that can be known; those of the files that it names are not among them, but that they aren't
     /// there is.
-    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+    pub fn read(path: &Path, workers: Option<u16>) -> Result<Self, Vec<Fault>> {
         let text = text_of(path).map_err(|fault| vec![fault])?;
-        Self::parse(path, &text)
+        Self::parse(path, &text, workers)
     }
 
     /// Reads a file's text.
     ///
     /// # Errors
     /// See [`Config::read`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
-        match Self::examine(path, text) {
+    pub fn parse(path: &Path, text: &str, workers: Option<u16>) -> Result<Self, Vec<Fault>> {
+        match Self::examine(path, text, workers) {
             (Some(config), faults) if faults.is_empty() => Ok(config),
             (_, faults) => Err(faults),
         }
@@ -267,12 +267,12 @@ impl Config {
     #[must_use]
     pub fn survey(path: &Path) -> (Option<Self>, Vec<Fault>) {
         match text_of(path) {
-            Ok(text) => Self::examine(path, &text),
+            Ok(text) => Self::examine(path, &text, None),
             Err(fault) => (None, vec![fault]),
         }
     }
 
-    fn examine(path: &Path, text: &str) -> (Option<Self>, Vec<Fault>) {
+    fn examine(path: &Path, text: &str, workers: Option<u16>) -> (Option<Self>, Vec<Fault>) {
         let mut reader = Reader { path, text, faults: Vec::new() };
         let written: Written = match toml::from_str(text) {
             Ok(written) => written,
@@ -282,7 +282,7 @@ impl Config {
                 return (None, reader.faults);
             }
         };
-        let config = reader.config(written);
+        let config = reader.config(written, workers);
         reader.faults.sort_by_key(|fault| fault.line);
         (Some(config), reader.faults)
     }
@@ -305,8 +305,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, written: Written) -> Config {
-        let workers = self.workers(&written.workers);
+    fn config(&mut self, written: Written, workers: Option<u16>) -> Config {
+        let workers = workers.unwrap_or_else(|| self.workers(&written.workers));
         let interfaces = written.interfaces;
         self.check_names(&interfaces);
         self.check_queues(&interfaces, written.plane, workers);

@@ -3,8 +3,12 @@
 use super::*;
 
 fn parse(text: &str) -> Result<Config, Vec<String>> {
+    parse_for(text, None)
+}
+
+fn parse_for(text: &str, workers: Option<u16>) -> Result<Config, Vec<String>> {
     let faults = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect();
-    Config::parse(Path::new("/etc/tidegate/gateway.toml"), text).map_err(faults)
+    Config::parse(Path::new("/etc/tidegate/gateway.toml"), text, workers).map_err(faults)
 }
 
 #[test]
@@ -133,6 +137,23 @@ fn faults_name_line_and_field() {
         ),
     ];
     assert_told(&rows);
+}
+
+/// As with `--workers`.
+#[test]
+fn a_file_is_checked_for_the_workers_that_there_will_be() {
+    let queues = "workers = 2\n[[interface]]\nname = \"a\"\nqueues = 2\n";
+    assert!(parse_for(queues, Some(2)).is_ok());
+    let faults = parse_for(queues, Some(4)).unwrap_err();
+    assert!(faults[0].contains("gateway.toml:4: interface.queues: "), "{faults:?}");
+    assert!(faults[0].ends_with("`workers', 4"), "{faults:?}");
+    let queues = "[[interface]]\nname = \"a\"\nqueues = 4\n";
+    assert!(parse_for(queues, None).is_err());
+    assert_eq!(parse_for(queues, Some(4)).unwrap().workers, 4);
+    let capture = "[[interface]]\nname = \"a\"\nplane = \"pcap\"\nread = \"/dev/null\"\n[[world.link]]\nname = \"a\"\n";
+    assert!(parse_for(capture, None).is_ok());
+    let faults = parse_for(capture, Some(2)).unwrap_err();
+    assert!(faults[0].contains("interface.plane: a capture is served by one"), "{faults:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tidegate_engine::limits::Limits;
 use tidegate_engine::time::Instant;
 use tidegate_engine::tuple::{Direction, Tuple, Zone};
 
-use super::team::{Said, Seat, Team};
+use super::team::{Said, Seat, Team, share_among};
 
 /// See the module's documentation.
 pub enum Engines<'a> {
@@ -99,15 +99,21 @@ impl Engines<'_> {
 
     /// Does the same to all of them, before any of them goes on; what came of it, which is the same for all if they
     /// were the same.
-    pub(crate) fn change<T>(&mut self, now: Instant, mut how: impl FnMut(&mut Engine) -> T) -> T {
+    pub(crate) fn change<T>(&mut self, now: Instant, how: impl FnMut(&mut Engine) -> T) -> T {
+        change_each(&mut self.all(now), how)
+    }
+
+    /// The same where the limit of flows may be another one afterwards: nobody goes on before it is shared out.
+    pub(crate) fn change_limits<T>(
+        &mut self,
+        now: Instant,
+        how: impl FnMut(&mut Engine) -> T,
+    ) -> T {
         let mut all = self.all(now);
-        let mut outcomes: Vec<T> = all.iter_mut().map(|at| how(at)).collect();
-        drop(all);
-        if let Self::Team(team) = self {
-            // The limit may be another one.
-            team.share_out();
-        }
-        outcomes.swap_remove(0)
+        let outcome = change_each(&mut all, how);
+        let mut seats: Vec<&mut Seat> = all.iter_mut().filter_map(At::seat).collect();
+        share_among(&mut seats);
+        outcome
     }
 
     /// Asks one of them what all know.
@@ -158,28 +164,32 @@ impl Engines<'_> {
         })
     }
 
-    /// Who is to have a flow: who has its master, or its home.
-    pub(super) fn owner(&mut self, now: Instant, flow: &Creation<'_>) -> usize {
-        let master = flow.master.and_then(|master| self.find(now, &master, flow.zone));
-        let home = || self.home_first(&flow.orig).next();
-        master.map(|(worker, ..)| worker).or_else(home).unwrap_or(0)
-    }
-
-    /// Refuses a flow whose answers another worker's flow gets.
+    /// All of them at once, and the number of who is to have a flow: who has its master, or its home. Nobody begins
+    /// another one of its tuples before the answer is gone.
     ///
     /// # Errors
-    /// [`CommandError::Exists`].
-    pub(super) fn check_reply(
+    /// [`CommandError::Exists`]: somebody else has one of its tuples.
+    pub(super) fn all_for(
         &mut self,
         now: Instant,
-        owner: usize,
         flow: &Creation<'_>,
-    ) -> Result<(), CommandError> {
-        match self.find(now, &flow.reply, flow.zone) {
-            Some((worker, ..)) if worker != owner => Err(CommandError::Exists),
-            Some(_) | None => Ok(()),
-        }
+    ) -> Result<(Vec<At<'_>>, usize), CommandError> {
+        let home = self.home_first(&flow.orig).next().unwrap_or(0);
+        let all = self.all(now);
+        let has = |at: &At<'_>, tuple: &Tuple| at.find(at.now, tuple, flow.zone).is_some();
+        let of_master = |master: Tuple| all.iter().position(|at| has(at, &master));
+        let owner = flow.master.and_then(of_master).unwrap_or(home);
+        let is_another_s = all
+            .iter()
+            .enumerate()
+            .any(|(worker, at)| worker != owner && (has(at, &flow.orig) || has(at, &flow.reply)));
+        if is_another_s { Err(CommandError::Exists) } else { Ok((all, owner)) }
     }
+}
+
+fn change_each<T>(all: &mut [At<'_>], mut how: impl FnMut(&mut Engine) -> T) -> T {
+    let mut outcomes: Vec<T> = all.iter_mut().map(|at| how(at)).collect();
+    outcomes.swap_remove(0)
 }
 
 /// An engine that is somebody's for a moment, who should ask for no time but [`At::now`].
@@ -220,6 +230,14 @@ impl Drop for Shared<'_> {
 }
 
 impl At<'_> {
+    /// The place that it has among others; `None` if it is alone.
+    fn seat(&mut self) -> Option<&mut Seat> {
+        match &mut self.held {
+            Held::Own(_) => None,
+            Held::Shared(shared) => Some(&mut shared.seat),
+        }
+    }
+
     /// What the engine has told before, and how much of that there was no room for.
     pub(super) fn take_said(&mut self) -> Said {
         match &mut self.held {

@@ -63,7 +63,8 @@ impl News {
         }
     }
 
-    /// Takes over what all engines have to tell, in the order in which it came about.
+    /// Takes over what all engines have to tell. What is taken at once is put into the order in which it came about; what a
+    /// worker tells while others are asked comes with the next call, behind what may be younger.
     pub(super) fn gather_all(&mut self, engines: &mut Engines<'_>, now: Instant) {
         if engines.workers() == 1 {
             return self.gather(&mut engines.at(0, now), None);

@@ -171,9 +171,8 @@ impl<F: Fib> Loading<'_, F> {
         if self.max > 0 && self.taken.taken >= self.max as u64 {
             return None;
         }
-        let owner = self.engines.owner(self.now, &flow);
-        self.engines.check_reply(self.now, owner, &flow).ok()?;
-        let mut at = self.engines.at(owner, self.now);
+        let (mut all, owner) = self.engines.all_for(self.now, &flow).ok()?;
+        let at = all.get_mut(owner)?;
         let now = at.now;
         at.resume(now, &resumed).ok().map(|_| true)
     }

@@ -2,7 +2,7 @@
 //!
 //! The operator's thread takes a lock between two turns, and gives it back within a millisecond. Neither keeps the other
 //! out: a worker hands his to whoever waits for it, and what the other thread gives back goes to the worker who waits, at
-//! the latest after another half of a millisecond, as the lock sees to. A worker never holds another one's lock. The
+//! the latest after another millisecond, as the lock sees to. A worker never holds another one's lock. The
 //! operator's thread holds several at once only by taking them in their order, so that nobody waits in a circle.
 
 use std::collections::VecDeque;
@@ -71,13 +71,15 @@ impl Seat {
         !self.said.events.is_empty()
     }
 
-    /// Whether the limit should be shared out anew; said once.
+    /// Whether the limit should be shared out anew: half of what was free is taken, which is said once, or there was no
+    /// room for a flow.
     pub fn wants_share(&mut self) -> bool {
+        let was_short = self.engine.take_shortage();
         let is_near = self.engine.count() >= self.alarm;
         if is_near {
             self.alarm = usize::MAX;
         }
-        is_near
+        is_near || was_short
     }
 }
 
@@ -177,14 +179,19 @@ impl Team {
     /// Shares out the limit of flows anew. All places are taken for that moment, so that there are never more in all.
     pub fn share_out(&self) {
         let mut seats: Vec<_> = (0..self.workers()).map(|worker| self.take(worker)).collect();
-        let counts: Vec<usize> = seats.iter().map(|seat| seat.engine.count()).collect();
-        let max = seats.first().map_or(0, |seat| seat.engine.limits().max);
-        for ((seat, share), count) in seats.iter_mut().zip(shares(max, &counts)).zip(counts) {
-            seat.engine.set_share(share);
-            // There is more to be had only from who has room; with none at all nobody has.
-            let half = share.saturating_sub(count) / 2;
-            seat.alarm = if max == 0 || half == 0 { usize::MAX } else { count + half };
-        }
+        share_among(&mut seats.iter_mut().map(|seat| &mut **seat).collect::<Vec<_>>());
         seats.into_iter().for_each(Self::leave);
+    }
+}
+
+/// Shares out the limit of flows among all places of a team.
+pub(super) fn share_among(seats: &mut [&mut Seat]) {
+    let counts: Vec<usize> = seats.iter().map(|seat| seat.engine.count()).collect();
+    let max = seats.first().map_or(0, |seat| seat.engine.limits().max);
+    for ((seat, share), count) in seats.iter_mut().zip(shares(max, &counts)).zip(counts) {
+        seat.engine.set_share(share);
+        // There is more to be had only from who has room; with none at all nobody has.
+        let half = share.saturating_sub(count) / 2;
+        seat.alarm = if max == 0 || half == 0 { usize::MAX } else { count + half };
     }
 }

@@ -6,6 +6,7 @@ mod flows;
 mod hostile;
 mod others;
 mod state;
+mod team;
 
 use std::time::Duration;
 

@@ -160,7 +160,7 @@ impl Office {
             return Err(missing);
         }
         self.wall = self.clock.wall();
-        engines.change(now, |engine| {
+        engines.change_limits(now, |engine| {
             set_limits(engine, &limits);
             rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
             engine.set_wall_clock(self.wall);

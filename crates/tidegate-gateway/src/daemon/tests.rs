@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use tidegate_engine::fib::PortId;
 use tidegate_engine::time::WallClock;
@@ -37,6 +39,7 @@ struct Failing {
 enum Failure {
     Panic,
     Loss,
+    Fault,
 }
 
 /// How many turns workers have had.
@@ -62,6 +65,9 @@ impl DataPlane for Failing {
         self.turns += 1;
         let fails = self.number == 1 && self.turns == 3;
         assert!(!(fails && matches!(self.how, Failure::Panic)), "this is meant");
+        if fails && matches!(self.how, Failure::Fault) {
+            return Err(remark("a turn".to_owned()));
+        }
         self.plane.turn(engine, now, most)
     }
 
@@ -80,6 +86,10 @@ impl DataPlane for Failing {
 }
 
 fn run_failing(how: Failure, name: &str) -> End {
+    run_heard(how, name, |_| {})
+}
+
+fn run_heard(how: Failure, name: &str, heed: impl Heed) -> End {
     let path = std::env::temp_dir().join(format!("tidegate-{name}-{}", std::process::id()));
     let endpoint = Endpoint::bind(&path, Policy::default()).expect("a socket");
     let planes = (0..3).map(|number| {
@@ -89,7 +99,7 @@ fn run_failing(how: Failure, name: &str) -> End {
     let planes = (endpoint, planes.collect());
     let (mut daemon, _) = Daemon::new(Inputs::default(), planes, 7, 16).expect("no files");
     let mut signals = Signals::take_over().expect("signals");
-    daemon.run(&mut signals, |_| {})
+    daemon.run(&mut signals, heed)
 }
 
 /// The others are at work and would be for ever.
@@ -104,4 +114,16 @@ fn a_worker_that_panics_ends_all() {
 fn a_worker_that_loses_its_packets_ends_all() {
     let end = run_failing(Failure::Loss, "loss");
     assert!(matches!(&end, End::Lost(fault) if fault.to_string().contains("gone")), "{end:?}");
+}
+
+/// The workers are told, or the test would wait for them for ever.
+#[test]
+fn an_operator_s_thread_that_panics_ends_all() {
+    let (done, outcome) = channel();
+    thread::spawn(move || {
+        let run = || run_heard(Failure::Fault, "heed", |_| panic!("this is meant"));
+        let _ = done.send(catch_unwind(AssertUnwindSafe(run)).is_err());
+    });
+    let has_panicked = outcome.recv_timeout(Duration::from_secs(20));
+    assert_eq!(has_panicked, Ok(true), "the panic goes on in who started the workers");
 }

@@ -105,12 +105,6 @@ impl Instruction {
         [Self::new(0x18, (dst, 0), 0, value as i32), Self((value >> 32) << 32)]
     }
 
-    /// Its bits, as the kernel takes it.
-    #[cfg(test)]
-    pub(super) const fn bits(self) -> u64 {
-        self.0
-    }
-
     /// `dst &= value`
     pub(super) const fn mask(dst: Register, value: i32) -> Self {
         Self::new(0x57, (dst, 0), 0, value)
@@ -148,6 +142,12 @@ impl Instruction {
 
     /// Ends with what is in `r0`.
     pub(super) const EXIT: Self = Self::new(0x95, (0, 0), 0, 0);
+
+    /// Its bits, as the kernel takes it.
+    #[cfg(test)]
+    pub(super) const fn bits(self) -> u64 {
+        self.0
+    }
 }
 
 /// Where a test jumps to if it holds.

@@ -1,8 +1,9 @@
 //! What workers send each other: packets that another one goes on with, and what he has to know.
 //!
 //! Each worker has a box for packets and one for notices, and a bell. The box for packets is of a bounded size, and
-//! whoever finds it full drops the packet, which is counted. That for notices takes all of them, as none may be lost: a
-//! worker empties it with every turn, so that it never holds more than what the others have done during one turn of his.
+//! whoever finds it full drops the packet, which is counted unless the engine has made it itself. That for notices takes
+//! all of them, as none may be lost: a worker empties it with every turn, so that it never holds more than what the others
+//! have done during one turn of his and, if that failed, the pause that follows.
 //! Nobody ever waits for anybody, so that no two can wait for each other.
 //!
 //! The order in which a worker does things is told at the head of `engine/team.rs`. Notices of one worker are put into a

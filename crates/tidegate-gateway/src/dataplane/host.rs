@@ -81,8 +81,8 @@ pub struct Fenced {
 /// The interface's longest datagram: as of loopback, since no wire is behind it.
 const MTU: u32 = 65_535;
 
-/// Makes the host's links, one for each worker (without `steering` one), and keeps the kernel away from ports, by programs or, where
-/// those are forbidden, by nftables; what the links' interface is called.
+/// Makes the host's links, one for each worker (without `steering` one), and keeps the kernel away from ports, by programs
+/// or, where those are forbidden, by nftables; what the links' interface is called.
 ///
 /// # Errors
 /// TUN interfaces can't be had, or neither is possible: why the first is not.

@@ -59,7 +59,7 @@ pub fn open(
     for _ in 1..steering.workers() {
         links.push(open_one(&name, Queues::Multi, comes)?.1);
     }
-    // Without it the kernel spreads flows as it likes.
+    // Without it the kernel spreads flows as it likes, or as it was told for an interface that was there before.
     let _ = homeward::load(steering).and_then(|program| steer_tun(device.as_fd(), &program));
     Ok((links, name))
 }

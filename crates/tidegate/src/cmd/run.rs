@@ -64,7 +64,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 /// What the file says, and the command line before it.
 fn configuration(args: &RunArgs) -> Result<Config, Failure> {
     let file = args.file.as_ref().or(args.config.as_ref());
-    let mut config = file.map_or(Ok(Config::default()), |file| Config::read(file))?;
+    let mut config = file.map_or(Ok(Config::default()), |file| Config::read(file, args.workers))?;
     let given = args.inputs.inputs();
     let inputs = &mut config.inputs;
     inputs.rules4 = given.rules4.or(inputs.rules4.take());

@@ -38,9 +38,7 @@ fn new(desk: &mut Desk<'_>, request: &Request<'_>, body: &Body<'_>) -> Result {
         Some(whose) => change(desk, request, whose, body)?,
         None if request.is(Flags::CREATE) => {
             let creation = body.creation(request.family.family)?;
-            let owner = desk.engines.owner(desk.now, &creation);
-            desk.engines.check_reply(desk.now, owner, &creation)?;
-            desk.act(request, owner, |engine, now| engine.create(now, &creation))?;
+            desk.create(request, &creation)?;
         }
         None => return Err(Errno::NOT_FOUND),
     }

@@ -6,13 +6,15 @@ pub(super) mod own;
 pub(super) mod timeout;
 
 use tidegate_engine::Engine;
+use tidegate_engine::command::Creation;
+use tidegate_engine::flow::FlowId;
 use tidegate_engine::time::Instant;
 use tidegate_wire::netlink::frame::{Family, Flags, Header, Message, Subsystem};
 use tidegate_wire::netlink::{
     Attrs, conntrack as flows, expect as expectations, tidegate, timeout as timeouts,
 };
 
-use super::engines::Engines;
+use super::engines::{At, Engines};
 use super::errno::Errno;
 use super::job::{Asked, Job, Site};
 use super::news::{Cause, News};
@@ -128,16 +130,17 @@ impl Desk<'_> {
         what: impl FnOnce(&mut Engine, Instant) -> T,
     ) -> T {
         let cause = self.cause(request);
-        let mut at = self.engines.at(worker, self.now);
-        self.news.gather(&mut at, None);
-        let (first, now) = (self.news.next(), at.now);
-        let outcome = what(&mut at, now);
-        self.news.gather(&mut at, Some(cause));
-        drop(at);
-        for item in self.news.since(first).filter(|item| item.echoes_to(self.session.id)) {
-            self.session.outbox.send(|writer| item.write(writer));
-        }
-        outcome
+        let Self { session, engines, news, now } = self;
+        act_at(&mut engines.at(worker, *now), (session, news, cause), what)
+    }
+
+    /// Makes a flow, while nobody else can begin another one of its tuples.
+    fn create(&mut self, request: &Request<'_>, flow: &Creation<'_>) -> Result<FlowId> {
+        let cause = self.cause(request);
+        let Self { session, engines, news, now } = self;
+        let (mut all, owner) = engines.all_for(*now, flow)?;
+        let at = all.get_mut(owner).ok_or(Errno::INVALID)?;
+        Ok(act_at(at, (session, news, cause), |engine, now| engine.create(now, flow))?)
     }
 
     /// A listing of one datagram.
@@ -156,6 +159,22 @@ impl Desk<'_> {
         self.session.outbox.send(|writer| writer.done(asked.seq, asked.port));
         Outcome::Answered
     }
+}
+
+/// See [`Desk::act`].
+fn act_at<T>(
+    at: &mut At<'_>,
+    (session, news, cause): (&mut Session, &mut News, Cause),
+    what: impl FnOnce(&mut Engine, Instant) -> T,
+) -> T {
+    news.gather(at, None);
+    let (first, now) = (news.next(), at.now);
+    let outcome = what(at, now);
+    news.gather(at, Some(cause));
+    for item in news.since(first).filter(|item| item.echoes_to(session.id)) {
+        session.outbox.send(|writer| item.write(writer));
+    }
+    outcome
 }
 
 /// The header of an answer that is data.

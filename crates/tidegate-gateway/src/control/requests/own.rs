@@ -188,7 +188,7 @@ fn set(desk: &mut Desk<'_>, body: &Body<'_>) -> Result {
     if desk.engines.limits(desk.now).value(name).is_none() {
         return Err(Errno::NOT_FOUND);
     }
-    match desk.engines.change(desk.now, |engine| engine.set(name, value)) {
+    match desk.engines.change_limits(desk.now, |engine| engine.set(name, value)) {
         Ok(Setting::Stored) => Ok(Outcome::Done),
         Ok(_) | Err(_) => Err(Errno::INVALID),
     }

@@ -10,7 +10,7 @@
 //! while all engines are held, so that no worker goes by new rules while another one still goes by old ones. A packet that is
 //! on its way between two workers at that moment has been to the raw table by the old rules, and goes on by the new.
 //!
-//! A worker that panics ends the process, as one thread would.
+//! Whoever panics, a worker or the operator's thread, ends all of them, as one thread would.
 
 mod operator;
 mod worker;
@@ -69,9 +69,15 @@ impl Crew {
             turns: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         })
     }
+}
 
-    fn end(&self, team: &Team) {
-        self.is_over.store(true, Ordering::Release);
+/// Tells all workers that it is the end when it goes, however whoever has it comes to go.
+struct Ending<'a>(&'a Crew, &'a Team);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let Self(crew, team) = self;
+        crew.is_over.store(true, Ordering::Release);
         (0..team.workers()).for_each(|worker| team.ring(worker));
     }
 }
@@ -89,19 +95,18 @@ pub(super) fn run<P: DataPlane + Send>(
     };
     let (reports, reported) = channel();
     thread::scope(|scope| {
+        // The scope waits for the workers even if this thread panics.
+        let _ending = Ending(&crew, team);
         let mut asks = Vec::new();
         for (number, plane) in planes.iter_mut().enumerate() {
             let (ask, asked): (_, Receiver<Ask>) = channel();
             let worker = Worker::new(number, plane, (team, &crew, way), (asked, reports.clone()));
             let thread = Builder::new().name(format!("worker {number}"));
             if let Err(error) = thread.spawn_scoped(scope, move || worker.run()) {
-                crew.end(team);
                 return End::System(error);
             }
             asks.push(ask);
         }
-        let end = Operator::new(team, &crew, office, (asks, reported)).run(signals, heed);
-        crew.end(team);
-        end
+        Operator::new(team, &crew, office, (asks, reported)).run(signals, heed)
     })
 }

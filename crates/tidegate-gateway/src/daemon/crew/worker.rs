@@ -105,10 +105,9 @@ impl<'a, P: DataPlane> Worker<'a, P> {
         team.note(*number, &seat);
         let is_urgent = is_much || team.is_heard() && seat.has_said();
         Team::leave(seat);
-        if wants_share {
-            crew.wants_share.store(true, Ordering::Release);
-        }
-        if wants_share || is_urgent {
+        // In a full table somebody is short of room with every turn.
+        let is_news = wants_share && !crew.wants_share.swap(true, Ordering::AcqRel);
+        if is_news || is_urgent {
             crew.bell.ring();
         }
         self.remark(at);

@@ -2,7 +2,8 @@
 //!
 //! A program on the interface turns IP frames, but neighbour discovery, to a socket; the rest stays the kernel's. Frames lie
 //! in memory of ours, of which the receiver has one half and the sender the other; a frame that goes out is copied there.
-//! Where the driver can, nothing else is copied (zero copy); the kernel chooses. Each worker serves a queue of its own, and there must be as many.
+//! Where the driver can, nothing else is copied (zero copy); the kernel chooses. Each worker serves a queue of its own,
+//! and there must be as many.
 //!
 //! The program sees no checksum that a local sender has left to its card, nor a VLAN tag that was taken off. So for
 //! virtual interfaces ([`Checksums::Begun`]) every checksum is taken as begun, and who sends it on finishes it; what is
