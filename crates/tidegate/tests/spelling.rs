@@ -87,8 +87,12 @@ impl Tools {
 fn golden_in_networks(mut check: impl FnMut(&Golden)) {
     let rulesets = golden();
     assert!(rulesets.len() >= 20, "golden rulesets are missing");
-    for ruleset in rulesets {
+    let is_everybody = fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295");
+    for mut ruleset in rulesets {
         new_network();
+        if !is_everybody {
+            leave_owners_out(&mut ruleset);
+        }
         let family = if ruleset.family == Family::V6 { "inet6" } else { "inet" };
         for set in named(&ruleset.text, &["--match-set", "--add-set", "--del-set"]) {
             call("ipset", &["create", &set, "hash:ip,port,ip", "family", family]);
@@ -99,6 +103,14 @@ fn golden_in_networks(mut check: impl FnMut(&Golden)) {
         }
         check(&ruleset);
     }
+}
+
+/// The kernel refuses rules about users whom a user namespace doesn't have, and an ordinary one's has himself alone.
+fn leave_owners_out(ruleset: &mut Golden) {
+    let is_of_owner = |line: &&str| line.contains("--uid-owner ") || line.contains("--gid-owner ");
+    let (owners, others): (Vec<&str>, Vec<&str>) = ruleset.text.lines().partition(is_of_owner);
+    owners.iter().for_each(|line| println!("{}: not for an ordinary user: {line}", ruleset.name));
+    ruleset.text = others.join("\n") + "\n";
 }
 
 /// The words behind these in rules.
