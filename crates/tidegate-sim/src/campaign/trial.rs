@@ -74,13 +74,16 @@ struct Settled {
     is_told_ahead: bool,
 }
 
+/// Tells where records differ from an engine that is told times.
+type Doubting<'a> = dyn Fn(&[Value], &[Duration]) -> Option<Doubt> + 'a;
+
 /// The times with which the first difference comes last, and whether an end was told ahead of its packet for that. `doubt`
 /// tells where records differ from an engine that is told times.
 ///
 /// An entry that expires between the last look at the table and the packet is found dead by the packet, in whose record its end
 /// is then; the engine tells it ahead of the packet. That is no difference if both can be: if the first difference is at
 /// the packet while the engine is told a time at which the entry lives, and not there when it is told another.
-fn settled(recorded: &Recorded, doubt: &dyn Fn(&[Value], &[Duration]) -> Option<Doubt>) -> Settled {
+fn settled(recorded: &Recorded, doubt: &Doubting<'_>) -> Settled {
     let once = |records: &[Value]| {
         let times = settle(&recorded.readings, &mut |times| doubt(records, times));
         let left = doubt(records, &times);

@@ -87,11 +87,13 @@ impl Drop for Program {
     }
 }
 
-/// A program that is looked for among the system's own as well.
+/// A program that is looked for among the system's own as well. Not everybody may write where iptables has its lock, and
+/// in a network of one's own there is nobody to be kept out.
 pub(crate) fn command_of(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).args(args);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("XTABLES_LOCKFILE", "/dev/null");
+    command.args(args);
     command
 }
 

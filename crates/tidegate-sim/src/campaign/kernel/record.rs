@@ -107,17 +107,20 @@ impl<'a> Recorder<'a> {
         if experiment.rules.iter().flatten().any(keeps_events_back) {
             watch.look_everywhere();
         }
+        let ticks = Ticks::new().map_err(KernelError::at("the clock"))?;
+        // The table of a router that was just made is known without a look.
+        let looked = ticks.now().map_err(KernelError::at("the clock"))?;
         Ok(Self {
             experiment,
             router,
             watch,
             ears: Ears::new(log_switch, &experiment.name)?,
             clock: Stopwatch::start(),
-            ticks: Ticks::new().map_err(KernelError::at("the clock"))?,
+            ticks,
             first: None,
             entries: Entries::new(),
             seen: Duration::ZERO,
-            looked: Duration::ZERO,
+            looked,
             aged: 0,
             outputs: Vec::new(),
             done: Recorded {
