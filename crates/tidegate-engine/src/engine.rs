@@ -236,7 +236,8 @@ impl Engine {
             self.table.keep_key();
             let (mut glances, mut spots) = ([Glance::NOTHING; BURST], [Spot::NOWHERE; BURST]);
             let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
-            Glance::all(&mut glances[..datagrams.len()], &mut spots, datagrams, &self.table);
+            let (glances, spots) = (&mut glances[..datagrams.len()], &mut spots[..datagrams.len()]);
+            Glance::all(glances, spots, datagrams, &self.table);
             for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
                 if let Some(spot) = spots.get(number + NEAR) {
                     spot.bring();

@@ -62,7 +62,7 @@ impl Glance {
     #[inline(always)]
     pub(crate) fn all<'a>(
         glances: &mut [Self],
-        spots: &mut [Spot; BURST],
+        spots: &mut [Spot],
         datagrams: impl Iterator<Item = Sight<'a>>,
         table: &FlowTable,
     ) {

@@ -150,10 +150,15 @@ impl Steering {
 }
 
 /// How many flows each worker may have, so that together they have no more than `max`: what it has, and an equal share
-/// of what is free. 0 is without limit, as `nf_conntrack_max` is.
+/// of what is free. If they have more already, as after the limit was lowered, each may have its part of `max`, and
+/// nobody begins a flow before he has fewer. 0 is without limit, as `nf_conntrack_max` is.
 #[must_use]
 pub fn shares(max: u32, counts: &[usize]) -> Vec<usize> {
     let total: usize = counts.iter().sum();
+    if max > 0 && total > max as usize {
+        let part = |count: &usize| *count as u128 * u128::from(max) / total as u128;
+        return counts.iter().map(|count| part(count) as usize).collect();
+    }
     let free = (max as usize).saturating_sub(total);
     let workers = counts.len().max(1);
     let extra = |number: usize| usize::from(number < free % workers);

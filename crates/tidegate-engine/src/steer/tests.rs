@@ -94,10 +94,12 @@ fn whoever_knows_no_home_is_at_home_anywhere() {
 /// Each row: the limit, what each has, what each may have.
 #[test]
 fn a_limit_is_shared_out_whole() {
-    let rows: [(u32, &[usize], &[usize]); 4] = [
+    let rows: [(u32, &[usize], &[usize]); 6] = [
         (100, &[0, 0], &[50, 50]),
         (100, &[90, 0, 0], &[94, 3, 3]),
-        (10, &[6, 6], &[6, 6]),
+        (10, &[6, 6], &[5, 5]),
+        (10, &[20, 0, 1], &[9, 0, 0]),
+        (0, &[6, 1], &[6, 1]),
         (7, &[1, 1, 1], &[3, 2, 2]),
     ];
     for (max, counts, expected) in rows {

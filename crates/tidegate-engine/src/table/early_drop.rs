@@ -56,14 +56,13 @@ impl FlowTable {
             if *step > last_step {
                 break;
             }
-            let id = self.slab.id_of(*slot);
-            // A flow with two entries may have gone with the first.
-            if self.slab.has(id) {
+            // A flow with two entries may have gone with the first, and its slot with it.
+            if self.slab.is_let(*slot) {
                 if !self.slab.is_expired(*slot, now) {
                     victims += 1;
                     last_step = *step;
                 }
-                self.kill(id, now, events);
+                self.kill(self.slab.id_of(*slot), now, events);
             }
         }
         victims

@@ -164,8 +164,8 @@ impl Engines<'_> {
         })
     }
 
-    /// All of them at once, and the number of who is to have a flow: who has its master, or its home. Nobody begins
-    /// another one of its tuples before the answer is gone.
+    /// All others, and who is to have a flow: who has its master, or its home. Nobody begins another one of its tuples
+    /// before the answer is gone, if he goes first: what he has to tell them is told then.
     ///
     /// # Errors
     /// [`CommandError::Exists`]: somebody else has one of its tuples.
@@ -173,9 +173,9 @@ impl Engines<'_> {
         &mut self,
         now: Instant,
         flow: &Creation<'_>,
-    ) -> Result<(Vec<At<'_>>, usize), CommandError> {
+    ) -> Result<(Vec<At<'_>>, At<'_>), CommandError> {
         let home = self.home_first(&flow.orig).next().unwrap_or(0);
-        let all = self.all(now);
+        let mut all = self.all(now);
         let has = |at: &At<'_>, tuple: &Tuple| at.find(at.now, tuple, flow.zone).is_some();
         let of_master = |master: Tuple| all.iter().position(|at| has(at, &master));
         let owner = flow.master.and_then(of_master).unwrap_or(home);
@@ -183,7 +183,11 @@ impl Engines<'_> {
             .iter()
             .enumerate()
             .any(|(worker, at)| worker != owner && (has(at, &flow.orig) || has(at, &flow.reply)));
-        if is_another_s { Err(CommandError::Exists) } else { Ok((all, owner)) }
+        if is_another_s {
+            return Err(CommandError::Exists);
+        }
+        let owner = all.swap_remove(owner);
+        Ok((all, owner))
     }
 }
 

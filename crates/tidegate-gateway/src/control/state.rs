@@ -171,8 +171,7 @@ impl<F: Fib> Loading<'_, F> {
         if self.max > 0 && self.taken.taken >= self.max as u64 {
             return None;
         }
-        let (mut all, owner) = self.engines.all_for(self.now, &flow).ok()?;
-        let at = all.get_mut(owner)?;
+        let (_others, mut at) = self.engines.all_for(self.now, &flow).ok()?;
         let now = at.now;
         at.resume(now, &resumed).ok().map(|_| true)
     }

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tidegate_engine::Engine;
@@ -27,6 +27,8 @@ pub struct Team {
     seats: Vec<Mutex<Seat>>,
     /// Who has something to tell.
     has_said: Vec<AtomicBool>,
+    /// How many more flows each may have.
+    room: Vec<AtomicUsize>,
     steering: Option<Steering>,
     exchange: Arc<Exchange>,
     clock: Clock,
@@ -40,6 +42,7 @@ pub struct Seat {
     pub(super) said: Said,
     /// So many flows, and the limit must be shared out anew.
     alarm: usize,
+    share: usize,
 }
 
 /// Events with what is to be told beside, until the operator's thread takes them.
@@ -88,10 +91,14 @@ impl Team {
     #[must_use]
     pub fn new(engines: Vec<Engine>, exchange: Arc<Exchange>, clock: Clock) -> Self {
         let steering = engines.first().and_then(|engine| engine.steering().copied());
-        let seat = |engine| Mutex::new(Seat { engine, said: Said::default(), alarm: 1 });
+        let seat = |engine| {
+            Mutex::new(Seat { engine, said: Said::default(), alarm: 1, share: usize::MAX })
+        };
         let seats: Vec<_> = engines.into_iter().map(seat).collect();
         let has_said = seats.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { seats, has_said, steering, exchange, clock, is_heard: AtomicBool::new(false) }
+        let room = seats.iter().map(|_| AtomicUsize::new(usize::MAX)).collect();
+        let is_heard = AtomicBool::new(false);
+        Self { seats, has_said, room, steering, exchange, clock, is_heard }
     }
 
     /// How many they are.
@@ -116,9 +123,18 @@ impl Team {
         MutexGuard::unlock_fair(seat);
     }
 
-    /// Says whether there is something in a place that is to be told, before it is left.
+    /// Says whether there is something in a place that is to be told, and how much room, before it is left.
     pub fn note(&self, worker: usize, seat: &Seat) {
         self.has_said[worker].store(seat.has_said(), Ordering::SeqCst);
+        let room = seat.share.saturating_sub(seat.engine.count());
+        self.room[worker].store(room, Ordering::Relaxed);
+    }
+
+    /// Whether there is a place for everybody, so that sharing out the limit anew can help somebody.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let room = self.room.iter().map(|room| room.load(Ordering::Relaxed));
+        room.fold(0, usize::saturating_add) >= self.workers()
     }
 
     /// Whether a worker has something to tell.
@@ -190,6 +206,7 @@ pub(super) fn share_among(seats: &mut [&mut Seat]) {
     let max = seats.first().map_or(0, |seat| seat.engine.limits().max);
     for ((seat, share), count) in seats.iter_mut().zip(shares(max, &counts)).zip(counts) {
         seat.engine.set_share(share);
+        seat.share = share;
         // There is more to be had only from who has room; with none at all nobody has.
         let half = share.saturating_sub(count) / 2;
         seat.alarm = if max == 0 || half == 0 { usize::MAX } else { count + half };

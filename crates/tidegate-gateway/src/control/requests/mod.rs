@@ -138,9 +138,8 @@ impl Desk<'_> {
     fn create(&mut self, request: &Request<'_>, flow: &Creation<'_>) -> Result<FlowId> {
         let cause = self.cause(request);
         let Self { session, engines, news, now } = self;
-        let (mut all, owner) = engines.all_for(*now, flow)?;
-        let at = all.get_mut(owner).ok_or(Errno::INVALID)?;
-        Ok(act_at(at, (session, news, cause), |engine, now| engine.create(now, flow))?)
+        let (_others, mut at) = engines.all_for(*now, flow)?;
+        Ok(act_at(&mut at, (session, news, cause), |engine, now| engine.create(now, flow))?)
     }
 
     /// A listing of one datagram.

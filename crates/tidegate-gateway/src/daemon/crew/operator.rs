@@ -115,8 +115,10 @@ impl<'a> Operator<'a> {
 
     fn share(&mut self, now: Instant) {
         let passed = now.saturating_sub(self.shared);
-        let is_wanted =
-            passed >= SHARE_AT_MOST_EVERY && self.crew.wants_share.swap(false, Ordering::AcqRel);
+        // Of a table that is full there is nothing to share out, however often somebody asks.
+        let is_wanted = passed >= SHARE_AT_MOST_EVERY
+            && self.team.has_room()
+            && self.crew.wants_share.swap(false, Ordering::AcqRel);
         if is_wanted || passed >= SHARE_EVERY {
             self.shared = now;
             self.team.share_out();
