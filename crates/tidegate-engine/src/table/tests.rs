@@ -9,8 +9,10 @@ use core::time::Duration;
 
 use tidegate_wire::Family;
 
+use super::column::Column;
 use super::express::Shelved;
 use super::key::{Key as _, Key4, Key6};
+use super::record::Record;
 use super::*;
 use crate::event::{Event, EventKind};
 use crate::path::Glance;
@@ -163,6 +165,34 @@ fn early_drop_looks_at_eight_buckets_from_its_own_on() {
         }
         assert!((50..300).contains(&drops), "a quarter of all are near: {drops} of 498");
     }
+}
+
+/// An expired flow that is met twice, the only one of its segment, which is given back at the first meeting.
+#[test]
+fn early_drop_asks_for_no_slot_that_is_given_back() {
+    const BUCKETS: u32 = 8192;
+    const SEGMENT: u16 = Column::<Record<Key4>>::SEGMENT as u16;
+    let (mut table, mut rng) = table_of(BUCKETS);
+    let mut events = EventQueue::new(0);
+    let others: Vec<FlowId> =
+        (1..=SEGMENT).map(|port| enter(&mut table, &mut rng, port, Status::ASSURED)).collect();
+    let near = |homes: [u32; 2]| (homes[1] + BUCKETS - homes[0]) % BUCKETS < 8;
+    let translated = |port| {
+        let mut one = draft(port, Status::empty());
+        one.0.reply.dport = u16::MAX;
+        one
+    };
+    let twice = (SEGMENT + 1..).map(translated).find(|one| near(homes(&table, &one.0)));
+    let mut twice = twice.expect("a flow whose entries are neighbours");
+    let bucket = homes(&table, &twice.0)[0];
+    table.confirm(Instant::ZERO, &mut twice, &mut rng, None).expect("room");
+    others.iter().for_each(|other| table.kill(*other, Instant::ZERO, &mut events));
+    let own =
+        |tuple: &Tuple| table.buckets.of(table.hash(tuple, Zone::default(), Direction::Original));
+    let asked = (1..).map(numbered).find(|tuple| own(tuple) == bucket).expect("a neighbour");
+    let later = Instant::ZERO + Duration::from_secs(31);
+    assert_eq!(table.early_drop(later, &asked, Zone::default(), &mut events), 0);
+    assert_eq!(table.len(), 0);
 }
 
 #[test]
