@@ -1,10 +1,12 @@
 //! Arrays that grow without moving what is in them.
 //!
 //! A [`Column`] is dense: one value for each slot ever used, in segments of one size, about a mebibyte: a
-//! slot's place is one shift away, and a segment is no larger than an allocator can have ready. The first one
-//! grows with what is in it, so that a small table is small; the others' memory is reserved as a whole, and nothing
-//! is copied when a larger table grows, whatever its size. [`Pages`] are for what few flows have: pages of 16,384
-//! values, made when the first slot of one needs its value.
+//! slot's place is one shift away, and a segment is no larger than an allocator can have ready. Its memory is
+//! reserved as a whole and touched only as far as it is used, so that a small table is small where memory is
+//! what was touched; where it is what was asked for, an engine's first flow of IPv4 takes 1.3 MB, that of IPv6
+//! 0.9 MB. A first segment that grows with what is in it would cost every first packet of a small table 130
+//! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what few flows have: pages
+//! of 16,384 values, made when the first slot of one needs its value.
 //!
 //! Where a slot lies is all that this file knows.
 
@@ -43,8 +45,7 @@ impl<T> Column<T> {
     pub(super) fn push(&mut self, value: T) {
         let (segment, _) = Self::place(self.len);
         if segment == self.segments.len() {
-            let reserved = if segment == 0 { 0 } else { Self::SEGMENT };
-            self.segments.push(Vec::with_capacity(reserved as usize));
+            self.segments.push(Vec::with_capacity(Self::SEGMENT as usize));
         }
         self.segments[segment].push(value);
         self.len += 1;
