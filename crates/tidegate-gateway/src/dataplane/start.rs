@@ -14,6 +14,8 @@ use crate::replay::{Cause, Fault};
 
 /// The interface by which the host's own packets come and go, or the first free one of such a name.
 const HOST: &str = "tidegate%d";
+/// How the driver of VLAN interfaces calls itself.
+const VLAN_DRIVER: &str = "802.1Q VLAN Support";
 
 /// What an operator should know about how the links were opened.
 #[derive(Debug)]
@@ -145,6 +147,7 @@ fn open_one(
             (packet::share(index, header, steering)?, Plane::AfPacket, "as asked for")
         }
         Plane::AfXdp => {
+            refuse_vlan(&interface.name)?;
             let (checksums, workers) =
                 (checksums(interface), steering.map_or(1, Steering::workers));
             let (links, is_generic) = xdp::open(&interface.name, index, checksums, workers)?;
@@ -166,6 +169,17 @@ fn open_one(
     };
     let (name, why) = (interface.name.clone(), why.to_owned());
     Ok((links, Note::Served { name, plane, why }))
+}
+
+/// A VLAN interface is above the place where a driver would run a program, and hands up what was gathered below: frames
+/// longer than a place of AF_XDP's memory, which would be lost.
+fn refuse_vlan(name: &str) -> io::Result<()> {
+    match system::driver(name) {
+        Ok(driver) if driver == VLAN_DRIVER => Err(io::Error::other(
+            "a VLAN interface has superframes, which AF_XDP does not take: packet sockets serve it",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What AF_XDP is to think of checksums: between virtual interfaces nobody has finished them.

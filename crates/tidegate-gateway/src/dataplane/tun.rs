@@ -15,6 +15,8 @@ use super::homeward;
 use super::system::{attach_tun, raise_interface, set_tun_offload, steer_tun};
 use super::{Capabilities, Counters, Frame, HEADROOM, Link, LinkLayer, Receiver, Sender};
 
+/// Where TUN interfaces come from; the module `tun` makes it.
+const DEVICE: &str = "/dev/net/tun";
 /// `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6`, `TUN_F_TSO_ECN`.
 const TCP_OFFLOAD: u32 = 0x0f;
 /// `TUN_F_USO4`, `TUN_F_USO6`: since Linux 6.2.
@@ -70,7 +72,10 @@ fn open_one(
     comes: LinkLayer,
 ) -> io::Result<(Arc<OwnedFd>, Link, String)> {
     let mode = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let device = rustix::fs::open("/dev/net/tun", mode, Mode::empty())?;
+    let device = rustix::fs::open(DEVICE, mode, Mode::empty()).map_err(|error| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("{DEVICE}: {error}"))
+    })?;
     let mut flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
     if queues == Queues::Multi {
         flags |= IFF_MULTI_QUEUE;

@@ -1,5 +1,7 @@
 //! Hosts at the ends of a gateway: namespaces with a link to it, and what is said between them.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
