@@ -1,26 +1,68 @@
 //! What the program says to the user, on stderr: one line a message, with the
-//! program's name in front.
+//! program's name in front. For machines each line is a JSON object instead:
+//!
+//! ```json
+//! {"time":"2026-11-23T06:30:00.123Z","severity":6,"about":"tidegate","message":"forwards between lan (af-packet), wan (af-packet)"}
+//! ```
+//!
+//! `severity` is syslog's, 0 (emergency) to 7 (debug); `about` is `tidegate`, or what a line of the engine's log is about.
 //!
 //! Where stderr takes nothing, as a file on a full disk, what was said is lost, and the program goes on.
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use serde_json::json;
+
+/// Whom a message of our own is about.
+const OURSELVES: &str = "tidegate";
+/// Severities of our own messages.
+const ERROR: u8 = 3;
+const WARNING: u8 = 4;
+const INFORMATION: u8 = 6;
+
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on errors, warnings and notes are JSON.
+pub(crate) fn speak_json() {
+    IS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// Whether they are.
+pub(crate) fn speaks_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
 
 /// Something is wrong.
 pub(crate) fn error(what: impl Display) {
-    say("error", AnsiColor::Red, what);
+    say((ERROR, "error"), AnsiColor::Red, what);
 }
 
 /// Something the user should know.
 pub(crate) fn warning(what: impl Display) {
-    say("warning", AnsiColor::Yellow, what);
+    say((WARNING, "warning"), AnsiColor::Yellow, what);
 }
 
 /// How things stand.
 pub(crate) fn note(what: impl Display) {
+    if speaks_json() {
+        return record(INFORMATION, OURSELVES, what);
+    }
     line(format_args!("tidegate: {what}"));
+}
+
+/// A line of this severity, as JSON.
+pub(crate) fn record(severity: u8, about: &str, what: impl Display) {
+    line(object(Timestamp::now(), severity, about, what));
+}
+
+/// The same, of this time.
+fn object(time: Timestamp, severity: u8, about: &str, what: impl Display) -> impl Display {
+    let (time, message) = (format!("{time:.3}"), what.to_string());
+    json!({ "time": time, "severity": severity, "about": about, "message": message })
 }
 
 /// What was done, in the form of conntrack(8)'s last words.
@@ -34,7 +76,10 @@ pub(crate) fn line(what: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{what}");
 }
 
-fn say(kind: &str, colour: AnsiColor, what: impl Display) {
+fn say((severity, kind): (u8, &str), colour: AnsiColor, what: impl Display) {
+    if speaks_json() {
+        return record(severity, OURSELVES, what);
+    }
     let style = Style::new().bold().fg_color(Some(colour.into()));
     line(format_args!("tidegate: {style}{kind}{style:#}: {what}"));
 }
@@ -51,6 +96,17 @@ pub(crate) fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_it_says() {
+        let said = object(Timestamp::UNIX_EPOCH, WARNING, "rule", "a \"b\"\nc").to_string();
+        assert!(!said.contains('\n'), "{said}");
+        let read: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let time = "1970-01-01T00:00:00.000Z";
+        let expected =
+            json!({ "time": time, "severity": 4, "about": "rule", "message": "a \"b\"\nc" });
+        assert_eq!(read, expected);
+    }
 
     #[test]
     fn a_shell_reads_back_what_was_quoted() {

@@ -15,6 +15,7 @@ use rustix::net::{
     send, socket_with,
 };
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_wire::netlink::conntrack::{self, Attribute};
 use tidegate_wire::netlink::frame::{Control, Family, Flags, Header, Subsystem};
@@ -38,7 +39,7 @@ impl Daemon {
         }
         let mut daemon = Self { process: None, place };
         daemon.process = Some(daemon.command(args).spawn().expect("it runs"));
-        daemon.until(|daemon| daemon.socket().exists());
+        daemon.until(Self::listens);
         daemon
     }
 
@@ -49,7 +50,12 @@ impl Daemon {
         process.wait().expect("gone");
         fs::remove_file(self.socket()).expect("a socket");
         self.process = Some(self.command(args).stderr(stderr).spawn().expect("it runs"));
-        self.until(|daemon| daemon.socket().exists());
+        self.until(Self::listens);
+    }
+
+    /// The socket is there a moment before it listens.
+    fn listens(&self) -> bool {
+        self.socket().exists() && connected(&self.socket()).is_ok()
     }
 
     /// What starts it, in its directory.
@@ -102,15 +108,19 @@ impl Drop for Daemon {
     }
 }
 
+/// A connection to the socket at this path.
+fn connected(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let kind = SocketType::SEQPACKET;
+    let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
 struct Client(OwnedFd);
 
 impl Client {
     fn new(path: &Path) -> Self {
-        let kind = SocketType::SEQPACKET;
-        let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None);
-        let socket = socket.expect("a socket");
-        connect(&socket, &SocketAddrUnix::new(path).expect("a path")).expect("a server");
-        Self(socket)
+        Self(connected(path).expect("a server"))
     }
 
     /// The kinds of the messages that answer, and the errno, if there is one.
@@ -353,6 +363,61 @@ fn a_pipe_without_a_writer_keeps_nobody_waiting() {
     }
     let (output, is_left) = daemon.stop(Signal::TERM);
     assert!(output.status.success() && !is_left, "{output:?}");
+}
+
+const LOGGING: &str = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p udp -j LOG --log-prefix \"asks: \" \
+     --log-level 5\nCOMMIT\n";
+
+/// What a rule logs, and what the gateway itself says, is an object a line; so is the fault that keeps it from starting.
+#[test]
+fn what_is_said_can_be_read_by_machines() {
+    let ports = [InterfaceDesc { name: "", link: LinkType::RawIp }];
+    let mut writer = PcapWriter::new(Vec::new(), &ports).expect("a capture");
+    writer.write(0, 1_000_000_000, &greeting(1000)).expect("a frame");
+    let capture = writer.finish().expect("a capture");
+    let files = [("rules", LOGGING.as_bytes()), ("packets", &capture[..])];
+    let args = ["-j", "--rules4", "rules", "--pcap", "packets"];
+    let daemon = Daemon::start(&files, &args);
+    daemon.until(|daemon| {
+        let mut command = Command::new(TIDEGATE);
+        let counted = command.args(["count", "--socket"]).arg(daemon.socket()).output();
+        counted.expect("it runs").stdout == b"1\n"
+    });
+    let (output, _) = daemon.stop(Signal::TERM);
+    let said = records(&output);
+    let is_logged = |severity: u64, about: &str, message: &str| {
+        let message_of = |one: &Value| one["message"].as_str().expect("text").to_owned();
+        said.iter().any(|one| {
+            one["severity"] == severity
+                && one["about"] == about
+                && message_of(one).contains(message)
+        })
+    };
+    assert!(is_logged(5, "rule", "asks: IN="), "{said:?}");
+
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("file");
+    fs::write(&file, "rules4 = \"absent\"\n").expect("a file");
+    let mut command = Command::new(TIDEGATE);
+    let said = records(&command.args(["run", "-j"]).arg(&file).output().expect("it runs"));
+    assert_eq!((said.len(), &said[0]["severity"]), (1, &Value::from(3)), "{said:?}");
+    fs::write(&file, "[log]\nformat = \"json\"\n").expect("a file");
+    let mut command = Command::new(TIDEGATE);
+    let said = records(&command.args(["run", "--dry-run"]).arg(&file).output().expect("it runs"));
+    assert!(said.len() > 5 && said.iter().all(|one| one["severity"] == 6), "{said:?}");
+}
+
+/// Each line that was said, which has a time and nothing that isn't named.
+fn records(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    let records = text.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        let keys: Vec<_> = record.as_object().expect("an object").keys().cloned().collect();
+        assert_eq!(keys, ["about", "message", "severity", "time"]);
+        assert!(record["time"].as_str().is_some_and(|time| time.ends_with('Z')));
+        record
+    });
+    records.collect()
 }
 
 /// A start that fails must not cost the flows that the last one has saved, nor may anybody's file be lost.

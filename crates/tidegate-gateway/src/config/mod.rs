@@ -56,10 +56,12 @@ pub struct Config {
     pub state: Option<PathBuf>,
 }
 
-/// Where the packets go that NFLOG rules copy.
+/// What is written down, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// The capture that they are written to; `None`: they are let go.
+    /// The form of what is said on stderr.
+    pub format: LogFormat,
+    /// The capture that packets are written to which NFLOG rules copy; `None`: they are let go.
     pub nflog: Option<PathBuf>,
     /// How many bytes of packets that may hold.
     pub nflog_limit: u64,
@@ -67,8 +69,19 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { nflog: None, nflog_limit: USUAL_NFLOG_LIMIT }
+        Self { format: LogFormat::Text, nflog: None, nflog_limit: USUAL_NFLOG_LIMIT }
     }
+}
+
+/// The form of what is said on stderr.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object on each line, with its time and severity.
+    Json,
 }
 
 /// An interface.
@@ -216,6 +229,8 @@ struct WrittenControl {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WrittenLog {
+    #[serde(default)]
+    format: LogFormat,
     nflog: Option<PathBuf>,
     nflog_limit: Option<u64>,
 }
@@ -337,6 +352,7 @@ impl Reader<'_> {
             metrics: written.metrics,
             state: written.state.map(|path| self.beside(&path)),
             log: Log {
+                format: written.log.format,
                 nflog: written.log.nflog.map(|path| self.beside(&path)),
                 nflog_limit: written.log.nflog_limit.unwrap_or(USUAL_NFLOG_LIMIT),
             },

@@ -38,6 +38,7 @@ mode = "660"
 group = 7
 admin-group = 8
 [log]
+format = "json"
 nflog = "copies.pcapng"
 nflog-limit = 1000
 [[interface]]
@@ -73,7 +74,7 @@ mac = "02:00:00:00:00:02"
     assert_eq!(config.busy_poll, 50);
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9465).into()));
     assert_eq!(config.log.nflog.as_deref(), Some(Path::new("/etc/tidegate/copies.pcapng")));
-    assert_eq!(config.log.nflog_limit, 1000);
+    assert_eq!((config.log.format, config.log.nflog_limit), (LogFormat::Json, 1000));
     assert_eq!(config.state.as_deref(), Some(Path::new("/etc/tidegate/flows")));
     let world = config.fixed.unwrap();
     assert_eq!((world.links.len(), world.routes.len(), world.neighbours.len()), (1, 1, 1));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::limits::Limits;
-use tidegate_gateway::config::{Checksum, Config, Interface, Plane};
+use tidegate_gateway::config::{Checksum, Config, Interface, LogFormat, Plane};
 use tidegate_gateway::control::socket::Endpoint;
 use tidegate_gateway::daemon::{
     CapturePlane, Daemon, DataPlane, End, NoPackets, Pace, Signals, steering,
@@ -38,7 +38,13 @@ use crate::message;
 
 /// Runs the command.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    if args.json {
+        message::speak_json();
+    }
     let config = configuration(args)?;
+    if config.log.format == LogFormat::Json {
+        message::speak_json();
+    }
     if args.dry_run {
         return rehearse(&config);
     }

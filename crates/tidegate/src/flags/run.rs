@@ -77,6 +77,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) write_nflog: Option<PathBuf>,
 
+    /// Say each line as a JSON object, with its time and severity
+    #[arg(long, short = 'j')]
+    pub(crate) json: bool,
+
     /// Serve figures to Prometheus at this address, such as 127.0.0.1:9465; see `tidegate exporter'
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<SocketAddr>,

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tidegate_engine::log::{LogLine, PacketCopy};
+use tidegate_engine::log::{LogLine, LogTopic, PacketCopy};
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_gateway::config::Log;
 use tidegate_gateway::daemon::Logged;
@@ -163,10 +163,11 @@ impl Writer {
     }
 
     /// The journal takes a line's severity from its beginning (sd-daemon(3)).
-    fn line(&self, LogLine { level, text, .. }: &LogLine) {
-        match self.is_journal {
-            true => message::line(format_args!("<{level}>{text}")),
-            false => message::line(text),
+    fn line(&self, LogLine { level, text, topic }: &LogLine) {
+        match (message::speaks_json(), self.is_journal) {
+            (true, _) => message::record(*level, about(*topic), text),
+            (false, true) => message::line(format_args!("<{level}>{text}")),
+            (false, false) => message::line(text),
         }
     }
 
@@ -215,5 +216,14 @@ impl Writer {
             message::warning(format_args!("{new} lines and copies of packets were lost"));
             (self.known, self.told) = (lost, Stopwatch::start());
         }
+    }
+}
+
+/// What a line is about, in a word.
+fn about(topic: LogTopic) -> &'static str {
+    match topic {
+        LogTopic::Rule => "rule",
+        LogTopic::Invalid => "invalid",
+        LogTopic::Table => "table",
     }
 }
