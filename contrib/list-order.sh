@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 #
 # contrib/list-order.sh PROGRAM > contrib/list.ld: which functions `tidegate list' runs, as a linker script that puts
-# them, and the tables that belong to them, next to each other (see static.toml). Takes valgrind and user namespaces,
-# and a PROGRAM with its symbols, built as static.toml says. What the C library does meanwhile is in libc.ld, which is
-# kept by hand.
+# them, and the tables that belong to them, next to each other (see static.toml). Takes two minutes, valgrind and user
+# namespaces, and a PROGRAM with its symbols, built as static.toml says. What the C library does meanwhile is in libc.ld,
+# which is kept by hand.
 #
 # contrib/list-order.sh --check PROGRAM: whether our own functions of list.ld are still in a PROGRAM, by their path; any
 # build has them that inlines little, such as cargo's debug build. Status: 0 if nine of ten are; else it is time to make
@@ -75,8 +75,8 @@ unshare --user --map-root-user --net bash -euo pipefail -c '
     listed --any-nat
     listed --where "state established ( dport = :443 or src 10/8 )"
 '
-# Lines of a function's name and a form that runs it, without the compiler's hashes and numbers. Callgrind marks what calls
-# itself with a number.
+# Lines of a function's name and a form that runs it, without the compiler's hashes and numbers. Callgrind marks what
+# calls itself with a number.
 run_by() {
     sed -nE 's/^c?fn=\([0-9]+\) (.*)/\1/p;T;F' "$calls"/*.calls | paste - - | grep -E '^(_R|main\b)' |
         sed -E "s/'[0-9]+\t/\t/; s/\.[0-9]+\t/.*\t/; s/Cs[0-9A-Za-z]+_/Cs*_/g" | LC_ALL=C sort -u
