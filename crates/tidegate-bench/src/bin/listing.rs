@@ -11,15 +11,17 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, ExitCode, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 use clap::Parser;
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::ptrace;
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use tidegate_gateway::clock::Stopwatch;
 use tidegate_wire::netlink::conntrack::{Attribute, ProtoInfo, TcpInfo, message};
 use tidegate_wire::netlink::frame::Subsystem;
@@ -214,23 +216,40 @@ fn median(costs: &[Cost]) -> Cost {
 }
 
 fn cost(program: &[&str]) -> io::Result<Cost> {
-    let (clock, before) = (Stopwatch::start(), children_time()?);
-    let mut child = Command::new(program[0])
-        .args(&program[1..])
+    let before = children_time()?;
+    // It waits to be watched, for it may be over at once.
+    let child = Command::new("sh")
+        .args(["-c", "kill -STOP $$; exec \"$@\"", "sh"])
+        .args(program)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let status = format!("/proc/{}/status", child.id());
-    let mut memory = (0, 0);
-    while child.try_wait()?.is_none() {
-        // What was read last counts: before the program began, the process was a copy of this one.
-        memory =
-            fs::read_to_string(&status).ok().and_then(|text| of_status(&text)).unwrap_or(memory);
-        sleep(Duration::from_millis(2));
-    }
-    let (kilobytes, own) = memory;
+    let child = Pid::from_raw(child.id().cast_signed());
+    waitpid(child, Some(WaitPidFlag::WUNTRACED))?;
+    ptrace::seize(child, ptrace::Options::PTRACE_O_TRACEEXIT)?;
+    let clock = Stopwatch::start();
+    kill(child, Signal::SIGCONT)?;
+    let (kilobytes, own) = watch_to_the_end(child)?;
     let seconds = clock.elapsed().as_secs_f64();
     Ok(Cost { seconds, processor: children_time()? - before, kilobytes, own })
+}
+
+/// What memory a program had when it ended: it is held there for a moment.
+fn watch_to_the_end(child: Pid) -> io::Result<(u64, u64)> {
+    let mut memory = (0, 0);
+    loop {
+        let signal = match waitpid(child, None)? {
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(memory),
+            WaitStatus::PtraceEvent(..) => {
+                let status = fs::read_to_string(format!("/proc/{child}/status"))?;
+                memory = of_status(&status).unwrap_or(memory);
+                None
+            }
+            WaitStatus::Stopped(_, signal) => Some(signal),
+            _ => None,
+        };
+        ptrace::cont(child, signal)?;
+    }
 }
 
 /// `VmHWM` and `RssAnon`.

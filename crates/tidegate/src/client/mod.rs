@@ -38,7 +38,7 @@ pub(crate) use self::place::Place;
 pub(crate) use self::policies::Policies;
 pub(crate) use self::saved::Saved;
 pub(crate) use self::settings::{Settings, module_of};
-use self::socket::Socket;
+use self::socket::{Room, Socket};
 
 /// A table, and how far the conversation with it has come.
 #[derive(Debug)]
@@ -170,8 +170,9 @@ impl Table {
         request.clone().flags(Flags::DUMP).write(sequence, &mut datagram);
         let socket = self.side.socket()?;
         socket.send(&datagram)?;
+        let mut room = Room::new();
         loop {
-            let datagram = socket.receive()?.ok_or(ClientError::Refused(Errno::NOBUFS))?;
+            let datagram = socket.receive(&mut room)?.ok_or(ClientError::Refused(Errno::NOBUFS))?;
             for message in Messages::new(datagram) {
                 let message = message.map_err(ClientError::from)?;
                 if message.header.seq != sequence {
@@ -228,8 +229,9 @@ impl Table {
     fn collect(&mut self, first: u32, count: usize) -> Result<Vec<Outcome>, ClientError> {
         let mut outcomes = vec![Outcome { error: None, data: None }; count];
         let mut open = count;
+        let mut room = Room::new();
         while open > 0 {
-            let datagram = self.side.socket()?.receive()?;
+            let datagram = self.side.socket()?.receive(&mut room)?;
             let datagram = datagram.ok_or(ClientError::Refused(Errno::NOBUFS))?;
             for message in Messages::new(datagram) {
                 let message = message?;
@@ -256,7 +258,10 @@ impl Table {
         &mut self,
         mut each: impl FnMut(Heard<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(datagram) = self.side.socket()?.receive()? else { return each(Heard::Gap(None)) };
+        let mut room = Room::new();
+        let Some(datagram) = self.side.socket()?.receive(&mut room)? else {
+            return each(Heard::Gap(None));
+        };
         for message in Messages::new(datagram) {
             let message = message.map_err(ClientError::from)?;
             match message.control() {

@@ -2,6 +2,7 @@
 //!
 //! Datagram for datagram they carry the same.
 
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -10,21 +11,28 @@ use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::error::ClientError;
 
-/// A socket, and the datagram that came last.
+/// A socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    socket: OwnedFd,
-    buffer: Vec<u8>,
+pub(crate) struct Socket(OwnedFd);
+
+/// What a datagram is received into. It belongs on the stack: reading the command line took more of that, and what it
+/// took stays the process's.
+pub(super) struct Room([MaybeUninit<u8>; LARGEST_DATAGRAM]);
+
+impl Room {
+    pub(super) const fn new() -> Self {
+        Self([MaybeUninit::uninit(); LARGEST_DATAGRAM])
+    }
 }
 
 impl Socket {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, buffer: vec![0; LARGEST_DATAGRAM] }
+        Self(socket)
     }
 
     /// Sends a datagram.
     pub(super) fn send(&mut self, datagram: &[u8]) -> Result<(), ClientError> {
-        match send(&self.socket, datagram, SendFlags::NOSIGNAL) {
+        match send(&self.0, datagram, SendFlags::NOSIGNAL) {
             Ok(_) => Ok(()),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(ClientError::Closed),
             Err(errno) => Err(ClientError::Broken(errno.into())),
@@ -33,21 +41,21 @@ impl Socket {
 
     /// From now on [`Self::receive`] gives up waiting now and then.
     pub(super) fn be_impatient(&mut self) -> Result<(), ClientError> {
-        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, Some(PATIENCE))
+        sockopt::set_socket_timeout(&self.0, sockopt::Timeout::Recv, Some(PATIENCE))
             .map_err(|errno| ClientError::Broken(errno.into()))
     }
 
     /// Waits for the next datagram, which is empty if the wait was given up; `None` if some were lost before it.
-    pub(super) fn receive(&mut self) -> Result<Option<&[u8]>, ClientError> {
-        loop {
-            match recv(&self.socket, &mut self.buffer[..], RecvFlags::empty()) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Err(ClientError::Closed),
-                Ok((len, _)) => return Ok(Some(&self.buffer[..len])),
-                Err(Errno::INTR) => {}
-                Err(Errno::NOBUFS) => return Ok(None),
-                Err(Errno::AGAIN) => return Ok(Some(&[])),
-                Err(errno) => return Err(ClientError::Broken(errno.into())),
-            }
+    pub(super) fn receive<'a>(
+        &mut self,
+        room: &'a mut Room,
+    ) -> Result<Option<&'a [u8]>, ClientError> {
+        match recv(&self.0, &mut room.0[..], RecvFlags::empty()) {
+            Ok((_, 0)) | Err(Errno::CONNRESET) => Err(ClientError::Closed),
+            Ok(((datagram, _), _)) => Ok(Some(datagram)),
+            Err(Errno::NOBUFS) => Ok(None),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Some(&[])),
+            Err(errno) => Err(ClientError::Broken(errno.into())),
         }
     }
 }

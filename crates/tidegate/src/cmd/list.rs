@@ -153,4 +153,4 @@ pub(crate) fn request(place: &Place, filter: &Filter, number: u8) -> Request {
 }
 
 /// As much is written at once.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 8 << 10;
