@@ -10,7 +10,6 @@ use std::env;
 use std::io;
 use std::process::{Command, Stdio};
 
-use tidegate_engine::tuple::Zone;
 use tidegate_wire::{Family, proto};
 
 use crate::bed::Bed;
@@ -19,6 +18,7 @@ use crate::ring::{BURST, Ring};
 use crate::rows::RowName;
 use crate::rows::creation::{Coming, Connecting};
 use crate::rows::established::Stream;
+use crate::rows::lookup::Lookup;
 use crate::rulesets::Rules;
 use crate::session::family_name;
 use crate::traffic::{Connections, Steady};
@@ -100,12 +100,12 @@ fn connections(family: Family, part: Part) {
 
 fn look_up(family: Family, part: Part) {
     let bed = laid(family, proto::TCP, Rules::None);
-    let mut steady = Steady::new(proto::TCP, Plan::Spread, FLOWS, false);
-    for _ in 0..PACKETS {
-        let tuple = core::hint::black_box(steady.ends().tuple(family, proto::TCP));
-        if part == Part::Processed {
-            assert!(bed.engine.find(bed.now, &tuple, Zone::default()).is_some(), "not found");
-        }
+    let steady = Steady::new(proto::TCP, Plan::Spread, FLOWS, false);
+    let mut lookup = Lookup { bed: &bed, steady };
+    let bursts = PACKETS / BURST as u64;
+    match part {
+        Part::Written => lookup.make(bursts),
+        Part::Processed => assert_eq!(lookup.find(bursts), PACKETS, "not found"),
     }
 }
 

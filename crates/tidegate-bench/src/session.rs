@@ -125,7 +125,12 @@ impl<'a> Session<'a> {
 
     /// Measures a subject beside the references.
     pub fn measure(&mut self, subject: &mut dyn Subject) -> Pass {
-        self.references.beside(subject, self.plea.effort).0
+        self.measure_all(&mut [subject])[0]
+    }
+
+    /// Measures subjects in turns with each other and the references.
+    pub fn measure_all(&mut self, subjects: &mut [&mut dyn Subject]) -> Vec<Pass> {
+        self.references.beside(subjects, self.plea.effort)
     }
 
     /// A row with what was measured, and the references' figures.

@@ -39,7 +39,7 @@ use crate::rules::Programs;
 use crate::stats::Stats;
 use crate::synproxy::{CookieKeys, Proxy};
 use crate::table::hash::SipKey;
-use crate::table::{FlowTable, Hint, Spot};
+use crate::table::{FlowTable, Spot};
 use crate::time::{Instant, WallClock};
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
@@ -489,12 +489,8 @@ impl Engine {
         mut each: impl FnMut(usize, Option<(FlowId, Direction)>),
     ) {
         for (burst, tuples) in tuples.chunks(BURST).enumerate() {
-            let mut hints = [Hint::NOTHING; BURST];
-            self.table.expect_all(tuples, zone, &mut hints);
-            for (number, (tuple, hint)) in tuples.iter().zip(hints).enumerate() {
-                let found = self.table.lookup_expected(now, tuple, zone, hint);
-                each(burst * BURST + number, found);
-            }
+            let tell = |number: usize, found| each(burst * BURST + number, found);
+            self.table.lookup_all(now, tuples, zone, tell);
         }
     }
 

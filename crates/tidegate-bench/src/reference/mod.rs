@@ -37,14 +37,17 @@ impl References {
         Self { alive: keep.then_some((limit, floor)), figures }
     }
 
-    /// Measures a subject in turns with the references; its median, and theirs: limit and floor.
-    pub fn beside(&mut self, subject: &mut dyn Subject, effort: Effort) -> (Pass, [f64; 2]) {
+    /// Measures subjects in turns with the references; their medians.
+    pub fn beside(&mut self, subjects: &mut [&mut dyn Subject], effort: Effort) -> Vec<Pass> {
         let Some((limit, floor)) = &mut self.alive else {
-            return (interleaved(&mut [subject], effort.items, effort.passes)[0], self.figures);
+            return interleaved(subjects, effort.items, effort.passes);
         };
-        let passes = interleaved(&mut [limit, subject, &mut **floor], effort.items, effort.passes);
-        self.figures = [passes[0].ns, passes[2].ns];
-        (passes[1], self.figures)
+        let mut all: Vec<&mut dyn Subject> = vec![limit, &mut **floor];
+        all.extend(subjects.iter_mut().map(|subject| &mut **subject as &mut dyn Subject));
+        let mut passes = interleaved(&mut all, effort.items, effort.passes);
+        let subjects = passes.split_off(2);
+        self.figures = [passes[0].ns, passes[1].ns];
+        subjects
     }
 
     /// The figures last measured: limit and floor.

@@ -1,18 +1,16 @@
-//! Packets of established flows, and what else is asked of a full table: look-ups and dumps.
+//! Packets of established flows, and dumps of a full table.
 
-use std::array;
 use std::hint::black_box;
 use std::time::Duration;
 
-use tidegate_engine::tuple::{Tuple, Zone};
-use tidegate_wire::{Family, proto};
+use tidegate_wire::proto;
 
 use crate::allocator::allocations;
 use crate::bed::Bed;
 use crate::clock::timed;
 use crate::plan::Plan;
 use crate::ring::{BURST, Ring};
-use crate::rows::RowName;
+use crate::rows::{RowName, lookup};
 use crate::rulesets::Rules;
 use crate::session::Session;
 use crate::subject::{Pass, Subject};
@@ -96,7 +94,7 @@ pub fn tcp(session: &mut Session<'_>) {
     let bytes = session.bytes_per_flow();
     let steady = Steady::new(proto::TCP, Plan::Spread, session.flows, false);
     session.record(RowName::TcpEstablished, &mut Stream::new(&mut bed, steady.clone()), bytes);
-    session.record(RowName::Lookup, &mut Lookup { bed: &bed, steady }, None);
+    lookup::run(session, &bed, steady);
     session.record(RowName::Dump, &mut Dump { bed: &bed }, None);
 }
 
@@ -154,42 +152,6 @@ fn laid(session: &Session<'_>, proto: u8, rules: Rules) -> Bed {
         bed.lay(proto, Plan::Spread, session.flows, rules.translates());
         bed
     })
-}
-
-/// Look-ups of tuples at hand, of both directions, in random order, a burst at a time.
-struct Lookup<'a> {
-    bed: &'a Bed,
-    steady: Steady,
-}
-
-impl Lookup<'_> {
-    fn tuples(steady: &mut Steady, family: Family) -> [Tuple; BURST] {
-        array::from_fn(|_| steady.ends().tuple(family, proto::TCP))
-    }
-}
-
-impl Subject for Lookup<'_> {
-    fn pass(&mut self, items: u64) -> Pass {
-        let family = self.bed.family();
-        let bursts = items.div_ceil(BURST as u64);
-        let mut alone = self.steady.clone();
-        let making = timed(|| {
-            for _ in 0..bursts {
-                black_box(&Self::tuples(&mut alone, family));
-            }
-        });
-        let mut found = 0;
-        let whole = timed(|| {
-            for _ in 0..bursts {
-                let tuples = black_box(Self::tuples(&mut self.steady, family));
-                let count = |_, flow: Option<_>| found += u64::from(flow.is_some());
-                self.bed.engine.find_batch(self.bed.now, &tuples, Zone::default(), count);
-            }
-        });
-        let items = bursts * BURST as u64;
-        assert_eq!(found, items, "the engine does not find its flows");
-        Pass::of(items, whole.saturating_sub(making), 0)
-    }
 }
 
 /// A walk over all flows, as often as makes up the items.

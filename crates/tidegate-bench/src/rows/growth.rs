@@ -49,10 +49,10 @@ struct Doubling {
 
 fn double(session: &Session<'_>) -> Doubling {
     let flows = session.flows;
-    let mut bed = Bed::new(session.family, 2 * flows, Rules::None);
-    bed.lay(proto::TCP, Plan::Spread, flows, false);
     // Where no thread can be had, pages are touched when they are needed.
     let _pages = Prefault::start(Prefault::RESERVE).ok();
+    let mut bed = Bed::new(session.family, 2 * flows, Rules::None);
+    bed.lay(proto::TCP, Plan::Spread, flows, false);
     let mut ring = Ring::new(session.family);
     let mut opening = Opening::first_packets(proto::UDP, Plan::Spread, flows..2 * flows);
     let mut bursts = Vec::with_capacity(flows as usize / BURST + 1);

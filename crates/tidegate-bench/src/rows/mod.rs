@@ -7,6 +7,7 @@ pub mod attack;
 pub mod creation;
 pub mod established;
 pub mod growth;
+pub mod lookup;
 pub mod references;
 pub mod workers;
 
@@ -50,7 +51,7 @@ rows! {
     FloorLookup "floor_lookup" "hash, index line and entry of known tuples alone; bursts of 128",
     HashbrownFast "hashbrown_fast" "parse, then a hash map of 64-byte records, its own fast hash",
     HashbrownSip "hashbrown_sip" "the same with the standard library's SipHash",
-    Lookup "lookup" "Engine::find_batch of known tuples, in bursts",
+    Lookup "lookup" "Engine::find_batch of known tuples, in bursts; ratio to floor_lookup",
     UdpEstablished "udp_established" "a UDP packet of an established flow, either way",
     TcpEstablished "tcp_established" "a TCP segment with data in the window, either way",
     TcpRules20 "tcp_rules20" "the same under 20 rules in raw, mangle and filter",

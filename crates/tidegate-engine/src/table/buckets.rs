@@ -9,6 +9,7 @@
 //! it were filed half the hash space away: as far as anybody without the key can tell, it is.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::hash::scale;
 use super::lines::Lines;
@@ -40,14 +41,19 @@ impl Buckets {
         scale(u64::from(hash) << 32, self.count)
     }
 
-    /// Gathers what may be in the bucket of a hash and those behind it, `count` in all. Reads no flow.
-    pub(super) fn near(&self, index: &Lines, hash: u32, count: u32, near: &mut Vec<Near>) {
+    /// Gathers what may be in some of the buckets from that of a hash on; of the hash's own the step is 0. Reads
+    /// no flow.
+    pub(super) fn near(&self, index: &Lines, hash: u32, steps: Range<u32>, near: &mut Vec<Near>) {
         near.clear();
-        let first = self.of(hash);
-        let count = count.min(self.count);
-        let end = (u64::from(first) + u64::from(count)).min(u64::from(self.count)) as u32;
-        self.gather(index, (first, end), 0, near);
-        self.gather(index, (0, count - (end - first)), end - first, near);
+        let count = u64::from(self.count);
+        let [from, to] = [steps.start, steps.end]
+            .map(|step| u64::from(self.of(hash)) + u64::from(step.min(self.count)));
+        // Behind the last bucket comes the first one.
+        let over = count.clamp(from, to);
+        let step = steps.start + (over - from) as u32;
+        self.gather(index, (from as u32, over as u32), steps.start, near);
+        let [over, to] = [over, to].map(|bucket| bucket.saturating_sub(count) as u32);
+        self.gather(index, (over, to), step, near);
     }
 
     /// Gathers what may be in the buckets from the first to before the end; `step` is the first's.

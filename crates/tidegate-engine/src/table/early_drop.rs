@@ -1,9 +1,13 @@
 //! Making room the way Linux does.
 //!
 //! Victims are all flows that are not assured in the first of eight buckets that holds one, from the
-//! new flow's bucket on (`early_drop`). A flood has every one of its packets look, so what lies in
-//! the eight buckets is gathered in one walk over a few neighbouring lines of the index, and the
-//! flows are read ahead together.
+//! new flow's bucket on (`early_drop`). A flood has every one of its packets look, and what it reads
+//! turns the cache over that everybody else needs: the first bucket is looked through alone, then two
+//! more, then the rest. What lies in a group is gathered in one walk over neighbouring lines of the
+//! index, and of its flows no more than the status is read, of all together.
+
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::FlowTable;
 use super::buckets::Near;
@@ -15,6 +19,8 @@ use crate::tuple::{Direction, Tuple, Zone};
 
 /// How many buckets in a row early drop looks through (`NF_CT_EVICTION_RANGE`).
 pub(super) const EVICTION_RANGE: u32 = 8;
+/// Those that are looked through together. Of a table that a flood has filled the first will nearly always do.
+const GROUPS: [Range<u32>; 3] = [0..1, 1..3, 3..EVICTION_RANGE];
 
 impl FlowTable {
     /// Makes room for a flow of this tuple; how many victims there were. Flows on the way that have
@@ -29,15 +35,28 @@ impl FlowTable {
         let hash = self.hash(tuple, zone, Direction::Original);
         self.note(|| Inquiry::Near(hash, EVICTION_RANGE));
         let mut near = core::mem::take(&mut self.near);
-        self.buckets.near(&self.index, hash, EVICTION_RANGE, &mut near);
-        for entry in &near {
-            self.slab.read_ahead(entry.slot);
+        let mut groups = GROUPS.into_iter().map(|steps| {
+            self.buckets.near(&self.index, hash, steps, &mut near);
+            self.drop_first_of(&mut near, now, events)
+        });
+        let victims = groups.find(|victims| *victims > 0).unwrap_or(0);
+        self.near = near;
+        victims
+    }
+
+    /// Puts away what goes of a group.
+    fn drop_first_of(
+        &mut self,
+        near: &mut Vec<Near>,
+        now: Instant,
+        events: &mut EventQueue,
+    ) -> usize {
+        for entry in &*near {
+            self.slab.read_head(entry.slot);
         }
         near.retain(|entry| self.goes(entry, now));
         near.sort_unstable();
-        let victims = self.drop_first(&near, now, events);
-        self.near = near;
-        victims
+        self.drop_first(near, now, events)
     }
 
     /// Whether an entry is really there, and its flow has expired or is not assured.

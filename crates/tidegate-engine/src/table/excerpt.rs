@@ -117,7 +117,7 @@ impl FlowTable {
     fn crowd(&self, hash: u32, count: u32, met: &mut BTreeSet<FlowId>) {
         let mut near = Vec::new();
         for hash in [hash, hash ^ OPPOSITE] {
-            self.buckets.near(&self.index, hash, count, &mut near);
+            self.buckets.near(&self.index, hash, 0..count, &mut near);
             met.extend(near.iter().map(|entry| self.slab.id_of(entry.slot)));
         }
     }

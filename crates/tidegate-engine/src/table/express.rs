@@ -9,7 +9,7 @@ use super::key::{Key, Key4, Key6};
 use super::lines::Line;
 use super::record::{Extra, Record};
 use super::slab::{Shelf, Slab, V6};
-use super::{FlowTable, Hint, Spot};
+use super::{FlowTable, Spot};
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Counter, FlowId};
@@ -119,36 +119,49 @@ impl FlowTable {
         self.index.candidates(hash).next()
     }
 
-    /// [`FlowTable::guess`] for some, at most a burst; those are asked for, all at once. `tell` hears the
-    /// number of each that was guessed, its slot, and where it lies.
-    ///
-    /// One in seven isn't filed at home, and nobody can guess which. So all are looked for at home in the same
-    /// way, and those that are not there once more.
+    /// [`FlowTable::guess_all`]; what is in the slots is asked for. `tell` hears the number of each, its slot, and
+    /// where it lies.
     #[inline(always)]
     pub(crate) fn read_ahead(
         &self,
         expected: &[Expected<'_>],
         mut tell: impl FnMut(usize, Option<u32>, Spot),
     ) {
-        let (mut elsewhere, mut count, mut near) = ([0; BURST], 0, 0);
-        for (number, expected) in expected.iter().enumerate() {
-            let slot = expected.guess();
-            // Who isn't at home asks for the one before once more.
-            near = slot.unwrap_or(near);
+        self.guess_all(expected, |number, slot, near| {
             tell(number, slot, self.slab.read_ahead(near));
-            elsewhere[count % BURST] = number as u8;
-            count += usize::from(slot.is_none());
-        }
-        self.read_behind(expected, &elsewhere[..count], tell);
+        });
     }
 
-    /// [`FlowTable::read_ahead`] for those that aren't at home.
+    /// [`FlowTable::guess`] for some, at most a burst. `tell` hears the number of each, its slot if one was guessed,
+    /// and the one that should be asked for.
+    ///
+    /// One in seven isn't filed at home, and nobody can guess which. So all are looked for at home in the same
+    /// way, and those that are not there once more.
     #[inline(always)]
-    fn read_behind(
+    pub(super) fn guess_all(
+        &self,
+        expected: &[Expected<'_>],
+        mut tell: impl FnMut(usize, Option<u32>, u32),
+    ) {
+        let (mut elsewhere, mut count, mut near) = ([0; BURST], 0, 0);
+        for (number, expected) in expected.iter().enumerate() {
+            // Who isn't at home asks for the one before once more.
+            let is_home;
+            (is_home, near) = expected.home.first_or(expected.hash, near);
+            tell(number, is_home.then_some(near), near);
+            elsewhere[count % BURST] = number as u8;
+            count += usize::from(!is_home);
+        }
+        self.guess_behind(expected, &elsewhere[..count], tell);
+    }
+
+    /// [`FlowTable::guess_all`] for those that aren't at home.
+    #[inline(always)]
+    fn guess_behind(
         &self,
         expected: &[Expected<'_>],
         numbers: &[u8],
-        mut tell: impl FnMut(usize, Option<u32>, Spot),
+        mut tell: impl FnMut(usize, Option<u32>, u32),
     ) {
         let behind = || {
             let all = numbers.iter().map(|number| usize::from(*number));
@@ -161,7 +174,7 @@ impl FlowTable {
         }
         for number in behind() {
             if let Some(slot) = self.guess_further(expected[number].hash) {
-                tell(number, Some(slot), self.slab.read_ahead(slot));
+                tell(number, Some(slot), slot);
             }
         }
     }
@@ -214,46 +227,6 @@ impl FlowTable {
         dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
     }
 
-    /// The living flow of a key in the default zone, where there is no more than one: where `hint` says,
-    /// or wherever else.
-    #[inline(always)]
-    pub(super) fn living<K: Shelved>(
-        &self,
-        now: Instant,
-        wanted: (K, u8),
-        hint: Hint,
-    ) -> Option<(FlowId, Direction)> {
-        let expected = hint.slot.and_then(|slot| self.living_at(slot, now, wanted));
-        expected.or_else(|| self.living_anywhere(now, wanted, hint.hash))
-    }
-
-    #[inline(never)]
-    fn living_anywhere<K: Shelved>(
-        &self,
-        now: Instant,
-        wanted: (K, u8),
-        hash: u32,
-    ) -> Option<(FlowId, Direction)> {
-        self.index.candidates(hash).find_map(|slot| self.living_at(slot, now, wanted))
-    }
-
-    /// The flow of a slot, if it lives, is in the default zone and has this key.
-    #[inline(always)]
-    fn living_at<K: Shelved>(
-        &self,
-        slot: u32,
-        now: Instant,
-        wanted: (K, u8),
-    ) -> Option<(FlowId, Direction)> {
-        let at = slot.wrapping_sub(K::BIT);
-        let shelf = K::shelf(&self.slab);
-        let record = shelf.records.get(at)?;
-        let dir = dir_of(record, &shelf.extras, at, wanted)?;
-        let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
-        let id = FlowId { slot, generation: record.generation() };
-        (is_here && !record.is_expired(now)).then_some((id, dir))
-    }
-
     /// What the rules of `epoch` said of a flow's usual packets of a direction.
     pub(crate) fn vetted(&self, id: FlowId, epoch: u16, dir: Direction) -> Option<bool> {
         if self.slab.has(id) { self.slab.vetted(id.slot, epoch, dir) } else { None }
@@ -300,7 +273,7 @@ impl<K: Shelved> Shelf<K> {
 /// Which direction of a slot's flow a key is. One that is both is the reply, as Linux files that in
 /// front.
 #[inline(always)]
-fn dir_of<K: Shelved>(
+pub(super) fn dir_of<K: Shelved>(
     record: &Record<K>,
     extras: &Pages<Extra<K>>,
     at: u32,

@@ -13,6 +13,8 @@ use crate::tuple::Tuple;
 
 /// A tuple of one family, without its protocol.
 pub(crate) trait Key: Copy + Eq + Default {
+    /// Whether a tuple is of the family.
+    fn is_of(tuple: &Tuple) -> bool;
     /// What a tuple of the family says; the other family's is a mistake, and gives zeros.
     fn of(tuple: &Tuple) -> Self;
     /// The tuple again.
@@ -48,6 +50,11 @@ pub(crate) struct Key6 {
 }
 
 impl Key for Key4 {
+    #[inline(always)]
+    fn is_of(tuple: &Tuple) -> bool {
+        matches!((tuple.src, tuple.dst), (IpAddr::V4(_), IpAddr::V4(_)))
+    }
+
     #[inline(always)]
     fn of(tuple: &Tuple) -> Self {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.src, tuple.dst) else {
@@ -94,6 +101,11 @@ impl Key for Key4 {
 }
 
 impl Key for Key6 {
+    #[inline(always)]
+    fn is_of(tuple: &Tuple) -> bool {
+        matches!((tuple.src, tuple.dst), (IpAddr::V6(_), IpAddr::V6(_)))
+    }
+
     #[inline(always)]
     fn of(tuple: &Tuple) -> Self {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (tuple.src, tuple.dst) else {

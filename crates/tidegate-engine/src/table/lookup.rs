@@ -2,8 +2,11 @@
 
 use core::net::IpAddr;
 
-use super::express::Expected;
+use tidegate_wire::Family;
+
+use super::express::{Expected, Shelved, dir_of};
 use super::key::{Key, Key4, Key6};
+use super::record::Record;
 use super::{FlowTable, Hint};
 use crate::flow::FlowId;
 use crate::path::BURST;
@@ -35,13 +38,43 @@ impl FlowTable {
         zone: Zone,
         hint: Hint,
     ) -> Option<(FlowId, Direction)> {
-        let is_simple = zone == Zone::default() && self.one_way == 0 && self.retired_key.is_none();
-        if !is_simple || !tuple.has_ports() {
+        if !self.is_simple(zone) || !tuple.has_ports() {
             return None;
         }
         match tuple.src {
             IpAddr::V4(_) => self.living(now, (Key4::of(tuple), tuple.proto), hint),
             IpAddr::V6(_) => self.living(now, (Key6::of(tuple), tuple.proto), hint),
+        }
+    }
+
+    /// Whether a tuple with ports has one owner in a zone at most, and one hash.
+    #[inline(always)]
+    fn is_simple(&self, zone: Zone) -> bool {
+        zone == Zone::default() && self.one_way == 0 && self.retired_key.is_none()
+    }
+
+    /// [`FlowTable::lookup`] of some tuples, at most a burst; their flows are read ahead together. `each` is told
+    /// the tuple's number and what was found.
+    pub(crate) fn lookup_all(
+        &self,
+        now: Instant,
+        tuples: &[Tuple],
+        zone: Zone,
+        mut each: impl FnMut(usize, Option<(FlowId, Direction)>),
+    ) {
+        let is_done = self.is_simple(zone)
+            && match tuples.first().map(Tuple::family) {
+                None => true,
+                Some(Family::V4) => self.lookup_alike::<Key4>(now, tuples, &mut each),
+                Some(Family::V6) => self.lookup_alike::<Key6>(now, tuples, &mut each),
+            };
+        if is_done {
+            return;
+        }
+        let mut hints = [Hint::NOTHING; BURST];
+        self.expect_all(tuples, zone, &mut hints);
+        for (number, (tuple, hint)) in tuples.iter().zip(hints).enumerate() {
+            each(number, self.lookup_expected(now, tuple, zone, hint));
         }
     }
 
@@ -56,5 +89,101 @@ impl FlowTable {
         self.read_ahead(expected, |number, slot, _| {
             hints[number] = Hint { hash: expected[number].hash, slot };
         });
+    }
+
+    /// [`FlowTable::lookup_all`] in the default zone, of tuples of one family that have ports; `false`, and nobody
+    /// is told anything, if there are others. => [`FlowTable::is_simple`]
+    #[inline(never)]
+    fn lookup_alike<K: Shelved>(
+        &self,
+        now: Instant,
+        tuples: &[Tuple],
+        each: &mut impl FnMut(usize, Option<(FlowId, Direction)>),
+    ) -> bool {
+        let mut wanted = [(K::default(), 0); BURST];
+        let mut expected = [Expected::NOWHERE; BURST];
+        let mut are_alike = true;
+        for ((tuple, wanted), expected) in tuples.iter().zip(&mut wanted).zip(&mut expected) {
+            *wanted = (K::of(tuple), tuple.proto);
+            *expected = self.expect(wanted.0, wanted.1);
+            are_alike &= K::is_of(tuple) && tuple.has_ports();
+        }
+        if !are_alike {
+            return false;
+        }
+        let expected = expected.get(..tuples.len()).unwrap_or_default();
+        let mut seats = [(0, None); BURST];
+        self.guess_all(expected, |number, _, slot| {
+            seats[number] = (slot, K::shelf(&self.slab).read_key(slot.wrapping_sub(K::BIT)));
+        });
+        let asked = seats.iter().zip(&wanted).zip(expected).enumerate();
+        for (number, (((slot, record), wanted), expected)) in asked {
+            let seen = record.and_then(|record| self.living_in((*slot, record), now, *wanted));
+            each(number, seen.or_else(|| self.living_elsewhere(now, *wanted, expected.hash)));
+        }
+        true
+    }
+
+    /// The living flow of a key in the default zone, wherever it is.
+    #[inline(never)]
+    fn living_elsewhere<K: Shelved>(
+        &self,
+        now: Instant,
+        wanted: (K, u8),
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        let anywhere = self.living_anywhere(now, wanted, hash);
+        let tuple = || wanted.0.tuple(wanted.1);
+        anywhere.or_else(|| self.lookup_any(now, &tuple(), Zone::default()))
+    }
+
+    /// The living flow of a key in the default zone, where there is no more than one: where `hint` says,
+    /// or wherever else.
+    #[inline(always)]
+    fn living<K: Shelved>(
+        &self,
+        now: Instant,
+        wanted: (K, u8),
+        hint: Hint,
+    ) -> Option<(FlowId, Direction)> {
+        let expected = hint.slot.and_then(|slot| self.living_at(slot, now, wanted));
+        expected.or_else(|| self.living_anywhere(now, wanted, hint.hash))
+    }
+
+    #[inline(never)]
+    fn living_anywhere<K: Shelved>(
+        &self,
+        now: Instant,
+        wanted: (K, u8),
+        hash: u32,
+    ) -> Option<(FlowId, Direction)> {
+        self.index.candidates(hash).find_map(|slot| self.living_at(slot, now, wanted))
+    }
+
+    /// The flow of a slot, if it lives, is in the default zone and has this key.
+    #[inline(always)]
+    fn living_at<K: Shelved>(
+        &self,
+        slot: u32,
+        now: Instant,
+        wanted: (K, u8),
+    ) -> Option<(FlowId, Direction)> {
+        let record = K::shelf(&self.slab).records.get(slot.wrapping_sub(K::BIT))?;
+        self.living_in((slot, record), now, wanted)
+    }
+
+    /// [`FlowTable::living_at`], of a slot whose record is this.
+    #[inline(always)]
+    fn living_in<K: Shelved>(
+        &self,
+        (slot, record): (u32, &Record<K>),
+        now: Instant,
+        wanted: (K, u8),
+    ) -> Option<(FlowId, Direction)> {
+        let (at, shelf) = (slot.wrapping_sub(K::BIT), K::shelf(&self.slab));
+        let dir = dir_of(record, &shelf.extras, at, wanted)?;
+        let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
+        let id = FlowId { slot, generation: record.generation() };
+        (is_here && !record.is_expired(now)).then_some((id, dir))
     }
 }

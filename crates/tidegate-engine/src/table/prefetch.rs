@@ -32,6 +32,14 @@ pub(super) fn lines<T>(value: &T) -> Spot {
     Spot(first)
 }
 
+/// Asks for the cache lines of the first `len` bytes of a value, of which a line could hold as many.
+#[inline(always)]
+pub(super) fn head<T>(value: &T, len: usize) {
+    let first: *const u8 = core::ptr::from_ref(value).cast();
+    ask::<SECOND>(first);
+    ask::<SECOND>(first.wrapping_add(len - 1));
+}
+
 /// Where something lies that was asked for: an address which is never read, for what was there may be
 /// elsewhere by now.
 #[derive(Clone, Copy)]

@@ -66,6 +66,10 @@ const IS_MAPPED: u16 = 1 << 14;
 const IS_SILENT: u16 = 1 << 15;
 
 impl<K: Key> Record<K> {
+    /// How many bytes from the beginning on a look-up reads.
+    pub(super) const HEAD: usize =
+        core::mem::offset_of!(Self, cells) + core::mem::offset_of!(Cells, proto) + 1;
+
     /// What lies in a slot that no flow has.
     pub(super) fn vacant(next_free: u32) -> Self {
         Self {

@@ -271,6 +271,14 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at))
     }
 
+    /// [`Slab::read_ahead`] for who only wants to know how the flow is.
+    #[inline(always)]
+    pub(super) fn read_head(&self, slot: u32) {
+        on_shelf!(self, slot, |shelf, at| {
+            shelf.read_head(at);
+        });
+    }
+
     /// The slot that comes behind one in the order of [`Slab::slots`], whether anybody is in it or not; `None` behind
     /// the last.
     pub(super) fn slot_behind(&self, slot: u32) -> Option<u32> {
@@ -333,6 +341,25 @@ impl<K: Key> Shelf<K> {
             prefetch::lines(counters);
         }
         self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
+    }
+
+    /// [`Shelf::read_ahead`] for who only wants to know whose the slot is.
+    #[inline(always)]
+    pub(super) fn read_key(&self, at: u32) -> Option<&Record<K>> {
+        if let Some(extra) = self.extras.peek(at) {
+            prefetch::lines(extra);
+        }
+        self.read_head(at)
+    }
+
+    /// [`Shelf::read_ahead`] for who only wants to know how the flow is.
+    #[inline(always)]
+    fn read_head(&self, at: u32) -> Option<&Record<K>> {
+        let record = self.records.get(at);
+        if let Some(record) = record {
+            prefetch::head(record, Record::<K>::HEAD);
+        }
+        record
     }
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {

@@ -17,12 +17,12 @@ use crate::tuple::Direction;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Cells {
+    /// Whose memory it is: the upper-layer protocol's number. In front, for a look-up reads no more.
+    pub(crate) proto: u8,
+    pub(crate) state: u8,
+    pub(crate) window: u16,
     pub(crate) words: [u32; 10],
     pub(crate) bytes: [u8; 8],
-    pub(crate) window: u16,
-    pub(crate) state: u8,
-    /// Whose memory it is: the upper-layer protocol's number.
-    pub(crate) proto: u8,
 }
 
 impl ProtoState {

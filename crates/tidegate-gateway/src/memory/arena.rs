@@ -128,6 +128,11 @@ impl Arena {
         Need::Ready(ready)
     }
 
+    /// How many pages have a block in them, or are held.
+    pub(super) fn pages_in_use(&self) -> usize {
+        self.used.iter().filter(|units| **units != 0).count()
+    }
+
     /// A page that was held is free, and ready.
     pub(super) fn release(&mut self, page: usize) {
         self.used[page] = 0;

@@ -119,6 +119,11 @@ impl Pool {
         Some(place.insert(arena))
     }
 
+    /// How many pages have a block in them, or are held.
+    pub(super) fn pages_in_use(&self) -> usize {
+        self.arenas.iter().map_while(Option::as_ref).map(Arena::pages_in_use).sum()
+    }
+
     /// What is to do so that `reserve` free pages are ready, in the order in which they are handed
     /// out.
     pub(super) fn task(&mut self, reserve: usize) -> Task {
@@ -201,6 +206,18 @@ mod tests {
             }
         }
         assert_eq!((touched, added), (reserve, 2));
+    }
+
+    #[test]
+    fn pages_in_use_are_those_with_a_block() {
+        let mut pool = Pool::new();
+        assert_eq!(pool.pages_in_use(), 0);
+        pool.alloc(3 * HUGE / 2).unwrap();
+        assert_eq!(pool.pages_in_use(), 2);
+        pool.alloc(HUGE / 2).unwrap();
+        assert_eq!(pool.pages_in_use(), 2, "there was room in the second");
+        pool.alloc(arena::SIZE).unwrap();
+        assert_eq!(pool.pages_in_use(), 2 + arena::SIZE / HUGE);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::arena::Arena;
 use super::pages::{self, HUGE};
-use super::pool::{self, Task};
+use super::pool::{self, Pool, Task};
 
 /// Keeps free memory faulted in ahead of use, until it is dropped.
 ///
@@ -45,9 +45,23 @@ impl Prefault {
     ///
     /// If the system refuses a thread.
     pub fn start(reserve: usize) -> io::Result<Self> {
+        Self::begin(move |_| reserve.div_ceil(HUGE))
+    }
+
+    /// Starts the thread, which keeps a quarter of what is in use ready, and `most` bytes at most: a table that stays
+    /// small costs no more than it is.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses a thread.
+    pub fn alongside(most: usize) -> io::Result<Self> {
+        Self::begin(move |pool| pool.pages_in_use().div_ceil(4).min(most.div_ceil(HUGE)))
+    }
+
+    fn begin(reserve: impl Fn(&Pool) -> usize + Send + 'static) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let work = move || keep_ahead(reserve.div_ceil(HUGE), &told);
+        let work = move || keep_ahead(&reserve, &told);
         let thread = thread::Builder::new().name("prefault".to_owned()).spawn(work)?;
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -66,12 +80,14 @@ impl Drop for Prefault {
     }
 }
 
-/// The thread. `stop` is set while the pool is locked, so that it isn't missed.
-fn keep_ahead(reserve: usize, stop: &AtomicBool) {
+/// The thread; `reserve` says how many pages are to be ready. `stop` is set while the pool is locked, so that it isn't
+/// missed.
+fn keep_ahead(reserve: &impl Fn(&Pool) -> usize, stop: &AtomicBool) {
     let mut pool = pool::lock();
     pool.watch();
     while !stop.load(Ordering::Relaxed) {
-        let task = pool.task(reserve);
+        let wanted = reserve(&pool);
+        let task = pool.task(wanted);
         if matches!(task, Task::Wait) {
             pool = pool::wait(pool);
             continue;

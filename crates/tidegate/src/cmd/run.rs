@@ -23,6 +23,7 @@ use tidegate_gateway::dataplane::start::{self, Note};
 use tidegate_gateway::dataplane::{Forwarder, World};
 use tidegate_gateway::fib::fixed::{Description, FixedWorld};
 use tidegate_gateway::fib::follow::Mirror;
+use tidegate_gateway::memory::Prefault;
 use tidegate_gateway::privileges::{self, Needed};
 use tidegate_gateway::replay::{Cause, Fault, Provisions};
 use tidegate_gateway::rival::TakeOver;
@@ -199,6 +200,7 @@ fn keep_going(
     begin();
     // What was given up is given up by threads that begin after it.
     let journal = Arc::new(Journal::begin(copies));
+    let _ahead = Prefault::alongside(Prefault::RESERVE).map_err(system)?;
     let scribe = Arc::clone(&journal);
     daemon.log_to(move |logged| scribe.take(logged));
     if let Some(address) = config.metrics {

@@ -11,12 +11,15 @@
 //! Behind the last home follow [`PAD`] lines for what is displaced; nothing wraps around, and
 //! nothing travels further than that.
 //!
-//! Memory comes in segments, of which none is larger than 1 MB nor, but for the smallest arrays,
-//! than a 128th of the whole: moving from array to array costs one or two of them. A segment is
+//! Memory comes in segments, and moving from array to array costs one or two of them: of a small array a
+//! segment is a 128th, of one from [`LARGE`] on half a mebibyte, at most half of it, and later one. That
+//! is as much as an allocator will have ready on huge pages; in pieces that it has not, each new page of
+//! 4 KiB would stop a growing table, and take room among the processor's translations. A segment is
 //! allocated, and each of its lines written, only when a line at or behind it is needed: no call
 //! touches more than a few lines. Lines that were not made yet read as empty ones.
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use super::Entry;
 use super::batch::Batch;
@@ -43,9 +46,11 @@ pub(super) type Segment = Vec<Line>;
 /// How many lines an entry may lie behind its home.
 pub(super) const PAD: usize = 64;
 
-/// A segment has 32 to 16,384 lines: 2 KB to 1 MB.
-const MIN_SHIFT: u32 = 5;
-const MAX_SHIFT: u32 = 14;
+/// From so many homes on an array is large: 1 MiB of lines.
+const LARGE: u32 = 1 << 14;
+/// The logarithms of a segment's lines in small arrays, and in large ones: from 2 KiB on, and 512 KiB to 1 MiB.
+const SMALL_SHIFTS: RangeInclusive<u32> = 5..=13;
+const LARGE_SHIFTS: RangeInclusive<u32> = 13..=14;
 /// The logarithm of the number of segments between those limits.
 const SEGMENTS: u32 = 7;
 
@@ -53,7 +58,9 @@ static NOT_MADE: Line = Line::EMPTY;
 
 impl Array {
     pub(super) fn new(homes: u32) -> Self {
-        let shift = homes.max(1).ilog2().saturating_sub(SEGMENTS).clamp(MIN_SHIFT, MAX_SHIFT);
+        let shifts = if homes < LARGE { SMALL_SHIFTS } else { LARGE_SHIFTS };
+        let share = homes.max(1).ilog2().saturating_sub(SEGMENTS);
+        let shift = share.clamp(*shifts.start(), *shifts.end());
         let segments = match homes {
             0 => Vec::new(),
             _ => Vec::with_capacity(((homes as usize + PAD) >> shift) + 1),

@@ -18,8 +18,12 @@ pub(super) struct Drain {
     /// The first home that is still in use.
     next: usize,
     frontier: u64,
+    /// Calls since the last step.
+    waited: u32,
 }
 
+/// A step is taken at every second call. At each it would triple what first packets take while a table grows.
+const PACE: u32 = 2;
 /// How many lines are left in one step beyond [`STRIDE`], at most.
 const MORE: usize = 32;
 /// One more than the highest hash.
@@ -28,16 +32,23 @@ const HASHES: u64 = 1 << 32;
 impl Drain {
     /// Nothing to empty.
     pub(super) fn idle() -> Self {
-        Self { array: Array::new(0), next: 0, frontier: HASHES }
+        Self { array: Array::new(0), next: 0, frontier: HASHES, waited: 0 }
     }
 
     pub(super) fn of(array: Array) -> Self {
-        Self { array, next: 0, frontier: 0 }
+        Self { array, next: 0, frontier: 0, waited: 0 }
     }
 
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
         self.frontier == HASHES
+    }
+
+    /// Whether this call is one for a step. => not idle
+    #[inline]
+    pub(super) fn is_due(&mut self) -> bool {
+        self.waited = (self.waited + 1) % PACE;
+        self.waited == 0
     }
 
     /// Whether an entry with this hash is, or belongs, here.

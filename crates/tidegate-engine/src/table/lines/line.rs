@@ -5,6 +5,7 @@
 //! passed. The line does not know its own number.
 
 use core::array;
+use core::hint::select_unpredictable;
 
 use super::Entry;
 
@@ -39,12 +40,20 @@ const _: () = assert!(size_of::<Line>() == 64);
 impl Line {
     pub(crate) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0, 0, 0, 0, 0, 0, 0, MARK] };
 
-    /// The first id under a hash, if it lies here. Found without a branch: nobody can guess whether it does.
+    /// The first id under a hash, if it lies here.
     #[inline(always)]
     pub(crate) fn first(&self, hash: u32) -> Option<u32> {
         let slots = self.matches(hash);
         let id = self.ids[slot_of(slots) % LANES];
         (slots != 0).then_some(id)
+    }
+
+    /// Whether an id lies here under a hash, and the first one; `other` if none does. Without a branch.
+    #[inline(always)]
+    pub(crate) fn first_or(&self, hash: u32, other: u32) -> (bool, u32) {
+        let slots = self.matches(hash);
+        let id = self.ids[slot_of(slots) % LANES];
+        (slots != 0, select_unpredictable(slots != 0, id, other))
     }
 
     /// The slots, as [`BITS`], that hold an entry with this hash.
