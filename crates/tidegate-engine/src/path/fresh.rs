@@ -107,7 +107,9 @@ fn settle<K: Layout, F: Fib>(
 ) -> Option<(FlowId, Verdict, CtInfo, News)> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
     let wanted = (key, kind.proto.number());
-    let begins = glance.slot.is_none() && engine.table.is_free(glance.hash, wanted);
+    let begins = glance.slot.is_none()
+        && engine.table.is_free(glance.hash)
+        && engine.table.is_own(key, kind.proto.number());
     if begins && !engine.has_room() {
         return None;
     }

@@ -57,6 +57,7 @@ impl Post {
     }
 
     /// Whether a packet of this tuple, of which the table knows nothing, is certainly this worker's.
+    #[inline(never)]
     pub(crate) fn keeps(&self, tuple: &Tuple) -> bool {
         self.is_alone() && self.is_home(tuple)
     }

@@ -47,6 +47,7 @@ impl Slab {
     }
 
     /// A flow's original tuple.
+    #[inline(never)]
     pub(in crate::table) fn tuple_of(&self, slot: u32) -> Tuple {
         on_shelf!(self, slot, |shelf, at| {
             let record = shelf.records.at(at);
