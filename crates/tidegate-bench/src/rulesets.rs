@@ -41,7 +41,9 @@ impl Rules {
         matches!(self, Self::TwentyNat | Self::TenThousandNat | Self::Snat)
     }
 
-    fn text(self, family: Family) -> Option<String> {
+    /// The rules, as `iptables-save` writes them; `None` where there are none.
+    #[must_use]
+    pub fn text(self, family: Family) -> Option<String> {
         let net = |number: u32| match family {
             Family::V4 => format!("172.{}.{}.0/24", 16 + (number >> 8), number & 0xff),
             Family::V6 => format!("2001:db8:f:{number:x}::/64"),

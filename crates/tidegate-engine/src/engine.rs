@@ -13,11 +13,11 @@
 //! And [`Engine::explain`], a question of *what if*: nothing changes.
 
 mod errands;
+mod provisions;
 mod rehearsal;
 mod team;
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
@@ -29,7 +29,6 @@ use crate::event::{Event, EventQueue};
 use crate::expect::{Expectation, ExpectationStats};
 use crate::fib::Fib;
 use crate::flow::{Correction, Flow, FlowId, Master};
-use crate::ipset::{SetError, Sets};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
@@ -327,41 +326,6 @@ impl Engine {
         }
     }
 
-    /// Replaces the rules of one family, as `iptables-restore` does: tables that
-    /// `rules` does not name stay as they are.
-    pub fn replace_rules(&mut self, rules: &crate::rules::Ruleset) {
-        self.programs.replace(rules, &self.policies);
-        // Once switched on it stays, as in the kernel.
-        self.limits.acct |= rules.counts_flows();
-        if self.programs.epoch() == 0 {
-            self.table.forget_vetting();
-        }
-    }
-
-    /// Does what the lines of `ipset save` or `ipset restore` say; see [`Sets::restore`].
-    ///
-    /// # Errors
-    /// The lines that could not be done.
-    pub fn restore_sets(
-        &mut self,
-        now: Instant,
-        file: &str,
-        text: &str,
-    ) -> Result<(), Vec<SetError>> {
-        self.programs.sets_mut().restore(now, file, text)
-    }
-
-    /// Takes over sets that were made before the engine.
-    pub fn adopt_sets(&mut self, sets: Sets) {
-        self.programs.adopt_sets(sets);
-    }
-
-    /// Takes over the timeout policies that `CT --timeout` of rules loaded from now on may name. Flows keep the
-    /// number of theirs: add to the policies that there were, don't replace them.
-    pub fn adopt_policies(&mut self, policies: Policies) {
-        self.policies = policies;
-    }
-
     /// Corrects what the clock on the wall says, for `-m time`.
     pub fn set_wall_clock(&mut self, wall: WallClock) {
         self.wall = wall;
@@ -423,12 +387,6 @@ impl Engine {
     /// The next packet that an NFLOG rule copied.
     pub fn poll_copy(&mut self) -> Option<PacketCopy> {
         self.log.pop_copy()
-    }
-
-    /// The sets that rules name.
-    #[must_use]
-    pub fn sets(&self) -> &Sets {
-        self.programs.sets()
     }
 
     /// When [`Engine::handle_timeout`] is due; never later than the first
@@ -540,13 +498,6 @@ impl Engine {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// The rules of one family as `iptables-save` prints them, with or without
-    /// counters; `None` where no table is loaded.
-    #[must_use]
-    pub fn rules(&self, family: Family, counters: bool) -> Option<alloc::string::String> {
-        self.programs.print(family, counters)
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_engine::{Engine, Settings, Verdict};
 use tidegate_gateway::replay::topology::{IN0, OUT0, Router, World};
 use tidegate_wire::Family;
 
-use conversations::{Crowd, is_from_inside, listing, pairs, rules_of};
+use conversations::{Crowd, Rules, is_from_inside, listing, pairs, rules_of};
 
 /// What waits for a worker.
 #[derive(Default)]
@@ -34,11 +34,13 @@ struct Network {
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 
 impl Network {
-    fn new(workers: usize, seed: u64) -> Self {
+    fn new(rules: Rules, workers: usize, seed: u64) -> Self {
         let settings = Settings { seed, start: NOW, ..Settings::default() };
         let engine = |number| {
             let mut engine = Engine::new(settings.clone());
-            [Family::V4, Family::V6].iter().for_each(|f| engine.replace_rules(&rules_of(*f)));
+            for family in [Family::V4, Family::V6] {
+                engine.replace_rules(&rules_of(rules, family));
+            }
             if workers > 1 {
                 engine.join(Steering::new(seed, number, workers).expect("a worker"));
             }
@@ -49,7 +51,7 @@ impl Network {
             inboxes: (0..workers).map(|_| Inbox::default()).collect(),
             world: World::Router(Router::default()),
             lot: Rng::new(seed),
-            crowd: Crowd::default(),
+            crowd: Crowd::around(rules),
             handed_over: 0,
         }
     }
@@ -113,8 +115,8 @@ impl Network {
     }
 }
 
-fn converse(workers: usize, seed: u64) -> Network {
-    let mut network = Network::new(workers, seed);
+fn converse(rules: Rules, workers: usize, seed: u64) -> Network {
+    let mut network = Network::new(rules, workers, seed);
     let mut lot = Rng::new(seed ^ 0xabcd);
     let pairs: Vec<_> = pairs(&mut lot).collect();
     for pair in &pairs {
@@ -125,20 +127,22 @@ fn converse(workers: usize, seed: u64) -> Network {
         }
     }
     network.run();
-    network.crowd.check(&format!("{workers} workers, seed {seed}"));
+    network.crowd.check(&format!("{rules:?}, {workers} workers, seed {seed}"));
     network
 }
 
 #[test]
 fn conversations_end_as_with_one_worker() {
-    for seed in 0..60 {
-        let alone = listing(converse(1, seed).engines.iter());
+    for (rules, seed) in Rules::ALL.into_iter().flat_map(|rules| (0..60).map(move |n| (rules, n))) {
+        let alone = listing(converse(rules, 1, seed).engines.iter());
         for workers in [2, 3, 4] {
-            let team = converse(workers, seed);
-            assert_eq!(listing(team.engines.iter()), alone, "{workers} workers, seed {seed}");
-            assert!(team.handed_over > 100, "only {} packets changed hands", team.handed_over);
+            let whose = format!("{rules:?}, {workers} workers, seed {seed}");
+            let team = converse(rules, workers, seed);
+            assert_eq!(listing(team.engines.iter()), alone, "{whose}");
+            let handed_over = team.handed_over;
+            assert!(handed_over > 100, "{whose}: only {handed_over} packets changed hands");
             let dropped: u64 = team.engines.iter().flat_map(|engine| engine.stats().drops).sum();
-            assert_eq!(dropped, 0, "{workers} workers, seed {seed}");
+            assert_eq!(dropped, 0, "{whose}");
         }
     }
 }

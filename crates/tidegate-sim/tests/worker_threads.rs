@@ -25,7 +25,7 @@ use tidegate_gateway::dataplane::{
 };
 use tidegate_wire::Family;
 
-use conversations::{Crowd, Listed, is_from_inside, listing, pairs, rules_of};
+use conversations::{Crowd, Listed, Rules, is_from_inside, listing, pairs, rules_of};
 
 /// The far ends of a worker's links: inside, outside.
 type Ends = [FarEnd; 2];
@@ -50,13 +50,17 @@ fn world() -> StaticWorld {
 }
 
 /// Workers' engines and planes, and the far ends of their links.
-fn workers(count: usize, seed: u64) -> (Team, Vec<Forwarder<StaticWorld>>, Vec<Ends>) {
+fn workers(
+    rules: Rules,
+    count: usize,
+    seed: u64,
+) -> (Team, Vec<Forwarder<StaticWorld>>, Vec<Ends>) {
     let clock = Clock::start();
     let (exchange, mails) = Exchange::between(count).expect("descriptors");
     let (mut engines, mut planes, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for (number, mail) in mails.into_iter().enumerate() {
         let mut engine = Engine::new(Settings { seed, start: clock.now(), ..Settings::default() });
-        [Family::V4, Family::V6].iter().for_each(|f| engine.replace_rules(&rules_of(*f)));
+        [Family::V4, Family::V6].iter().for_each(|f| engine.replace_rules(&rules_of(rules, *f)));
         let mut forwarder = Forwarder::new(world()).expect("descriptors");
         let far = [PortId(0), PortId(1)].map(|port| {
             let (header, checksum) = (LinkLayer::Raw, false);
@@ -133,9 +137,9 @@ impl Around {
 }
 
 /// What is left of conversations, and how many packets were dropped.
-fn converse(count: usize, seed: u64) -> (Vec<Listed>, u64) {
-    let (team, planes, ends) = workers(count, seed);
-    let mut around = Around { crowd: Crowd::default(), ends, lot: Rng::new(seed) };
+fn converse(rules: Rules, count: usize, seed: u64) -> (Vec<Listed>, u64) {
+    let (team, planes, ends) = workers(rules, count, seed);
+    let mut around = Around { crowd: Crowd::around(rules), ends, lot: Rng::new(seed) };
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for (number, plane) in planes.into_iter().enumerate() {
@@ -146,7 +150,7 @@ fn converse(count: usize, seed: u64) -> (Vec<Listed>, u64) {
         is_over.store(true, Ordering::Release);
     });
     while around.deliver() {}
-    around.crowd.check(&format!("{count} workers, seed {seed}"));
+    around.crowd.check(&format!("{rules:?}, {count} workers, seed {seed}"));
     let seats: Vec<_> = (0..count).map(|worker| team.take(worker)).collect();
     let dropped = seats.iter().flat_map(|seat| seat.engine.stats().drops).sum();
     (listing(seats.iter().map(|seat| &seat.engine)), dropped)
@@ -154,11 +158,11 @@ fn converse(count: usize, seed: u64) -> (Vec<Listed>, u64) {
 
 #[test]
 fn threads_end_conversations_as_one_does() {
-    for seed in 0..12 {
-        let alone = converse(1, seed);
+    for (rules, seed) in Rules::ALL.into_iter().flat_map(|rules| (0..12).map(move |n| (rules, n))) {
+        let alone = converse(rules, 1, seed);
         for count in [2, 3, 4] {
-            let team = converse(count, seed);
-            assert_eq!(team, alone, "{count} workers, seed {seed}");
+            let team = converse(rules, count, seed);
+            assert_eq!(team, alone, "{rules:?}, {count} workers, seed {seed}");
             assert_eq!(team.1, 0, "nothing is dropped");
         }
     }

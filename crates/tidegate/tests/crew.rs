@@ -23,11 +23,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use self::ends::{Host, OUTSIDE, RULES, SERVER, both_sides};
+use self::ends::{Net, OUTSIDE, RULES, SERVER, both_sides};
 use self::stage::{Program, TIDEGATE, call, command_of, new_network, play, until};
 
 fn main() -> ExitCode {
@@ -44,37 +45,24 @@ fn main() -> ExitCode {
     )
 }
 
-/// A gateway with a host on either side.
-struct Net {
-    client: Host,
-    server: Host,
-    gateway: Program,
-    place: tempfile::TempDir,
-}
-
 impl Net {
     fn new(workers: &str, settings: &str) -> Self {
-        let [client, server] = both_sides();
-        let place = tempfile::tempdir().unwrap();
-        fs::write(place.path().join("rules"), RULES).unwrap();
-        fs::write(place.path().join("sysctl"), settings).unwrap();
-        let gateway = start(&place, workers);
-        Self { client, server, gateway, place }
+        Self::between(both_sides(), |place| {
+            fs::write(place.join("rules"), RULES).unwrap();
+            fs::write(place.join("sysctl"), settings).unwrap();
+            start(place, workers)
+        })
     }
 
     /// The gateway ends, and another one begins with so many workers.
     fn go_on_with(&mut self, workers: &str) {
         self.gateway.end();
-        self.gateway = start(&self.place, workers);
-    }
-
-    fn socket(&self) -> String {
-        self.place.path().join("socket").display().to_string()
+        self.gateway = start(self.place.path(), workers);
     }
 
     /// What conntrack(8) prints on the gateway's table; it must succeed.
     fn conntrack(&self, args: &[&str]) -> String {
-        let socket = self.socket();
+        let socket = self.socket().display().to_string();
         call(TIDEGATE, &[&["exec", "--socket", &socket, "--", "conntrack"], args].concat())
     }
 
@@ -119,8 +107,8 @@ impl Net {
     }
 }
 
-fn start(place: &tempfile::TempDir, workers: &str) -> Program {
-    let at = |name: &str| place.path().join(name).display().to_string();
+fn start(place: &Path, workers: &str) -> Program {
+    let at = |name: &str| place.join(name).display().to_string();
     let (rules, log) = (at("rules"), fs::File::create(at("log")).unwrap());
     let mut command = command_of(TIDEGATE, &["run", "--workers", workers]);
     command.args(["--interface", "lan", "--interface", "wan", "--control", &at("socket")]);
@@ -152,7 +140,7 @@ fn told_of_workers(gateway: &Program, name: &str) -> Vec<String> {
 fn an_operator_sees_one_table() {
     let net = Net::new("2", "");
     let told = net.place.path().join("told");
-    let socket = net.socket();
+    let socket = net.socket().display().to_string();
     let listening = ["exec", "--socket", &socket, "--", "conntrack", "-E", "-p", "udp"];
     let mut listener = command_of(TIDEGATE, &listening);
     let listener = listener.stdout(fs::File::create(&told).unwrap()).stderr(Stdio::null());
@@ -217,7 +205,7 @@ fn a_flow_made_by_hand_is_found() {
 /// Whoever has a flow is asked what would become of its packets.
 fn a_packet_is_explained_by_its_owner() {
     let net = Net::new("2", "");
-    let socket = net.socket();
+    let socket = net.socket().display().to_string();
     for number in 0..6 {
         let flow = net.flow(0, 7000 + number);
         let port = flow.local_addr().unwrap().port();
@@ -286,7 +274,8 @@ fn flows_go_to_other_workers() {
         })
         .collect();
     let tuples = |net: &Net| -> BTreeMap<String, ()> {
-        let listed = call(TIDEGATE, &["list", "-p", "tcp", "--socket", &net.socket()]);
+        let listed =
+            call(TIDEGATE, &["list", "-p", "tcp", "--socket", &net.socket().display().to_string()]);
         let tuple = |line: &str| {
             line.split(' ').filter(|word| word.contains('=')).collect::<Vec<_>>().join(" ")
         };

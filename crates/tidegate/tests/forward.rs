@@ -28,7 +28,7 @@ use std::time::Duration;
 use tidegate_gateway::dataplane::{Frame, HEADROOM};
 
 use self::ends::{
-    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, both_sides_joined, exchange,
+    CLIENT, Host, INSIDE, Net, OUTSIDE, RULES, SERVER, both_sides, both_sides_joined, exchange,
     received_from, rules_and, sum_of,
 };
 use self::stage::{Program, TIDEGATE, call, new_network, play, until};
@@ -70,29 +70,18 @@ fn may_load_programs() -> bool {
     nix::unistd::geteuid().is_root() && stage::words(&map) == ["0", "0", "4294967295"]
 }
 
-/// A gateway with a host on either side.
-struct Net {
-    client: Host,
-    server: Host,
-    /// With its directory.
-    gateway: Program,
-    place: tempfile::TempDir,
-}
-
 impl Net {
     fn new(plane: &str) -> Self {
         Self::amid(plane, both_sides())
     }
 
-    fn amid(plane: &str, [client, server]: [Host; 2]) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let gateway = start(plane, place.path());
-        Self { client, server, gateway, place }
+    fn amid(plane: &str, hosts: [Host; 2]) -> Self {
+        Self::between(hosts, |place| start(plane, place))
     }
 
     /// What `tidegate` says when it is asked about the gateway.
     fn ask(&self, args: &[&str]) -> String {
-        let socket = self.place.path().join("socket").display().to_string();
+        let socket = self.socket().display().to_string();
         call(TIDEGATE, &[args, &["--socket", &socket]].concat())
     }
 

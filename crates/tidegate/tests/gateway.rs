@@ -19,12 +19,12 @@ mod stage;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
 use self::ends::{
-    CLIENT, Host, INSIDE, OUTSIDE, RULES, SERVER, both_sides, exchange, received_from, rules_and,
+    CLIENT, Host, INSIDE, Net, OUTSIDE, RULES, SERVER, both_sides, exchange, received_from,
+    rules_and,
 };
 use self::stage::{Program, TIDEGATE, call, command_of, new_network, play, until};
 
@@ -65,14 +65,6 @@ fn main() -> ExitCode {
     )
 }
 
-/// A gateway with a host on either side.
-struct Net {
-    client: Host,
-    server: Host,
-    gateway: Program,
-    place: tempfile::TempDir,
-}
-
 impl Net {
     fn new() -> Self {
         Self::with(FILE, |_| {})
@@ -91,16 +83,15 @@ impl Net {
         for switch in SWITCHES {
             fs::write(switch, "1").unwrap();
         }
-        let [client, server] = both_sides();
-        let place = tempfile::tempdir().unwrap();
-        fs::write(place.path().join("rules"), rules).unwrap();
-        fs::write(place.path().join("gateway.toml"), file).unwrap();
-        let log = fs::File::create(place.path().join("log")).unwrap();
-        let mut command = command_of(words[0], &words[1..]);
-        command.arg("run").arg(place.path().join("gateway.toml")).stderr(Stdio::from(log));
-        prepare(&mut command);
-        let gateway = Program(command.spawn().unwrap());
-        let mut net = Self { client, server, gateway, place };
+        let mut net = Self::between(both_sides(), |place| {
+            fs::write(place.join("rules"), rules).unwrap();
+            fs::write(place.join("gateway.toml"), file).unwrap();
+            let log = fs::File::create(place.join("log")).unwrap();
+            let mut command = command_of(words[0], &words[1..]);
+            command.arg("run").arg(place.join("gateway.toml")).stderr(Stdio::from(log));
+            prepare(&mut command);
+            Program(command.spawn().unwrap())
+        });
         until(|| {
             let has_ended = net.gateway.0.try_wait().unwrap().is_some();
             assert!(!has_ended, "{}", net.log());
@@ -118,10 +109,6 @@ impl Net {
         command.arg(self.place.path().join("gateway.toml")).stderr(Stdio::from(log));
         self.gateway = Program(command.spawn().unwrap());
         until(|| (self.log().contains("drops:") && self.socket().exists()).then_some(()));
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.place.path().join("socket")
     }
 
     fn log(&self) -> String {

@@ -4,6 +4,7 @@ mod commands;
 mod errands;
 mod express;
 mod fresh;
+mod generation;
 mod helpers;
 mod malformed;
 mod means;

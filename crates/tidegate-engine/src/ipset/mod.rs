@@ -175,6 +175,11 @@ impl Sets {
         self.sets.contains_key(name)
     }
 
+    /// The names of all sets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sets.keys().map(String::as_str)
+    }
+
     /// How many elements a set has, expired ones aside; `None` if there is no such set.
     #[must_use]
     pub fn len(&self, now: Instant, name: &str) -> Option<usize> {

@@ -4,7 +4,7 @@
 //! the flow than it changes ([`Life`]), and a first packet's flow is written as a record at once
 //! ([`Newcomer`]) and never is a draft. For that nobody else may have a say in it: the rules on the way
 //! are proven to let all such packets go on (`rules::express`), a new flow is neither translated nor
-//! expected, and helpers and proxies have nothing to do with it. At the first doubt nothing has been
+//! expected, and is at home at this worker, and helpers and proxies have nothing to do with it. At the first doubt nothing has been
 //! changed, and the packet walks: as the express path, this one may give up but never decide
 //! otherwise, and is held against the walk by the same test.
 
@@ -105,16 +105,21 @@ fn settle<K: Layout, F: Fib>(
     fib: &F,
     (kind, glance): (Kind, &Glance),
 ) -> Option<(FlowId, Verdict, CtInfo, News)> {
-    let Engine { table, limits, programs, rng, .. } = engine;
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
+    let wanted = (key, kind.proto.number());
+    let begins = glance.slot.is_none()
+        && engine.table.is_free(glance.hash)
+        && engine.table.is_own(key, kind.proto.number());
+    if begins && !engine.has_room() {
+        return None;
+    }
+    let Engine { table, limits, programs, rng, .. } = engine;
     let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
-    if glance.slot.is_none() && table.is_free(glance.hash) {
-        let has_room = limits.max == 0 || table.len() < limits.max as usize;
-        let (newcomer, verdict, news) = if has_room { arrival.begin()? } else { return None };
+    if begins {
+        let (newcomer, verdict, news) = arrival.begin()?;
         let id = table.welcome(now, &newcomer, glance.hash, rng);
         return Some((id, verdict, CtInfo::New, news));
     }
-    let wanted = (key, kind.proto.number());
     let (id, fate, timer) = table.with_seat(wanted, glance, |mut seat| {
         let fate = arrival.turn(&mut seat)?;
         Some((seat.id(), fate, seat.timer()))

@@ -1,4 +1,4 @@
-//! From a table's rules, as the operator means them, to the [`Program`] that packets run through.
+//! From a table's rules, as the operator means them, to the [`Code`] that packets run through.
 //!
 //! Everything that doesn't depend on a packet is worked out here: names of chains become indices, patterns become
 //! words and masks, conditions that hold for every packet vanish. The order of conditions stays, because a check may
@@ -14,31 +14,30 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::ast::{
-    Chain, ConntrackMatch, Counters, DnatTarget, Hook, Match, Multiport, NatFlags, PortRange, Rule,
-    SnatTarget, Spec, Table, Target, Term,
+    Chain, ConntrackMatch, Counters, CtTarget, DnatTarget, Hook, Match, Multiport, NatFlags,
+    PortRange, Rule, SnatTarget, Spec, Table, Target, Term,
 };
 use super::eval::{NatAction, Ruling};
 use super::matches::Bucket;
-use super::program::{Action, Change, Check, Entry, Masked, Program, Section};
+use super::program::{Action, Change, Check, Code, Entry, Masked, Section, State};
 use super::targets::CtTemplate;
 use crate::helper::Helper;
-use crate::limits::Policies;
 use crate::nat::{Manip, NatRange};
 
 /// Compiles one table; counters start from the rules' own.
-pub(super) fn compile(table: &Table, policies: &Policies) -> Program {
-    let mut compiler = Compiler { names: names(table), policies, program: blank(table) };
+pub(super) fn compile(table: &Table) -> Code {
+    let mut compiler = Compiler { names: names(table), code: blank(table) };
     for (index, chain) in table.chains.iter().enumerate() {
         compiler.chain(index, chain);
     }
-    compiler.program
+    compiler.code
 }
 
 fn names(table: &Table) -> BTreeMap<&str, usize> {
     table.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect()
 }
 
-fn blank(table: &Table) -> Program {
+fn blank(table: &Table) -> Code {
     let mut bases = [None; Hook::ALL.len()];
     for (index, chain) in table.chains.iter().enumerate() {
         if let Some(hook) = chain.hook() {
@@ -46,37 +45,34 @@ fn blank(table: &Table) -> Program {
         }
     }
     let users = table.chains.iter().filter(|chain| chain.policy.is_none()).count();
-    Program {
+    Code {
         kind: table.kind,
         chains: Vec::new(),
         bases,
         entries: Vec::new(),
         checks: Vec::new(),
-        counters: Vec::new(),
-        buckets: Vec::new(),
-        extensions: Vec::new(),
+        policies: Vec::new(),
+        start: State::default(),
         asks_names: false,
         lengthens: false,
         proxies: false,
-        // A chain that is being gone through is never jumped to again.
-        returns: Vec::with_capacity(users),
+        depth: users,
     }
 }
 
 struct Compiler<'a> {
     names: BTreeMap<&'a str, usize>,
-    policies: &'a Policies,
-    program: Program,
+    code: Code,
 }
 
 impl Compiler<'_> {
     fn chain(&mut self, index: usize, chain: &Chain) {
-        let start = self.program.entries.len();
+        let start = self.code.entries.len();
         for rule in &chain.rules {
             self.rule(index, rule);
         }
-        let entries = start..self.program.entries.len();
-        self.program.chains.push(Section { name: chain.name.clone(), entries });
+        let entries = start..self.code.entries.len();
+        self.code.chains.push(Section { name: chain.name.clone(), entries });
         let tail = Entry { chain: index, line: 0, checks: 0..0, action: Action::End(chain.policy) };
         self.entry(tail, chain.counters);
     }
@@ -85,28 +81,28 @@ impl Compiler<'_> {
         let checks = self.checks(rule);
         let action = self.action(&rule.target);
         if let Action::Effect(effect) = &action {
-            self.program.lengthens |= effect.lengthens();
-            self.program.proxies |= effect.proxies();
+            self.code.lengthens |= effect.lengthens();
+            self.code.proxies |= effect.proxies();
         }
         self.entry(Entry { chain, line: rule.line, checks, action }, rule.counters);
     }
 
     fn entry(&mut self, entry: Entry, counters: Counters) {
-        self.program.entries.push(entry);
-        self.program.counters.push(counters);
+        self.code.entries.push(entry);
+        self.code.start.counters.push(counters);
     }
 
     fn checks(&mut self, rule: &Rule) -> Range<usize> {
-        let start = self.program.checks.len();
-        self.program.checks.extend(spec_checks(&rule.spec));
+        let start = self.code.checks.len();
+        self.code.checks.extend(spec_checks(&rule.spec));
         for condition in &rule.matches {
             let check = self.check(condition);
-            self.program.checks.extend(check);
+            self.code.checks.extend(check);
         }
-        let checks = &self.program.checks[start..];
+        let checks = &self.code.checks[start..];
         let asks = |check: &Check| matches!(check, Check::InInterface(_) | Check::OutInterface(_));
-        self.program.asks_names |= checks.iter().any(asks);
-        start..self.program.checks.len()
+        self.code.asks_names |= checks.iter().any(asks);
+        start..self.code.checks.len()
     }
 
     fn check(&mut self, condition: &Match) -> Option<Check> {
@@ -127,19 +123,19 @@ impl Compiler<'_> {
             Match::Mac(source) => Check::Mac(*source),
             Match::Iprange(ranges) => Check::Iprange(Box::new(*ranges)),
             Match::Extension(one) => {
-                self.program.extensions.push(one.0.live());
-                let at = self.program.extensions.len() - 1;
+                self.code.start.extensions.push(one.0.live());
+                let at = self.code.start.extensions.len() - 1;
                 Check::Extension { at, is_pure: one.0.is_pure() }
             }
         })
     }
 
     fn bucket(&mut self, bucket: Bucket) -> usize {
-        self.program.buckets.push(bucket);
-        self.program.buckets.len() - 1
+        self.code.start.buckets.push(bucket);
+        self.code.start.buckets.len() - 1
     }
 
-    fn action(&self, target: &Target) -> Action {
+    fn action(&mut self, target: &Target) -> Action {
         match target {
             Target::None => Action::Count,
             Target::Jump(name) => self.to_chain(name, Action::Jump),
@@ -151,7 +147,7 @@ impl Compiler<'_> {
             Target::Log(log) => Action::Change(Change::Log(Box::new(log.clone()))),
             Target::Mark(mark) => Action::Change(Change::Mark(*mark)),
             Target::Connmark(mark) => Action::Change(Change::Connmark(*mark)),
-            Target::Ct(ct) => Action::Track(CtTemplate::new(ct, self.policies)),
+            Target::Ct(ct) => Action::Track(self.template(ct)),
             Target::Notrack => Action::Track(CtTemplate::Notrack),
             Target::Snat(snat) => translate(NatAction::Range(Manip::Src, snat_range(snat))),
             Target::Dnat(dnat) => translate(NatAction::Range(Manip::Dst, dnat_range(dnat))),
@@ -164,6 +160,14 @@ impl Compiler<'_> {
             Target::Netmap(network) => translate(NatAction::Netmap(*network)),
             Target::Extension(one) => Action::Effect(Box::new(one.0.clone())),
         }
+    }
+
+    fn template(&mut self, ct: &CtTarget) -> CtTemplate {
+        let policy = ct.timeout.as_ref().map(|name| {
+            self.code.policies.push(name.clone());
+            self.code.policies.len() - 1
+        });
+        CtTemplate::new(ct, policy)
     }
 
     fn to_chain(&self, name: &str, action: fn(usize) -> Action) -> Action {

@@ -15,7 +15,7 @@ use super::ast::{Counters, Hook, LogOptions, LogTarget, Network, Policy, RejectW
 use super::conditions::Memory;
 use super::matches::{Fit, Remembered, Words, check};
 use super::names;
-use super::program::{Action, Program};
+use super::program::{Action, Code, Program, State};
 use crate::defrag::FragmentPlan;
 use crate::event::{EventMask, ExpectMask};
 use crate::fib::{Fib, PortId};
@@ -159,13 +159,15 @@ pub(super) fn run<F: Fib>(
     ctx: &mut RuleContext<'_, F>,
     observer: &mut impl Observer,
 ) -> Ruling {
-    let Some(base) = program.base(ctx.hook) else { return Ruling::Accept };
+    let Program { code, state, returns } = program;
+    let code: &Code = code;
+    let Some(base) = code.base(ctx.hook) else { return Ruling::Accept };
     let (mut at, policy) = (base.entries.start, base.tail());
-    let words = Words::of(ctx, program.asks_names);
+    let words = Words::of(ctx, code.asks_names);
     let mut zone_by_mark = false;
-    program.returns.clear();
+    returns.clear();
     let ruling = loop {
-        match meet(program, at, (&words, &mut *memory), ctx) {
+        match meet((code, state), at, (&words, &mut *memory), ctx) {
             Fit::Holds => {}
             Fit::Fails => {
                 at += 1;
@@ -174,27 +176,27 @@ pub(super) fn run<F: Fib>(
             Fit::Unreadable => break Ruling::Drop,
         }
         if *ctx.traced {
-            trace(program, at, ctx);
+            trace(code, at, ctx);
         }
         let mut ended = None;
-        match &program.entries[at].action {
-            Action::Track(template) => zone_by_mark |= template.attach(ctx),
+        match &code.entries[at].action {
+            Action::Track(template) => zone_by_mark |= template.attach(&state.policies, ctx),
             Action::Change(change) => change.apply(ctx),
             Action::Effect(effect) => ended = effect.apply(memory, ctx),
             _ => {}
         }
-        observer.note(|| program.step(at, *ctx.mark));
+        observer.note(|| code.step(at, *ctx.mark));
         if let Some(ruling) = ended {
             break ruling;
         }
-        at = match program.entries[at].action {
+        at = match code.entries[at].action {
             Action::Count | Action::Track(_) | Action::Change(_) | Action::Effect(_) => at + 1,
             Action::Jump(chain) => {
-                program.returns.push(at + 1);
-                program.chains[chain].entries.start
+                returns.push(at + 1);
+                code.chains[chain].entries.start
             }
-            Action::Goto(chain) => program.chains[chain].entries.start,
-            Action::Return | Action::End(None) => program.returns.pop().unwrap_or(policy),
+            Action::Goto(chain) => code.chains[chain].entries.start,
+            Action::Return | Action::End(None) => returns.pop().unwrap_or(policy),
             Action::End(Some(Policy::Accept)) => break Ruling::Accept,
             Action::End(Some(Policy::Drop)) => break Ruling::Drop,
             Action::Rule(ruling) => break ruling,
@@ -208,14 +210,14 @@ pub(super) fn run<F: Fib>(
 
 /// Whether an entry's checks hold; if they do, the entry has counted the packet.
 fn meet<F: Fib>(
-    program: &mut Program,
+    (code, state): (&Code, &mut State),
     at: usize,
     (words, memory): (&Words, &mut Memory),
     ctx: &mut RuleContext<'_, F>,
 ) -> Fit {
-    let Program { entries, checks, counters, buckets, extensions, .. } = program;
+    let State { counters, buckets, extensions, .. } = state;
     let mut remembered = Remembered { buckets, extensions, memory };
-    for condition in &checks[entries[at].checks.clone()] {
+    for condition in code.checks_of(at) {
         let fit = check(condition, words, &mut remembered, ctx);
         if fit != Fit::Holds {
             return fit;
@@ -226,10 +228,10 @@ fn meet<F: Fib>(
 }
 
 /// Tells a rule that a traced packet meets, in the kernel's words.
-fn trace<F: Fib>(program: &Program, at: usize, ctx: &mut RuleContext<'_, F>) {
+fn trace<F: Fib>(code: &Code, at: usize, ctx: &mut RuleContext<'_, F>) {
     let target = LogTarget {
         level: LogTarget::DEFAULT_LEVEL,
-        prefix: program.place(at),
+        prefix: code.place(at),
         options: LogOptions::TCP_SEQUENCE | LogOptions::TCP_OPTIONS | LogOptions::IP_OPTIONS,
     };
     super::targets::log(&target, ctx);

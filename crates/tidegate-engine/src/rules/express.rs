@@ -26,13 +26,14 @@
 
 mod foresight;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidegate_wire::proto;
 
 use super::ast::{Counters, Hook, Policy, TableKind};
 use super::eval::Ruling;
-use super::program::{Action, Program};
+use super::program::{Action, Code};
 use crate::flow::Flow;
 use crate::nat::Manip;
 use crate::tuple::{Direction, Tuple};
@@ -130,7 +131,7 @@ pub(crate) enum Clearance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Met {
     pub(super) table: TableKind,
-    /// An index into the program's counters.
+    /// An index into the table's counters.
     pub(super) entry: usize,
 }
 
@@ -144,11 +145,18 @@ pub(super) struct Way {
     /// Whether packets may take it.
     pub(super) clearance: Clearance,
     /// The entries that a packet meets; none if it isn't known.
-    met: Vec<Met>,
+    met: Arc<[Met]>,
     /// How many packets took it without asking the rules: what is to be added to the counters of all
     /// entries that they met.
     pub(super) passed: Counters,
     /// Those that it was assumed not to meet.
+    unmet: Arc<[Unmet]>,
+}
+
+/// The same, as far as it was gone.
+#[derive(Default)]
+struct Trail {
+    met: Vec<Met>,
     unmet: Vec<Unmet>,
 }
 
@@ -173,7 +181,7 @@ enum Phase {
 
 impl Ways {
     /// Walks all ways through a family's tables.
-    pub(super) fn prove<'p>(table: impl Fn(TableKind) -> Option<&'p Program>) -> Self {
+    pub(super) fn prove<'p>(table: impl Fn(TableKind) -> Option<&'p Code>) -> Self {
         let mut ways = Self::default();
         let both = [Direction::Original, Direction::Reply];
         for (proto, route) in ExpressProto::ALL.into_iter().flat_map(with_routes) {
@@ -187,6 +195,13 @@ impl Ways {
                 ways.0[fresh.index()] = Way::walk(&table, (proto, dir, fresh.stage()), route);
             }
         }
+        ways
+    }
+
+    /// The same before anybody has taken a way.
+    pub(super) fn restarted(&self) -> Self {
+        let mut ways = self.clone();
+        ways.0.iter_mut().for_each(|way| way.passed = Counters::default());
         ways
     }
 
@@ -237,7 +252,7 @@ impl Ways {
     /// Whether packets of a flow meet no other entries. The tables are those that the ways were proven for.
     pub(super) fn vet<'p>(
         &self,
-        table: impl Fn(TableKind) -> Option<&'p Program>,
+        table: impl Fn(TableKind) -> Option<&'p Code>,
         proto: ExpressProto,
         dir: Direction,
         route: ExpressRoute,
@@ -257,9 +272,8 @@ impl Ways {
         });
         unmet.iter().all(|Unmet { phase, table: kind, entry }| {
             let sort = &sorts[*phase as usize];
-            table(*kind).is_some_and(|program| {
-                sort.foresee_all(program.checks_of(*entry)) == Foresight::Fails
-            })
+            table(*kind)
+                .is_some_and(|code| sort.foresee_all(code.checks_of(*entry)) == Foresight::Fails)
         })
     }
 }
@@ -275,38 +289,33 @@ fn index(proto: ExpressProto, dir: Direction, route: ExpressRoute) -> usize {
 impl Way {
     /// Goes from PREROUTING on.
     fn walk<'p>(
-        table: &impl Fn(TableKind) -> Option<&'p Program>,
+        table: &impl Fn(TableKind) -> Option<&'p Code>,
         who: (ExpressProto, Direction, Stage),
         route: ExpressRoute,
     ) -> Self {
-        let mut way = Self::default();
+        let mut trail = Trail::default();
         for &(hook, kind) in route.stages() {
             let phase = Phase::of(hook, kind);
             let sort = phase.sort(who, None);
-            if let Some(program) = table(kind)
-                && way.walk_table(program, hook, phase, &sort).is_none()
+            if let Some(code) = table(kind)
+                && trail.walk_table(code, hook, phase, &sort).is_none()
             {
                 return Self { clearance: Clearance::Never, ..Self::default() };
             }
         }
-        way.settle();
-        way
+        trail.settled()
     }
+}
 
+impl Trail {
     /// Adds the entries of a table's chain at its hook. `None`: there is no proof.
-    fn walk_table(
-        &mut self,
-        program: &Program,
-        hook: Hook,
-        phase: Phase,
-        sort: &Sort<'_>,
-    ) -> Option<()> {
-        let table = program.kind;
-        let Some(base) = program.base(hook) else { return Some(()) };
+    fn walk_table(&mut self, code: &Code, hook: Hook, phase: Phase, sort: &Sort<'_>) -> Option<()> {
+        let table = code.kind;
+        let Some(base) = code.base(hook) else { return Some(()) };
         let (mut at, policy) = (base.entries.start, base.tail());
         let mut returns = Vec::new();
         loop {
-            let foresight = sort.foresee_all(program.checks_of(at));
+            let foresight = sort.foresee_all(code.checks_of(at));
             match foresight {
                 Foresight::Holds => add(&mut self.met, Met { table, entry: at }, MOST)?,
                 Foresight::Fails => {}
@@ -320,13 +329,13 @@ impl Way {
                 at += 1;
                 continue;
             }
-            at = match program.entries[at].action {
+            at = match code.entries[at].action {
                 Action::Count => at + 1,
                 Action::Jump(chain) => {
                     returns.push(at + 1);
-                    program.chains[chain].entries.start
+                    code.chains[chain].entries.start
                 }
-                Action::Goto(chain) => program.chains[chain].entries.start,
+                Action::Goto(chain) => code.chains[chain].entries.start,
                 Action::Return | Action::End(None) => returns.pop().unwrap_or(policy),
                 Action::End(Some(Policy::Accept)) | Action::Rule(Ruling::Accept) => {
                     return Some(());
@@ -340,17 +349,15 @@ impl Way {
         }
     }
 
-    /// Asks nothing twice, however often a chain is gone through.
-    fn settle(&mut self) {
+    /// The way, on which nothing is asked twice, however often a chain is gone through.
+    fn settled(mut self) -> Way {
         self.unmet.sort_unstable_by_key(|unmet| {
             (unmet.phase as usize, unmet.table as usize, unmet.entry)
         });
         self.unmet.dedup();
-        self.met.shrink_to_fit();
-        self.unmet.shrink_to_fit();
-        if !self.unmet.is_empty() {
-            self.clearance = Clearance::IfVetted;
-        }
+        let clearance = if self.unmet.is_empty() { Clearance::Clear } else { Clearance::IfVetted };
+        let (met, unmet) = (self.met.into(), self.unmet.into());
+        Way { clearance, met, unmet, passed: Counters::default() }
     }
 }
 

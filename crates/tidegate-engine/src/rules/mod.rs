@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! text  --parse-->  ast::Ruleset  --check-->  ast::Ruleset that a kernel would load
-//!                        |
-//!                        +--print-->  text, exactly as iptables-save writes it
+//!                        |                                         |
+//!                        +--print-->  text, as iptables-save       +--replace-->  Generation that engines go by
+//!                                     writes it
 //! ```
 //!
 //! [`parse`] does the first two at once, so whoever holds a `Ruleset` from it holds one without dangling jumps, loops,
 //! targets in tables where the kernel refuses them or matches without the protocol they need. The compiler to the flat
-//! program that packets run through, and its evaluation, build on that and never see text.
+//! program that packets run through ([`Generation`]), and its evaluation, build on that and never see text.
 //!
 //! The reference is iptables 1.8.9 (the legacy tools) over the kernel's x_tables: what they accept is accepted with
 //! the same meaning, what they refuse is refused. What they accept and the engine can't do is refused by name, never
@@ -34,6 +35,7 @@ mod error;
 mod eval;
 mod express;
 mod extension;
+mod generation;
 mod labels;
 mod matches;
 mod names;
@@ -52,6 +54,7 @@ pub(crate) use programs::Programs;
 
 pub use ast::{Hook, RejectWith, Ruleset, TableKind};
 pub use eval::Template;
+pub use generation::Generation;
 pub use labels::LabelNames;
 
 pub use error::{

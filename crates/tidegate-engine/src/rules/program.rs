@@ -3,13 +3,14 @@
 //! All rules of all chains lie in one list of entries, each chain a range that ends in a *tail*: the policy of a
 //! built-in chain, the return of a user chain. A rule's conditions are a range in one list of checks, only those that
 //! it has, in the order in which the kernel evaluates them. Jumps are indices. Counters and token buckets, which
-//! packets change, lie apart from what they never change.
+//! packets change ([`State`]), lie apart from what they never change ([`Code`]), which all engines share.
 //!
 //! Made by [`compile`](super::compile()) and walked by [`run`](super::eval::run). Invariants: every index is in range,
 //! control can't run in circles, and `returns` has room for the deepest chain of jumps, so that no packet allocates.
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::Range;
@@ -25,12 +26,22 @@ use super::eval::Ruling;
 use super::matches::Bucket;
 use super::targets::CtTemplate;
 use crate::helper::Helper;
+use crate::limits::{Policies, PolicyId};
 use crate::trace::Step;
 
-/// One table.
-#[derive(Clone)]
+/// One table, as an engine goes by it.
 pub(super) struct Program {
-    /// Which one.
+    /// What it shares with other engines.
+    pub(super) code: Arc<Code>,
+    /// What its own packets have changed.
+    pub(super) state: State,
+    /// Where the chains that a packet is in will go on; empty between packets.
+    pub(super) returns: Vec<usize>,
+}
+
+/// What packets never change.
+pub(super) struct Code {
+    /// Which table.
     pub(super) kind: TableKind,
     /// Its chains, in the order of the ruleset.
     pub(super) chains: Vec<Section>,
@@ -40,23 +51,60 @@ pub(super) struct Program {
     pub(super) entries: Vec<Entry>,
     /// The conditions of all rules.
     pub(super) checks: Vec<Check>,
-    /// How often each entry was met.
-    pub(super) counters: Vec<Counters>,
-    /// The state of all limits.
-    pub(super) buckets: Vec<Bucket>,
-    /// The matches beyond the usual ones, with what they remember.
-    pub(super) extensions: Vec<Live>,
+    /// The timeout policies that rules name.
+    pub(super) policies: Vec<String>,
+    /// What packets change, before the first of them.
+    pub(super) start: State,
     /// Whether a rule asks for an interface's name.
     pub(super) asks_names: bool,
     /// Whether a rule may make a TCP SYN longer.
     pub(super) lengthens: bool,
     /// Whether a rule is SYNPROXY.
     pub(super) proxies: bool,
-    /// Where the chains that a packet is in will go on; empty between packets.
-    pub(super) returns: Vec<usize>,
+    /// The deepest that jumps can go: a chain that is being gone through is never jumped to again.
+    pub(super) depth: usize,
+}
+
+/// What packets change, and what an engine has put in the place of names.
+#[derive(Clone, Default)]
+pub(super) struct State {
+    /// How often each entry was met.
+    pub(super) counters: Vec<Counters>,
+    /// The state of all limits.
+    pub(super) buckets: Vec<Bucket>,
+    /// The matches beyond the usual ones, with what they remember.
+    pub(super) extensions: Vec<Live>,
+    /// The engine's numbers of the timeout policies that rules name, `None` for those that it doesn't have.
+    pub(super) policies: Vec<Option<PolicyId>>,
 }
 
 impl Program {
+    /// One that no packet has met.
+    pub(super) fn new(code: Arc<Code>) -> Self {
+        let state = code.start.clone();
+        Self::of(code, state)
+    }
+
+    fn of(code: Arc<Code>, state: State) -> Self {
+        let returns = Vec::with_capacity(code.depth);
+        Self { code, state, returns }
+    }
+
+    /// Looks up the timeout policies that rules name.
+    pub(super) fn find_policies(&mut self, policies: &Policies) {
+        let found = self.code.policies.iter().map(|name| policies.find(name));
+        self.state.policies = found.collect();
+    }
+}
+
+impl Clone for Program {
+    /// With room of its own for returns, which that of a list wouldn't have.
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.code), self.state.clone())
+    }
+}
+
+impl Code {
     /// The built-in chain that a hook calls.
     pub(super) fn base(&self, hook: Hook) -> Option<&Section> {
         self.bases[hook as usize].map(|chain| &self.chains[chain])

@@ -1,24 +1,18 @@
-//! The rules in force: the tables of both families, each as the operator wrote it and as packets run through it.
+//! The rules in force: a [`Generation`] of them, and what they remember beside it.
 //!
-//! A ruleset replaces the tables that it names, all at once and between two packets; living flows keep what earlier
-//! rules decided for them. A table that was never named has no hooks: packets pass it as if it weren't there.
-//!
-//! What can be [proven](super::express) of a family's tables is proven anew with each of them, and holds until the next,
-//! which begins another [epoch](Programs::epoch).
+//! The next generation takes its place all at once and between two packets; living flows keep what earlier rules decided
+//! for them. What was [proven](super::express) of it holds until then, which begins another [epoch](Programs::epoch).
 
-use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
-use super::ast::{Counters, Match, Ruleset, Table, TableKind};
-use super::compile::compile;
-use super::conditions::{Kind, Memory};
+use super::ast::{Ruleset, TableKind};
+use super::conditions::Memory;
 use super::eval::{self, RuleContext, Ruling};
-use super::express::{Clearance, ExpressProto, ExpressRoute, Fresh, Way, Ways};
+use super::express::{Clearance, ExpressProto, ExpressRoute, Fresh, Way};
+use super::generation::{FamilyRules, Generation, code};
 use super::print;
-use super::program::Program;
 use crate::fib::Fib;
 use crate::flow::Flow;
 use crate::ipset::Sets;
@@ -26,87 +20,35 @@ use crate::limits::Policies;
 use crate::trace::Observer;
 use crate::tuple::Direction;
 
-/// Both families' rules.
+/// Both families' rules, and what they remember.
 #[derive(Clone, Default)]
 pub(crate) struct Programs {
-    v4: InForce,
-    v6: InForce,
+    rules: Generation,
     memory: Memory,
     epoch: u16,
 }
 
-/// One family's.
-#[derive(Clone, Default)]
-struct InForce {
-    tables: Tables,
-    /// Those that are loaded, in the order in which they first were.
-    order: Vec<TableKind>,
-    ways: Ways,
-    /// Whether every fresh packet is the rules' business.
-    asks_fresh: bool,
-    /// Whether a rule may make a TCP SYN longer.
-    lengthens: bool,
-    /// Whether a rule is SYNPROXY.
-    proxies: bool,
-}
-
-impl InForce {
-    /// The less frequent matches of all rules.
-    fn extensions(&self) -> impl Iterator<Item = &Kind> + Clone {
-        let rules = self.tables.iter().flatten().flat_map(|loaded| &loaded.source.chains);
-        let matches = rules.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.matches);
-        matches.filter_map(|one| match one {
-            Match::Extension(extension) => Some(&extension.0),
-            _ => None,
-        })
-    }
-}
-
-/// By [`TableKind`], `None` where not loaded.
-type Tables = [Option<Box<Loaded>>; TableKind::ALL.len()];
-
-#[derive(Clone)]
-struct Loaded {
-    source: Table,
-    program: Program,
-}
-
 impl Programs {
-    /// Replaces the tables that `rules` names, and only these. Counters start from the ruleset's, limits full.
-    pub(crate) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
-        let InForce { tables, order, ways, asks_fresh, lengthens, proxies } =
-            self.in_force_mut(rules.family);
-        for (kind, loaded) in TableKind::ALL.into_iter().zip(tables.iter_mut()) {
-            if let Some(loaded) = loaded {
-                ways.add_to(kind, &mut loaded.program.counters);
-            }
-        }
-        for table in &rules.tables {
-            if tables[table.kind as usize].is_none() {
-                order.push(table.kind);
-            }
-            let loaded = Loaded { source: table.clone(), program: compile(table, policies) };
-            tables[table.kind as usize] = Some(Box::new(loaded));
-        }
-        *ways = Ways::prove(|kind| program(tables, kind));
-        *asks_fresh = !ways.clears_fresh();
-        *lengthens = tables.iter().flatten().any(|loaded| loaded.program.lengthens);
-        *proxies = tables.iter().flatten().any(|loaded| loaded.program.proxies);
+    /// The rules without what packets have left behind, for whoever works out the next ones.
+    pub(crate) fn generation(&self) -> Generation {
+        self.rules.restarted()
+    }
+
+    /// Goes by the next rules. Tables that they share with those of now go on, with their counters; those that go are
+    /// `next` afterwards. Whether a new table needs flows to be counted.
+    pub(crate) fn adopt(&mut self, next: &mut Generation, policies: &Policies) -> bool {
+        let counts_flows = self.rules.give_way(next, policies);
         self.epoch = (self.epoch + 1) % EPOCHS;
         self.settle_memory();
+        counts_flows
     }
 
     /// Makes what the rules share, and forgets what none of them names any more.
     fn settle_memory(&mut self) {
-        let Self { v4, v6, memory, .. } = self;
-        let both = [(Family::V4, &*v4), (Family::V6, &*v6)];
-        let shared = both
-            .into_iter()
-            .flat_map(|(family, in_force)| in_force.extensions().map(move |one| (family, one)));
-        shared.clone().for_each(|(family, one)| memory.provide(family, one));
-        memory.retain(shared);
-        let tables = [v4, v6].into_iter().flat_map(|in_force| in_force.tables.iter().flatten());
-        memory.sets.keep(tables.flat_map(|loaded| loaded.source.sets()).map(|(_, name)| name));
+        let Self { rules, memory, .. } = self;
+        rules.sharing().for_each(|(family, one)| memory.provide(family, one));
+        memory.retain(rules.sharing());
+        memory.sets.keep(rules.sets());
     }
 
     /// The sets that rules name.
@@ -191,8 +133,8 @@ impl Programs {
         route: ExpressRoute,
         flow: &Flow,
     ) -> bool {
-        let InForce { tables, ways, .. } = self.in_force(family);
-        ways.vet(|kind| program(tables, kind), proto, dir, route, flow)
+        let FamilyRules { tables, ways, .. } = self.in_force(family);
+        ways.vet(|kind| code(tables, kind), proto, dir, route, flow)
     }
 
     /// The way of established packets that go by this route.
@@ -216,12 +158,8 @@ impl Programs {
         ctx: &mut RuleContext<'_, F>,
         observer: &mut O,
     ) -> Ruling {
-        let Self { v4, v6, memory, .. } = self;
-        let in_force = match family {
-            Family::V4 => v4,
-            Family::V6 => v6,
-        };
-        match &mut in_force.tables[table as usize] {
+        let Self { rules, memory, .. } = self;
+        match &mut rules.family_mut(family).tables[table as usize] {
             Some(loaded) => eval::run(&mut loaded.program, memory, ctx, observer),
             None => Ruling::Accept,
         }
@@ -230,24 +168,18 @@ impl Programs {
     /// A family's rules as iptables-save prints them, the table that was loaded last first, with live counters if asked
     /// for; `None` if it has no table.
     pub(crate) fn print(&self, family: Family, counters: bool) -> Option<String> {
-        let InForce { tables, order, ways, .. } = self.in_force(family);
-        let loaded = order.iter().rev().filter_map(|kind| tables[*kind as usize].as_ref());
-        let tables: Vec<Table> = loaded.map(|loaded| loaded.live(ways)).collect();
+        let tables = self.in_force(family).live();
         (!tables.is_empty()).then(|| print(&Ruleset { family, tables }, counters))
     }
 
-    fn in_force(&self, family: Family) -> &InForce {
-        match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        }
+    #[inline]
+    fn in_force(&self, family: Family) -> &FamilyRules {
+        self.rules.family(family)
     }
 
-    fn in_force_mut(&mut self, family: Family) -> &mut InForce {
-        match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-        }
+    #[inline]
+    fn in_force_mut(&mut self, family: Family) -> &mut FamilyRules {
+        self.rules.family_mut(family)
     }
 }
 
@@ -273,32 +205,6 @@ impl Course<'_> {
     #[inline(always)]
     pub(crate) fn count(&mut self, bytes: usize) {
         eval::count(&mut self.way.passed, bytes);
-    }
-}
-
-fn program(tables: &Tables, kind: TableKind) -> Option<&Program> {
-    tables[kind as usize].as_ref().map(|loaded| &loaded.program)
-}
-
-impl Loaded {
-    /// The counters of now.
-    fn counters(&self, ways: &Ways) -> Vec<Counters> {
-        let mut counters = self.program.counters.clone();
-        ways.add_to(self.source.kind, &mut counters);
-        counters
-    }
-
-    /// The table as written, with the counters of now.
-    fn live(&self, ways: &Ways) -> Table {
-        let (mut table, counters) = (self.source.clone(), self.counters(ways));
-        for (chain, section) in table.chains.iter_mut().zip(&self.program.chains) {
-            for (rule, counted) in chain.rules.iter_mut().zip(&counters[section.entries.clone()]) {
-                rule.counters = *counted;
-            }
-            let policy = chain.policy.map(|_| counters[section.tail()]);
-            chain.counters = policy.unwrap_or(Counters::default());
-        }
-        table
     }
 }
 

@@ -15,7 +15,7 @@ use crate::event::{EventMask, ExpectMask};
 use crate::fib::Fib;
 use crate::flow::Flow;
 use crate::helper::Helper;
-use crate::limits::{Policies, PolicyId};
+use crate::limits::PolicyId;
 use crate::log::Sighting;
 use crate::packet::CtInfo;
 use crate::tuple::{Zone, ZoneScope};
@@ -35,14 +35,14 @@ pub(super) enum CtTemplate {
         events: Option<(EventMask, ExpectMask)>,
         /// The helper to attach.
         helper: Option<Helper>,
-        /// The timeouts to use.
-        policy: Option<PolicyId>,
+        /// The timeouts to use, as an index into the policies that rules name.
+        policy: Option<usize>,
     },
 }
 
 impl CtTemplate {
-    /// What a CT target says of zone, events, helper and timeouts. A policy that isn't there is none.
-    pub(super) fn new(ct: &CtTarget, policies: &Policies) -> Self {
+    /// What a CT target says of zone, events and helper; `policy` is that of its timeouts.
+    pub(super) fn new(ct: &CtTarget, policy: Option<usize>) -> Self {
         if ct.notrack {
             return Self::Notrack;
         }
@@ -56,14 +56,18 @@ impl CtTemplate {
                 (flows, ExpectMask::from_bits_truncate(ct.expect_events.bits()))
             }),
             helper: ct.helper.as_ref().and_then(|name| Helper::of_name(name)),
-            policy: ct.timeout.as_deref().and_then(|name| policies.find(name)),
+            policy,
         }
     }
 
     /// Attaches the template, or the word not to track, unless the packet has one or a flow already. Rules behind
     /// it in the table see the packet as UNTRACKED, or as NEW: a template is a flow to them. Returns whether the
-    /// zone's number is yet to be taken from the mark.
-    pub(super) fn attach<F: Fib>(&self, ctx: &mut RuleContext<'_, F>) -> bool {
+    /// zone's number is yet to be taken from the mark. `policies` are those that rules name; one that isn't there is none.
+    pub(super) fn attach<F: Fib>(
+        &self,
+        policies: &[Option<PolicyId>],
+        ctx: &mut RuleContext<'_, F>,
+    ) -> bool {
         if ctx.has_entry || ctx.template.is_some() || *ctx.untracked {
             return false;
         }
@@ -80,7 +84,7 @@ impl CtTemplate {
                     events,
                     expect_events,
                     helper,
-                    policy,
+                    policy: policy.and_then(|at| *policies.get(at)?),
                     is_proxied: false,
                 });
                 ctx.info = CtInfo::New;

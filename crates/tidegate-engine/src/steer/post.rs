@@ -56,6 +56,12 @@ impl Post {
         self.hosts.is_empty() && self.wanted.is_empty()
     }
 
+    /// Whether a packet of this tuple, of which the table knows nothing, is certainly this worker's.
+    #[inline(never)]
+    pub(crate) fn keeps(&self, tuple: &Tuple) -> bool {
+        self.is_alone() && self.is_home(tuple)
+    }
+
     /// How many flows others expect.
     pub(crate) fn expected_elsewhere(&self) -> usize {
         self.wanted.len()

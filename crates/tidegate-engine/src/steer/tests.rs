@@ -7,6 +7,7 @@ use tidegate_wire::Family;
 use tidegate_wire::packet::tcp::TcpFlags;
 
 use super::*;
+use crate::expect::Mask;
 use crate::limits::Limits;
 use crate::testkit::{Datagram, Host, World, icmp, other, ping, pong, tcp, udp, unreachable};
 use crate::time::Instant;
@@ -240,5 +241,35 @@ fn a_packet_that_nobody_wants_stays_at_home() {
         assert_eq!(worker, home, "taken in at {at}");
         assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?}");
         assert_eq!(team[home].count(), 1);
+    }
+}
+
+/// Without a rule that would have to be asked, too. Each row: what a home has heard of a flow that is to begin with it.
+#[test]
+fn a_first_packet_that_another_worker_may_know_is_offered_to_him() {
+    let question = udp(Host::Client, 9).ports(5000, 53);
+    let tuple = question.tuple(Family::V4);
+    let home = steering(2).home(&tuple);
+    let wanted = Wanted {
+        number: 1,
+        tuple: Tuple { sport: 0, ..tuple },
+        mask: Mask { src: Host::Client.address(Family::V4), sport: 0 },
+        zone: 0,
+    };
+    let rows = [
+        ("nothing", None, false),
+        ("another one has it", Some(notice::Word::Hosts(tuple, 0)), true),
+        ("another one expects it", Some(notice::Word::Expects(wanted)), true),
+    ];
+    for (what, word, is_offered) in rows {
+        let mut team = team(2);
+        word.into_iter().for_each(|word| team[home].heed(1 - home, &Notice(word)));
+        let mut bytes = question.bytes(Family::V4);
+        let mut packet = Packet::received(&mut bytes, question.from.ingress());
+        let verdict = team[home].process(Instant::ZERO, &mut packet, &World::new()).verdict;
+        assert_eq!(verdict == Verdict::Held, is_offered, "{what}: {verdict:?}");
+        assert_eq!(team[home].count(), usize::from(!is_offered), "{what}");
+        let to = team[home].poll_parcel().map(|(to, _)| to);
+        assert_eq!(to, is_offered.then_some(1 - home), "{what}");
     }
 }

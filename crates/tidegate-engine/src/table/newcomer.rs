@@ -12,6 +12,7 @@ use super::{CHAIN_SPREAD, FIRST_LOOK, FlowTable, MIN_CHAIN};
 use crate::event::{EventMask, EventQueue};
 use crate::flow::{Counter, FlowId};
 use crate::rand::Rng;
+use crate::steer::Post;
 use crate::time::Instant;
 use crate::track::Cells;
 
@@ -31,15 +32,20 @@ pub(crate) struct Newcomer<K> {
 
 impl FlowTable {
     /// Whether a flow whose tuple has this hash in the default zone is certainly a new one, expected
-    /// by nobody and of no concern to other workers, and may enter. `false` says nothing.
+    /// by nobody at this worker, and may enter. `false` says nothing.
     #[inline]
     pub(crate) fn is_free(&self, hash: u32) -> bool {
         self.one_way == 0
-            && self.post.is_none()
             && self.notes.is_none()
             && self.expectations.is_empty()
             && self.is_nobodys(hash)
             && (!self.buckets.may_be_long(&self.index) || self.has_short_chains(hash))
+    }
+
+    /// Whether such a flow is certainly of no concern to other workers.
+    #[inline]
+    pub(crate) fn is_own<K: Shelved>(&self, key: K, proto: u8) -> bool {
+        self.post.as_ref().is_none_or(|post| post.keeps(&key.tuple(proto)))
     }
 
     /// Whether neither tuple of a flow would lengthen a chain that is long already.
@@ -49,7 +55,7 @@ impl FlowTable {
         !is_longer(hash) && !is_longer(hash ^ OPPOSITE)
     }
 
-    /// Enters a newcomer. => its hash [`is_free`](FlowTable::is_free)
+    /// Enters a newcomer. => its hash [`is_free`](FlowTable::is_free), and it [`is_own`](FlowTable::is_own)
     #[inline]
     pub(crate) fn welcome<K: Shelved>(
         &mut self,
@@ -73,7 +79,11 @@ impl FlowTable {
     /// have to know.
     #[inline]
     pub(super) fn is_plain(&self, id: FlowId) -> bool {
-        self.retired_key.is_none() && self.post.is_none() && self.slab.is_plain(id.slot)
+        // Both its tuples have the same home, and elsewhere nobody has heard of it.
+        let is_home = |post: &Post| post.is_home(&self.slab.tuple_of(id.slot));
+        self.retired_key.is_none()
+            && self.slab.is_plain(id.slot)
+            && self.post.as_deref().is_none_or(is_home)
     }
 
     /// Takes a plain flow out of the table and announces it.

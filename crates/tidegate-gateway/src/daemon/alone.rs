@@ -38,7 +38,7 @@ pub(super) fn run<P: DataPlane>(
                 alone.office.complain(fault, heed);
                 std::thread::sleep(BREATH);
             }
-            Ok(false) if !alone.office.server.wants_reload() && !alone.keeps_vigil() => {
+            Ok(false) if !alone.office.wants_reload() && !alone.keeps_vigil() => {
                 if let Err(error) = alone.wait(signals) {
                     return End::System(error);
                 }

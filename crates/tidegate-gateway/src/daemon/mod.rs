@@ -7,12 +7,14 @@
 //! With several workers each has a thread, an engine and a data plane of its own (`crew`), and the operator another
 //! thread; what they share is told in [`team`](crate::control::team) and [`exchange`](crate::dataplane::exchange).
 //!
-//! A reload reads all files before it changes anything; if one is at fault, all stays as it is. Flows stay in any case.
+//! A reload reads all files, by a thread that lives for that long (`reading`), before it changes anything; if one is at
+//! fault, all stays as it is. Flows stay in any case.
 
 mod alone;
 mod crew;
 mod office;
 mod plane;
+mod reading;
 mod service;
 mod signals;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tidegate_engine::limits::Limits;
 use tidegate_engine::log::{LogLine, PacketCopy};
+use tidegate_engine::rules::Generation;
 use tidegate_engine::steer::Steering;
 use tidegate_engine::time::Instant;
 use tidegate_engine::{Engine, Settings};
@@ -146,8 +149,10 @@ impl<P: DataPlane> Daemon<P> {
         let limits = provisions.limits;
         let settings = Settings { limits, seed, event_backlog: EVENT_BACKLOG, start, wall };
         let workers = planes.len();
+        let mut rules = Generation::default();
+        provisions.rules.iter().for_each(|(_, one)| rules.replace(one.clone()));
         let engine = |number| {
-            let mut engine = provisioned(&settings, &provisions);
+            let mut engine = provisioned(&settings, &provisions, rules.clone());
             steering(seed, number, workers).into_iter().for_each(|one| engine.join(one));
             engine
         };
@@ -229,12 +234,12 @@ pub fn steering(seed: u64, number: usize, workers: usize) -> Option<Steering> {
 }
 
 /// An engine as the files say.
-fn provisioned(settings: &Settings, provisions: &Provisions) -> Engine {
-    let Provisions { sets, policies, rules, .. } = provisions;
+fn provisioned(settings: &Settings, provisions: &Provisions, mut rules: Generation) -> Engine {
+    let Provisions { sets, policies, .. } = provisions;
     let mut engine = Engine::new(settings.clone());
     engine.adopt_sets(sets.clone());
     engine.adopt_policies(policies.clone());
-    rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
+    engine.adopt_rules(&mut rules);
     engine
 }
 

@@ -6,16 +6,15 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidegate_engine::Engine;
 use tidegate_engine::limits::Limits;
-use tidegate_engine::rules::Ruleset;
 use tidegate_engine::time::{Instant, WallClock};
-use tidegate_wire::Family;
 
+use super::reading::{Processors, Reading, Revision, let_go};
 use super::service::Service;
 use super::{Heed, LONGEST_SLEEP, LOOK_EVERY, Signal, Signals};
 use crate::clock::Clock;
 use crate::control::socket::Endpoint;
 use crate::control::{Engines, Server};
-use crate::replay::{Cause, Fault, Inputs, Provisions};
+use crate::replay::{Cause, Fault, Inputs};
 
 /// How often a fault that lasts is told.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
@@ -31,6 +30,10 @@ pub(super) struct Office {
     /// What the engines take the clock on the wall for.
     wall: WallClock,
     inputs: Inputs,
+    processors: Processors,
+    /// The files that are being read again, and whether a signal has asked for it since that began.
+    reading: Option<Reading>,
+    is_asked: bool,
     /// The last fault of a turn, in words, and when it was told.
     complaint: Option<(String, Instant)>,
     /// When the operator was last looked for, and whether he must be now: he was heard, or waits for more.
@@ -52,6 +55,9 @@ impl Office {
             clock,
             wall,
             inputs,
+            processors: Processors::of_now(),
+            reading: None,
+            is_asked: false,
             complaint: None,
             looked: None,
             is_called: true,
@@ -61,7 +67,7 @@ impl Office {
     /// Whether it is time to look for the operator.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let is_late = self.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_EVERY);
-        let is_due = is_late || self.is_called || self.server.wants_reload();
+        let is_due = is_late || self.is_called || self.wants_reload();
         if is_due {
             self.looked = Some(now);
         }
@@ -81,21 +87,33 @@ impl Office {
         }
         match signals.take() {
             Some(Signal::Stop) => return true,
-            Some(Signal::Reload) => self.read_again(engines, heed),
-            None if self.server.wants_reload() => self.read_again(engines, heed),
+            Some(Signal::Reload) => self.is_asked = true,
             None => {}
+        }
+        if let Some(reading) = self.reading.take_if(|reading| reading.is_over()) {
+            let outcome = reading.outcome().map(|revision| self.adopt(engines, revision));
+            self.tell_outcome(outcome, heed);
+        }
+        if self.wants_reload() {
+            self.is_asked = false;
+            self.read_again(engines, heed);
         }
         false
     }
 
-    /// Does what clients ask for, by a piece; whether there is more to do at once.
+    /// Whether rules and settings are to be read again, and aren't yet.
+    pub(super) fn wants_reload(&self) -> bool {
+        self.reading.is_none() && (self.is_asked || self.server.wants_reload())
+    }
+
+    /// Does what clients ask for, by a piece; whether there is more to do at once. While files are read, they wait.
     pub(super) fn serve(&mut self, engines: &mut Engines<'_>, now: Instant) -> bool {
-        self.endpoint.serve(&mut self.server, engines, now)
+        self.reading.is_none() && self.endpoint.serve(&mut self.server, engines, now)
     }
 
     /// Whether something can be done at once for a client; whoever isn't due is then the next time.
     pub(super) fn is_behind(&mut self, was_behind: bool) -> bool {
-        let is_behind = was_behind || self.endpoint.is_busy(&self.server);
+        let is_behind = was_behind || self.reading.is_none() && self.endpoint.is_busy(&self.server);
         self.is_called = is_behind;
         is_behind
     }
@@ -120,7 +138,10 @@ impl Office {
         others: &[PollFd<'_>],
         longest: Duration,
     ) -> io::Result<Vec<bool>> {
-        let mut fds = self.endpoint.interests(&self.server);
+        let mut fds = match &self.reading {
+            Some(reading) => vec![PollFd::from_borrowed_fd(reading.fd(), PollFlags::IN)],
+            None => self.endpoint.interests(&self.server),
+        };
         fds.extend(signals.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let own = fds.len();
         fds.extend(others.iter().cloned());
@@ -133,57 +154,37 @@ impl Office {
         Ok(others)
     }
 
-    /// Reads rules and settings anew, and tells everybody who wants to know how it went.
+    /// Begins to read rules and settings anew.
     fn read_again(&mut self, engines: &mut Engines<'_>, heed: &mut impl Heed) {
         self.service.reloading();
-        let outcome = self.reload(engines);
+        match Reading::begin(&self.inputs, self.processors, engines, self.clock.now()) {
+            Ok(reading) => self.reading = Some(reading),
+            Err(error) => self.tell_outcome(Err(vec![Fault::of("reload", Cause::Io(error))]), heed),
+        }
+    }
+
+    /// Puts what was read in force. Sets and timeout policies stay as they are: their contents are the engine's. All
+    /// engines change before any of them goes on. What there is to say of it.
+    fn adopt(&mut self, engines: &mut Engines<'_>, revision: Revision) -> Vec<Fault> {
+        let Revision { limits, mut rules, warnings } = revision;
+        self.wall = self.clock.wall();
+        let mut each = rules.iter_mut();
+        engines.change_limits(self.clock.now(), |engine| {
+            set_limits(engine, &limits);
+            each.next().into_iter().for_each(|rules| engine.adopt_rules(rules));
+            engine.set_wall_clock(self.wall);
+        });
+        let_go(rules);
+        warnings
+    }
+
+    /// Tells everybody who wants to know how a reload went.
+    fn tell_outcome(&mut self, outcome: Result<Vec<Fault>, Vec<Fault>>, heed: &mut impl Heed) {
         let (Ok(faults) | Err(faults)) = &outcome;
         let report: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
         self.server.reloaded(&report, outcome.is_ok());
         heed(outcome);
         self.service.ready();
-    }
-
-    /// Reads rules and settings anew. Sets and timeout policies stay as they are: their contents are the engine's. All
-    /// engines change before any of them goes on.
-    ///
-    /// # Errors
-    /// Every fault of the files; nothing has changed then.
-    fn reload(&mut self, engines: &mut Engines<'_>) -> Result<Vec<Fault>, Vec<Fault>> {
-        let now = self.clock.now();
-        let read = Provisions::read(engines.limits(now), &self.inputs)?;
-        let Provisions { limits, rules, warnings, .. } = read;
-        let missing: Vec<Fault> = engines.ask(now, |engine| {
-            rules.iter().flat_map(|(_, rules)| self.missing(engine, rules)).collect()
-        });
-        if !missing.is_empty() {
-            return Err(missing);
-        }
-        self.wall = self.clock.wall();
-        engines.change_limits(now, |engine| {
-            set_limits(engine, &limits);
-            rules.iter().for_each(|(_, rules)| engine.replace_rules(rules));
-            engine.set_wall_clock(self.wall);
-        });
-        Ok(warnings)
-    }
-
-    /// What rules name that an engine doesn't have.
-    fn missing(&self, engine: &Engine, rules: &Ruleset) -> Vec<Fault> {
-        let input = match rules.family {
-            Family::V4 => &self.inputs.rules4,
-            Family::V6 => &self.inputs.rules6,
-        };
-        let file = input.as_ref().map_or(String::new(), |path| path.display().to_string());
-        let sets = rules.sets().into_iter().filter(|(_, name)| !engine.sets().has(name));
-        let sets = sets.map(|(line, name)| (line, Cause::UnknownSet(name.to_owned())));
-        let policies = rules.timeout_policies();
-        let policies = policies.filter(|(_, name, _)| engine.policies().find(name).is_none());
-        let policies =
-            policies.map(|(line, name, _)| (line, Cause::UnknownPolicy(name.to_owned())));
-        sets.chain(policies)
-            .map(|(line, cause)| Fault { line: Some(line as usize), ..Fault::of(&file, cause) })
-            .collect()
     }
 }
 

@@ -20,41 +20,6 @@ impl Instruction {
         Self(code as u64 | registers << 8 | offset << 16 | value << 32)
     }
 
-    /// `dst = value`
-    pub(super) const fn set(dst: Register, value: i32) -> Self {
-        Self::new(0xb7, (dst, 0), 0, value)
-    }
-
-    /// `dst = src`
-    pub(super) const fn copy(dst: Register, src: Register) -> Self {
-        Self::new(0xbf, (dst, src), 0, 0)
-    }
-
-    /// `dst = *(u32 *)(src + offset)`
-    pub(super) const fn load(dst: Register, src: Register, offset: i16) -> Self {
-        Self::new(0x61, (dst, src), offset, 0)
-    }
-
-    /// `dst = *(u16 *)(src + offset)`
-    pub(super) const fn load_half(dst: Register, src: Register, offset: i16) -> Self {
-        Self::new(0x69, (dst, src), offset, 0)
-    }
-
-    /// `dst = *(u8 *)(src + offset)`
-    pub(super) const fn load_byte(dst: Register, src: Register, offset: i16) -> Self {
-        Self::new(0x71, (dst, src), offset, 0)
-    }
-
-    /// `dst += value`
-    pub(super) const fn add(dst: Register, value: i32) -> Self {
-        Self::new(0x07, (dst, 0), 0, value)
-    }
-
-    /// Skips if `dst` is more than `src`.
-    pub(super) const fn if_beyond(dst: Register, src: Register) -> Self {
-        Self::new(0x2d, (dst, src), 0, 0)
-    }
-
     /// `r0` is the packet's byte at this place; where there is none the program ends with 0. Wants the context in `r6`.
     pub(super) const fn packet_byte(at: i32) -> Self {
         Self::new(0x30, (0, 0), 0, at)
@@ -65,64 +30,9 @@ impl Instruction {
         Self::new(0x28, (0, 0), 0, at)
     }
 
-    /// `dst += src`
-    pub(super) const fn add_register(dst: Register, src: Register) -> Self {
-        Self::new(0x0f, (dst, src), 0, 0)
-    }
-
-    /// `dst |= src`
-    pub(super) const fn or(dst: Register, src: Register) -> Self {
-        Self::new(0x4f, (dst, src), 0, 0)
-    }
-
-    /// `dst ^= src`
-    pub(super) const fn xor(dst: Register, src: Register) -> Self {
-        Self::new(0xaf, (dst, src), 0, 0)
-    }
-
-    /// `dst <<= bits`
-    pub(super) const fn left(dst: Register, bits: i32) -> Self {
-        Self::new(0x67, (dst, 0), 0, bits)
-    }
-
-    /// `dst >>= bits`
-    pub(super) const fn right(dst: Register, bits: i32) -> Self {
-        Self::new(0x77, (dst, 0), 0, bits)
-    }
-
-    /// `dst *= value`
-    pub(super) const fn times(dst: Register, value: i32) -> Self {
-        Self::new(0x27, (dst, 0), 0, value)
-    }
-
     /// Skips always.
     pub(super) const fn skip() -> Self {
         Self::new(0x05, (0, 0), 0, 0)
-    }
-
-    /// The two halves that put 64 bits into `dst`.
-    pub(super) const fn constant(dst: Register, value: u64) -> [Self; 2] {
-        [Self::new(0x18, (dst, 0), 0, value as i32), Self((value >> 32) << 32)]
-    }
-
-    /// `dst &= value`
-    pub(super) const fn mask(dst: Register, value: i32) -> Self {
-        Self::new(0x57, (dst, 0), 0, value)
-    }
-
-    /// Skips instructions ([`Instruction::over`]) if `dst` is `value`.
-    pub(super) const fn if_equal(dst: Register, value: i32) -> Self {
-        Self::new(0x15, (dst, 0), 0, value)
-    }
-
-    /// Skips if it is not.
-    pub(super) const fn if_other(dst: Register, value: i32) -> Self {
-        Self::new(0x55, (dst, 0), 0, value)
-    }
-
-    /// Skips if it is more.
-    pub(super) const fn if_more(dst: Register, value: i32) -> Self {
-        Self::new(0x25, (dst, 0), 0, value)
     }
 
     /// A test that skips this many instructions if it holds.
@@ -130,14 +40,19 @@ impl Instruction {
         Self(self.0 & !(0xffff << 16) | (instructions as u64 & 0xffff) << 16)
     }
 
-    /// Calls a helper of the kernel's.
-    pub(super) const fn call(helper: i32) -> Self {
-        Self::new(0x85, (0, 0), 0, helper)
+    /// The two halves that put 64 bits into `dst`.
+    pub(super) const fn constant(dst: Register, value: u64) -> [Self; 2] {
+        [Self::new(0x18, (dst, 0), 0, value as i32), Self((value >> 32) << 32)]
     }
 
     /// The two halves that put the address of a map into `dst`.
     pub(super) fn map(dst: Register, map: BorrowedFd<'_>) -> [Self; 2] {
         [Self::new(0x18, (dst, 1), 0, map.as_raw_fd()), Self(0)]
+    }
+
+    /// Calls a helper of the kernel's.
+    pub(super) const fn call(helper: i32) -> Self {
+        Self::new(0x85, (0, 0), 0, helper)
     }
 
     /// Ends with what is in `r0`.
@@ -148,6 +63,79 @@ impl Instruction {
     pub(super) const fn bits(self) -> u64 {
         self.0
     }
+}
+
+/// Instructions of one form, by their codes.
+macro_rules! instructions {
+    ($make:ident $operands:tt; $($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        impl Instruction {
+            $(instructions! { @ [$(#[$doc])*] $make $operands $name $code })*
+        }
+    };
+    (@ [$($doc:tt)*] $make:ident ($($operand:ident: $type:ty),*) $name:ident $code:literal) => {
+        $($doc)*
+        pub(super) const fn $name($($operand: $type),*) -> Self {
+            $make($code, $($operand),*)
+        }
+    };
+}
+
+const fn of_value(code: u8, dst: Register, value: i32) -> Instruction {
+    Instruction::new(code, (dst, 0), 0, value)
+}
+
+const fn of_registers(code: u8, dst: Register, src: Register) -> Instruction {
+    Instruction::new(code, (dst, src), 0, 0)
+}
+
+const fn of_memory(code: u8, dst: Register, src: Register, offset: i16) -> Instruction {
+    Instruction::new(code, (dst, src), offset, 0)
+}
+
+instructions! {
+    of_value (dst: Register, value: i32);
+    /// `dst = value`
+    set = 0xb7,
+    /// `dst += value`
+    add = 0x07,
+    /// `dst *= value`
+    times = 0x27,
+    /// `dst &= value`
+    mask = 0x57,
+    /// `dst <<= value`
+    left = 0x67,
+    /// `dst >>= value`
+    right = 0x77,
+    /// Skips instructions ([`Instruction::over`]) if `dst` is `value`.
+    if_equal = 0x15,
+    /// Skips if it is not.
+    if_other = 0x55,
+    /// Skips if it is more.
+    if_more = 0x25,
+}
+
+instructions! {
+    of_registers (dst: Register, src: Register);
+    /// `dst = src`
+    copy = 0xbf,
+    /// `dst += src`
+    add_register = 0x0f,
+    /// `dst |= src`
+    or = 0x4f,
+    /// `dst ^= src`
+    xor = 0xaf,
+    /// Skips if `dst` is more than `src`.
+    if_beyond = 0x2d,
+}
+
+instructions! {
+    of_memory (dst: Register, src: Register, offset: i16);
+    /// `dst = *(u32 *)(src + offset)`
+    load = 0x61,
+    /// `dst = *(u16 *)(src + offset)`
+    load_half = 0x69,
+    /// `dst = *(u8 *)(src + offset)`
+    load_byte = 0x71,
 }
 
 /// Where a test jumps to if it holds.

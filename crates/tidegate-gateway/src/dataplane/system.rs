@@ -200,12 +200,12 @@ pub(super) fn set_tun_offload(fd: BorrowedFd<'_>, offload: u32) -> io::Result<()
     checked(answer).map(drop)
 }
 
-/// Has a program choose the queue by which a packet comes from a TUN interface.
-pub(super) fn steer_tun(fd: BorrowedFd<'_>, program: &OwnedFd) -> io::Result<()> {
+/// Has a program choose the queue by which a packet comes from a TUN interface, or the kernel, as it likes.
+pub(super) fn steer_tun(fd: BorrowedFd<'_>, program: Option<&OwnedFd>) -> io::Result<()> {
     // `_IOR('T', 224, int)`
     const TUNSETSTEERINGEBPF: libc::c_ulong = 0x8004_54e0;
-    let number = program.as_raw_fd();
-    // SAFETY: TUNSETSTEERINGEBPF reads an integer, the program's descriptor.
+    let number = program.map_or(-1, |program| program.as_raw_fd());
+    // SAFETY: TUNSETSTEERINGEBPF reads an integer, the program's descriptor, or -1 for none.
     checked(unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETSTEERINGEBPF, &raw const number) }).map(drop)
 }
 

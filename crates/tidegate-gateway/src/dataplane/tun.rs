@@ -24,13 +24,15 @@ const UDP_OFFLOAD: u32 = 0x60;
 /// The longest superframe.
 const LONGEST: usize = 65_536 + 40;
 
-/// Whether several processes or threads may share an interface.
+/// Which of an interface's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Queues {
-    /// One.
-    Single,
-    /// As many as open it: each flow keeps to one.
-    Multi,
+enum Queue {
+    /// The only one that there can be.
+    Only,
+    /// The first of as many as are opened.
+    First,
+    /// Another one of them.
+    Further,
 }
 
 /// Makes an interface, or takes over one that was made for us (`ip tuntap add`); what it is called. It has a queue, and a
@@ -46,10 +48,10 @@ pub fn open(
     steering: Option<&Steering>,
 ) -> io::Result<(Vec<Link>, String)> {
     let Some(steering) = steering else {
-        let (_, link, name) = open_one(name, Queues::Single, comes)?;
+        let (_, link, name) = open_one(name, Queue::Only, comes)?;
         return Ok((vec![link], name));
     };
-    let (device, first, name) = open_one(name, Queues::Multi, comes).map_err(|error| {
+    let (device, first, name) = open_one(name, Queue::First, comes).map_err(|error| {
         if error.kind() != io::ErrorKind::InvalidInput {
             return error;
         }
@@ -59,16 +61,17 @@ pub fn open(
     })?;
     let mut links = vec![first];
     for _ in 1..steering.workers() {
-        links.push(open_one(&name, Queues::Multi, comes)?.1);
+        links.push(open_one(&name, Queue::Further, comes)?.1);
     }
-    // Without it the kernel spreads flows as it likes, or as it was told for an interface that was there before.
-    let _ = homeward::load(steering).and_then(|program| steer_tun(device.as_fd(), &program));
+    // Without it the kernel spreads flows as it likes, and not as somebody told it who had the interface before.
+    let program = homeward::load(steering).ok();
+    let _ = steer_tun(device.as_fd(), program.as_ref());
     Ok((links, name))
 }
 
 fn open_one(
     name: &str,
-    queues: Queues,
+    queue: Queue,
     comes: LinkLayer,
 ) -> io::Result<(Arc<OwnedFd>, Link, String)> {
     let mode = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -77,7 +80,7 @@ fn open_one(
         io::Error::new(error.kind(), format!("{DEVICE}: {error}"))
     })?;
     let mut flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
-    if queues == Queues::Multi {
+    if queue != Queue::Only {
         flags |= IFF_MULTI_QUEUE;
     }
     let name = attach_tun(device.as_fd(), name, flags as i16)?;
@@ -87,6 +90,7 @@ fn open_one(
     let device = Arc::new(device);
     let receiver = TunReceiver {
         device: Arc::clone(&device),
+        queue,
         comes,
         buffers: Vec::new(),
         counters: Counters::default(),
@@ -105,9 +109,20 @@ pub fn raise(name: &str, mtu: u32) -> io::Result<()> {
 
 struct TunReceiver {
     device: Arc<OwnedFd>,
+    queue: Queue,
     comes: LinkLayer,
     buffers: Vec<Vec<u8>>,
     counters: Counters,
+}
+
+impl Drop for TunReceiver {
+    /// The first takes the program along that chooses among all of them: an interface that stays would keep it.
+    fn drop(&mut self) {
+        if self.queue == Queue::First {
+            // Where there is none there is nothing to take.
+            let _ = steer_tun(self.device.as_fd(), None);
+        }
+    }
 }
 
 impl Receiver for TunReceiver {

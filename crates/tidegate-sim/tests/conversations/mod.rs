@@ -1,8 +1,9 @@
 //! Conversations of eight kinds between hosts on both sides of a router, and what is left of them in its tables.
 //!
 //! Both ends answer what they really receive, so that a conversation comes to its end only if each of its packets was
-//! delivered, under addresses and ports that are its own. The rules let nobody in from outside but by port forwarding,
-//! as an answer or as a helper expects it; a packet that its owner doesn't know is lost, and with it the conversation.
+//! delivered, under addresses and ports that are its own. The [translating](Rules::Translating) rules let nobody in from
+//! outside but by port forwarding, as an answer or as a helper expects it; a packet that its owner doesn't know is lost,
+//! and with it the conversation. Under the others flows may begin, and change, without the rules being asked.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,6 +18,42 @@ use tidegate_wire::packet::ipv6::{self, Ipv6Repr};
 use tidegate_wire::packet::tcp::{self, Tcp, TcpFlags, TcpRepr};
 use tidegate_wire::packet::udp::{self, Udp, UdpRepr};
 use tidegate_wire::{Family, SeqNum, dissect, proto};
+
+/// What the router is told to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// To translate, and to let in what belongs to what went out.
+    #[default]
+    Translating,
+    /// To let pass what may begin, and what an FTP helper expects.
+    Helping,
+    /// Nothing.
+    None,
+}
+
+impl Rules {
+    pub(crate) const ALL: [Self; 3] = [Self::Translating, Self::Helping, Self::None];
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Translating => RULES_V4,
+            Self::Helping => HELPING_V4,
+            Self::None => "",
+        }
+    }
+}
+
+const HELPING_V4: &str = "*raw
+-A PREROUTING -p tcp --dport 21 -j CT --helper ftp
+COMMIT
+*filter
+:FORWARD DROP
+-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A FORWARD -p icmp -j ACCEPT
+-A FORWARD -p udp -j ACCEPT
+-A FORWARD -p tcp -m multiport --dports 21,80 -j ACCEPT
+COMMIT
+";
 
 const RULES_V4: &str = "*raw
 :PREROUTING ACCEPT
@@ -37,11 +74,11 @@ COMMIT
 COMMIT
 ";
 
-pub(crate) fn rules_of(family: Family) -> rules::Ruleset {
+pub(crate) fn rules_of(rules: Rules, family: Family) -> rules::Ruleset {
     let text = match family {
-        Family::V4 => RULES_V4.to_owned(),
+        Family::V4 => rules.text().to_owned(),
         Family::V6 => {
-            RULES_V4.replace("icmp", "icmpv6").replace("10.0.1.200:80", "[fd00:1::200]:80")
+            rules.text().replace("icmp", "icmpv6").replace("10.0.1.200:80", "[fd00:1::200]:80")
         }
     };
     rules::parse(family, "rules", &text).expect("rules")
@@ -172,6 +209,7 @@ fn in_two(datagram: Vec<u8>) -> Vec<Vec<u8>> {
 
 /// A conversation and how far it has come.
 struct Conversation {
+    rules: Rules,
     talk: Talk,
     client: IpAddr,
     server: IpAddr,
@@ -198,6 +236,11 @@ impl Conversation {
         }
     }
 
+    /// The client, as the server sees it.
+    fn seen_client(&self) -> IpAddr {
+        if self.rules == Rules::Translating { self.router() } else { self.client }
+    }
+
     /// What is sent first.
     fn open(&self) -> Vec<Vec<u8>> {
         let port = self.port;
@@ -206,8 +249,9 @@ impl Conversation {
         match self.talk {
             Talk::Tcp => vec![segment(line(to(80)), SYN, (100, 0), &[])],
             Talk::Forwarded => {
-                let line = Line { own: (self.client, port), peer: (self.router(), 8080) };
-                vec![segment(line, SYN, (100, 0), &[])]
+                let forwarded = self.rules == Rules::Translating;
+                let peer = if forwarded { (self.router(), 8080) } else { to(80) };
+                vec![segment(line(peer), SYN, (100, 0), &[])]
             }
             Talk::Udp => vec![udp_of(line(to(53)), b"question")],
             Talk::Refused => vec![udp_of(line(to(9)), b"anybody there?")],
@@ -267,7 +311,7 @@ impl Conversation {
                 segment(line, PSH | ACK, (509, 115), text.as_bytes())
             }
             4 => {
-                let (own, peer) = ((self.server, 20), (self.router(), port_told(received)));
+                let (own, peer) = ((self.server, 20), (self.seen_client(), port_told(received)));
                 segment(Line { own, peer }, SYN, (900, 0), &[])
             }
             5 if is_passive => {
@@ -327,6 +371,7 @@ impl Conversation {
 /// All conversations, and whose datagrams are whose.
 #[derive(Default)]
 pub(crate) struct Crowd {
+    rules: Rules,
     conversations: Vec<Conversation>,
     by_host: BTreeMap<IpAddr, usize>,
 }
@@ -351,6 +396,11 @@ pub(crate) fn pairs(lot: &mut Rng) -> impl Iterator<Item = Pair> {
 }
 
 impl Crowd {
+    /// One around a router with these rules.
+    pub(crate) fn around(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
     /// Begins a conversation of two hosts of its own; what is sent.
     pub(crate) fn begin(&mut self, pair: &Pair) -> Vec<Vec<u8>> {
         let Pair { host, talk, family, port } = *pair;
@@ -366,7 +416,8 @@ impl Crowd {
         };
         let (client, server) =
             if talk == Talk::Forwarded { (outside, inside) } else { (inside, outside) };
-        let new = Conversation { talk, client, server, port, step: 0, pieces: Vec::new() };
+        let rules = self.rules;
+        let new = Conversation { rules, talk, client, server, port, step: 0, pieces: Vec::new() };
         let first = new.open();
         self.by_host.insert(client, self.conversations.len());
         self.by_host.insert(server, self.conversations.len());

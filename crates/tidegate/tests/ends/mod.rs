@@ -5,11 +5,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use tempfile::TempDir;
 
 use crate::stage::{Program, call, command_of, until, workers};
 
@@ -40,6 +42,31 @@ COMMIT
 /// The same, and more lines of the filter table.
 pub(crate) fn rules_and(more: &str) -> String {
     format!("{}{more}COMMIT\n", RULES.strip_suffix("COMMIT\n").unwrap())
+}
+
+/// A gateway with a host on either side, and the directory of its files.
+pub(crate) struct Net {
+    pub(crate) client: Host,
+    pub(crate) server: Host,
+    pub(crate) gateway: Program,
+    pub(crate) place: TempDir,
+}
+
+impl Net {
+    /// A gateway that is started with its files in a directory.
+    pub(crate) fn between(
+        [client, server]: [Host; 2],
+        start: impl FnOnce(&Path) -> Program,
+    ) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let gateway = start(place.path());
+        Self { client, server, gateway, place }
+    }
+
+    /// The gateway's control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.place.path().join("socket")
+    }
 }
 
 /// The client, whose way out is the gateway, and the server, who knows no way to the client.

@@ -1,7 +1,8 @@
 //! The express path against the walk: four engines of one seed see the same traffic. One gets its
 //! packets in batches, one asks the express paths for each and walks where both give up, one gets them
 //! with checksums that nobody has finished, and one
-//! always walks, which is right by definition. After every batch nothing may tell them apart.
+//! always walks, which is right by definition. After every batch nothing may tell them apart. All four are alone, or the
+//! first of several workers, who hands over what isn't his.
 
 mod net;
 mod traffic;
@@ -19,6 +20,7 @@ use self::net::{Net, RULES, rules};
 use self::traffic::{Op, Options, Talk, ops, talks};
 use super::*;
 use crate::packet::Checksum;
+use crate::steer::Steering;
 
 /// What is set once per case.
 #[derive(Clone, Debug)]
@@ -32,13 +34,16 @@ struct Setup {
     events: u8,
     /// Few flows, so that early drop has work.
     is_small: bool,
+    /// Among how many each engine is the first.
+    workers: usize,
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
     let switches = (any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
     let more = (prop::bool::weighted(0.2), 0..3u8, prop::bool::weighted(0.1));
-    (0..RULES.len(), switches, more).prop_map(
-        |(rules, (acct, checksum, timestamp), (be_liberal, events, is_small))| Setup {
+    let workers = prop::sample::select([1, 1, 1, 2].as_slice());
+    (0..RULES.len(), switches, more, workers).prop_map(
+        |(rules, (acct, checksum, timestamp), (be_liberal, events, is_small), workers)| Setup {
             rules,
             acct,
             checksum,
@@ -46,6 +51,7 @@ fn setups() -> impl Strategy<Value = Setup> {
             be_liberal,
             events,
             is_small,
+            workers,
         },
     )
 }
@@ -67,6 +73,8 @@ impl Setup {
         for family in Family::ALL {
             engine.replace_rules(&rules(family, RULES[self.rules].1, false));
         }
+        let steering = Steering::new(7, 0, self.workers).filter(|_| self.workers > 1);
+        steering.into_iter().for_each(|steering| engine.join(steering));
         engine
     }
 }
@@ -78,6 +86,9 @@ struct Share {
     rides: usize,
     /// Those of them that began flows or changed them.
     fresh: usize,
+    /// Those of these that began one at a worker among several, and packets that were handed over there.
+    at_home: usize,
+    handed_over: usize,
 }
 
 /// A packet that the walk has seen already, and what became of it there.
@@ -216,7 +227,8 @@ impl Quartet {
         let mut after = bytes.clone();
         let mut packet = Packet::received(&mut after, in_port);
         // Explaining takes its time: only some are.
-        let outcome = if share.packets % 3 == 0 {
+        // What is explained is not handed over.
+        let outcome = if share.packets % 3 == 0 && walk.steering().is_none() {
             super::rehearsal::rehearsed(walk, *now, &mut packet, net)
         } else {
             walk.process_traced(*now, &mut packet, net, &mut Trace::default())
@@ -236,6 +248,8 @@ impl Quartet {
         share.packets += 1;
         share.fresh += usize::from(ridden.is_some() && !is_usual);
         share.rides += usize::from(is_usual);
+        let is_new = ridden.is_some_and(|outcome| outcome.conntrack == Some(CtInfo::New));
+        share.at_home += usize::from(is_new && single.steering().is_some());
         let is_express = ridden.is_some();
         let seen = ridden.unwrap_or_else(|| {
             let walked =
@@ -274,6 +288,8 @@ impl Quartet {
         while self.partial.poll_output().is_some() {}
         while self.partial.poll_event().is_some() {}
         while self.partial.poll_log().is_some() {}
+        self.share.handed_over += core::iter::from_fn(|| self.partial.poll_parcel()).count();
+        while self.partial.poll_notice().is_some() {}
         let expected = whole(&mut self.walk);
         assert_eq!(whole(&mut self.single), expected, "one by one");
         assert_eq!(whole(&mut self.batch), expected, "in a batch");
@@ -330,7 +346,10 @@ fn whole(engine: &mut Engine) -> String {
     let rules = Family::ALL.map(|family| engine.rules(family, true));
     let found: Vec<_> =
         engine.flows().map(|(id, _)| id).filter(|id| engine.flow(*id).is_none()).collect();
-    alloc::format!("{}\n{logs:#?}\n{rules:#?}\n{found:?}", everything(engine))
+    let parcels: Vec<_> = core::iter::from_fn(|| engine.poll_parcel()).collect();
+    let notices: Vec<_> = core::iter::from_fn(|| engine.poll_notice()).collect();
+    let handed = alloc::format!("{parcels:?}\n{notices:?}");
+    alloc::format!("{}\n{logs:#?}\n{rules:#?}\n{found:?}\n{handed}", everything(engine))
 }
 
 #[test]
@@ -346,6 +365,8 @@ fn nothing_tells_the_express_path_from_the_walk() {
         share.packets += quartet.share.packets;
         share.rides += quartet.share.rides;
         share.fresh += quartet.share.fresh;
+        share.at_home += quartet.share.at_home;
+        share.handed_over += quartet.share.handed_over;
         Ok(())
     });
     if let Err(error) = result {
@@ -361,7 +382,9 @@ const FRESH: [&str; 3] = ["none", "established first", "masquerade"];
 fn check(shares: &[Share; RULES.len()]) {
     let mut sum = Share::default();
     for ((name, _, is_fast), share) in RULES.iter().zip(shares) {
-        let Share { packets, rides, fresh } = *share;
+        let Share { packets, rides, fresh, at_home, handed_over } = *share;
+        sum.at_home += at_home;
+        sum.handed_over += handed_over;
         assert!(packets > 0, "nobody tried: {name}");
         if *is_fast {
             assert!(rides > 5, "{name}: only {rides} of {packets} packets were express");
@@ -375,4 +398,6 @@ fn check(shares: &[Share; RULES.len()]) {
     }
     assert!(sum.rides * 8 > sum.packets, "{sum:?}: many should be express\n{shares:#?}");
     assert!(sum.fresh * 50 > sum.packets, "{sum:?}: flows should begin so, too\n{shares:#?}");
+    assert!(sum.at_home > 5, "{sum:?}: and among workers");
+    assert!(sum.handed_over > 50, "{sum:?}: where some are another one's");
 }

@@ -3,6 +3,7 @@
 use alloc::format;
 
 use super::*;
+use crate::ipset::Sets;
 use crate::rules::parse;
 
 /// An engine with one IPv4 rule and what else it needs.

@@ -44,12 +44,6 @@ impl Ruleset {
         self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules)
     }
 
-    /// Whether a rule asks how much flows have carried (`-m connbytes`), and so wants them counted.
-    pub fn counts_flows(&self) -> bool {
-        let mut matches = self.rules().flat_map(|rule| &rule.matches);
-        matches.any(|one| matches!(one, Match::Extension(one) if one.name() == "connbytes"))
-    }
-
     /// The timeout policies that rules name, each with the line and the rule's protocol.
     pub fn timeout_policies(&self) -> impl Iterator<Item = (u32, &str, Protocol)> {
         self.rules().filter_map(|rule| match &rule.target {
@@ -88,6 +82,13 @@ impl Table {
             }
         }
         named
+    }
+
+    /// Whether a rule asks how much flows have carried (`-m connbytes`), and so wants them counted.
+    pub fn counts_flows(&self) -> bool {
+        let rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        let mut matches = rules.flat_map(|rule| &rule.matches);
+        matches.any(|one| matches!(one, Match::Extension(one) if one.name() == "connbytes"))
     }
 
     /// The chain of this name.

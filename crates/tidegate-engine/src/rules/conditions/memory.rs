@@ -22,6 +22,13 @@ pub(in crate::rules) struct Memory {
     pub(in crate::rules) sets: Sets,
 }
 
+impl Kind {
+    /// Whether it shares by name what it remembers.
+    pub(in crate::rules) fn shares(&self) -> bool {
+        matches!(self, Self::Recent(_) | Self::Hashlimit(_))
+    }
+}
+
 impl Memory {
     /// Makes what a rule needs, if it isn't there.
     pub(in crate::rules) fn provide(&mut self, family: Family, one: &Kind) {

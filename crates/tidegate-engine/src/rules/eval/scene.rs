@@ -1,6 +1,7 @@
 //! For tests: a packet and all that rules may ask about it, with a small world around.
 
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -127,7 +128,7 @@ impl Scene {
     /// What one rule without target makes of it at FORWARD.
     pub(in crate::rules) fn fit(&mut self, rule: Rule) -> Fit {
         let mut program = forward(vec![rule]);
-        match (self.run(&mut program, Hook::Forward), program.counters[0].packets) {
+        match (self.run(&mut program, Hook::Forward), program.state.counters[0].packets) {
             (Ruling::Accept, 1) => Fit::Holds,
             (Ruling::Accept, 0) => Fit::Fails,
             (Ruling::Drop, 0) => Fit::Unreadable,
@@ -302,5 +303,10 @@ pub(in crate::rules) fn user(name: &str, rules: Vec<Rule>) -> Chain {
 /// A filter table whose FORWARD chain accepts what these rules leave.
 pub(in crate::rules) fn forward(rules: Vec<Rule>) -> Program {
     let chains = vec![builtin(Hook::Forward, Policy::Accept, rules)];
-    compile(&Table { kind: TableKind::Filter, chains }, &Default::default())
+    program(&Table { kind: TableKind::Filter, chains })
+}
+
+/// A table that no packet has met.
+pub(in crate::rules) fn program(table: &Table) -> Program {
+    Program::new(Arc::new(compile(table)))
 }

@@ -9,11 +9,11 @@ use super::super::ast::{
     Match, NatFlags, Network, Policy, PortRange, RedirectTarget, RejectWith, Rule, SnatTarget,
     Table, TableKind, Target, TcpMatch, Term, UdpMatch,
 };
-use super::super::compile::compile;
 use super::super::conditions::Memory;
 use super::super::program::Program;
 use super::scene::{
-    CLIENT, SERVER, Scene, builtin, forward, is, protocol, query, rule, tcp, user, v4, v4_addr,
+    CLIENT, SERVER, Scene, builtin, forward, is, program, protocol, query, rule, tcp, user, v4,
+    v4_addr,
 };
 use super::{NatAction, Ruling, run};
 use crate::nat::{Manip, NatRange};
@@ -107,19 +107,19 @@ fn ways_through_chains() {
             "FORWARD:1 a:return FORWARD:2 FORWARD:5",
         ),
     ];
-    let mut program = compile(&chains(), &Default::default());
+    let mut program = program(&chains());
     for (what, dport, ruling, expected) in rows {
         let (found, steps) = way(&mut program, &mut query(1, dport), Hook::Forward);
         assert_eq!((found, steps.as_str()), (ruling, expected), "{what}");
     }
-    assert_eq!(program.counters[0], Counters { packets: 9, bytes: 9 * 28 }, "the first rule");
-    let policy = program.base(Hook::Forward).unwrap().tail();
-    assert_eq!(program.counters[policy].packets, 4, "the policy");
+    assert_eq!(program.state.counters[0], Counters { packets: 9, bytes: 9 * 28 }, "the first rule");
+    let policy = program.code.base(Hook::Forward).unwrap().tail();
+    assert_eq!(program.state.counters[policy].packets, 4, "the policy");
 }
 
 #[test]
 fn no_packet_makes_the_return_stack_grow() {
-    let mut program = compile(&chains(), &Default::default());
+    let mut program = program(&chains());
     let room = program.returns.capacity();
     for dport in 0..10 {
         query(1, dport).run(&mut program, Hook::Forward);
@@ -142,7 +142,8 @@ fn an_unreadable_packet_is_dropped_without_a_trace_in_the_counters() {
     let mut short = Scene::of(v4(CLIENT, SERVER, 6, &tcp(1, 2, 0, &[])[..12]));
     let (ruling, steps) = way(&mut program, &mut short, Hook::Forward);
     assert_eq!((ruling, steps.as_str()), (Ruling::Drop, "FORWARD:1"));
-    let packets: Vec<u64> = program.counters.iter().map(|counters| counters.packets).collect();
+    let packets: Vec<u64> =
+        program.state.counters.iter().map(|counters| counters.packets).collect();
     assert_eq!(packets, [1, 0, 0]);
 }
 
@@ -151,13 +152,13 @@ fn counters_start_from_the_rules_own_and_count_the_datagram_alone() {
     let mut table = chains();
     table.chains[0].counters = Counters { packets: 10, bytes: 1000 };
     table.chains[0].rules[0].counters = Counters { packets: 5, bytes: 50 };
-    let mut program = compile(&table, &Default::default());
+    let mut program = program(&table);
     let mut padded = query(1, 6);
     padded.bytes.extend([0; 18]);
     padded.run(&mut program, Hook::Forward);
-    assert_eq!(program.counters[0], Counters { packets: 6, bytes: 78 });
-    let policy = program.base(Hook::Forward).unwrap().tail();
-    assert_eq!(program.counters[policy], Counters { packets: 11, bytes: 1028 });
+    assert_eq!(program.state.counters[0], Counters { packets: 6, bytes: 78 });
+    let policy = program.code.base(Hook::Forward).unwrap().tail();
+    assert_eq!(program.state.counters[policy], Counters { packets: 11, bytes: 1028 });
 }
 
 #[test]
@@ -243,7 +244,7 @@ fn a_trace_says_what_each_rule_did() {
             builtin(Hook::Forward, Policy::Accept, vec![rule(vec![], target)]),
             user("a", vec![]),
         ];
-        let mut program = compile(&Table { kind: TableKind::Filter, chains }, &Default::default());
+        let mut program = program(&Table { kind: TableKind::Filter, chains });
         let mut trace = Trace::default();
         let mut scene = query(1, 2);
         run(&mut program, &mut Memory::default(), &mut scene.context(Hook::Forward), &mut trace);
@@ -266,7 +267,7 @@ fn a_traced_packet_tells_every_rule_that_it_meets() {
     let rules = crate::rules::parse(tidegate_wire::Family::V4, "row", text).unwrap();
     let mut scene = query(1, 2);
     for (table, hook) in [(0, Hook::Prerouting), (1, Hook::Forward)] {
-        scene.run(&mut compile(&rules.tables[table], &Default::default()), hook);
+        scene.run(&mut program(&rules.tables[table]), hook);
     }
     let lines = core::iter::from_fn(|| scene.log.pop());
     let places: Vec<String> =

@@ -637,6 +637,6 @@ fn a_limit_counts_only_packets_that_come_as_far() {
     for (mark, passed) in [(0, 0), (0, 0), (1, 1), (1, 1)] {
         let mut scene = Scene { mark, ..query(1, 2) };
         scene.run(&mut program, super::super::ast::Hook::Forward);
-        assert_eq!(program.counters[0].packets, passed);
+        assert_eq!(program.state.counters[0].packets, passed);
     }
 }

@@ -8,16 +8,26 @@ use tidegate_wire::Family::{self, V4, V6};
 use super::super::ast::{Chain, Counters, Hook, Policy, Rule, Ruleset, Table, TableKind, Target};
 use super::super::eval::Ruling;
 use super::super::eval::scene::{builtin, query, rule, user};
+use super::super::generation::Loaded;
 use super::super::matches::Bucket;
 use super::super::print;
-use super::{Loaded, Programs};
+use super::Programs;
+use crate::limits::Policies;
 
 impl Programs {
+    /// Goes by rules as soon as they are worked out.
+    pub(in crate::rules) fn replace(&mut self, rules: &Ruleset, policies: &Policies) {
+        let mut next = self.generation();
+        next.replace(rules.clone());
+        self.adopt(&mut next, policies);
+    }
+
     /// All that packets leave behind in a family's tables: the counters of every entry, tails as well, and the limits.
     pub(in crate::rules) fn traces(&self, family: Family) -> Vec<(Vec<Counters>, Vec<Bucket>)> {
         let in_force = self.in_force(family);
-        let of =
-            |loaded: &Loaded| (loaded.counters(&in_force.ways), loaded.program.buckets.clone());
+        let of = |loaded: &Loaded| {
+            (loaded.counters(&in_force.ways), loaded.program.state.buckets.clone())
+        };
         in_force.tables.iter().flatten().map(|loaded| of(loaded)).collect()
     }
 }

@@ -7,9 +7,8 @@ use super::super::ast::{
     ExpectEvents, Hook, LogOptions, LogTarget, MarkTarget, Match, Policy, Shift, Table, TableKind,
     Target, ZoneId,
 };
-use super::super::compile::compile;
 use super::super::eval::Template;
-use super::super::eval::scene::{Scene, builtin, forward, is, not, query, rule};
+use super::super::eval::scene::{Scene, builtin, forward, is, not, program, query, rule};
 use super::super::program::Program;
 use crate::event::{EventMask, ExpectMask};
 use crate::flow::Status;
@@ -19,7 +18,7 @@ use crate::tuple::{Zone, ZoneScope};
 fn raw(targets: &[Target]) -> Program {
     let rules = targets.iter().map(|target| rule(vec![], target.clone())).collect();
     let chains = vec![builtin(Hook::Prerouting, Policy::Accept, rules)];
-    compile(&Table { kind: TableKind::Raw, chains }, &Default::default())
+    program(&Table { kind: TableKind::Raw, chains })
 }
 
 #[test]
@@ -193,9 +192,9 @@ fn rules_behind_ct_see_a_new_packet_and_behind_notrack_an_untracked_one() {
         let miss = rule(vec![Match::State(not(state))], Target::None);
         let rules = vec![rule(vec![], target.clone()), hit, miss];
         let chains = vec![builtin(Hook::Prerouting, Policy::Accept, rules)];
-        let mut program = compile(&Table { kind: TableKind::Raw, chains }, &Default::default());
+        let mut program = program(&Table { kind: TableKind::Raw, chains });
         query(1, 2).run(&mut program, Hook::Prerouting);
-        let packets = [1, 2].map(|rule| program.counters[rule].packets);
+        let packets = [1, 2].map(|rule| program.state.counters[rule].packets);
         assert_eq!(packets, [1, 0], "{target:?}");
     }
 }
@@ -209,7 +208,7 @@ fn log_writes_and_goes_on() {
     let rules = vec![rule(vec![], Target::Log(log)), rule(vec![], Target::None)];
     let mut program = forward(rules);
     scene.run(&mut program, Hook::Forward);
-    assert_eq!(program.counters[1].packets, 1);
+    assert_eq!(program.state.counters[1].packets, 1);
     let line = scene.log.pop().unwrap();
     assert_eq!(line.level, 6);
     assert_eq!(

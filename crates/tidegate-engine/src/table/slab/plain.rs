@@ -9,6 +9,7 @@ use crate::table::express::Shelved;
 use crate::table::key::Key;
 use crate::table::newcomer::Newcomer;
 use crate::table::record::GENERATION;
+use crate::tuple::Tuple;
 
 impl Slab {
     /// Gives a plain flow the lowest free slot.
@@ -43,6 +44,15 @@ impl Slab {
     #[inline]
     pub(in crate::table) fn announces(&self, slot: u32) -> bool {
         !on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_silent())
+    }
+
+    /// A flow's original tuple.
+    #[inline(never)]
+    pub(in crate::table) fn tuple_of(&self, slot: u32) -> Tuple {
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.at(at);
+            record.key.tuple(record.cells.proto)
+        })
     }
 
     /// The hash of a plain flow's tuple.

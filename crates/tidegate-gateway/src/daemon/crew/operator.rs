@@ -72,7 +72,7 @@ impl<'a> Operator<'a> {
             self.explain();
             let is_behind = self.office.is_behind(is_behind);
             if !is_behind
-                && !self.office.server.wants_reload()
+                && !self.office.wants_reload()
                 && let Err(error) = self.wait(signals)
             {
                 return End::System(error);

@@ -147,3 +147,31 @@ fn mark(visits: &[Visit], last: Option<&[u8]>) -> u64 {
 }
 
 const FRAGMENT_HEADER: u8 = 44;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: what it shows, the chains that a packet and what it brings about are seen in, in their order.
+    #[test]
+    fn a_router_speaks_to_itself_if_what_it_makes_comes_in() {
+        let rows = [
+            ("forwarded", "pre0 pre2 fw1 post1", false),
+            ("delivered", "pre0 pre2 in1", false),
+            ("refused with a reset", "pre0 pre2 fw1 out0 out2 post0 post1", false),
+            ("refused, to an address of the router's own", "pre0 fw1 out0 post0 pre0 in1", true),
+            ("nothing was seen", "", false),
+        ];
+        for (what, chains, expected) in rows {
+            let visit = |chain: &str| Visit {
+                chain: chain.to_owned(),
+                mark: 0,
+                header: Vec::new(),
+                entry: None,
+                state: None,
+            };
+            let visits: Vec<_> = chains.split_whitespace().map(visit).collect();
+            assert_eq!(is_to_itself(&visits), expected, "{what}");
+        }
+    }
+}

@@ -343,10 +343,14 @@ fn counted(table: &Table) -> Vec<Vec<u64>> {
 }
 
 fn counted_by(program: &Program) -> Vec<Vec<u64>> {
-    let bytes = |at: usize| program.counters[at].bytes;
-    let mut counted: Vec<Vec<u64>> =
-        program.chains.iter().map(|chain| chain.entries.clone().map(bytes).collect()).collect();
-    counted.push(vec![program.counters[program.chains[0].tail()].packets]);
+    let bytes = |at: usize| program.state.counters[at].bytes;
+    let mut counted: Vec<Vec<u64>> = program
+        .code
+        .chains
+        .iter()
+        .map(|chain| chain.entries.clone().map(bytes).collect())
+        .collect();
+    counted.push(vec![program.state.counters[program.code.chains[0].tail()].packets]);
     counted
 }
 
@@ -358,7 +362,7 @@ proptest! {
         mut table in tables(),
         recipes in prop::collection::vec(packets(), 1..12),
     ) {
-        let mut program = compile(&table, &Default::default());
+        let mut program = program(&table);
         for recipe in &recipes {
             let (mut ours, mut theirs) = (scene(recipe), scene(recipe));
             let found = ours.run(&mut program, Hook::Forward);
