@@ -15,7 +15,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "not every test needs all of it")]
 mod ends;
 mod stage;
 

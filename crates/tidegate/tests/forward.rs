@@ -19,8 +19,7 @@ mod wires;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
@@ -28,10 +27,10 @@ use std::time::Duration;
 use tidegate_gateway::dataplane::{Frame, HEADROOM};
 
 use self::ends::{
-    CLIENT, Host, INSIDE, Net, OUTSIDE, RULES, SERVER, both_sides, both_sides_joined, exchange,
-    received_from, rules_and, sum_of,
+    CLIENT, Host, INSIDE, Net, OUTSIDE, RULES, SERVER, addresses, both_sides, both_sides_joined,
+    exchange, received_from, rules_and, sum_of,
 };
-use self::stage::{Program, TIDEGATE, call, new_network, play, until};
+use self::stage::{call, new_network, play, until};
 use self::wires::{Faults, Wire};
 
 /// Whoever passes it is refused by nobody.
@@ -76,13 +75,7 @@ impl Net {
     }
 
     fn amid(plane: &str, hosts: [Host; 2]) -> Self {
-        Self::between(hosts, |place| start(plane, place))
-    }
-
-    /// What `tidegate` says when it is asked about the gateway.
-    fn ask(&self, args: &[&str]) -> String {
-        let socket = self.socket().display().to_string();
-        call(TIDEGATE, &[args, &["--socket", &socket]].concat())
+        Self::by_plane(plane, &rules_and(OWN_RULE), hosts)
     }
 
     /// What the gateway has taken of it, in hundredths of a second.
@@ -91,34 +84,6 @@ impl Net {
         let (_, fields) = stat.rsplit_once(')').unwrap();
         stage::words(fields)[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
     }
-
-    /// After all of it: nobody saw a wrong checksum, and the gateway's kernel has kept out of it.
-    fn check(mut self) {
-        assert!(self.gateway.0.try_wait().unwrap().is_none(), "the gateway has ended");
-        for (name, host) in [("client", &self.client), ("server", &self.server)] {
-            for counter in ["Tcp InCsumErrors", "Udp InCsumErrors", "Icmp InCsumErrors"] {
-                assert_eq!(host.counter(counter), 0, "{name}: {counter}");
-            }
-        }
-        self.gateway.end();
-    }
-}
-
-fn start(plane: &str, place: &Path) -> Program {
-    let (rules, socket) = (place.join("rules"), place.join("socket"));
-    fs::write(&rules, rules_and(OWN_RULE)).unwrap();
-    let mut command = Command::new(TIDEGATE);
-    command.arg("run").arg("--control").arg(&socket);
-    command.arg("--rules4").arg(&rules).arg("--rules6").arg(&rules);
-    command.args(["--interface", "lan", "--interface", "wan", "--plane", plane]);
-    let log = fs::File::create(place.join("log")).unwrap();
-    let gateway = Program(command.stderr(Stdio::from(log)).spawn().unwrap());
-    until(|| socket.exists().then_some(()));
-    gateway
-}
-
-fn addresses(list: [&str; 2]) -> [IpAddr; 2] {
-    list.map(|addr| addr.parse().unwrap())
 }
 
 /// Much data in both directions, which takes superframes where there are any.
@@ -329,7 +294,7 @@ fn carries_over_a_bad_wire(plane: &str) {
         exchange(&stream, &accepted, 4 << 20);
         kept.push((stream, accepted));
     }
-    let table = net.ask(&["list"]);
+    let table = net.told(&["list"]);
     let connections: Vec<&str> = table.lines().filter(|line| line.contains("tcp")).collect();
     assert_eq!(connections.len(), 2, "each has the flow that it began with: {table}");
     assert!(connections.iter().all(|line| line.contains("ASSURED")), "{table}");

@@ -12,16 +12,14 @@
 mod ends;
 mod stage;
 
-use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, ExitCode};
 
 use self::ends::{
-    Host, OUTSIDE, RULES, SERVER, both_sides, both_sides_joined, cable, exchange, received_from,
-    sum_of,
+    Host, Net, OUTSIDE, RULES, SERVER, addresses, both_sides, both_sides_joined, cable, exchange,
+    received_from, sum_of,
 };
-use self::stage::{Program, TIDEGATE, call, new_network, play, until, words};
+use self::stage::{TIDEGATE, call, new_network, play, words};
 
 /// What netem does to a cable.
 const FAULTS: &str = "delay 2ms reorder 75% 50% loss 0.5% duplicate 1%";
@@ -39,8 +37,9 @@ fn main() -> ExitCode {
 
 /// Client and server, each in a VLAN of a cable of its own.
 fn serves_vlans() {
-    let net = Net::new(
+    let net = Net::by_plane(
         "packet",
+        RULES,
         both_sides_joined(|host, port| {
             let trunk = format!("{port}-trunk");
             lay_trunk(&trunk, host);
@@ -64,8 +63,9 @@ fn serves_a_trunk() {
         run(&["address", "add", far, "dev", "other"]);
         run(&["link", "set", "other", "up"]);
     }
-    let net = Net::new(
+    let net = Net::by_plane(
         "packet",
+        RULES,
         both_sides_joined(|host, port| {
             call("ip", &vlan("trunk", port));
             switch.call("ip", &vlan("trunk", port));
@@ -116,9 +116,9 @@ fn carries_amid_netem(plane: &str) {
         let worse = ["qdisc", "add", "dev", "eth0", "root", "netem"];
         host.call("tc", &[&worse[..], &words(FAULTS)].concat());
     }
-    let net = Net::new(plane, ends);
+    let net = Net::by_plane(plane, RULES, ends);
     net.carries(2 << 20);
-    let table = net.ask(&["list"]);
+    let table = net.told(&["list"]);
     let connections: Vec<&str> = table.lines().filter(|line| line.contains("tcp")).collect();
     assert_eq!(connections.len(), 2, "each has the flow that it began with: {table}");
     assert!(connections.iter().all(|line| line.contains("ASSURED")), "{table}");
@@ -129,28 +129,8 @@ fn carries_amid_netem(plane: &str) {
     net.check();
 }
 
-/// A gateway with a host on either side.
-struct Net {
-    client: Host,
-    server: Host,
-    gateway: Program,
-    place: tempfile::TempDir,
-}
-
 impl Net {
-    fn new(plane: &str, [client, server]: [Host; 2]) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let gateway = start(plane, place.path());
-        Self { client, server, gateway, place }
-    }
-
-    /// What `tidegate` says when it is asked about the gateway.
-    fn ask(&self, args: &[&str]) -> String {
-        let socket = self.place.path().join("socket").display().to_string();
-        call(TIDEGATE, &[args, &["--socket", &socket]].concat())
-    }
-
-    /// So many bytes by TCP both ways, and datagrams, of both families; the server sees the gateway's address.
+    /// So many bytes by TCP both ways, over both families; the server sees the gateway's address.
     fn carries(&self, bytes: usize) {
         for (server, outside) in addresses(SERVER).into_iter().zip(addresses(OUTSIDE)) {
             let listener = self.server.within(|| TcpListener::bind((server, 80)).unwrap());
@@ -159,6 +139,7 @@ impl Net {
             assert_eq!(peer.ip(), outside);
             exchange(&stream, &accepted, bytes);
         }
+        assert_eq!(sum_of("Tcp OutRsts"), 0, "the gateway's kernel refuses nothing");
     }
 
     /// Datagrams there and back, short and in fragments.
@@ -170,32 +151,4 @@ impl Net {
             }
         }
     }
-
-    /// After all of it: the gateway is there, its kernel has kept out of it, and nobody saw a wrong checksum.
-    fn check(mut self) {
-        assert!(self.gateway.0.try_wait().unwrap().is_none(), "the gateway has ended");
-        assert_eq!(sum_of("Tcp OutRsts"), 0, "the gateway's kernel refuses nothing");
-        for host in [&self.client, &self.server] {
-            for counter in ["Tcp InCsumErrors", "Udp InCsumErrors"] {
-                assert_eq!(host.counter(counter), 0, "{counter}");
-            }
-        }
-        self.gateway.end();
-    }
-}
-
-fn start(plane: &str, place: &Path) -> Program {
-    let (rules, socket) = (place.join("rules"), place.join("socket"));
-    fs::write(&rules, RULES).unwrap();
-    let mut command = Command::new(TIDEGATE);
-    command.arg("run").arg("--control").arg(&socket);
-    command.arg("--rules4").arg(&rules).arg("--rules6").arg(&rules);
-    command.args(["--interface", "lan", "--interface", "wan", "--plane", plane]);
-    let gateway = Program(command.stdout(Stdio::null()).spawn().unwrap());
-    until(|| socket.exists().then_some(()));
-    gateway
-}
-
-fn addresses(list: [&str; 2]) -> [IpAddr; 2] {
-    list.map(|addr| addr.parse().unwrap())
 }

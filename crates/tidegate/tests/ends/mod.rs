@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
 
-use crate::stage::{Program, call, command_of, until, workers};
+use crate::stage::{Program, TIDEGATE, call, command_of, until, workers};
 
 /// The host behind the gateway's `lan`, in both families, and the one behind its `wan`.
 pub(crate) const CLIENT: [&str; 2] = ["10.0.1.2", "fd01::2"];
@@ -63,10 +63,48 @@ impl Net {
         Self { client, server, gateway, place }
     }
 
+    /// A gateway with these rules for both families, by one plane, without a file; what it says is in `log`.
+    pub(crate) fn by_plane(plane: &str, rules: &str, hosts: [Host; 2]) -> Self {
+        Self::between(hosts, |place| {
+            let [rules_file, socket] = ["rules", "socket"].map(|name| place.join(name));
+            fs::write(&rules_file, rules).unwrap();
+            let mut command = Command::new(TIDEGATE);
+            command.arg("run").arg("--control").arg(&socket);
+            command.arg("--rules4").arg(&rules_file).arg("--rules6").arg(&rules_file);
+            command.args(["--interface", "lan", "--interface", "wan", "--plane", plane]);
+            let log = File::create(place.join("log")).unwrap();
+            let gateway = Program(command.stderr(Stdio::from(log)).spawn().unwrap());
+            until(|| socket.exists().then_some(()));
+            gateway
+        })
+    }
+
     /// The gateway's control socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.place.path().join("socket")
     }
+
+    /// What `tidegate` says when it is asked about the gateway.
+    pub(crate) fn told(&self, args: &[&str]) -> String {
+        let socket = self.socket().display().to_string();
+        call(TIDEGATE, &[args, &["--socket", &socket]].concat())
+    }
+
+    /// After all of it: the gateway is there, and nobody saw a wrong checksum.
+    pub(crate) fn check(mut self) {
+        assert!(self.gateway.0.try_wait().unwrap().is_none(), "the gateway has ended");
+        for (name, host) in [("client", &self.client), ("server", &self.server)] {
+            for counter in ["Tcp InCsumErrors", "Udp InCsumErrors", "Icmp InCsumErrors"] {
+                assert_eq!(host.counter(counter), 0, "{name}: {counter}");
+            }
+        }
+        self.gateway.end();
+    }
+}
+
+/// Addresses of both families.
+pub(crate) fn addresses(list: [&str; 2]) -> [IpAddr; 2] {
+    list.map(|addr| addr.parse().unwrap())
 }
 
 /// The client, whose way out is the gateway, and the server, who knows no way to the client.
