@@ -4,10 +4,10 @@
 //! straight from the packet, in the default zone, and only what the packet changes is written: the tracker's
 //! cells, the deadline, the counters, and the status where [`crate::path::fresh`] has the packet.
 
-use super::column::Pages;
+use super::annex::{Annex, Extra, Mapping};
 use super::key::{Key, Key4, Key6};
 use super::lines::Line;
-use super::record::{Extra, Record};
+use super::record::Record;
 use super::slab::{Shelf, Slab, V6};
 use super::{FlowTable, Hint, Spot};
 use crate::event::EventMask;
@@ -56,9 +56,12 @@ impl Shelved for Key6 {
 }
 
 /// A packet's flow where it lies, and which direction the packet has.
-pub(crate) struct Seat<'t, K> {
+pub(crate) struct Seat<'t, K: Key> {
     pub(crate) record: &'t mut Record<K>,
+    mapping: Option<&'t Mapping<K>>,
     extra: Option<&'t Extra<K>>,
+    /// The flow's reply tuple.
+    reply: K,
     counters: Option<&'t mut [Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
@@ -211,7 +214,8 @@ impl FlowTable {
     fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
-        dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
+        let (dir, _) = found(shelf.records.get(at)?, &shelf.annex, at, (key, proto))?;
+        Some(dir)
     }
 
     /// The living flow of a key in the default zone, where there is no more than one: where `hint` says,
@@ -248,8 +252,8 @@ impl FlowTable {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
         let record = shelf.records.get(at)?;
-        let dir = dir_of(record, &shelf.extras, at, wanted)?;
-        let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
+        let (dir, _) = found(record, &shelf.annex, at, wanted)?;
+        let is_here = shelf.annex.zone(at, record) == Zone::default();
         let id = FlowId { slot, generation: record.generation() };
         (is_here && !record.is_expired(now)).then_some((id, dir))
     }
@@ -290,32 +294,33 @@ impl<K: Shelved> Shelf<K> {
     fn seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
         let at = slot.wrapping_sub(K::BIT);
         let record = self.records.get_mut(at)?;
-        let dir = dir_of(record, &self.extras, at, (key, proto))?;
-        let extra = if record.has_extra() { self.extras.peek(at) } else { None };
+        let (dir, reply) = found(record, &self.annex, at, (key, proto))?;
+        let mapping = self.annex.mapping(at, record);
+        let extra = self.annex.extra(at, record);
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, extra, counters, slot, dir })
+        Some(Seat { record, mapping, extra, reply, counters, slot, dir })
     }
 }
 
-/// Which direction of a slot's flow a key is. One that is both is the reply, as Linux files that in
-/// front.
+/// Which direction of a slot's flow a key is, and the flow's reply tuple. One that is both is the reply, as Linux
+/// files that in front.
 #[inline(always)]
-fn dir_of<K: Shelved>(
+fn found<K: Shelved>(
     record: &Record<K>,
-    extras: &Pages<Extra<K>>,
+    annex: &Annex<K>,
     at: u32,
     (key, proto): (K, u8),
-) -> Option<Direction> {
+) -> Option<(Direction, K)> {
     if record.cells.proto != proto || record.is_vacant() {
         return None;
     }
-    let reply = if record.is_mapped() { extras.get(at).reply } else { record.key.swapped() };
+    let reply = annex.reply(at, record);
     // Nobody can guess which it will be, so both are asked. Of anything but a product the compiler would
     // make a branch for each.
     let (from_reply, from_original) = (key.difference(&reply), key.difference(&record.key));
     let is_neither = u128::from(from_reply) * u128::from(from_original) != 0;
     let dir = if from_reply == 0 { Direction::Reply } else { Direction::Original };
-    (!is_neither).then_some(dir)
+    (!is_neither).then_some((dir, reply))
 }
 
 impl<K: Shelved> Seat<'_, K> {
@@ -329,16 +334,15 @@ impl<K: Shelved> Seat<'_, K> {
     /// The interface that a masqueraded flow left by.
     #[inline(always)]
     pub(crate) fn masquerade_port(&self) -> Option<PortId> {
-        self.extra?.masquerade_port()
+        self.mapping?.masquerade_port()
     }
 
     /// What packets of this direction look like once they are translated: the inverse of the other
     /// direction's tuple.
     #[inline(always)]
     pub(crate) fn target(&self) -> K {
-        let reply = self.extra.map_or_else(|| self.record.key.swapped(), |extra| extra.reply);
         // The other one is chosen by its place and not by a branch.
-        [reply, self.record.key][self.dir.index()].swapped()
+        [self.reply, self.record.key][self.dir.index()].swapped()
     }
 
     /// Which changes are announced.

@@ -3,6 +3,7 @@
 //! Only flows whose source translation is decided are listed (Linux: `nf_nat_bysource`). The flows
 //! of one source are a list through the slab, newest first; an index of its own finds the newest.
 
+use super::annex::Links;
 use super::hash::SipKey;
 use super::lines::Lines;
 use super::slab::{NIL, Slab};
@@ -40,7 +41,7 @@ impl Sources {
     ) -> impl Iterator<Item = u32> + use<'a> {
         let exists = |slot: u32| (slot != NIL).then_some(slot);
         let newest = self.newest_of(slab, self.hash(tuple, zone), tuple, zone);
-        core::iter::successors(newest, move |slot| exists(slab.neighbours(*slot).1))
+        core::iter::successors(newest, move |slot| exists(slab.links(*slot).older))
     }
 
     /// A list without flows that tells sources apart as this one does.
@@ -57,23 +58,22 @@ impl Sources {
         let next = self.newest_of(slab, hash, &flow.orig, flow.zone);
         if let Some(next) = next {
             self.newest.remove(hash, next);
-            slab.set_newer(next, slot);
+            slab.links_mut(next).newer = slot;
         }
         self.newest.insert(hash, slot);
-        slab.set_newer(slot, NIL);
-        slab.set_older(slot, next.unwrap_or(NIL));
+        *slab.links_mut(slot) = Links { newer: NIL, older: next.unwrap_or(NIL) };
     }
 
     pub(super) fn unlink(&mut self, slab: &mut Slab, slot: u32, flow: &Flow) {
         if !flow.is(Status::SRC_NAT_DONE) {
             return;
         }
-        let (newer, older) = slab.neighbours(slot);
+        let Links { newer, older } = slab.links(slot);
         if older != NIL {
-            slab.set_newer(older, newer);
+            slab.links_mut(older).newer = newer;
         }
         if newer != NIL {
-            slab.set_older(newer, older);
+            slab.links_mut(newer).older = older;
             return;
         }
         let hash = self.hash(&flow.orig, flow.zone);
