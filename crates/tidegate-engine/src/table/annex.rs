@@ -174,12 +174,15 @@ impl<K: Key> Mapping<K> {
     }
 }
 
-/// Neighbours among the flows of one source.
+/// Neighbours among the flows of one source, by slot.
 #[derive(Clone, Copy)]
 pub(super) struct Links {
+    /// Of the newest the newest of another source; see `sources`.
     pub(super) newer: u32,
     pub(super) older: u32,
 }
+
+const _: () = assert!(size_of::<Links>() == 8);
 
 impl Default for Links {
     fn default() -> Self {

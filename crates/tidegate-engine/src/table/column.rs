@@ -77,6 +77,17 @@ impl<T> Column<T> {
         &mut self.segments[segment][at]
     }
 
+    /// Takes the last value back, and with the first of a segment its memory.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let last = self.segments.last_mut()?;
+        let value = last.pop();
+        if last.is_empty() {
+            self.segments.pop();
+        }
+        self.len -= u32::from(value.is_some());
+        value
+    }
+
     /// The slots of the last segment, which [`Column::truncate`] can give back.
     pub(super) fn last_segment(&self) -> core::ops::Range<u32> {
         let last = self.len.saturating_sub(1);
@@ -183,6 +194,24 @@ mod tests {
         column.truncate();
         column.truncate();
         assert_eq!((column.len(), column.last_segment()), (0, 0..0));
+    }
+
+    #[test]
+    fn values_are_taken_back_one_by_one() {
+        type Column = super::Column<[u16; 512]>;
+        let mut column = Column::default();
+        assert_eq!(column.pop(), None);
+        for round in 0..3 {
+            let len = 2 * Column::SEGMENT + round;
+            (0..len).for_each(|slot| column.push([slot as u16; 512]));
+            let segments = column.segments.len();
+            assert_eq!(segments, len.div_ceil(Column::SEGMENT) as usize);
+            for slot in (0..len).rev() {
+                assert_eq!(column.pop(), Some([slot as u16; 512]));
+                assert_eq!((column.len(), column.get(slot)), (slot, None));
+            }
+            assert_eq!((column.pop(), column.segments.len()), (None, 0));
+        }
     }
 
     #[test]

@@ -250,6 +250,14 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_mapped())
     }
 
+    /// The original tuple of the flow in a slot, and its zone.
+    pub(super) fn origin(&self, slot: u32) -> (Tuple, Zone) {
+        on_shelf!(self, slot, |shelf, at| {
+            let record = shelf.records.at(at);
+            (record.key.tuple(record.cells.proto), shelf.annex.zone(at, record))
+        })
+    }
+
     /// The neighbours of a flow among those of its source.
     pub(super) fn links(&self, slot: u32) -> Links {
         on_shelf!(self, slot, |shelf, at| shelf.annex.links(at))
