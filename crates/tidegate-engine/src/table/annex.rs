@@ -33,12 +33,11 @@ impl<K: Key> Default for Annex<K> {
 }
 
 impl<K: Key> Annex<K> {
-    /// Has all that packets read of a slot's flow read into the cache.
+    /// Has all that packets read of a slot's flow read into the cache. Where there is no mapping there is no extra.
     #[inline(always)]
     pub(super) fn read_ahead(&self, at: u32) {
-        if let Some(mapping) = self.mappings.peek(at) {
-            prefetch::lines(mapping);
-        }
+        let Some(mapping) = self.mappings.peek(at) else { return };
+        prefetch::lines(mapping);
         if let Some(extra) = self.extras.peek(at) {
             prefetch::lines(extra);
         }
@@ -56,10 +55,8 @@ impl<K: Key> Annex<K> {
 
     /// Adds what is here to what the record says of a flow.
     pub(super) fn read(&self, at: u32, record: &Record<K>, flow: &mut Flow) {
-        if record.is_mapped() {
-            flow.reply = self.mapped_reply(at, record).tuple(flow.orig.proto);
-        }
         if let Some(mapping) = self.mapping(at, record) {
+            flow.reply = self.reply(at, record.key, Some(mapping)).tuple(flow.orig.proto);
             flow.masquerade_port = mapping.masquerade_port();
         }
         if let Some(extra) = self.extra(at, record) {
@@ -67,20 +64,15 @@ impl<K: Key> Annex<K> {
         }
     }
 
-    /// The reply tuple of a flow with ports.
+    /// The reply tuple of a flow with this original one and this mapping; without a mapping it has ports.
     #[inline(always)]
-    pub(super) fn reply(&self, at: u32, record: &Record<K>) -> K {
-        if record.is_mapped() { self.mapped_reply(at, record) } else { record.key.swapped() }
-    }
-
-    /// The reply tuple of a flow that has an entry for each direction.
-    #[inline(always)]
-    pub(super) fn mapped_reply(&self, at: u32, record: &Record<K>) -> K {
-        let mapping = self.mappings.get(at);
-        if mapping.says_reply() { mapping.reply(record.key) } else { self.own_reply(at) }
+    pub(super) fn reply(&self, at: u32, original: K, mapping: Option<&Mapping<K>>) -> K {
+        let Some(mapping) = mapping else { return original.swapped() };
+        mapping.reply(original).unwrap_or_else(|| self.own_reply(at))
     }
 
     #[cold]
+    #[inline(never)]
     fn own_reply(&self, at: u32) -> K {
         self.extras.get(at).reply
     }
@@ -154,17 +146,24 @@ impl<K: Key> Mapping<K> {
         Self { end, masquerade_port: port.to_le_bytes(), form: form | masqueraded }
     }
 
-    /// Whether it says what the reply is.
-    #[inline(always)]
-    pub(super) fn says_reply(&self) -> bool {
-        !self.form.contains(Form::ELSEWHERE)
+    /// Whether the reply differs from the inverse at both ends, so that no mapping can say it.
+    pub(super) fn is_beyond(flow: &Flow) -> bool {
+        Self::of(flow).form.contains(Form::ELSEWHERE)
     }
 
-    /// The reply to this tuple.
+    /// The reply to this tuple, if that is not elsewhere.
     #[inline(always)]
-    fn reply(&self, original: K) -> K {
-        let [src, dst] = [Form::SOURCE, Form::DESTINATION].map(|end| self.form.contains(end));
-        original.swapped().with(K::between([self.end; 2]), src, dst)
+    fn reply(&self, original: K) -> Option<K> {
+        let inverse = original.swapped();
+        let [src, dst] = inverse.ends();
+        // Of the translated nearly all are so in the same way.
+        if self.form.contains(Form::DESTINATION) {
+            Some(K::between([src, self.end]))
+        } else if self.form.contains(Form::SOURCE) {
+            Some(K::between([self.end, dst]))
+        } else {
+            (!self.form.contains(Form::ELSEWHERE)).then_some(inverse)
+        }
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! straight from the packet, in the default zone, and only what the packet changes is written: the tracker's
 //! cells, the deadline, the counters, and the status where [`crate::path::fresh`] has the packet.
 
-use super::annex::{Annex, Extra, Mapping};
+use super::annex::{Annex, Mapping};
 use super::key::{Key, Key4, Key6};
 use super::lines::Line;
 use super::record::Record;
@@ -58,10 +58,8 @@ impl Shelved for Key6 {
 /// A packet's flow where it lies, and which direction the packet has.
 pub(crate) struct Seat<'t, K: Key> {
     pub(crate) record: &'t mut Record<K>,
+    annex: &'t Annex<K>,
     mapping: Option<&'t Mapping<K>>,
-    extra: Option<&'t Extra<K>>,
-    /// The flow's reply tuple.
-    reply: K,
     counters: Option<&'t mut [Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
@@ -214,8 +212,7 @@ impl FlowTable {
     fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
-        let (dir, _) = found(shelf.records.get(at)?, &shelf.annex, at, (key, proto))?;
-        Some(dir)
+        shelf.dir_of(shelf.records.get(at)?, at, (key, proto))
     }
 
     /// The living flow of a key in the default zone, where there is no more than one: where `hint` says,
@@ -252,7 +249,7 @@ impl FlowTable {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
         let record = shelf.records.get(at)?;
-        let (dir, _) = found(record, &shelf.annex, at, wanted)?;
+        let dir = shelf.dir_of(record, at, wanted)?;
         let is_here = shelf.annex.zone(at, record) == Zone::default();
         let id = FlowId { slot, generation: record.generation() };
         (is_here && !record.is_expired(now)).then_some((id, dir))
@@ -294,33 +291,34 @@ impl<K: Shelved> Shelf<K> {
     fn seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
         let at = slot.wrapping_sub(K::BIT);
         let record = self.records.get_mut(at)?;
-        let (dir, reply) = found(record, &self.annex, at, (key, proto))?;
-        let mapping = self.annex.mapping(at, record);
-        let extra = self.annex.extra(at, record);
+        let annex = &self.annex;
+        let mapping = annex.mapping(at, record);
+        let dir = dir_of(record, annex.reply(at, record.key, mapping), (key, proto))?;
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, mapping, extra, reply, counters, slot, dir })
+        Some(Seat { record, annex, mapping, counters, slot, dir })
+    }
+
+    /// Which direction of a slot's flow, of which this is the record, a key is.
+    #[inline(always)]
+    fn dir_of(&self, record: &Record<K>, at: u32, wanted: (K, u8)) -> Option<Direction> {
+        let mapping = self.annex.mapping(at, record);
+        dir_of(record, self.annex.reply(at, record.key, mapping), wanted)
     }
 }
 
-/// Which direction of a slot's flow a key is, and the flow's reply tuple. One that is both is the reply, as Linux
-/// files that in front.
+/// Which direction of a flow with this reply tuple a key is. One that is both is the reply, as Linux files
+/// that in front.
 #[inline(always)]
-fn found<K: Shelved>(
-    record: &Record<K>,
-    annex: &Annex<K>,
-    at: u32,
-    (key, proto): (K, u8),
-) -> Option<(Direction, K)> {
+fn dir_of<K: Key>(record: &Record<K>, reply: K, (key, proto): (K, u8)) -> Option<Direction> {
     if record.cells.proto != proto || record.is_vacant() {
         return None;
     }
-    let reply = annex.reply(at, record);
     // Nobody can guess which it will be, so both are asked. Of anything but a product the compiler would
     // make a branch for each.
     let (from_reply, from_original) = (key.difference(&reply), key.difference(&record.key));
     let is_neither = u128::from(from_reply) * u128::from(from_original) != 0;
     let dir = if from_reply == 0 { Direction::Reply } else { Direction::Original };
-    (!is_neither).then_some((dir, reply))
+    (!is_neither).then_some(dir)
 }
 
 impl<K: Shelved> Seat<'_, K> {
@@ -328,7 +326,8 @@ impl<K: Shelved> Seat<'_, K> {
     /// everybody's timeouts.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        self.extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())
+        let extra = self.annex.extra(self.at(), self.record);
+        extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())
     }
 
     /// The interface that a masqueraded flow left by.
@@ -341,18 +340,25 @@ impl<K: Shelved> Seat<'_, K> {
     /// direction's tuple.
     #[inline(always)]
     pub(crate) fn target(&self) -> K {
+        let reply = self.annex.reply(self.at(), self.record.key, self.mapping);
         // The other one is chosen by its place and not by a branch.
-        [self.reply, self.record.key][self.dir.index()].swapped()
+        [reply, self.record.key][self.dir.index()].swapped()
     }
 
     /// Which changes are announced.
     #[inline(always)]
     pub(crate) fn announced(&self) -> EventMask {
-        match self.extra {
+        match self.annex.extra(self.at(), self.record) {
             _ if self.record.is_silent() => EventMask::empty(),
             Some(extra) => extra.announced(),
             None => EventMask::all(),
         }
+    }
+
+    /// The slot's number on its shelf.
+    #[inline(always)]
+    fn at(&self) -> u32 {
+        self.slot.wrapping_sub(K::BIT)
     }
 
     /// The id of the flow.

@@ -274,7 +274,7 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
 /// [`Mapping`].
 fn needs_extra<K: Key>(flow: &Flow, is_mapped: bool) -> bool {
     let needs_mapping = flow.masquerade_port.is_some();
-    (if is_mapped { !Mapping::<K>::of(flow).says_reply() } else { needs_mapping })
+    (if is_mapped { Mapping::<K>::is_beyond(flow) } else { needs_mapping })
         || flow.status.intersects(Status::EXPECTED | Status::HELPER)
         || flow.mark != 0
         || flow.policy.is_some()

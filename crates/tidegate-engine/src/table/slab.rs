@@ -459,8 +459,10 @@ impl<K: Key> Shelf<K> {
             return None;
         }
         let key = K::of(asked.tuple);
-        let is_mapped = record.is_mapped();
-        let reply = if is_mapped { self.annex.mapped_reply(at, record) } else { inverse(record) };
+        let reply = match self.annex.mapping(at, record) {
+            None => inverse(record),
+            mapping => self.annex.reply(at, record.key, mapping),
+        };
         let zone = self.annex.zone(at, record);
         let fits = |dir| [zone, asked.zone].iter().all(|zone| zone.id_in(dir) == asked.number);
         if key == reply && fits(Direction::Reply) {
