@@ -286,15 +286,17 @@ fn needs_extra<K: Key>(flow: &Flow, is_mapped: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::net::IpAddr;
     use core::time::Duration;
 
-    use tidegate_wire::Family;
+    use tidegate_wire::{Family, proto};
 
     use super::super::annex::Annex;
     use super::super::key::{Key4, Key6};
     use super::*;
     use crate::fib::PortId;
     use crate::testkit::{Host, flow, kept, udp};
+    use crate::tuple::Tuple;
 
     fn back<K: Key>(flow: &Flow) -> Flow {
         let mut record: Record<K> = Record::vacant(7);
@@ -326,7 +328,7 @@ mod tests {
     }
 
     fn plain(family: Family) -> Flow {
-        let proto = ProtoState::unpack(&ProtoState::None.pack(tidegate_wire::proto::UDP));
+        let proto = ProtoState::unpack(&ProtoState::None.pack(proto::UDP));
         Flow { proto, ..flow(udp(Host::Client, 0).tuple(family)) }
     }
 
@@ -357,10 +359,59 @@ mod tests {
             }
             check(&Flow { is_proxied: true, ..plain(family) });
             check(&Flow { is_proxied: true, pending: EventMask::all(), ..plain(family) });
-            let mut translated = plain(family);
-            translated.reply.dport = 7;
-            check(&translated);
         }
+    }
+
+    #[test]
+    fn every_translation_comes_back() {
+        let ends: [fn(&mut Tuple, IpAddr); 4] = [
+            |reply, other| reply.src = other,
+            |reply, _| reply.sport = 7,
+            |reply, other| reply.dst = other,
+            |reply, _| reply.dport = 7,
+        ];
+        for family in Family::ALL {
+            let [own, other] = [Host::Client, Host::Server].map(|host| udp(host, 1).tuple(family));
+            let ping = match family {
+                Family::V4 => (proto::ICMP, Tuple::icmp_word(8, 0)),
+                Family::V6 => (proto::ICMPV6, Tuple::icmp_word(128, 0)),
+            };
+            for (proto, dport) in [(proto::UDP, 53), (proto::GRE, 9), ping] {
+                let orig = Tuple { proto, dport, ..own };
+                let plain =
+                    Flow { proto: ProtoState::unpack(&ProtoState::None.pack(proto)), ..flow(orig) };
+                for chosen in 0..1 << ends.len() {
+                    let mut one = plain.clone();
+                    let is_chosen = |(nth, _): &(usize, _)| chosen & 1 << nth != 0;
+                    let all = ends.iter().enumerate().filter(is_chosen);
+                    all.for_each(|(_, change)| change(&mut one.reply, other.dst));
+                    check(&one);
+                    check(&Flow { status: Status::NAT | Status::NAT_DONE, ..one.clone() });
+                    check(&Flow { mark: 1, ..one.clone() });
+                    check(&Flow { masquerade_port: Some(PortId(0xffff)), ..one });
+                }
+            }
+        }
+    }
+
+    /// What a flow has that only NAT has to do with: none of what few flows have.
+    #[test]
+    fn a_flow_that_is_translated_at_one_end_has_no_extra() {
+        let needs = |flow: &Flow| needs_extra::<Key4>(flow, is_mapped(flow));
+        let plain = Flow { status: Status::NAT_DONE, ..plain(Family::V4) };
+        let translated = |change: fn(&mut Tuple)| {
+            let mut one = plain.clone();
+            change(&mut one.reply);
+            one
+        };
+        let source = translated(|reply| (reply.dst, reply.dport) = ([203, 0, 113, 1].into(), 7));
+        let destination = translated(|reply| (reply.src, reply.sport) = ([10, 9, 9, 9].into(), 80));
+        let masqueraded = Flow { masquerade_port: Some(PortId(0)), ..source.clone() };
+        assert!([&plain, &source, &destination, &masqueraded].iter().all(|flow| !needs(flow)));
+        let both = translated(|reply| (reply.sport, reply.dport) = (7, 8));
+        let marked = Flow { mark: 1, ..source };
+        let kept = Flow { masquerade_port: Some(PortId(0)), ..plain.clone() };
+        assert!([&both, &marked, &kept].iter().all(|flow| needs(flow)));
     }
 
     #[test]
