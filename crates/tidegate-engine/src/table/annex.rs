@@ -68,13 +68,10 @@ impl<K: Key> Annex<K> {
     #[inline(always)]
     pub(super) fn reply(&self, at: u32, original: K, mapping: Option<&Mapping<K>>) -> K {
         let Some(mapping) = mapping else { return original.swapped() };
-        mapping.reply(original).unwrap_or_else(|| self.own_reply(at))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn own_reply(&self, at: u32) -> K {
-        self.extras.get(at).reply
+        if !mapping.form.contains(Form::ELSEWHERE) {
+            return mapping.reply(original);
+        }
+        self.extras.peek(at).map_or_else(K::default, |extra| extra.reply)
     }
 
     #[inline(always)]
@@ -151,18 +148,17 @@ impl<K: Key> Mapping<K> {
         Self::of(flow).form.contains(Form::ELSEWHERE)
     }
 
-    /// The reply to this tuple, if that is not elsewhere.
+    /// The reply to this tuple. => it is not elsewhere
     #[inline(always)]
-    fn reply(&self, original: K) -> Option<K> {
+    fn reply(&self, original: K) -> K {
         let inverse = original.swapped();
-        let [src, dst] = inverse.ends();
         // Of the translated nearly all are so in the same way.
         if self.form.contains(Form::DESTINATION) {
-            Some(K::between([src, self.end]))
+            inverse.with_destination(self.end)
         } else if self.form.contains(Form::SOURCE) {
-            Some(K::between([self.end, dst]))
+            inverse.with_source(self.end)
         } else {
-            (!self.form.contains(Form::ELSEWHERE)).then_some(inverse)
+            inverse
         }
     }
 
