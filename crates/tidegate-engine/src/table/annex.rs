@@ -68,10 +68,14 @@ impl<K: Key> Annex<K> {
     #[inline(always)]
     pub(super) fn reply(&self, at: u32, original: K, mapping: Option<&Mapping<K>>) -> K {
         let Some(mapping) = mapping else { return original.swapped() };
-        if !mapping.form.contains(Form::ELSEWHERE) {
-            return mapping.reply(original);
-        }
-        self.extras.peek(at).map_or_else(K::default, |extra| extra.reply)
+        let is_here = !mapping.form.contains(Form::ELSEWHERE);
+        if is_here { mapping.reply(original) } else { self.own_reply(at) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn own_reply(&self, at: u32) -> K {
+        self.extras.get(at).reply
     }
 
     #[inline(always)]

@@ -5,19 +5,21 @@
 //! reserved as a whole and touched only as far as it is used, so that a small table is small where memory is
 //! what was touched; where it is what was asked for, an engine's first flow of IPv4 takes 1.3 MB, that of IPv6
 //! 0.9 MB. A first segment that grows with what is in it would cost every first packet of a small table 130
-//! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what few flows have: pages
-//! of 16,384 values, made when the first slot of one needs its value.
+//! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what not all flows have: pages
+//! as large as segments, made when the first slot of one needs its value. Much smaller ones would not be
+//! put on huge pages (`gateway::memory`).
 //!
 //! Where a slot lies is all that this file knows.
 
 use alloc::vec::Vec;
 
-/// What a segment has at most, in bytes.
+/// What a segment or a page has at most, in bytes.
 const MOST: usize = 3 << 19;
 
-/// Values in a page.
-const PAGE: usize = 1 << PAGE_BITS;
-const PAGE_BITS: u32 = 14;
+/// The logarithm of the values in one.
+const fn bits_of<T>() -> u32 {
+    (MOST / size_of::<T>()).ilog2()
+}
 
 /// One value for each slot; see the module's documentation. Slots are below 2^31.
 pub(super) struct Column<T> {
@@ -34,7 +36,7 @@ impl<T> Default for Column<T> {
 impl<T> Column<T> {
     /// Values in a segment: a power of two.
     pub(super) const SEGMENT: u32 = 1 << Self::BITS;
-    const BITS: u32 = (MOST / size_of::<T>()).ilog2();
+    const BITS: u32 = bits_of::<T>();
 
     /// How many slots have a value: those below this number.
     pub(super) fn len(&self) -> u32 {
@@ -124,6 +126,9 @@ impl<T> Default for Pages<T> {
 }
 
 impl<T: Copy + Default> Pages<T> {
+    /// Values in a page: a power of two.
+    const PAGE: usize = 1 << bits_of::<T>();
+
     /// The slot's value; the default where it was never set.
     #[inline]
     pub(super) fn get(&self, slot: u32) -> T {
@@ -133,17 +138,24 @@ impl<T: Copy + Default> Pages<T> {
     /// The slot's value where there is a place for it.
     #[inline]
     pub(super) fn peek(&self, slot: u32) -> Option<&T> {
-        self.pages.get((slot >> PAGE_BITS) as usize)?.get(slot as usize % PAGE)
+        let (page, at) = Self::split(slot);
+        self.pages.get(page)?.get(at)
     }
 
     /// The place of the slot's value, which is made if need be.
     #[inline]
     pub(super) fn place(&mut self, slot: u32) -> &mut T {
-        let (page, at) = ((slot >> PAGE_BITS) as usize, slot as usize % PAGE);
+        let (page, at) = Self::split(slot);
         if self.pages.get(page).is_none_or(|page| at >= page.len()) {
             self.make(page, at);
         }
         &mut self.pages[page][at]
+    }
+
+    /// The page of a slot, and its place there.
+    #[inline(always)]
+    fn split(slot: u32) -> (usize, usize) {
+        (slot as usize / Self::PAGE, slot as usize % Self::PAGE)
     }
 
     #[cold]
@@ -153,7 +165,7 @@ impl<T: Copy + Default> Pages<T> {
         }
         let page = &mut self.pages[page];
         if page.capacity() == 0 {
-            page.reserve_exact(PAGE);
+            page.reserve_exact(Self::PAGE);
         }
         page.resize(at + 1, T::default());
     }
@@ -238,6 +250,8 @@ mod tests {
         assert_eq!((pages.get(7), pages.peek(7)), (0, None));
         *pages.place(20_000) = 3;
         assert_eq!((pages.get(20_000), pages.get(19_999), pages.get(20_001)), (3, 0, 0));
+        let behind = Pages::<u64>::PAGE as u32;
+        assert_eq!((pages.get(20_000 + behind), pages.peek(20_001)), (0, None));
         assert_eq!(pages.pages.iter().filter(|page| page.capacity() > 0).count(), 1);
     }
 }
