@@ -68,8 +68,7 @@ impl<K: Key> Annex<K> {
     #[inline(always)]
     pub(super) fn reply(&self, at: u32, original: K, mapping: Option<&Mapping<K>>) -> K {
         let Some(mapping) = mapping else { return original.swapped() };
-        let is_here = !mapping.form.contains(Form::ELSEWHERE);
-        if is_here { mapping.reply(original) } else { self.own_reply(at) }
+        mapping.reply(original).unwrap_or_else(|| self.own_reply(at))
     }
 
     #[cold]
@@ -152,17 +151,18 @@ impl<K: Key> Mapping<K> {
         Self::of(flow).form.contains(Form::ELSEWHERE)
     }
 
-    /// The reply to this tuple. => it is not elsewhere
+    /// The reply to this tuple, if that is not elsewhere.
     #[inline(always)]
-    fn reply(&self, original: K) -> K {
+    fn reply(&self, original: K) -> Option<K> {
         let inverse = original.swapped();
+        let [src, dst] = inverse.ends();
         // Of the translated nearly all are so in the same way.
         if self.form.contains(Form::DESTINATION) {
-            inverse.with_destination(self.end)
+            Some(K::between([src, self.end]))
         } else if self.form.contains(Form::SOURCE) {
-            inverse.with_source(self.end)
+            Some(K::between([self.end, dst]))
         } else {
-            inverse
+            (!self.form.contains(Form::ELSEWHERE)).then_some(inverse)
         }
     }
 

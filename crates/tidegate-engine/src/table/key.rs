@@ -25,10 +25,8 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn swapped(self) -> Self;
     /// Its source and its destination.
     fn ends(self) -> [Self::End; 2];
-    /// This tuple with another source.
-    fn with_source(self, end: Self::End) -> Self;
-    /// This tuple with another destination.
-    fn with_destination(self, end: Self::End) -> Self;
+    /// The tuple between two ends.
+    fn between(ends: [Self::End; 2]) -> Self;
     /// This tuple with its source, or destination, or both taken from another one; without a branch.
     fn with(self, other: Self, src: bool, dst: bool) -> Self;
     /// Zero if it is this one; found out without a branch.
@@ -103,17 +101,9 @@ impl Key for Key4 {
     }
 
     #[inline(always)]
-    fn with_source(self, end: Self::End) -> Self {
-        let own = u64::from_le_bytes(self.addresses) & !0xffff_ffff;
-        let addresses = own | u64::from(u32::from_le_bytes(end.address));
-        Self { addresses: addresses.to_le_bytes(), ports: with_first(self.ports, end.port) }
-    }
-
-    #[inline(always)]
-    fn with_destination(self, end: Self::End) -> Self {
-        let own = u64::from_le_bytes(self.addresses) & 0xffff_ffff;
-        let addresses = own | u64::from(u32::from_le_bytes(end.address)) << 32;
-        Self { addresses: addresses.to_le_bytes(), ports: with_second(self.ports, end.port) }
+    fn between([src, dst]: [Self::End; 2]) -> Self {
+        let [low, high] = [src, dst].map(|end| u64::from(u32::from_le_bytes(end.address)));
+        Self { addresses: (low | high << 32).to_le_bytes(), ports: joined(src.port, dst.port) }
     }
 
     #[inline(always)]
@@ -180,13 +170,8 @@ impl Key for Key6 {
     }
 
     #[inline(always)]
-    fn with_source(self, end: Self::End) -> Self {
-        Self { src: end.address, ports: with_first(self.ports, end.port), ..self }
-    }
-
-    #[inline(always)]
-    fn with_destination(self, end: Self::End) -> Self {
-        Self { dst: end.address, ports: with_second(self.ports, end.port), ..self }
+    fn between([src, dst]: [Self::End; 2]) -> Self {
+        Self { src: src.address, dst: dst.address, ports: joined(src.port, dst.port) }
     }
 
     #[inline(always)]
@@ -252,13 +237,8 @@ fn ends_of([a, b, c, d]: [u8; 4]) -> [[u8; 2]; 2] {
 }
 
 #[inline(always)]
-fn with_first(ports: [u8; 4], first: [u8; 2]) -> [u8; 4] {
-    (u32::from_le_bytes(ports) & !0xffff | u32::from(u16::from_le_bytes(first))).to_le_bytes()
-}
-
-#[inline(always)]
-fn with_second(ports: [u8; 4], second: [u8; 2]) -> [u8; 4] {
-    (u32::from_le_bytes(ports) & 0xffff | u32::from(u16::from_le_bytes(second)) << 16).to_le_bytes()
+fn joined([a, b]: [u8; 2], [c, d]: [u8; 2]) -> [u8; 4] {
+    [a, b, c, d]
 }
 
 /// All ones if it is so.
