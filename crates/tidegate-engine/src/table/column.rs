@@ -6,20 +6,19 @@
 //! what was touched; where it is what was asked for, an engine's first flow of IPv4 takes 1.3 MB, that of IPv6
 //! 0.9 MB, and the first that NAT has to do with as much again for each of what it adds. A first segment that grows with what is in it would cost every first packet of a small table 130
 //! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what not all flows have: pages
-//! as large as segments, made when the first slot of one needs its value. Much smaller ones would not be
-//! put on huge pages (`gateway::memory`).
+//! of 65,536 values, made when the first slot of one needs its value. Smaller ones would not be put on huge
+//! pages (`gateway::memory`).
 //!
 //! Where a slot lies is all that this file knows.
 
 use alloc::vec::Vec;
 
-/// What a segment or a page has at most, in bytes.
+/// What a segment has at most, in bytes.
 const MOST: usize = 3 << 19;
 
-/// The logarithm of the values in one.
-const fn bits_of<T>() -> u32 {
-    (MOST / size_of::<T>()).ilog2()
-}
+/// Values in a page: as many in all pages, so that a slot's place is worked out once, and so many that no page is too small for
+/// huge pages.
+const PAGE: usize = 1 << 16;
 
 /// One value for each slot; see the module's documentation. Slots are below 2^31.
 pub(super) struct Column<T> {
@@ -36,7 +35,7 @@ impl<T> Default for Column<T> {
 impl<T> Column<T> {
     /// Values in a segment: a power of two.
     pub(super) const SEGMENT: u32 = 1 << Self::BITS;
-    const BITS: u32 = bits_of::<T>();
+    const BITS: u32 = (MOST / size_of::<T>()).ilog2();
 
     /// How many slots have a value: those below this number.
     pub(super) fn len(&self) -> u32 {
@@ -126,9 +125,6 @@ impl<T> Default for Pages<T> {
 }
 
 impl<T: Copy + Default> Pages<T> {
-    /// Values in a page: a power of two.
-    const PAGE: usize = 1 << bits_of::<T>();
-
     /// The slot's value; the default where it was never set.
     #[inline]
     pub(super) fn get(&self, slot: u32) -> T {
@@ -155,7 +151,7 @@ impl<T: Copy + Default> Pages<T> {
     /// The page of a slot, and its place there.
     #[inline(always)]
     fn split(slot: u32) -> (usize, usize) {
-        (slot as usize / Self::PAGE, slot as usize % Self::PAGE)
+        (slot as usize / PAGE, slot as usize % PAGE)
     }
 
     #[cold]
@@ -165,7 +161,7 @@ impl<T: Copy + Default> Pages<T> {
         }
         let page = &mut self.pages[page];
         if page.capacity() == 0 {
-            page.reserve_exact(Self::PAGE);
+            page.reserve_exact(PAGE);
         }
         page.resize(at + 1, T::default());
     }
@@ -250,7 +246,7 @@ mod tests {
         assert_eq!((pages.get(7), pages.peek(7)), (0, None));
         *pages.place(20_000) = 3;
         assert_eq!((pages.get(20_000), pages.get(19_999), pages.get(20_001)), (3, 0, 0));
-        let behind = Pages::<u64>::PAGE as u32;
+        let behind = PAGE as u32;
         assert_eq!((pages.get(20_000 + behind), pages.peek(20_001)), (0, None));
         assert_eq!(pages.pages.iter().filter(|page| page.capacity() > 0).count(), 1);
     }
