@@ -12,7 +12,7 @@ use tidegate_wire::{Family, Headers};
 
 use crate::rules::ExpressProto;
 use crate::table::express::Shelved;
-use crate::table::key::{Key, Key4, Key6};
+use crate::table::key::{Key as _, Key4, Key6};
 
 /// What the upper layer is, and how its checksum stands.
 #[derive(Clone, Copy)]
@@ -39,8 +39,6 @@ pub(super) trait Layout: Shelved {
     fn len(bytes: &[u8]) -> usize;
     /// The headers, as `wire::dissect` gives them.
     fn headers(bytes: &[u8]) -> Headers;
-    /// This tuple with its source, or destination, or both taken from another one.
-    fn with(self, other: Self, src: bool, dst: bool) -> Self;
     /// The sums of addresses and ports, as checksums cover them.
     fn sums(self) -> (u64, u64);
     /// Writes the tuple, and nothing but the tuple.
@@ -80,18 +78,6 @@ impl Layout for Key4 {
             fragment: None,
             checksum: Checksum::Full,
         }
-    }
-
-    #[inline(always)]
-    fn with(self, other: Self, src: bool, dst: bool) -> Self {
-        let (addresses, ports) =
-            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
-        let other_addresses = u64::from_le_bytes(other.addresses);
-        let other_ports = u32::from_le_bytes(other.ports);
-        let (low, high) = (mask(src), mask(dst));
-        let addresses = addresses ^ (addresses ^ other_addresses) & (low >> 32 | high << 32);
-        let ports = ports ^ (ports ^ other_ports) & (low >> 48 | high << 16) as u32;
-        Self { addresses: addresses.to_le_bytes(), ports: ports.to_le_bytes() }
     }
 
     #[inline(always)]
@@ -148,22 +134,6 @@ impl Layout for Key6 {
     }
 
     #[inline(always)]
-    fn with(self, other: Self, src: bool, dst: bool) -> Self {
-        let address = |own: [u8; 16], other, mask| {
-            let own = u128::from_le_bytes(own);
-            (own ^ (own ^ u128::from_le_bytes(other)) & wide(mask)).to_le_bytes()
-        };
-        let (low, high) = (mask(src), mask(dst));
-        let ports = u32::from_le_bytes(self.ports);
-        let apart = ports ^ u32::from_le_bytes(other.ports);
-        Self {
-            src: address(self.src, other.src, low),
-            dst: address(self.dst, other.dst, high),
-            ports: (ports ^ apart & (low >> 48 | high << 16) as u32).to_le_bytes(),
-        }
-    }
-
-    #[inline(always)]
     fn sums(self) -> (u64, u64) {
         let addresses = add_up(little_endian(&self.src), little_endian(&self.dst));
         (addresses, u64::from(u32::from_le_bytes(self.ports)))
@@ -181,18 +151,6 @@ impl Layout for Key6 {
     fn take_hop(bytes: &mut [u8]) {
         bytes[7] -= 1;
     }
-}
-
-/// All ones if it is so.
-#[inline(always)]
-fn mask(is_so: bool) -> u64 {
-    u64::from(is_so).wrapping_neg()
-}
-
-/// Twice as wide.
-#[inline(always)]
-fn wide(mask: u64) -> u128 {
-    u128::from(mask) << 64 | u128::from(mask)
 }
 
 /// Has a datagram, which begins and ends as `old` says, do so as `new` says, with its checksums. A UDP checksum of

@@ -4,9 +4,10 @@
 //! slot's place is one shift away, and a segment is no larger than an allocator can have ready. Its memory is
 //! reserved as a whole and touched only as far as it is used, so that a small table is small where memory is
 //! what was touched; where it is what was asked for, an engine's first flow of IPv4 takes 1.3 MB, that of IPv6
-//! 0.9 MB. A first segment that grows with what is in it would cost every first packet of a small table 130
-//! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what few flows have: pages
-//! of 16,384 values, made when the first slot of one needs its value.
+//! 0.9 MB, and the first that NAT has to do with as much again for each of what it adds. A first segment that grows with what is in it would cost every first packet of a small table 130
+//! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what not all flows have: pages
+//! of 65,536 values, made when the first slot of one needs its value. Smaller ones would not be put on huge
+//! pages (`gateway::memory`).
 //!
 //! Where a slot lies is all that this file knows.
 
@@ -15,9 +16,9 @@ use alloc::vec::Vec;
 /// What a segment has at most, in bytes.
 const MOST: usize = 3 << 19;
 
-/// Values in a page.
-const PAGE: usize = 1 << PAGE_BITS;
-const PAGE_BITS: u32 = 14;
+/// Values in a page: as many in all pages, so that a slot's place is worked out once, and so many that no page is too small for
+/// huge pages.
+const PAGE: usize = 1 << 16;
 
 /// One value for each slot; see the module's documentation. Slots are below 2^31.
 pub(super) struct Column<T> {
@@ -77,6 +78,17 @@ impl<T> Column<T> {
         &mut self.segments[segment][at]
     }
 
+    /// Takes the last value back, and with the first of a segment its memory.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let last = self.segments.last_mut()?;
+        let value = last.pop();
+        if last.is_empty() {
+            self.segments.pop();
+        }
+        self.len -= u32::from(value.is_some());
+        value
+    }
+
     /// The slots of the last segment, which [`Column::truncate`] can give back.
     pub(super) fn last_segment(&self) -> core::ops::Range<u32> {
         let last = self.len.saturating_sub(1);
@@ -122,17 +134,24 @@ impl<T: Copy + Default> Pages<T> {
     /// The slot's value where there is a place for it.
     #[inline]
     pub(super) fn peek(&self, slot: u32) -> Option<&T> {
-        self.pages.get((slot >> PAGE_BITS) as usize)?.get(slot as usize % PAGE)
+        let (page, at) = Self::split(slot);
+        self.pages.get(page)?.get(at)
     }
 
     /// The place of the slot's value, which is made if need be.
     #[inline]
     pub(super) fn place(&mut self, slot: u32) -> &mut T {
-        let (page, at) = ((slot >> PAGE_BITS) as usize, slot as usize % PAGE);
+        let (page, at) = Self::split(slot);
         if self.pages.get(page).is_none_or(|page| at >= page.len()) {
             self.make(page, at);
         }
         &mut self.pages[page][at]
+    }
+
+    /// The page of a slot, and its place there.
+    #[inline(always)]
+    fn split(slot: u32) -> (usize, usize) {
+        (slot as usize / PAGE, slot as usize % PAGE)
     }
 
     #[cold]
@@ -186,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn values_are_taken_back_one_by_one() {
+        type Column = super::Column<[u16; 512]>;
+        let mut column = Column::default();
+        assert_eq!(column.pop(), None);
+        for round in 0..3 {
+            let len = 2 * Column::SEGMENT + round;
+            (0..len).for_each(|slot| column.push([slot as u16; 512]));
+            let segments = column.segments.len();
+            assert_eq!(segments, len.div_ceil(Column::SEGMENT) as usize);
+            for slot in (0..len).rev() {
+                assert_eq!(column.pop(), Some([slot as u16; 512]));
+                assert_eq!((column.len(), column.get(slot)), (slot, None));
+            }
+            assert_eq!((column.pop(), column.segments.len()), (None, 0));
+        }
+    }
+
+    #[test]
     fn a_segment_begins_where_the_one_before_ends_and_is_no_longer_than_it_may_be() {
         fn check<T>() {
             let len = Column::<T>::SEGMENT;
@@ -209,6 +246,8 @@ mod tests {
         assert_eq!((pages.get(7), pages.peek(7)), (0, None));
         *pages.place(20_000) = 3;
         assert_eq!((pages.get(20_000), pages.get(19_999), pages.get(20_001)), (3, 0, 0));
+        let behind = PAGE as u32;
+        assert_eq!((pages.get(20_000 + behind), pages.peek(20_001)), (0, None));
         assert_eq!(pages.pages.iter().filter(|page| page.capacity() > 0).count(), 1);
     }
 }

@@ -4,10 +4,10 @@
 //! straight from the packet, in the default zone, and only what the packet changes is written: the tracker's
 //! cells, the deadline, the counters, and the status where [`crate::path::fresh`] has the packet.
 
-use super::column::Pages;
+use super::annex::{Annex, Mapping};
 use super::key::{Key, Key4, Key6};
 use super::lines::Line;
-use super::record::{Extra, Record};
+use super::record::Record;
 use super::slab::{Shelf, Slab, V6};
 use super::{FlowTable, Spot};
 use crate::event::EventMask;
@@ -56,9 +56,10 @@ impl Shelved for Key6 {
 }
 
 /// A packet's flow where it lies, and which direction the packet has.
-pub(crate) struct Seat<'t, K> {
+pub(crate) struct Seat<'t, K: Key> {
     pub(crate) record: &'t mut Record<K>,
-    extra: Option<&'t Extra<K>>,
+    annex: &'t Annex<K>,
+    mapping: Option<&'t Mapping<K>>,
     counters: Option<&'t mut [Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
@@ -224,7 +225,7 @@ impl FlowTable {
     fn dir_at<K: Shelved>(&self, slot: u32, key: K, proto: u8) -> Option<Direction> {
         let at = slot.wrapping_sub(K::BIT);
         let shelf = K::shelf(&self.slab);
-        dir_of(shelf.records.get(at)?, &shelf.extras, at, (key, proto))
+        shelf.dir_of(shelf.records.get(at)?, at, (key, proto))
     }
 
     /// What the rules of `epoch` said of a flow's usual packets of a direction.
@@ -263,26 +264,28 @@ impl<K: Shelved> Shelf<K> {
     fn seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
         let at = slot.wrapping_sub(K::BIT);
         let record = self.records.get_mut(at)?;
-        let dir = dir_of(record, &self.extras, at, (key, proto))?;
-        let extra = if record.has_extra() { self.extras.peek(at) } else { None };
+        let annex = &self.annex;
+        let mapping = annex.mapping(at, record);
+        let dir = dir_of(record, annex.reply(at, record.key, mapping), (key, proto))?;
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, extra, counters, slot, dir })
+        Some(Seat { record, annex, mapping, counters, slot, dir })
+    }
+
+    /// Which direction of a slot's flow, of which this is the record, a key is.
+    #[inline(always)]
+    pub(super) fn dir_of(&self, record: &Record<K>, at: u32, wanted: (K, u8)) -> Option<Direction> {
+        let mapping = self.annex.mapping(at, record);
+        dir_of(record, self.annex.reply(at, record.key, mapping), wanted)
     }
 }
 
-/// Which direction of a slot's flow a key is. One that is both is the reply, as Linux files that in
-/// front.
+/// Which direction of a flow with this reply tuple a key is. One that is both is the reply, as Linux files
+/// that in front.
 #[inline(always)]
-pub(super) fn dir_of<K: Shelved>(
-    record: &Record<K>,
-    extras: &Pages<Extra<K>>,
-    at: u32,
-    (key, proto): (K, u8),
-) -> Option<Direction> {
+fn dir_of<K: Key>(record: &Record<K>, reply: K, (key, proto): (K, u8)) -> Option<Direction> {
     if record.cells.proto != proto || record.is_vacant() {
         return None;
     }
-    let reply = if record.is_mapped() { extras.get(at).reply } else { record.key.swapped() };
     // Nobody can guess which it will be, so both are asked. Of anything but a product the compiler would
     // make a branch for each.
     let (from_reply, from_original) = (key.difference(&reply), key.difference(&record.key));
@@ -296,20 +299,21 @@ impl<K: Shelved> Seat<'_, K> {
     /// everybody's timeouts.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        self.extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())
+        let extra = self.annex.extra(self.at(), self.record);
+        extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())
     }
 
     /// The interface that a masqueraded flow left by.
     #[inline(always)]
     pub(crate) fn masquerade_port(&self) -> Option<PortId> {
-        self.extra?.masquerade_port()
+        self.mapping?.masquerade_port()
     }
 
     /// What packets of this direction look like once they are translated: the inverse of the other
     /// direction's tuple.
     #[inline(always)]
     pub(crate) fn target(&self) -> K {
-        let reply = self.extra.map_or_else(|| self.record.key.swapped(), |extra| extra.reply);
+        let reply = self.annex.reply(self.at(), self.record.key, self.mapping);
         // The other one is chosen by its place and not by a branch.
         [reply, self.record.key][self.dir.index()].swapped()
     }
@@ -317,11 +321,17 @@ impl<K: Shelved> Seat<'_, K> {
     /// Which changes are announced.
     #[inline(always)]
     pub(crate) fn announced(&self) -> EventMask {
-        match self.extra {
+        match self.annex.extra(self.at(), self.record) {
             _ if self.record.is_silent() => EventMask::empty(),
             Some(extra) => extra.announced(),
             None => EventMask::all(),
         }
+    }
+
+    /// The slot's number on its shelf.
+    #[inline(always)]
+    fn at(&self) -> u32 {
+        self.slot.wrapping_sub(K::BIT)
     }
 
     /// The id of the flow.

@@ -13,6 +13,8 @@ use crate::tuple::Tuple;
 
 /// A tuple of one family, without its protocol.
 pub(crate) trait Key: Copy + Eq + Default {
+    /// One of the two ends.
+    type End: Copy + Eq + Default;
     /// Whether a tuple is of the family.
     fn is_of(tuple: &Tuple) -> bool;
     /// What a tuple of the family says; the other family's is a mistake, and gives zeros.
@@ -23,10 +25,24 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn addresses(self) -> (IpAddr, IpAddr);
     /// The tuple with its ends exchanged, which is the inverse wherever there are ports.
     fn swapped(self) -> Self;
+    /// Its source and its destination.
+    fn ends(self) -> [Self::End; 2];
+    /// The tuple between two ends.
+    fn between(ends: [Self::End; 2]) -> Self;
+    /// This tuple with its source, or destination, or both taken from another one; without a branch.
+    fn with(self, other: Self, src: bool, dst: bool) -> Self;
     /// Zero if it is this one; found out without a branch.
     fn difference(self, other: &Self) -> u64;
     /// The same for both orders of the ends.
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32;
+}
+
+/// An address of the family and a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct End<A> {
+    address: A,
+    port: [u8; 2],
 }
 
 /// An IPv4 tuple, as a datagram without options has it from byte 12 on.
@@ -50,6 +66,8 @@ pub(crate) struct Key6 {
 }
 
 impl Key for Key4 {
+    type End = End<[u8; 4]>;
+
     #[inline(always)]
     fn is_of(tuple: &Tuple) -> bool {
         matches!((tuple.src, tuple.dst), (IpAddr::V4(_), IpAddr::V4(_)))
@@ -83,6 +101,31 @@ impl Key for Key4 {
     }
 
     #[inline(always)]
+    fn ends(self) -> [Self::End; 2] {
+        let [a, b, c, d, e, f, g, h] = self.addresses;
+        let [sport, dport] = ends_of(self.ports);
+        [End { address: [a, b, c, d], port: sport }, End { address: [e, f, g, h], port: dport }]
+    }
+
+    #[inline(always)]
+    fn between([src, dst]: [Self::End; 2]) -> Self {
+        let [low, high] = [src, dst].map(|end| u64::from(u32::from_le_bytes(end.address)));
+        Self { addresses: (low | high << 32).to_le_bytes(), ports: joined(src.port, dst.port) }
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self, src: bool, dst: bool) -> Self {
+        let (addresses, ports) =
+            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
+        let other_addresses = u64::from_le_bytes(other.addresses);
+        let other_ports = u32::from_le_bytes(other.ports);
+        let (low, high) = (mask(src), mask(dst));
+        let addresses = addresses ^ (addresses ^ other_addresses) & (low >> 32 | high << 32);
+        let ports = ports ^ (ports ^ other_ports) & (low >> 48 | high << 16) as u32;
+        Self { addresses: addresses.to_le_bytes(), ports: ports.to_le_bytes() }
+    }
+
+    #[inline(always)]
     fn difference(self, other: &Self) -> u64 {
         let addresses = u64::from_le_bytes(self.addresses) ^ u64::from_le_bytes(other.addresses);
         let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
@@ -101,6 +144,8 @@ impl Key for Key4 {
 }
 
 impl Key for Key6 {
+    type End = End<[u8; 16]>;
+
     #[inline(always)]
     fn is_of(tuple: &Tuple) -> bool {
         matches!((tuple.src, tuple.dst), (IpAddr::V6(_), IpAddr::V6(_)))
@@ -128,6 +173,33 @@ impl Key for Key6 {
     #[inline(always)]
     fn swapped(self) -> Self {
         Self { src: self.dst, dst: self.src, ports: swapped(self.ports) }
+    }
+
+    #[inline(always)]
+    fn ends(self) -> [Self::End; 2] {
+        let [sport, dport] = ends_of(self.ports);
+        [End { address: self.src, port: sport }, End { address: self.dst, port: dport }]
+    }
+
+    #[inline(always)]
+    fn between([src, dst]: [Self::End; 2]) -> Self {
+        Self { src: src.address, dst: dst.address, ports: joined(src.port, dst.port) }
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self, src: bool, dst: bool) -> Self {
+        let address = |own: [u8; 16], other, mask| {
+            let own = u128::from_le_bytes(own);
+            (own ^ (own ^ u128::from_le_bytes(other)) & wide(mask)).to_le_bytes()
+        };
+        let (low, high) = (mask(src), mask(dst));
+        let ports = u32::from_le_bytes(self.ports);
+        let apart = ports ^ u32::from_le_bytes(other.ports);
+        Self {
+            src: address(self.src, other.src, low),
+            dst: address(self.dst, other.dst, high),
+            ports: (ports ^ apart & (low >> 48 | high << 16) as u32).to_le_bytes(),
+        }
     }
 
     #[inline(always)]
@@ -169,6 +241,28 @@ fn ports_of(tuple: &Tuple) -> [u8; 4] {
 #[inline(always)]
 fn swapped(ports: [u8; 4]) -> [u8; 4] {
     u32::from_le_bytes(ports).rotate_left(16).to_le_bytes()
+}
+
+#[inline(always)]
+fn ends_of([a, b, c, d]: [u8; 4]) -> [[u8; 2]; 2] {
+    [[a, b], [c, d]]
+}
+
+#[inline(always)]
+fn joined([a, b]: [u8; 2], [c, d]: [u8; 2]) -> [u8; 4] {
+    [a, b, c, d]
+}
+
+/// All ones if it is so.
+#[inline(always)]
+fn mask(is_so: bool) -> u64 {
+    u64::from(is_so).wrapping_neg()
+}
+
+/// Twice as wide.
+#[inline(always)]
+fn wide(mask: u64) -> u128 {
+    u128::from(mask) << 64 | u128::from(mask)
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use tidegate_wire::Family;
 
-use super::express::{Expected, Shelved, dir_of};
+use super::express::{Expected, Shelved};
 use super::key::{Key, Key4, Key6};
 use super::record::Record;
 use super::{FlowTable, Hint};
@@ -181,8 +181,8 @@ impl FlowTable {
         wanted: (K, u8),
     ) -> Option<(FlowId, Direction)> {
         let (at, shelf) = (slot.wrapping_sub(K::BIT), K::shelf(&self.slab));
-        let dir = dir_of(record, &shelf.extras, at, wanted)?;
-        let is_here = !record.has_extra() || shelf.extras.get(at).zone() == Zone::default();
+        let dir = shelf.dir_of(record, at, wanted)?;
+        let is_here = shelf.annex.zone(at, record) == Zone::default();
         let id = FlowId { slot, generation: record.generation() };
         (is_here && !record.is_expired(now)).then_some((id, dir))
     }

@@ -2,20 +2,18 @@
 //!
 //! A [`Record`] holds what every flow has, and all that a packet of an established flow reads and
 //! writes: tuple, status, deadline, the tracker's cells, and the links of the timer's list. A
-//! multiple of 16 bytes, it lies in two neighbouring cache lines, wherever it begins. What few flows
-//! have is an [`Extra`], apart from it: another reply tuple than the inverse, a mark, a zone.
-//! Counters, the time of birth and labels have pages of their own, for they come with a switch or a rule.
+//! multiple of 16 bytes, it lies in two neighbouring cache lines, wherever it begins. What not all flows
+//! have lies beside it (`annex`): another reply tuple than the inverse, a mark, a zone. Counters, the time
+//! of birth and labels have pages of their own, for they come with a switch or a rule.
 //!
 //! [`Flow`] is the same in the form that the rest of the engine works with; `FlowTable::load` and
 //! `save` go between the two.
 
+use super::annex::Mapping;
 use super::key::Key;
 use super::newcomer::Newcomer;
 use crate::event::EventMask;
-use crate::fib::PortId;
 use crate::flow::{Flow, Labels, Status};
-use crate::helper::Helper;
-use crate::limits::PolicyId;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
 use crate::tuple::{Direction, Zone, ZoneScope};
@@ -92,7 +90,7 @@ impl<K: Key> Record<K> {
     pub(super) fn update(&mut self, flow: &Flow) {
         let is_mapped = self.bits() & IS_MAPPED;
         let has = is_mapped
-            | flag(is_mapped != 0 || needs_extra(flow), HAS_EXTRA)
+            | flag(needs_extra::<K>(flow, is_mapped != 0), HAS_EXTRA)
             | flag(flow.acct.is_some(), HAS_COUNTERS)
             | flag(flow.announced.is_empty(), IS_SILENT);
         self.set_bits(flow.status.bits() as u16 & STATUS | has);
@@ -140,10 +138,16 @@ impl<K: Key> Record<K> {
         self.bits() & IS_VACANT != 0
     }
 
-    /// Whether something of the flow is in its [`Extra`].
+    /// Whether something of the flow is in its `Extra`.
     #[inline(always)]
-    pub(crate) fn has_extra(&self) -> bool {
+    pub(super) fn has_extra(&self) -> bool {
         self.bits() & HAS_EXTRA != 0
+    }
+
+    /// Whether the flow has a [`Mapping`]: if it is one entry for each direction, or has an `Extra`.
+    #[inline(always)]
+    pub(super) fn has_mapping(&self) -> bool {
+        self.bits() & (IS_MAPPED | HAS_EXTRA) != 0
     }
 
     /// Writes a flow here of which nothing is elsewhere but counters, with an empty status.
@@ -270,117 +274,33 @@ pub(super) fn is_mapped(flow: &Flow) -> bool {
         || flow.orig.invert() != Some(flow.reply)
 }
 
-/// Whether a flow has anything that its record does not hold, besides a reply tuple. A flow whose
-/// source translation is decided has, as it is listed with the others of its source, and so has one
-/// with a helper or a master.
-fn needs_extra(flow: &Flow) -> bool {
-    const HAVE: Status = Status::SRC_NAT_DONE.union(Status::EXPECTED).union(Status::HELPER);
-    flow.status.intersects(HAVE)
+/// Whether a flow has anything that neither its record holds nor, if it has one because it is mapped, its
+/// [`Mapping`].
+fn needs_extra<K: Key>(flow: &Flow, is_mapped: bool) -> bool {
+    let needs_mapping = flow.masquerade_port.is_some();
+    (if is_mapped { Mapping::<K>::is_beyond(flow) } else { needs_mapping })
+        || flow.status.intersects(Status::EXPECTED | Status::HELPER)
         || flow.mark != 0
         || flow.policy.is_some()
         || flow.zone != Zone::default()
-        || flow.masquerade_port.is_some()
         || flow.is_proxied
         || !flow.pending.is_empty()
         || !(flow.announced.is_all() || flow.announced.is_empty())
 }
 
-/// A bit that is no event's: a helper reads the flow.
-const IS_HEARD: u16 = 1 << 15;
-/// The same: the flow is behind SYNPROXY.
-const IS_PROXIED: u16 = 1 << 14;
-
-const _: () = assert!(EventMask::all().bits() & (IS_HEARD | IS_PROXIED) == 0);
-
-/// What few flows have.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-pub(crate) struct Extra<K> {
-    /// The reply tuple.
-    pub(super) reply: K,
-    /// Neighbours among the flows of one source.
-    pub(super) newer: u32,
-    pub(super) older: u32,
-    mark: u32,
-    zone: u16,
-    masquerade_port: u16,
-    /// What is still to be announced, [`IS_HEARD`] and [`IS_PROXIED`].
-    pending: u16,
-    /// One more than a policy's number; 0 is none.
-    policy: u16,
-    announced: u16,
-    scope: u8,
-    is_masqueraded: bool,
-    helper: Option<Helper>,
-    master_helper: Option<Helper>,
-}
-
-impl<K: Key> Extra<K> {
-    /// Writes what the record does not hold; the links stay.
-    pub(super) fn write(&mut self, flow: &Flow) {
-        self.reply = K::of(&flow.reply);
-        self.mark = flow.mark;
-        self.zone = flow.zone.id;
-        self.scope = flow.zone.scope as u8;
-        (self.helper, self.master_helper) = (flow.helper, flow.master_helper);
-        self.is_masqueraded = flow.masquerade_port.is_some();
-        self.masquerade_port = flow.masquerade_port.map_or(0, |port| port.0);
-        self.announced = flow.announced.bits();
-        self.pending = flow.pending.bits()
-            | flag(flow.helper.is_some(), IS_HEARD)
-            | flag(flow.is_proxied, IS_PROXIED);
-        self.policy = flow.policy.map_or(0, |policy| policy.0 + 1);
-    }
-
-    pub(super) fn read(&self, flow: &mut Flow) {
-        flow.reply = self.reply.tuple(flow.orig.proto);
-        flow.mark = self.mark;
-        flow.zone = self.zone();
-        flow.masquerade_port = self.masquerade_port();
-        (flow.helper, flow.master_helper) = (self.helper, self.master_helper);
-        flow.announced = EventMask::from_bits_retain(self.announced);
-        flow.pending = EventMask::from_bits_truncate(self.pending);
-        flow.is_proxied = self.pending & IS_PROXIED != 0;
-        flow.policy = self.policy.checked_sub(1).map(PolicyId);
-    }
-
-    /// Which changes are announced.
-    #[inline(always)]
-    pub(super) fn announced(&self) -> EventMask {
-        EventMask::from_bits_retain(self.announced)
-    }
-
-    #[inline(always)]
-    pub(crate) fn masquerade_port(&self) -> Option<PortId> {
-        self.is_masqueraded.then_some(PortId(self.masquerade_port))
-    }
-
-    /// Whether nothing is left to be announced, neither a helper nor a proxy has to do with the flow, and its timeouts
-    /// are everybody's.
-    #[inline(always)]
-    pub(crate) fn is_settled(&self) -> bool {
-        (self.pending, self.policy) == (0, 0)
-    }
-
-    pub(super) fn zone(&self) -> Zone {
-        let scope = match self.scope {
-            0 => ZoneScope::Both,
-            1 => ZoneScope::Original,
-            _ => ZoneScope::Reply,
-        };
-        Zone { id: self.zone, scope }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use core::net::IpAddr;
     use core::time::Duration;
 
-    use tidegate_wire::Family;
+    use tidegate_wire::{Family, proto};
 
+    use super::super::annex::Annex;
     use super::super::key::{Key4, Key6};
     use super::*;
+    use crate::fib::PortId;
     use crate::testkit::{Host, flow, kept, udp};
+    use crate::tuple::Tuple;
 
     fn back<K: Key>(flow: &Flow) -> Flow {
         let mut record: Record<K> = Record::vacant(7);
@@ -388,12 +308,10 @@ mod tests {
         record.write(flow);
         assert!(!record.is_vacant() && record.armed == 7);
         let mut back = record.read();
-        assert_eq!(record.has_extra(), is_mapped(flow) || needs_extra(flow));
-        if record.has_extra() {
-            let mut extra: Extra<K> = Extra::default();
-            extra.write(flow);
-            extra.read(&mut back);
-        }
+        assert_eq!(record.is_mapped(), is_mapped(flow));
+        let mut annex: Annex<K> = Annex::default();
+        annex.write(3, &record, flow);
+        annex.read(3, &record, &mut back);
         back
     }
 
@@ -414,7 +332,7 @@ mod tests {
     }
 
     fn plain(family: Family) -> Flow {
-        let proto = ProtoState::unpack(&ProtoState::None.pack(tidegate_wire::proto::UDP));
+        let proto = ProtoState::unpack(&ProtoState::None.pack(proto::UDP));
         Flow { proto, ..flow(udp(Host::Client, 0).tuple(family)) }
     }
 
@@ -445,10 +363,59 @@ mod tests {
             }
             check(&Flow { is_proxied: true, ..plain(family) });
             check(&Flow { is_proxied: true, pending: EventMask::all(), ..plain(family) });
-            let mut translated = plain(family);
-            translated.reply.dport = 7;
-            check(&translated);
         }
+    }
+
+    #[test]
+    fn every_translation_comes_back() {
+        let ends: [fn(&mut Tuple, IpAddr); 4] = [
+            |reply, other| reply.src = other,
+            |reply, _| reply.sport = 7,
+            |reply, other| reply.dst = other,
+            |reply, _| reply.dport = 7,
+        ];
+        for family in Family::ALL {
+            let [own, other] = [Host::Client, Host::Server].map(|host| udp(host, 1).tuple(family));
+            let ping = match family {
+                Family::V4 => (proto::ICMP, Tuple::icmp_word(8, 0)),
+                Family::V6 => (proto::ICMPV6, Tuple::icmp_word(128, 0)),
+            };
+            for (proto, dport) in [(proto::UDP, 53), (proto::GRE, 9), ping] {
+                let orig = Tuple { proto, dport, ..own };
+                let plain =
+                    Flow { proto: ProtoState::unpack(&ProtoState::None.pack(proto)), ..flow(orig) };
+                for chosen in 0..1 << ends.len() {
+                    let mut one = plain.clone();
+                    let is_chosen = |(nth, _): &(usize, _)| chosen & 1 << nth != 0;
+                    let all = ends.iter().enumerate().filter(is_chosen);
+                    all.for_each(|(_, change)| change(&mut one.reply, other.dst));
+                    check(&one);
+                    check(&Flow { status: Status::NAT | Status::NAT_DONE, ..one.clone() });
+                    check(&Flow { mark: 1, ..one.clone() });
+                    check(&Flow { masquerade_port: Some(PortId(0xffff)), ..one });
+                }
+            }
+        }
+    }
+
+    /// What a flow has that only NAT has to do with: none of what few flows have.
+    #[test]
+    fn a_flow_that_is_translated_at_one_end_has_no_extra() {
+        let needs = |flow: &Flow| needs_extra::<Key4>(flow, is_mapped(flow));
+        let plain = Flow { status: Status::NAT_DONE, ..plain(Family::V4) };
+        let translated = |change: fn(&mut Tuple)| {
+            let mut one = plain.clone();
+            change(&mut one.reply);
+            one
+        };
+        let source = translated(|reply| (reply.dst, reply.dport) = ([203, 0, 113, 1].into(), 7));
+        let destination = translated(|reply| (reply.src, reply.sport) = ([10, 9, 9, 9].into(), 80));
+        let masqueraded = Flow { masquerade_port: Some(PortId(0)), ..source.clone() };
+        assert!([&plain, &source, &destination, &masqueraded].iter().all(|flow| !needs(flow)));
+        let both = translated(|reply| (reply.sport, reply.dport) = (7, 8));
+        let marked = Flow { mark: 1, ..source };
+        let kept = Flow { masquerade_port: Some(PortId(0)), ..plain.clone() };
+        assert!([&both, &marked, &kept].iter().all(|flow| needs(flow)));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
+use super::annex::{Annex, Links};
 use super::column::{Column, Pages};
 use super::key::{Key, Key4, Key6};
 use super::prefetch::{self, Spot};
-use super::record::{Extra, GENERATION, Record};
+use super::record::{GENERATION, Record};
 use super::wheel::{Timer, Timers};
 use crate::flow::{Care, Correction, Counter, Flow, FlowId, Labels, Lifetime, Status};
 use crate::time::Instant;
@@ -31,9 +32,9 @@ pub(super) struct Asked<'a> {
 }
 
 /// The slots of one family.
-pub(crate) struct Shelf<K> {
+pub(crate) struct Shelf<K: Key> {
     pub(super) records: Column<Record<K>>,
-    pub(super) extras: Pages<Extra<K>>,
+    pub(super) annex: Annex<K>,
     pub(super) counters: Pages<[Counter; 2]>,
     /// When they were confirmed: nanoseconds plus one, or 0.
     births: Pages<u64>,
@@ -249,20 +250,22 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_mapped())
     }
 
-    /// The neighbours of a flow in the list of its source: newer and older.
-    pub(super) fn neighbours(&self, slot: u32) -> (u32, u32) {
+    /// The original tuple of the flow in a slot, and its zone.
+    pub(super) fn origin(&self, slot: u32) -> (Tuple, Zone) {
         on_shelf!(self, slot, |shelf, at| {
-            let extra = shelf.extras.get(at);
-            (extra.newer, extra.older)
+            let record = shelf.records.at(at);
+            (record.key.tuple(record.cells.proto), shelf.annex.zone(at, record))
         })
     }
 
-    pub(super) fn set_newer(&mut self, slot: u32, newer: u32) {
-        on_shelf!(mut self, slot, |shelf, at| shelf.extras.place(at).newer = newer);
+    /// The neighbours of a flow among those of its source.
+    pub(super) fn links(&self, slot: u32) -> Links {
+        on_shelf!(self, slot, |shelf, at| shelf.annex.links(at))
     }
 
-    pub(super) fn set_older(&mut self, slot: u32, older: u32) {
-        on_shelf!(mut self, slot, |shelf, at| shelf.extras.place(at).older = older);
+    /// Where they are kept.
+    pub(super) fn links_mut(&mut self, slot: u32) -> &mut Links {
+        on_shelf!(mut self, slot, |shelf, at| shelf.annex.links_mut(at))
     }
 
     /// Has a slot's record read into the cache, and what else its flow may have; where the record lies.
@@ -317,11 +320,11 @@ impl Timers for Slab {
     }
 }
 
-impl<K> Default for Shelf<K> {
+impl<K: Key> Default for Shelf<K> {
     fn default() -> Self {
         Self {
             records: Column::default(),
-            extras: Pages::default(),
+            annex: Annex::default(),
             counters: Pages::default(),
             births: Pages::default(),
             tags: Pages::default(),
@@ -334,9 +337,7 @@ impl<K> Default for Shelf<K> {
 impl<K: Key> Shelf<K> {
     #[inline(always)]
     fn read_ahead(&self, at: u32) -> Spot {
-        if let Some(extra) = self.extras.peek(at) {
-            prefetch::lines(extra);
-        }
+        self.annex.read_ahead(at);
         if let Some(counters) = self.counters.peek(at) {
             prefetch::lines(counters);
         }
@@ -346,9 +347,7 @@ impl<K: Key> Shelf<K> {
     /// [`Shelf::read_ahead`] for who only wants to know whose the slot is.
     #[inline(always)]
     pub(super) fn read_key(&self, at: u32) -> Option<&Record<K>> {
-        if let Some(extra) = self.extras.peek(at) {
-            prefetch::lines(extra);
-        }
+        self.annex.read_ahead(at);
         self.read_head(at)
     }
 
@@ -445,9 +444,7 @@ impl<K: Key> Shelf<K> {
     fn read(&self, at: u32) -> Flow {
         let record = self.records.at(at);
         let mut flow = record.read();
-        if record.has_extra() {
-            self.extras.get(at).read(&mut flow);
-        }
+        self.annex.read(at, record, &mut flow);
         if record.has_counters() {
             flow.acct = Some(self.counters.get(at));
         }
@@ -471,9 +468,7 @@ impl<K: Key> Shelf<K> {
 
     /// Writes what the record says to be elsewhere.
     fn write_the_rest(&mut self, at: u32, flow: &Flow) {
-        if self.records.at(at).has_extra() {
-            self.extras.place(at).write(flow);
-        }
+        self.annex.write(at, self.records.at(at), flow);
         if let Some(counters) = flow.acct {
             *self.counters.place(at) = counters;
         }
@@ -489,12 +484,11 @@ impl<K: Key> Shelf<K> {
             return None;
         }
         let key = K::of(asked.tuple);
-        let (reply, zone) = if record.has_extra() {
-            let extra = self.extras.get(at);
-            (extra.reply, extra.zone())
-        } else {
-            (inverse(record), Zone::default())
+        let reply = match self.annex.mapping(at, record) {
+            None => inverse(record),
+            mapping => self.annex.reply(at, record.key, mapping),
         };
+        let zone = self.annex.zone(at, record);
         let fits = |dir| [zone, asked.zone].iter().all(|zone| zone.id_in(dir) == asked.number);
         if key == reply && fits(Direction::Reply) {
             Some(Direction::Reply)

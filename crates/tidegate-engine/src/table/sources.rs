@@ -1,22 +1,55 @@
 //! Flows by their source, for NAT: who already has a mapping keeps it.
 //!
-//! Only flows whose source translation is decided are listed (Linux: `nf_nat_bysource`). The flows
-//! of one source are a list through the slab, newest first; an index of its own finds the newest.
+//! Only flows whose source translation is decided are listed (Linux: `nf_nat_bysource`). The flows of one source are a
+//! list through the slab, newest first, so that thousands of one source are no more trouble than one. The newest of each
+//! source hangs in a bucket, by a keyed hash: the bucket knows the first, and each of them leads to the next
+//! by the link that its having nobody newer leaves unused. So a source costs its flow's two links and a share
+//! of a bucket.
+//!
+//! Buckets come and go one at a time (*linear hashing*; W. Litwin, "Linear hashing: a new tool for file and table
+//! addressing", VLDB 1980): a new one takes over what belongs there from one other. Nothing else moves, so
+//! there is no pause, and as hashes are keyed no bucket has many sources. The same calls give the same buckets.
 
+use core::net::IpAddr;
+
+use super::annex::Links;
+use super::column::Column;
 use super::hash::SipKey;
-use super::lines::Lines;
 use super::slab::{NIL, Slab};
 use crate::flow::{Flow, Status};
 use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 
 pub(super) struct Sources {
     key: SipKey,
-    newest: Lines,
+    /// For each bucket the newest flow of one of its sources, or [`NIL`].
+    buckets: Column<u32>,
+    /// How many sources there are.
+    len: u32,
+}
+
+/// Sources for each bucket, on average: with more of them another bucket is made, with less than half as many one is
+/// given up.
+const CROWD: u32 = 2;
+
+/// What the flows of a list have in common. Of a zone that counts for one direction the number is no part of it, as in
+/// Linux.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Source {
+    addr: IpAddr,
+    port: u16,
+    proto: u8,
+    zone: u16,
+}
+
+/// A newest flow, and the one that leads to it, if that is not the bucket itself.
+struct Place {
+    before: Option<u32>,
+    slot: u32,
 }
 
 impl Sources {
     pub(super) fn new(key: SipKey) -> Self {
-        Self { key, newest: Lines::new() }
+        Self { key, buckets: Column::default(), len: 0 }
     }
 
     /// Flows with the same source as `tuple`, newest first.
@@ -31,16 +64,16 @@ impl Sources {
             .filter(move |flow| same_zone(flow.zone, zone))
     }
 
-    /// The slots of all that share the list with this source, newest first.
+    /// The slots of all that share the list with this source, newest first: their zones may have different numbers
+    /// where they count for one direction only.
     pub(super) fn slots<'a>(
         &self,
         slab: &'a Slab,
         tuple: &Tuple,
         zone: Zone,
     ) -> impl Iterator<Item = u32> + use<'a> {
-        let exists = |slot: u32| (slot != NIL).then_some(slot);
-        let newest = self.newest_of(slab, self.hash(tuple, zone), tuple, zone);
-        core::iter::successors(newest, move |slot| exists(slab.neighbours(*slot).1))
+        let newest = self.newest_of(slab, &Source::of(tuple, zone)).map(|place| place.slot);
+        core::iter::successors(newest, |slot| exists(slab.links(*slot).older))
     }
 
     /// A list without flows that tells sources apart as this one does.
@@ -53,68 +86,152 @@ impl Sources {
         if !flow.is(Status::SRC_NAT_DONE) {
             return;
         }
-        let hash = self.hash(&flow.orig, flow.zone);
-        let next = self.newest_of(slab, hash, &flow.orig, flow.zone);
-        if let Some(next) = next {
-            self.newest.remove(hash, next);
-            slab.set_newer(next, slot);
-        }
-        self.newest.insert(hash, slot);
-        slab.set_newer(slot, NIL);
-        slab.set_older(slot, next.unwrap_or(NIL));
+        let source = Source::of(&flow.orig, flow.zone);
+        let Some(place) = self.newest_of(slab, &source) else {
+            self.add(slab, slot, &source);
+            return;
+        };
+        let next = slab.links(place.slot).newer;
+        *slab.links_mut(slot) = Links { newer: next, older: place.slot };
+        slab.links_mut(place.slot).newer = slot;
+        self.lead(slab, self.bucket(&source), place.before, slot);
     }
 
     pub(super) fn unlink(&mut self, slab: &mut Slab, slot: u32, flow: &Flow) {
         if !flow.is(Status::SRC_NAT_DONE) {
             return;
         }
-        let (newer, older) = slab.neighbours(slot);
+        let Links { newer, older } = slab.links(slot);
         if older != NIL {
-            slab.set_newer(older, newer);
+            slab.links_mut(older).newer = newer;
         }
-        if newer != NIL {
-            slab.set_older(newer, older);
+        let bucket = self.bucket(&Source::of(&flow.orig, flow.zone));
+        let Some(place) = self.find(slab, bucket, |other| other == slot) else {
+            slab.links_mut(newer).older = older;
             return;
-        }
-        let hash = self.hash(&flow.orig, flow.zone);
-        self.newest.remove(hash, slot);
-        if older != NIL {
-            self.newest.insert(hash, older);
-        }
-    }
-
-    /// The newest flow that shares the list with this source: its zones may have different numbers
-    /// where they count for one direction only.
-    fn newest_of(&self, slab: &Slab, hash: u32, tuple: &Tuple, zone: Zone) -> Option<u32> {
-        self.newest.candidates(hash).find(|slot| {
-            let flow = slab.read(*slot);
-            same_source(&flow.orig, tuple) && listed_zone(flow.zone) == listed_zone(zone)
-        })
-    }
-
-    fn hash(&self, tuple: &Tuple, zone: Zone) -> u32 {
-        let address = match tuple.src {
-            core::net::IpAddr::V4(src) => u128::from(src.to_bits()),
-            core::net::IpAddr::V6(src) => src.to_bits(),
         };
-        let rest = u64::from(tuple.sport)
-            | u64::from(listed_zone(zone)) << 16
-            | u64::from(tuple.proto) << 32
-            | u64::from(tuple.src.is_ipv6()) << 40;
+        // Its heir has taken over where it led to.
+        self.lead(slab, bucket, place.before, exists(older).unwrap_or(newer));
+        if older == NIL {
+            self.len -= 1;
+            self.shrink(slab);
+        }
+    }
+
+    /// The newest flow of a source.
+    fn newest_of(&self, slab: &Slab, source: &Source) -> Option<Place> {
+        self.find(slab, self.bucket(source), |slot| Source::of_flow(slab, slot) == *source)
+    }
+
+    /// The first of a bucket's flows that is the one.
+    fn find(&self, slab: &Slab, bucket: u32, is_it: impl Fn(u32) -> bool) -> Option<Place> {
+        let mut before = None;
+        let mut slot = self.buckets.get(bucket).copied().and_then(exists)?;
+        while !is_it(slot) {
+            before = Some(slot);
+            slot = exists(slab.links(slot).newer)?;
+        }
+        Some(Place { before, slot })
+    }
+
+    /// Has whoever led to a place lead to another flow.
+    fn lead(&mut self, slab: &mut Slab, bucket: u32, before: Option<u32>, to: u32) {
+        match before {
+            None => *self.buckets.at_mut(bucket) = to,
+            Some(before) => slab.links_mut(before).newer = to,
+        }
+    }
+
+    /// Enters the only flow of a source.
+    fn add(&mut self, slab: &mut Slab, slot: u32, source: &Source) {
+        if self.len >= self.buckets.len().saturating_mul(CROWD) {
+            self.grow(slab);
+        }
+        self.len += 1;
+        slab.links_mut(slot).older = NIL;
+        self.hang(slab, slot, source);
+    }
+
+    /// Makes a newest flow the first of its bucket.
+    fn hang(&mut self, slab: &mut Slab, slot: u32, source: &Source) {
+        let first = self.buckets.at_mut(self.bucket(source));
+        slab.links_mut(slot).newer = core::mem::replace(first, slot);
+    }
+
+    /// The bucket of a source: as many of the hash's lowest bits as the last bucket's number has, or one less where that
+    /// bucket is still to come.
+    fn bucket(&self, source: &Source) -> u32 {
+        let last = self.buckets.len().saturating_sub(1);
+        let bits = u32::MAX.checked_shr(last.leading_zeros()).unwrap_or(0);
+        let at = self.hash(source) & bits;
+        if at <= last { at } else { at & bits >> 1 }
+    }
+
+    /// Makes one bucket more, which takes over what belongs there.
+    fn grow(&mut self, slab: &mut Slab) {
+        let new = self.buckets.len();
+        self.buckets.push(NIL);
+        if let Some(old) = parent(new) {
+            let first = core::mem::replace(self.buckets.at_mut(old), NIL);
+            self.hang_all(slab, first);
+        }
+    }
+
+    /// Gives the last bucket up, if there are far too many.
+    fn shrink(&mut self, slab: &mut Slab) {
+        if self.len < self.buckets.len() * CROWD / 2
+            && let Some(first) = self.buckets.pop()
+        {
+            self.hang_all(slab, first);
+        }
+    }
+
+    /// Hangs up anew what one of them leads to.
+    fn hang_all(&mut self, slab: &mut Slab, first: u32) {
+        let mut next = exists(first);
+        while let Some(slot) = next {
+            next = exists(slab.links(slot).newer);
+            self.hang(slab, slot, &Source::of_flow(slab, slot));
+        }
+    }
+
+    fn hash(&self, source: &Source) -> u32 {
+        let address = match source.addr {
+            IpAddr::V4(addr) => u128::from(addr.to_bits()),
+            IpAddr::V6(addr) => addr.to_bits(),
+        };
+        let rest = u64::from(source.port)
+            | u64::from(source.zone) << 16
+            | u64::from(source.proto) << 32
+            | u64::from(source.addr.is_ipv6()) << 40;
         (self.key.hash_words([address as u64, (address >> 64) as u64, rest]) >> 32) as u32
     }
 }
 
-/// The zone's number, as sources are told apart by it: that of one direction is no part of the key,
-/// as in Linux.
-fn listed_zone(zone: Zone) -> u16 {
-    if zone.scope == ZoneScope::Both { zone.id } else { 0 }
+impl Source {
+    fn of(tuple: &Tuple, zone: Zone) -> Self {
+        let listed_zone = if zone.scope == ZoneScope::Both { zone.id } else { 0 };
+        Self { addr: tuple.src, port: tuple.sport, proto: tuple.proto, zone: listed_zone }
+    }
+
+    fn of_flow(slab: &Slab, slot: u32) -> Self {
+        let (tuple, zone) = slab.origin(slot);
+        Self::of(&tuple, zone)
+    }
 }
 
-fn same_source(a: &Tuple, b: &Tuple) -> bool {
-    (a.src, a.sport, a.proto) == (b.src, b.sport, b.proto)
+/// The bucket from which a new one takes over: that of its number without the highest bit.
+fn parent(bucket: u32) -> Option<u32> {
+    bucket.checked_ilog2().map(|highest| bucket ^ 1 << highest)
+}
+
+fn exists(slot: u32) -> Option<u32> {
+    (slot != NIL).then_some(slot)
 }
 
 fn same_zone(a: Zone, b: Zone) -> bool {
     a.id_in(Direction::Original) == b.id_in(Direction::Original)
 }
+
+#[cfg(test)]
+mod tests;

@@ -276,6 +276,40 @@ fn a_source_keeps_its_port_and_its_mapping() {
 }
 
 #[test]
+fn the_newest_mapping_of_a_source_is_the_one_that_is_kept() {
+    const FLOWS: u16 = 300;
+    for family in Family::ALL {
+        let mut nat = Translator::new(family, 1);
+        let mut mappings = Vec::new();
+        for n in 0..FLOWS {
+            let mut flow = nat.draft(&alloc::format!("udp a:5555 > s:{}", 1000 + n));
+            nat.bind(&mut flow, snat("n").ports(7000 + n, 7000 + n));
+            mappings.push((7000 + n, nat.confirm(flow).expect("room")));
+            // Another source of the same host's, which has nothing to do with it.
+            let mut other = nat.draft(&alloc::format!("udp a:{} > t:53", 10_000 + n));
+            nat.bind(&mut other, snat("m"));
+            nat.confirm(other).expect("room");
+        }
+        let any = || snat("n").ports(7000, 7000 + FLOWS);
+        let mut rng = Rng::new(5);
+        while let Some((newest, _)) = mappings.last() {
+            let mut next = nat.draft("udp a:5555 > t:53");
+            let mapped = nat.bind(&mut next, any());
+            assert_eq!((mapped.src, mapped.sport), (address(family, "n"), *newest));
+            let nth = match rng.below(3) {
+                0 => mappings.len() - 1,
+                1 => rng.below(mappings.len() as u32) as usize,
+                _ => 0,
+            };
+            let (_, gone) = mappings.remove(nth);
+            nat.table.kill(gone, Instant::ZERO, &mut nat.events);
+        }
+        let mut next = nat.draft("udp a:5555 > t:53");
+        assert_ne!(nat.bind(&mut next, any()).sport, 5555, "nothing is left to be kept");
+    }
+}
+
+#[test]
 #[rustfmt::skip]
 fn a_source_gets_a_port_of_the_range() {
     let one = || snat("n").ports(7000, 7000);

@@ -28,14 +28,15 @@ impl Slab {
     }
 
     /// Whether there is nothing of a flow that its record does not hold, but counters, labels and
-    /// the like; and it has ports.
+    /// the like, nor is it listed with others of its source; and it has ports.
     #[inline]
     pub(in crate::table) fn is_plain(&self, slot: u32) -> bool {
         const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
+        const ELSEWHERE: Status = CARED_FOR.union(Status::SRC_NAT_DONE);
         on_shelf!(self, slot, |shelf, at| {
             let record = shelf.records.at(at);
-            !record.has_extra()
-                && !record.status().intersects(CARED_FOR)
+            !record.has_mapping()
+                && !record.status().intersects(ELSEWHERE)
                 && matches!(record.cells.proto, proto::TCP | proto::UDP)
         })
     }

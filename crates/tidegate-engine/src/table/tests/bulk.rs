@@ -19,7 +19,8 @@ struct Crowd {
     flows: BTreeMap<u32, (FlowId, Flow)>,
 }
 
-/// The flow of a number: either family, TCP or UDP, every fifth with NAT, every seventh in a zone.
+/// The flow of a number: either family, TCP or UDP, every fifth with NAT (of its source, of both ends, or of its
+/// destination), every seventh in a zone.
 fn nth(n: u32, now: Instant) -> Flow {
     let ends: [IpAddr; 2] = if n.is_multiple_of(2) {
         [0x0a00_0000 + n, 0xcb00_7100].map(|bits| Ipv4Addr::from_bits(bits).into())
@@ -31,7 +32,12 @@ fn nth(n: u32, now: Instant) -> Flow {
         Tuple { src: ends[0], dst: ends[1], sport: 1000 + (n % 7) as u16, dport: 53, proto };
     let mut flow = flow(tuple);
     if n.is_multiple_of(5) {
-        flow.reply.dport = 1 + (n % 1000) as u16;
+        let port = 1 + (n % 1000) as u16;
+        match n / 5 % 4 {
+            0 => (flow.reply.sport, flow.reply.dport) = (port, port),
+            1 => flow.reply.sport = port,
+            _ => flow.reply.dport = port,
+        }
         flow.status |= Status::SRC_NAT_DONE;
     }
     if n.is_multiple_of(7) {

@@ -23,7 +23,7 @@ enum Op {
     /// A flow wants in, for that many milliseconds.
     Confirm {
         tuple: Tuple,
-        mapped: Option<u16>,
+        mapped: Option<Mapped>,
         zone: Zone,
         millis: u64,
         extra: Extra,
@@ -67,6 +67,13 @@ enum Op {
     Resize {
         buckets: u32,
     },
+}
+
+/// Another port for the source of a reply, its destination, or both.
+#[derive(Clone, Copy, Debug)]
+struct Mapped {
+    port: u16,
+    ends: [bool; 2],
 }
 
 /// What is not the same in most flows.
@@ -158,7 +165,9 @@ fn spans() -> impl Strategy<Value = u64> {
 }
 
 fn ops() -> impl Strategy<Value = Op> {
-    let mapped = prop::option::weighted(0.6, 1..3u16);
+    let ends = prop::sample::select(&[[false, true], [false, true], [true, false], [true, true]]);
+    let mapped = (1..3u16, ends).prop_map(|(port, ends)| Mapped { port, ends });
+    let mapped = prop::option::weighted(0.6, mapped);
     let confirm = (tuples(), mapped, zones(), spans(), extras());
     prop_oneof![
         6 => confirm.prop_map(|(tuple, mapped, zone, millis, extra)| {
@@ -248,8 +257,9 @@ impl Bench {
             Op::Confirm { tuple, mapped, zone, millis, extra } => {
                 let mut new = Flow { zone: *zone, ..flow(*tuple) };
                 new.deadline = self.now + Duration::from_millis(*millis);
-                if let Some(port) = mapped {
-                    new.reply.dport = *port;
+                if let Some(Mapped { port, ends: [src, dst] }) = *mapped {
+                    new.reply.sport = if src { port } else { new.reply.sport };
+                    new.reply.dport = if dst { port } else { new.reply.dport };
                     new.status = Status::SRC_NAT_DONE;
                 }
                 let [counts, tells_times] = extra.switches;
