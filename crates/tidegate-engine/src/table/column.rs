@@ -4,10 +4,11 @@
 //! slot's place is one shift away, and a segment is no larger than an allocator can have ready. Its memory is
 //! reserved as a whole and touched only as far as it is used, so that a small table is small where memory is
 //! what was touched; where it is what was asked for, an engine's first flow of IPv4 takes 1.3 MB, that of IPv6
-//! 0.9 MB, and the first that NAT has to do with as much again for each of what it adds. A first segment that grows with what is in it would cost every first packet of a small table 130
-//! instructions. Nothing is copied when the table grows, whatever its size. [`Pages`] are for what not all flows have: pages
-//! of 65,536 values, made when the first slot of one needs its value. Smaller ones would not be put on huge
-//! pages (`gateway::memory`).
+//! 0.9 MB, and the first that NAT has to do with about as much for each thing that it adds. A first segment
+//! that grows with what is in it would cost every first packet of a small table 130 instructions. Nothing is
+//! copied when the table grows, whatever its size. [`Pages`] are for what not all flows have: pages of 65,536
+//! values, made when the first slot of one needs its value. Smaller ones would not be put on huge pages
+//! (`gateway::memory`).
 //!
 //! Where a slot lies is all that this file knows.
 
