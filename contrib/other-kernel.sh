@@ -18,8 +18,14 @@ fi
 tree=$(realpath "$1")
 shift
 version=$(ls "$tree/lib/modules")
+image=$(ls "$tree"/boot/vmlinuz-*)
+if [ "$(printf '%s\n' "$version" "$image" | wc -l)" -ne 2 ]; then
+    echo "$0: $tree: not one kernel, but: $version; $image" >&2
+    exit 2
+fi
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
 
 [ -f "$tree/lib/modules/$version/modules.dep" ] || depmod -b "$tree" "$version"
 
@@ -30,10 +36,12 @@ for name in netfs 9pnet 9pnet_virtio 9p overlay; do
     file=$(find "$tree/lib/modules" -name "$name.ko*" | head -n 1)
     case $file in
     *.xz) xz -dc "$file" ;;
+    *.zst) zstd -dcq "$file" ;;
+    *.gz) gzip -dc "$file" ;;
     *.ko) cat "$file" ;;
     esac > "$work/ram/modules/$name.ko"
 done
-printf '%s\n' "cd '$PWD'" "$*" > "$work/ram/command"
+printf '%s\n' "cd '$(printf '%s' "$PWD" | sed "s/'/'\\\\''/g")'" "$*" > "$work/ram/command"
 cat > "$work/ram/init" <<'INIT'
 #!/bin/busybox sh
 export PATH=/bin
@@ -70,7 +78,7 @@ echo /bin/load > /proc/sys/kernel/modprobe
 /bin/load tun
 ifconfig lo up
 cp /command /new/run/command
-chroot /new /usr/bin/env -i HOME=/root TERM=dumb \
+chroot /new /usr/bin/env -i HOME=/tmp TERM=dumb \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /bin/bash /run/command < /dev/null
 echo $? > /status/status
 poweroff -f
@@ -80,7 +88,7 @@ chmod +x "$work/ram/init"
 
 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "${CPUS:-2}" -m "${MEMORY:-2G}" \
     -nodefaults -nographic -no-reboot -serial stdio \
-    -kernel "$tree"/boot/vmlinuz-* -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 loglevel=3" \
+    -kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 loglevel=3" \
     -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
     -virtfs local,path="$work/status",mount_tag=status,security_model=none \
     -virtfs local,path="$tree/lib/modules/$version",mount_tag=modules,security_model=none,readonly=on

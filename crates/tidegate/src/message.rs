@@ -60,9 +60,9 @@ pub(crate) fn record(severity: u8, about: &str, what: impl Display) {
 }
 
 /// The same, of this time.
-fn object(time: Timestamp, severity: u8, about: &str, what: impl Display) -> impl Display {
+fn object(time: Timestamp, severity: u8, about: &str, what: impl Display) -> String {
     let (time, message) = (format!("{time:.3}"), what.to_string());
-    json!({ "time": time, "severity": severity, "about": about, "message": message })
+    json!({ "time": time, "severity": severity, "about": about, "message": message }).to_string()
 }
 
 /// What was done, in the form of conntrack(8)'s last words.
@@ -72,8 +72,9 @@ pub(crate) fn summary(what: impl Display) {
 
 /// A line as it is.
 pub(crate) fn line(what: impl Display) {
-    // There is nobody left to tell of it.
-    let _ = writeln!(anstream::stderr().lock(), "{what}");
+    // All at once: others may write to the same place. There is nobody left to tell of it.
+    let line = format!("{what}\n");
+    let _ = anstream::stderr().lock().write_all(line.as_bytes());
 }
 
 fn say((severity, kind): (u8, &str), colour: AnsiColor, what: impl Display) {
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_record_is_one_line_whatever_it_says() {
-        let said = object(Timestamp::UNIX_EPOCH, WARNING, "rule", "a \"b\"\nc").to_string();
+        let said = object(Timestamp::UNIX_EPOCH, WARNING, "rule", "a \"b\"\nc");
         assert!(!said.contains('\n'), "{said}");
         let read: serde_json::Value = serde_json::from_str(&said).unwrap();
         let time = "1970-01-01T00:00:00.000Z";

@@ -12,14 +12,15 @@
 mod ends;
 mod stage;
 
+use std::io::read_to_string;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use self::ends::{
     Host, Net, OUTSIDE, RULES, SERVER, addresses, both_sides, both_sides_joined, cable, exchange,
     received_from, sum_of,
 };
-use self::stage::{TIDEGATE, call, new_network, play, words};
+use self::stage::{Program, TIDEGATE, call, new_network, play, until, words};
 
 /// What netem does to a cable.
 const FAULTS: &str = "delay 2ms reorder 75% 50% loss 0.5% duplicate 1%";
@@ -85,9 +86,10 @@ fn xdp_refuses_vlans() {
     call("ip", &vlan("trunk", "lan"));
     let mut command = Command::new(TIDEGATE);
     command.args(["run", "--interface", "lan", "--plane", "xdp"]);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("lan: a VLAN interface"), "{said}");
+    let mut gateway = Program(command.stderr(Stdio::piped()).spawn().unwrap());
+    let status = until(|| gateway.0.try_wait().unwrap());
+    let said = read_to_string(gateway.0.stderr.take().unwrap()).unwrap();
+    assert!(!status.success() && said.contains("lan: a VLAN interface"), "{said}");
 }
 
 /// A cable between an interface of the gateway's and a host's `trunk`.

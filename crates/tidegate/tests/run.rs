@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
@@ -418,6 +419,27 @@ fn records(output: &Output) -> Vec<Value> {
         record
     });
     records.collect()
+}
+
+/// Rules that never come keep a reload from its end, and nothing else from that of the gateway.
+#[test]
+fn it_stops_while_files_are_read() {
+    let daemon = Daemon::start(&[("rules", MASQUERADE.as_bytes())], &["--rules4", "rules"]);
+    let rules = daemon.place.path().join("rules");
+    fs::remove_file(&rules).expect("rules");
+    assert!(Command::new("mkfifo").arg(&rules).status().expect("it runs").success());
+    daemon.signal(Signal::HUP);
+    let mut writer = None;
+    daemon.until(|_| {
+        // It can be opened so once somebody reads.
+        writer = rustix::fs::open(&rules, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        writer.is_some()
+    });
+    daemon.signal(Signal::HUP);
+    daemon.signal(Signal::TERM);
+    daemon.until(|daemon| !daemon.socket().exists());
+    let (output, _) = daemon.stop(Signal::TERM);
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// A start that fails must not cost the flows that the last one has saved, nor may anybody's file be lost.

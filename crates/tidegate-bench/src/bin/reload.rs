@@ -5,7 +5,7 @@
 //! long packets wait for it. Takes no privilege. Status: 0 unless the daemon can't run.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,23 +53,29 @@ fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
     let file = |end: &str| std::env::temp_dir().join(format!("reload-{}{end}", std::process::id()));
     let (rules, socket) = (file(".v4"), file(".socket"));
     std::fs::write(&rules, Rules::TenThousandNat.text(Family::V4).unwrap_or_default())?;
+    let outcome = compare(args, (&rules, &socket));
+    std::fs::remove_file(rules)?;
+    outcome
+}
+
+fn compare(args: &Args, files: (&Path, &Path)) -> Result<(), Box<dyn Error>> {
     println!("milliseconds: the median, and the least of {} rounds", args.rounds);
     println!("workers   longest wait without     beside a reload   until it is done");
     for workers in &args.workers {
-        let columns = rounds(args, *workers, (&rules, &socket))?;
+        let columns = rounds(args, *workers, files)?;
         let columns = columns.map(|[median, least]| format!("  {median:9.2} {least:8.2}"));
         println!("{workers:7}   {}", columns.concat());
     }
-    Ok(std::fs::remove_file(rules)?)
+    Ok(())
 }
 
 /// The median and the least of all rounds: of the longest wait without and beside a reload, and of how long it took in all.
 fn rounds(
     args: &Args,
     workers: usize,
-    (rules, socket): (&PathBuf, &PathBuf),
+    (rules, socket): (&Path, &Path),
 ) -> Result<[[f64; 2]; 3], Box<dyn Error>> {
-    let inputs = Inputs { rules4: Some(rules.clone()), ..Inputs::default() };
+    let inputs = Inputs { rules4: Some(rules.to_path_buf()), ..Inputs::default() };
     let longest = Arc::new(AtomicU64::new(0));
     let planes = (0..workers).map(|_| Gaps::new(&longest)).collect();
     let endpoint = Endpoint::bind(socket, Policy::default())?;

@@ -27,8 +27,9 @@ impl Engine {
     }
 
     /// Goes by rules that were worked out from [those of now](Engine::generation), its own or those of another
-    /// engine that goes by the same. Tables that were not replaced keep their counters, and what they remember. The
-    /// rules of before are `next` afterwards: to let go of them takes longer than to put others in their place.
+    /// engine that has adopted copies of the same generations so far; each engine takes a copy. Tables that were not
+    /// replaced keep their counters, and what they remember. The rules of before are `next` afterwards: to let go of
+    /// them takes longer than to put others in their place.
     pub fn adopt_rules(&mut self, next: &mut Generation) {
         // Once switched on it stays, as in the kernel.
         self.limits.acct |= self.programs.adopt(next, &self.policies);

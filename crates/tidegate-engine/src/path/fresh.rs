@@ -110,16 +110,11 @@ fn settle<K: Layout, F: Fib>(
     let begins = glance.slot.is_none()
         && engine.table.is_free(glance.hash)
         && engine.table.is_own(key, kind.proto.number());
-    if begins && !engine.has_room() {
-        return None;
-    }
-    let Engine { table, limits, programs, rng, .. } = engine;
-    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
     if begins {
-        let (newcomer, verdict, news) = arrival.begin()?;
-        let id = table.welcome(now, &newcomer, glance.hash, rng);
-        return Some((id, verdict, CtInfo::New, news));
+        return enter::<K, F>(engine, now, packet, fib, (kind, glance));
     }
+    let Engine { table, limits, programs, .. } = engine;
+    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
     let (id, fate, timer) = table.with_seat(wanted, glance, |mut seat| {
         let fate = arrival.turn(&mut seat)?;
         Some((seat.id(), fate, seat.timer()))
@@ -129,6 +124,26 @@ fn settle<K: Layout, F: Fib>(
     }
     let (verdict, info, news) = fate;
     Some((id, verdict, info, news))
+}
+
+/// The same for a packet that begins a flow.
+#[inline(never)]
+fn enter<K: Layout, F: Fib>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'_>,
+    fib: &F,
+    (kind, glance): (Kind, &Glance),
+) -> Option<(FlowId, Verdict, CtInfo, News)> {
+    if !engine.has_room() {
+        return None;
+    }
+    let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
+    let Engine { table, limits, programs, rng, .. } = engine;
+    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
+    let (newcomer, verdict, news) = arrival.begin()?;
+    let id = table.welcome(now, &newcomer, glance.hash, rng);
+    Some((id, verdict, CtInfo::New, news))
 }
 
 impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {

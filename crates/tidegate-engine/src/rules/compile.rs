@@ -186,7 +186,6 @@ fn spec_checks(spec: &Spec) -> impl Iterator<Item = Check> {
     [source, destination, input, output, protocol, fragment].into_iter().flatten()
 }
 
-/// `--ctstate` alone, by far the most frequent use, needs no more than the state.
 /// The helpers whose name the wanted one begins with, as `ftp-2121` does with `ftp`.
 fn helper_check(name: &Term<String>) -> Check {
     let is_wanted =
@@ -195,6 +194,7 @@ fn helper_check(name: &Term<String>) -> Check {
     Check::Helper(Box::new(Term { negated: name.negated, value }))
 }
 
+/// `--ctstate` alone, by far the most frequent use, needs no more than the state.
 fn conntrack_check(wanted: &ConntrackMatch) -> Check {
     match wanted.state {
         Some(state) if *wanted == (ConntrackMatch { state: Some(state), ..Default::default() }) => {

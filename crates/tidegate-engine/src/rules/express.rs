@@ -201,8 +201,13 @@ impl Ways {
     /// The same before anybody has taken a way.
     pub(super) fn restarted(&self) -> Self {
         let mut ways = self.clone();
-        ways.0.iter_mut().for_each(|way| way.passed = Counters::default());
+        ways.forget_passed();
         ways
+    }
+
+    /// From now on nobody has passed.
+    pub(super) fn forget_passed(&mut self) {
+        self.0.iter_mut().for_each(|way| way.passed = Counters::default());
     }
 
     /// What was proven of a way.

@@ -152,14 +152,12 @@ impl FamilyRules {
     }
 
     fn give_way(&mut self, next: &mut Self, policies: &Policies) -> bool {
+        self.settle_counters();
         let mut counts_flows = false;
         for (kind, new) in TableKind::ALL.into_iter().zip(&mut next.tables) {
             let own = &mut self.tables[kind as usize];
             match (own, new) {
-                (Some(own), Some(new)) if own.is(new) => {
-                    self.ways.add_to(kind, &mut own.program.state.counters);
-                    swap(own, new);
-                }
+                (Some(own), Some(new)) if own.is(new) => swap(own, new),
                 (_, Some(new)) => {
                     new.program.find_policies(policies);
                     counts_flows |= new.source.counts_flows;
@@ -169,6 +167,16 @@ impl FamilyRules {
         }
         swap(self, next);
         counts_flows
+    }
+
+    /// Gives every entry its share of the packets that were not counted there.
+    fn settle_counters(&mut self) {
+        for (kind, own) in TableKind::ALL.into_iter().zip(&mut self.tables) {
+            if let Some(own) = own {
+                self.ways.add_to(kind, &mut own.program.state.counters);
+            }
+        }
+        self.ways.forget_passed();
     }
 
     /// All tables as written, the one that was loaded last first, with the counters of now.

@@ -94,6 +94,12 @@ impl Expected<'_> {
     }
 }
 
+/// Which of a burst are not filed at home.
+pub(super) struct Elsewhere {
+    numbers: [u8; BURST],
+    count: usize,
+}
+
 impl FlowTable {
     /// Where a key of the default zone is looked up; the index's line for it is asked for.
     #[inline(always)]
@@ -120,7 +126,7 @@ impl FlowTable {
         self.index.candidates(hash).next()
     }
 
-    /// [`FlowTable::guess_all`]; what is in the slots is asked for. `tell` hears the number of each, its slot, and
+    /// [`FlowTable::guess`] for some, at most a burst; what is in the slots is asked for. `tell` hears the number of each, its slot, and
     /// where it lies.
     #[inline(always)]
     pub(crate) fn read_ahead(
@@ -128,42 +134,47 @@ impl FlowTable {
         expected: &[Expected<'_>],
         mut tell: impl FnMut(usize, Option<u32>, Spot),
     ) {
-        self.guess_all(expected, |number, slot, near| {
+        let elsewhere = self.guess_at_home(expected, |number, slot, near| {
             tell(number, slot, self.slab.read_ahead(near));
+        });
+        self.guess_behind(expected, &elsewhere, |number, slot| {
+            tell(number, Some(slot), self.slab.read_ahead(slot));
         });
     }
 
-    /// [`FlowTable::guess`] for some, at most a burst. `tell` hears the number of each, its slot if one was guessed,
-    /// and the one that should be asked for.
+    /// [`FlowTable::guess`] for some, at most a burst, as far as they are filed at home; those that aren't. `tell` hears
+    /// the number of each, its slot if one was guessed, and the one that should be asked for.
     ///
     /// One in seven isn't filed at home, and nobody can guess which. So all are looked for at home in the same
-    /// way, and those that are not there once more.
+    /// way, and those that are not there [once more](FlowTable::guess_behind).
     #[inline(always)]
-    pub(super) fn guess_all(
+    pub(super) fn guess_at_home(
         &self,
         expected: &[Expected<'_>],
         mut tell: impl FnMut(usize, Option<u32>, u32),
-    ) {
-        let (mut elsewhere, mut count, mut near) = ([0; BURST], 0, 0);
+    ) -> Elsewhere {
+        let (mut numbers, mut count, mut near) = ([0; BURST], 0, 0);
         for (number, expected) in expected.iter().enumerate() {
             // Who isn't at home asks for the one before once more.
             let is_home;
             (is_home, near) = expected.home.first_or(expected.hash, near);
             tell(number, is_home.then_some(near), near);
-            elsewhere[count % BURST] = number as u8;
+            numbers[count % BURST] = number as u8;
             count += usize::from(!is_home);
         }
-        self.guess_behind(expected, &elsewhere[..count], tell);
+        Elsewhere { numbers, count }
     }
 
-    /// [`FlowTable::guess_all`] for those that aren't at home.
+    /// [`FlowTable::guess`] for those that aren't filed at home. `tell` hears the number and the slot of each that may be
+    /// there.
     #[inline(always)]
-    fn guess_behind(
+    pub(super) fn guess_behind(
         &self,
         expected: &[Expected<'_>],
-        numbers: &[u8],
-        mut tell: impl FnMut(usize, Option<u32>, u32),
+        elsewhere: &Elsewhere,
+        mut tell: impl FnMut(usize, u32),
     ) {
+        let numbers = &elsewhere.numbers[..elsewhere.count];
         let behind = || {
             let all = numbers.iter().map(|number| usize::from(*number));
             all.filter(|number| expected[*number].goes_on())
@@ -175,7 +186,7 @@ impl FlowTable {
         }
         for number in behind() {
             if let Some(slot) = self.guess_further(expected[number].hash) {
-                tell(number, Some(slot), slot);
+                tell(number, slot);
             }
         }
     }
@@ -190,13 +201,14 @@ impl FlowTable {
         ride: impl FnOnce(Seat<'_, K>) -> R,
     ) -> Option<R> {
         let mut slot = glance.slot.filter(|_| self.one_way == 0);
-        loop {
+        let seat = loop {
             let shelf = K::shelf_mut(&mut self.slab);
-            if let Some(seat) = slot.and_then(|slot| shelf.seat(slot, key, proto)) {
-                return Some(ride(seat));
+            match slot.and_then(|slot| shelf.seat(slot, key, proto)) {
+                Some(seat) => break seat,
+                None => slot = Some(self.owner_of(key, proto, glance.hash)?),
             }
-            slot = Some(self.owner_of(key, proto, glance.hash)?);
-        }
+        };
+        Some(ride(seat))
     }
 
     /// The slot of the flow that has a key. Where it may have two, it is not for us to say whose it

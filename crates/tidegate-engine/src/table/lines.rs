@@ -21,7 +21,7 @@
 //! another, and needs nothing but the stored hashes. An entry is in the old array if its hash is
 //! not below the [`Drain`]'s frontier, else in the new one: a look-up reads only one of them.
 //! Segments of the old array are used again for the new one, so that there is never more memory
-//! than for one and a few percent.
+//! than for one and a segment or two: a few percent, but for small ones ([`Array`]).
 //!
 //! The same calls give the same layout, and therefore the same order of ids. Look-ups allocate
 //! nothing; insertions and removals now and then a segment.

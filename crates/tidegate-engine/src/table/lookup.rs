@@ -113,9 +113,9 @@ impl FlowTable {
         }
         let expected = expected.get(..tuples.len()).unwrap_or_default();
         let mut seats = [(0, None); BURST];
-        self.guess_all(expected, |number, _, slot| {
-            seats[number] = (slot, K::shelf(&self.slab).read_key(slot.wrapping_sub(K::BIT)));
-        });
+        let seat = |slot: u32| (slot, K::shelf(&self.slab).read_key(slot.wrapping_sub(K::BIT)));
+        let elsewhere = self.guess_at_home(expected, |number, _, slot| seats[number] = seat(slot));
+        self.guess_behind(expected, &elsewhere, |number, slot| seats[number] = seat(slot));
         let asked = seats.iter().zip(&wanted).zip(expected).enumerate();
         for (number, (((slot, record), wanted), expected)) in asked {
             let seen = record.and_then(|record| self.living_in((*slot, record), now, *wanted));

@@ -401,18 +401,24 @@ mod tests {
     /// What a flow has that only NAT has to do with: none of what few flows have.
     #[test]
     fn a_flow_that_is_translated_at_one_end_has_no_extra() {
-        let needs = |flow: &Flow| needs_extra::<Key4>(flow, is_mapped(flow));
-        let plain = Flow { status: Status::NAT_DONE, ..plain(Family::V4) };
-        let translated = |change: fn(&mut Tuple)| {
+        check_extras::<Key4>(Family::V4, "203.0.113.1");
+        check_extras::<Key6>(Family::V6, "2001:db8::1");
+    }
+
+    fn check_extras<K: Key>(family: Family, other: &str) {
+        let needs = |flow: &Flow| needs_extra::<K>(flow, is_mapped(flow));
+        let (other, plain) = (other.parse().unwrap(), plain(family));
+        let plain = Flow { status: Status::NAT_DONE, ..plain };
+        let translated = |change: fn(&mut Tuple, IpAddr)| {
             let mut one = plain.clone();
-            change(&mut one.reply);
+            change(&mut one.reply, other);
             one
         };
-        let source = translated(|reply| (reply.dst, reply.dport) = ([203, 0, 113, 1].into(), 7));
-        let destination = translated(|reply| (reply.src, reply.sport) = ([10, 9, 9, 9].into(), 80));
+        let source = translated(|reply, other| (reply.dst, reply.dport) = (other, 7));
+        let destination = translated(|reply, other| (reply.src, reply.sport) = (other, 80));
         let masqueraded = Flow { masquerade_port: Some(PortId(0)), ..source.clone() };
         assert!([&plain, &source, &destination, &masqueraded].iter().all(|flow| !needs(flow)));
-        let both = translated(|reply| (reply.sport, reply.dport) = (7, 8));
+        let both = translated(|reply, _| (reply.sport, reply.dport) = (7, 8));
         let marked = Flow { mark: 1, ..source };
         let kept = Flow { masquerade_port: Some(PortId(0)), ..plain.clone() };
         assert!([&both, &marked, &kept].iter().all(|flow| needs(flow)));

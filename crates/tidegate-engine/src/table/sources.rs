@@ -179,7 +179,10 @@ impl Sources {
 
     /// Gives the last bucket up, if there are far too many.
     fn shrink(&mut self, slab: &mut Slab) {
-        if self.len < self.buckets.len() * CROWD / 2
+        let is_crowd = self.len >= self.buckets.len() * CROWD / 2;
+        // The first bucket stays: where one flow is translated after the other it would come and go with each.
+        if !is_crowd
+            && self.buckets.len() > 1
             && let Some(first) = self.buckets.pop()
         {
             self.hang_all(slab, first);

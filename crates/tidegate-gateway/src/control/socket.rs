@@ -150,6 +150,23 @@ impl Endpoint {
         [PollFd::new(&self.listener, PollFlags::IN)].into_iter().chain(clients).collect()
     }
 
+    /// The same while nobody is listened to: that somebody reads on.
+    pub fn outlets(&self) -> Vec<PollFd<'_>> {
+        let stuck = self.clients.values().filter(|client| client.is_stuck);
+        stuck.map(|client| PollFd::new(&client.socket, PollFlags::OUT)).collect()
+    }
+
+    /// Sends what is there to be sent, and listens to nobody.
+    pub fn send(&mut self, server: &mut Server) {
+        self.clients.retain(|id, client| {
+            let stays = client.write(server, *id) == Fate::Stays;
+            if !stays {
+                server.close(*id);
+            }
+            stays
+        });
+    }
+
     /// Whether something can be sent at once.
     pub fn is_busy(&self, server: &Server) -> bool {
         self.clients.iter().any(|(id, client)| !client.is_stuck && server.has_for(*id))

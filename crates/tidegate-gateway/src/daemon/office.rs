@@ -106,14 +106,19 @@ impl Office {
         self.reading.is_none() && (self.is_asked || self.server.wants_reload())
     }
 
-    /// Does what clients ask for, by a piece; whether there is more to do at once. While files are read, they wait.
+    /// Does what clients ask for, by a piece; whether there is more to do at once. While files are read, nobody is
+    /// listened to, but everybody is told what happens.
     pub(super) fn serve(&mut self, engines: &mut Engines<'_>, now: Instant) -> bool {
-        self.reading.is_none() && self.endpoint.serve(&mut self.server, engines, now)
+        if self.reading.is_some() {
+            self.endpoint.send(&mut self.server);
+            return false;
+        }
+        self.endpoint.serve(&mut self.server, engines, now)
     }
 
     /// Whether something can be done at once for a client; whoever isn't due is then the next time.
     pub(super) fn is_behind(&mut self, was_behind: bool) -> bool {
-        let is_behind = was_behind || self.reading.is_none() && self.endpoint.is_busy(&self.server);
+        let is_behind = was_behind || self.endpoint.is_busy(&self.server);
         self.is_called = is_behind;
         is_behind
     }
@@ -139,7 +144,11 @@ impl Office {
         longest: Duration,
     ) -> io::Result<Vec<bool>> {
         let mut fds = match &self.reading {
-            Some(reading) => vec![PollFd::from_borrowed_fd(reading.fd(), PollFlags::IN)],
+            Some(reading) => {
+                let mut fds = self.endpoint.outlets();
+                fds.push(PollFd::from_borrowed_fd(reading.fd(), PollFlags::IN));
+                fds
+            }
             None => self.endpoint.interests(&self.server),
         };
         fds.extend(signals.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
@@ -174,7 +183,7 @@ impl Office {
             each.next().into_iter().for_each(|rules| engine.adopt_rules(rules));
             engine.set_wall_clock(self.wall);
         });
-        let_go(rules);
+        let_go(rules, self.processors);
         warnings
     }
 

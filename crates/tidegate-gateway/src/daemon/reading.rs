@@ -144,9 +144,12 @@ impl Basis {
 }
 
 /// Has a thread let go of what nobody goes by any more, as that takes time.
-pub(super) fn let_go(old: Vec<Generation>) {
+pub(super) fn let_go(old: Vec<Generation>, processors: Processors) {
     // Without a thread it goes at once.
-    let _ = Builder::new().name("reload".to_owned()).spawn(move || drop(old));
+    let _ = Builder::new().name("reload".to_owned()).spawn(move || {
+        processors.have_all();
+        drop(old);
+    });
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! nothing travels further than that.
 //!
 //! Memory comes in segments, and moving from array to array costs one or two of them: of a small array a
-//! segment is a 128th, of one from [`LARGE`] on half a mebibyte, at most half of it, and later one. That
+//! segment is a 128th, but not less than 2 KiB, of one from [`LARGE`] on half a mebibyte, at most half of it, and later one. That
 //! is as much as an allocator will have ready on huge pages; in pieces that it has not, each new page of
 //! 4 KiB would stop a growing table, and take room among the processor's translations. A segment is
 //! allocated, and each of its lines written, only when a line at or behind it is needed: no call
@@ -48,8 +48,8 @@ pub(super) const PAD: usize = 64;
 
 /// From so many homes on an array is large: 1 MiB of lines.
 const LARGE: u32 = 1 << 14;
-/// The logarithms of a segment's lines in small arrays, and in large ones: from 2 KiB on, and 512 KiB to 1 MiB.
-const SMALL_SHIFTS: RangeInclusive<u32> = 5..=13;
+/// The logarithms of a segment's lines in small arrays, and in large ones: 2 to 4 KiB, and 512 KiB to 1 MiB.
+const SMALL_SHIFTS: RangeInclusive<u32> = 5..=6;
 const LARGE_SHIFTS: RangeInclusive<u32> = 13..=14;
 /// The logarithm of the number of segments between those limits.
 const SEGMENTS: u32 = 7;

@@ -309,8 +309,24 @@ impl Bench {
         let mut hints = [Hint::NOTHING; BURST];
         self.table.expect_all(&[*tuple], zone, &mut hints);
         assert_eq!(self.table.lookup_expected(self.now, tuple, zone, hints[0]), found);
+        self.compare_burst(tuple, zone);
         if zone == Zone::default() {
             self.compare_express(tuple, found);
+        }
+    }
+
+    /// Many at once are found as each alone: twice the same, inverses, others of the same family, and of both.
+    fn compare_burst(&self, tuple: &Tuple, zone: Zone) {
+        let others = self.model.flows.iter().map(|(_, flow)| flow.reply).take(BURST - 4);
+        let mut burst = alloc::vec![*tuple, tuple.invert().unwrap_or(*tuple), *tuple];
+        burst.extend(others);
+        let (alike, all) = (|one: &Tuple| one.family() == tuple.family(), |_: &Tuple| true);
+        for is_wanted in [&alike as &dyn Fn(&Tuple) -> bool, &all] {
+            let tuples: Vec<Tuple> = burst.iter().copied().filter(is_wanted).collect();
+            let mut found = Vec::new();
+            self.table.lookup_all(self.now, &tuples, zone, |number, one| found.push((number, one)));
+            let alone = tuples.iter().map(|one| self.table.lookup(self.now, one, zone));
+            assert_eq!(found, alone.enumerate().collect::<Vec<_>>(), "{tuples:?}");
         }
     }
 

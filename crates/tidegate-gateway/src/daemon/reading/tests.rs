@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Signal, getpid, kill_process};
 use tidegate_engine::Engine;
 use tidegate_engine::fib::PortId;
@@ -113,7 +113,16 @@ fn reload_slowly(workers: usize) {
 
 /// Opens a pipe when somebody reads it.
 fn writer(pipe: &Path) -> File {
-    File::options().write(true).open(pipe).expect("a pipe")
+    for _ in 0..1000 {
+        // Nobody can open it so before somebody reads.
+        let open = rustix::fs::open(pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty());
+        if let Ok(file) = open {
+            rustix::fs::fcntl_setfl(&file, OFlags::empty()).expect("a pipe");
+            return file.into();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nobody reads the rules");
 }
 
 /// One after the other: a signal is the whole process's. Others don't mind this one.
