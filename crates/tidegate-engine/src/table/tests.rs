@@ -167,6 +167,57 @@ fn early_drop_looks_at_eight_buckets_from_its_own_on() {
     }
 }
 
+/// Against a search through all flows, in tables with fewer buckets than are looked through, and with more.
+#[test]
+fn early_drop_takes_what_the_first_bucket_with_a_victim_has() {
+    let now = Instant::ZERO + Duration::from_secs(20);
+    for buckets in [1, 2, 5, 7, 9, 64] {
+        let mut drops = 0;
+        for seed in 0..40 {
+            let (mut table, mut rng) = table_of(buckets);
+            let mut dice = Rng::new(seed);
+            for port in 1..24 {
+                let mut one = at_random(port, &mut dice);
+                table.confirm(Instant::ZERO, &mut one, &mut rng, None).expect("room");
+            }
+            let asked = numbered(1000 + seed as u16);
+            let own = table.buckets.of(table.hash(&asked, Zone::default(), Direction::Original));
+            let (mut first, mut left) = (u32::MAX, Vec::new());
+            for (_, flow) in table.iter().filter(|(_, flow)| flow.deadline > now) {
+                let steps = homes(&table, &flow).map(|home| (home + buckets - own) % buckets);
+                let step = steps.into_iter().min().filter(|step| *step < 8);
+                let step = step.filter(|_| !flow.is(Status::ASSURED));
+                first = first.min(step.unwrap_or(u32::MAX));
+                left.push((step, flow.orig));
+            }
+            let living = left.len();
+            left.retain(|(step, _)| *step != Some(first));
+            let dropped = table.early_drop(now, &asked, Zone::default(), &mut EventQueue::new(0));
+            assert_eq!(dropped, living - left.len(), "{buckets} buckets, seed {seed}");
+            let living = table.iter().filter(|(_, flow)| flow.deadline > now);
+            let living: Vec<Tuple> = living.map(|(_, flow)| flow.orig).collect();
+            assert_eq!(living, left.into_iter().map(|(_, orig)| orig).collect::<Vec<_>>());
+            drops += usize::from(dropped > 0);
+        }
+        assert!((5..40).contains(&drops), "{buckets} buckets: {drops} of 40");
+    }
+}
+
+/// A flow of that client port: of either family, one of twenty not assured, half of them under NAT, a quarter with 10
+/// seconds to live, the others with 30.
+fn at_random(port: u16, dice: &mut Rng) -> Draft {
+    let family = if dice.below(2) == 0 { Family::V4 } else { Family::V6 };
+    let tuple = udp(crate::testkit::Host::Client, 0).ports(port, 53).tuple(family);
+    let status = if dice.below(20) == 0 { Status::empty() } else { Status::ASSURED };
+    let seconds = if dice.below(4) == 0 { 10 } else { 30 };
+    let mut one =
+        Flow { status, deadline: Instant::ZERO + Duration::from_secs(seconds), ..flow(tuple) };
+    if dice.below(2) == 0 {
+        one.reply.dport = 10_000 + port;
+    }
+    Draft(one)
+}
+
 /// An expired flow that is met twice, the only one of its segment, which is given back at the first meeting.
 #[test]
 fn early_drop_asks_for_no_slot_that_is_given_back() {
