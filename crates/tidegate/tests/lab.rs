@@ -12,7 +12,7 @@ mod stage;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -210,7 +210,7 @@ fn a_signal_ends_it_whenever_it_comes() {
             sleep(Duration::from_millis(millis));
             let pid = lab.0.id().to_string();
             assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-            let ended = until(|| lab.0.try_wait().unwrap());
+            let ended = ended(&mut lab);
             // At once it may not even have begun.
             let is_told = ended.code() == Some(status) || millis < 50 && ended.code().is_none();
             assert!(is_told, "{signal} after {millis} ms: {ended}");
@@ -228,6 +228,17 @@ fn a_signal_ends_it_whenever_it_comes() {
     let pid = lab.0.id().to_string();
     assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
     assert_eq!(until(|| lab.0.try_wait().unwrap()).code(), Some(137), "it was killed");
+}
+
+/// The lab gives a gateway ten seconds to end before it kills it, so it is given more.
+fn ended(lab: &mut Program) -> ExitStatus {
+    for _ in 0..1500 {
+        if let Some(status) = lab.0.try_wait().unwrap() {
+            return status;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    panic!("it goes on");
 }
 
 fn no_escape_where_none_is_wanted() {
