@@ -30,6 +30,7 @@ mod array;
 mod batch;
 mod candidates;
 mod drain;
+mod lanes;
 mod line;
 mod rekey;
 

@@ -1,7 +1,8 @@
 //! Entries on their way from one array to the next: those of a few lines, in the order of hashes.
 
 use super::Entry;
-use super::line::{LANES, Line, SLOTS};
+use super::lanes::LANES;
+use super::line::{Line, SLOTS};
 
 /// See the file's head.
 pub(super) struct Batch {

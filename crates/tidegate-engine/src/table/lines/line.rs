@@ -8,6 +8,7 @@ use core::array;
 use core::hint::select_unpredictable;
 
 use super::Entry;
+use super::lanes::{self, LANES};
 
 /// See the file's head.
 #[repr(C, align(64))]
@@ -15,20 +16,14 @@ use super::Entry;
 pub(crate) struct Line {
     /// The hashes, and in the last lane how many entries passed.
     hashes: [u32; LANES],
-    /// The ids, and in the last lane [`BITS`] of the slots that hold an entry, and [`MARK`].
+    /// The ids, and in the last lane a bit for each slot that holds an entry.
     ids: [u32; LANES],
 }
 
 /// Entries that a line holds.
 pub(super) const SLOTS: usize = 7;
-/// Words of each kind: always all of them are compared or moved, as two vectors.
-pub(super) const LANES: usize = 8;
-
-/// One per lane. They begin at 2 because with 1 among them the compiler compares lane by lane.
-const BITS: [u32; LANES] = [2, 4, 8, 16, 32, 64, 128, 256];
-/// The bit below those, always set.
-const MARK: u32 = 1;
-const FULL: u32 = 0xff;
+/// The bits of all slots.
+const FULL: u32 = (1 << SLOTS) - 1;
 /// The lane of the hashes that counts.
 const PASSED: usize = SLOTS;
 /// The lane of the ids that says which slots are in use.
@@ -38,7 +33,7 @@ const LAST: usize = SLOTS - 1;
 const _: () = assert!(size_of::<Line>() == 64);
 
 impl Line {
-    pub(crate) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0, 0, 0, 0, 0, 0, 0, MARK] };
+    pub(crate) const EMPTY: Self = Self { hashes: [0; LANES], ids: [0; LANES] };
 
     /// The first id under a hash, if it lies here.
     #[inline(always)]
@@ -56,10 +51,10 @@ impl Line {
         (slots != 0, select_unpredictable(slots != 0, id, other))
     }
 
-    /// The slots, as [`BITS`], that hold an entry with this hash.
-    #[inline]
+    /// The slots that hold an entry with this hash, a bit for each.
+    #[inline(always)]
     pub(super) fn matches(&self, hash: u32) -> u32 {
-        self.slots_where(|stored| stored == hash)
+        lanes::equal(&self.hashes, hash) & self.ids[USED]
     }
 
     /// The id in the lowest of these slots, if there is one.
@@ -119,7 +114,7 @@ impl Line {
         let Some(place) = self.ids.get_mut(slot) else { return false };
         *place = id;
         self.hashes[slot] = hash;
-        self.ids[USED] = (4 << slot) - 1;
+        self.ids[USED] = (2 << slot) - 1;
         true
     }
 
@@ -151,8 +146,7 @@ impl Line {
     /// Takes a pair out; `false` if it is not here.
     #[inline]
     pub(super) fn take(&mut self, hash: u32, id: u32) -> bool {
-        let same = self.ids.iter().zip(BITS).map(|(stored, bit)| bit * u32::from(*stored == id));
-        let slots = self.matches(hash) & same.fold(0, |all, bit| all | bit);
+        let slots = self.matches(hash) & lanes::equal(&self.ids, id);
         if slots != 0 {
             self.close_up(slot_of(slots));
         }
@@ -172,7 +166,7 @@ impl Line {
     /// Enters a pair in its place; the last of a full line is lost.
     #[inline]
     fn squeeze_in(&mut self, (hash, id): Entry) {
-        let place = slot_of(!(self.slots_where(|stored| stored <= hash) | MARK));
+        let place = slot_of(lanes::above(&self.hashes, hash) & FULL | !self.ids[USED]);
         self.hashes =
             array::from_fn(|n| choose(place, n, self.hashes[n], self.hashes[n.max(1) - 1]));
         self.ids = array::from_fn(|n| choose(place, n, self.ids[n], self.ids[n.max(1) - 1]));
@@ -188,20 +182,12 @@ impl Line {
         self.ids = array::from_fn(|n| choose(slot, n, self.ids[n], self.ids[(n + 1) % LANES]));
         self.ids[USED] >>= 1;
     }
-
-    /// The slots in use whose hash is as wanted.
-    #[inline]
-    fn slots_where(&self, wanted: impl Fn(u32) -> bool) -> u32 {
-        let bits: [u32; LANES] =
-            array::from_fn(|n| if wanted(self.hashes[n]) { BITS[n] } else { 0 });
-        bits.iter().fold(0, |all, bit| all | bit) & self.ids[USED]
-    }
 }
 
 /// The number of the lowest of these slots; no slot's number if there is none.
 #[inline]
 fn slot_of(slots: u32) -> usize {
-    (slots.trailing_zeros() as usize).wrapping_sub(1)
+    slots.trailing_zeros() as usize
 }
 
 /// `same` in front of the slot `place` and in the last lane, else `moved`.
