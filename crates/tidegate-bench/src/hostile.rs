@@ -115,9 +115,9 @@ fn found_by_trying(family: Family, wanted: u32) -> Vec<Ends> {
 
 /// The engine's hash (`table::index_key`), with the secret that it makes of zeros.
 struct Unkeyed {
-    offset: u128,
-    factors: [u128; 5],
-    stirring: [u64; 2],
+    offset: u64,
+    terms: [[u64; 2]; 5],
+    stirring: [u32; 2],
 }
 
 impl Unkeyed {
@@ -127,9 +127,8 @@ impl Unkeyed {
             hasher.write(&number.to_le_bytes());
             hasher.finish()
         };
-        let pair = |first: u64| u128::from(word(first)) << 64 | u128::from(word(first + 1));
-        let factors = [2, 4, 6, 8, 10].map(pair);
-        Self { offset: pair(0), factors, stirring: [word(12) | 1, word(13) | 1] }
+        let terms = [1, 3, 5, 7, 9].map(|first| [word(first), word(first + 1)]);
+        Self { offset: word(0), terms, stirring: [11, 12].map(|number| word(number) as u32 | 1) }
     }
 
     /// Of both ends in the order of their values, the protocol and zone 0.
@@ -149,7 +148,7 @@ impl Unkeyed {
         let proto = u64::from(proto) << 48;
         match family {
             Family::V4 => {
-                self.hash(&[low as u64 | low_port << 32, high as u64 | high_port << 32 | proto])
+                self.hash(&[low as u64 | (high as u64) << 32, low_port | high_port << 16 | proto])
             }
             Family::V6 => self.hash(&[
                 low as u64,
@@ -162,15 +161,14 @@ impl Unkeyed {
     }
 
     fn hash(&self, words: &[u64]) -> u32 {
-        let terms = self.factors.iter().zip(words);
-        let sum = terms.fold(self.offset, |sum, (factor, word)| {
-            sum.wrapping_add(factor.wrapping_mul(u128::from(*word)))
+        let terms = self.terms.iter().zip(words);
+        let sum = terms.fold(self.offset, |sum, ([low, high], word)| {
+            let product =
+                low.wrapping_add(word & 0xffff_ffff).wrapping_mul(high.wrapping_add(word >> 32));
+            sum.wrapping_add(product)
         });
-        let stirred = self
-            .stirring
-            .iter()
-            .fold((sum >> 64) as u64, |word, factor| (word ^ word >> 32).wrapping_mul(*factor));
-        (stirred >> 32) as u32
+        let first = (sum >> 32) as u32;
+        self.stirring.iter().fold(first, |word, factor| (word ^ word >> 16).wrapping_mul(*factor))
     }
 }
 

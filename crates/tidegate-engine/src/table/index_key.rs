@@ -1,14 +1,16 @@
 //! The hash by which the index files tuples, and its secret.
 //!
-//! [`IndexKey::hash`] is *multilinear*: words times secret factors, added up modulo 2^128, of which
-//! the upper half is kept. Then a bijection stirs that, and again the upper half is the hash.
+//! [`IndexKey::hash`] is *multilinear* in its *half multiplication* form: words are taken in halves of 32 bits, to each a
+//! secret number is added, and the products of every two are added up modulo 2^64, of which the upper half is kept.
+//! Then a bijection stirs that.
 //!
 //! What that is worth:
 //!
 //! * The first step is strongly universal (D. Lemire, O. Kaser, "Strongly universal string hashing is
-//!   fast", The Computer Journal 57(11), 2014, for words of 64 bits and keys of 128): the sums of any
-//!   two different inputs are independent and uniform, over the choice of the key. A bijection and
-//!   a cut to 32 bits leave that as it is. So of any inputs that were chosen without knowledge of
+//!   fast", The Computer Journal 57(11), 2014: MULTILINEAR-HM, for characters of 32 bits and keys of 64): the
+//!   difference of two sums is linear in the key, with the difference of two characters as a factor, so the sums of any
+//!   two different inputs are independent and uniform in their upper 33 bits, over the choice of the key. A cut to
+//!   32 bits and a bijection leave that as it is. So of any inputs that were chosen without knowledge of
 //!   the key, each meets another one's line of the index as often as if both had been drawn by lot.
 //!   By that a flood of an attacker's choice brings, on average over keys, no more entries home to the
 //!   line of anybody else's flow than as many random flows do.
@@ -31,9 +33,10 @@ use super::hash::SipKey;
 /// A secret; see the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexKey {
-    offset: u128,
-    factors: [u128; WORDS],
-    stirring: [u64; 2],
+    offset: u64,
+    /// What is added to the halves of each word.
+    terms: [[u64; 2]; WORDS],
+    stirring: [u32; 2],
 }
 
 /// Words of the longest input.
@@ -42,17 +45,13 @@ const WORDS: usize = 5;
 impl IndexKey {
     /// The secret that follows from a shorter one.
     pub(crate) fn new(seed: [u64; 2]) -> Self {
-        const STIRRING: u64 = 2 * (1 + WORDS as u64);
+        const STIRRING: u64 = 1 + 2 * WORDS as u64;
         let word = |number: u64| SipKey(seed).hash_words([number]);
-        let pair = |number: usize| {
-            let first = 2 * number as u64;
-            u128::from(word(first)) << 64 | u128::from(word(first + 1))
-        };
         Self {
-            offset: pair(0),
-            factors: array::from_fn(|number| pair(1 + number)),
+            offset: word(0),
+            terms: array::from_fn(|number| [1, 2].map(|half| word(2 * number as u64 + half))),
             // Odd factors can be divided by: no two words become one.
-            stirring: [STIRRING, STIRRING + 1].map(|number| word(number) | 1),
+            stirring: [STIRRING, STIRRING + 1].map(|number| word(number) as u32 | 1),
         }
     }
 
@@ -61,18 +60,19 @@ impl IndexKey {
     pub(crate) fn hash<const N: usize>(&self, words: [u64; N]) -> u32 {
         const { assert!(N <= WORDS) };
         let mut sum = self.offset;
-        for (word, factor) in words.iter().zip(&self.factors) {
-            sum = sum.wrapping_add(factor.wrapping_mul(u128::from(*word)));
+        for (word, [low, high]) in words.iter().zip(&self.terms) {
+            let (low, high) = (low.wrapping_add(word & 0xffff_ffff), high.wrapping_add(word >> 32));
+            sum = sum.wrapping_add(low.wrapping_mul(high));
         }
-        self.stir((sum >> 64) as u64)
+        self.stir((sum >> 32) as u32)
     }
 
     #[inline(always)]
-    fn stir(&self, mut word: u64) -> u32 {
+    fn stir(&self, mut word: u32) -> u32 {
         for factor in self.stirring {
-            word = (word ^ word >> 32).wrapping_mul(factor);
+            word = (word ^ word >> 16).wrapping_mul(factor);
         }
-        (word >> 32) as u32
+        word
     }
 }
 

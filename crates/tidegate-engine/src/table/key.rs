@@ -139,7 +139,9 @@ impl Key for Key4 {
         let one = addresses & 0xffff_ffff | u64::from(ports & 0xffff) << 32;
         let other = addresses >> 32 | u64::from(ports >> 16) << 32;
         let (low, high) = (one.min(other), one.max(other));
-        key.hash([low | u64::from(zone) << 48, high | u64::from(proto) << 48])
+        let addresses = low & 0xffff_ffff | high << 32;
+        let ports = low >> 32 | high >> 32 << 16;
+        key.hash([addresses, ports | u64::from(zone) << 32 | u64::from(proto) << 48])
     }
 }
 
