@@ -132,7 +132,7 @@ impl Delta {
 #[inline(never)]
 pub fn is_right(bytes: &[u8], proto: u8, len: u16) -> bool {
     let rest = u64::from(u16::from(proto).swap_bytes()) + u64::from(len.swap_bytes());
-    is_complete(add(little_endian(bytes), rest))
+    is_complete(add_bytes(rest, bytes))
 }
 
 /// Whether a sum of words, not all of them zero, and among them the checksum, is what it must be: all
@@ -143,12 +143,18 @@ pub fn is_complete(sum: u64) -> bool {
     sum.is_multiple_of(0xffff)
 }
 
-/// What a checksum field becomes, both as they lie in the packet, when covered bytes of the sum `old`
-/// become others of the sum `new`, both as [`little_endian`] gives them (RFC 1624 equation 3).
+/// What it means to a checksum that covered bytes of the sum `old` become others of the sum `new`, both as
+/// [`little_endian`] gives them: the second less the first, in ones' complement.
 #[inline(always)]
-pub fn replaced(field: [u8; 2], old: u64, new: u64) -> [u8; 2] {
+pub fn change(old: u64, new: u64) -> u64 {
+    add(!old, new)
+}
+
+/// What a checksum field becomes, both as they lie in the packet, by a [`change`] of what it covers (RFC 1624 equation 3).
+#[inline(always)]
+pub fn replaced(field: [u8; 2], change: u64) -> [u8; 2] {
     let rest = u64::from(!u16::from_le_bytes(field));
-    (!fold(add(add(!old, new), rest))).to_le_bytes()
+    (!fold(add(change, rest))).to_le_bytes()
 }
 
 /// The sum of bytes as little-endian words, an odd last one padded with a zero. It is the same in
@@ -156,34 +162,39 @@ pub fn replaced(field: [u8; 2], old: u64, new: u64) -> [u8; 2] {
 /// words (section 2 C), with the carries out of the highest bit added at the lowest.
 #[inline(always)]
 pub fn little_endian(bytes: &[u8]) -> u64 {
-    let (pieces, rest) = bytes.as_chunks::<64>();
-    let mut total = 0;
-    for piece in pieces {
-        total = add_words(total, piece);
-    }
-    let (pieces, rest) = rest.as_chunks::<32>();
-    if let [piece] = pieces {
-        total = add_words(total, piece);
-    }
-    let (pieces, rest) = rest.as_chunks::<16>();
-    if let [piece] = pieces {
-        total = add_words(total, piece);
-    }
-    let (pieces, rest) = rest.as_chunks::<8>();
-    if let [piece] = pieces {
-        total = add_words(total, piece);
-    }
-    if !rest.is_empty() {
-        total += u128::from(last_word(bytes, rest));
-    }
-    add(total as u64, (total >> 64) as u64)
+    add_bytes(0, bytes)
 }
 
-/// The sum with words that are all there.
+/// The ones' complement sum with [`little_endian`] of some bytes.
 #[inline(always)]
-fn add_words(sum: u128, bytes: &[u8]) -> u128 {
-    let words = bytes.as_chunks().0.iter();
-    words.fold(sum, |sum, word| sum + u128::from(u64::from_le_bytes(*word)))
+fn add_bytes(mut sum: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (eights, words) = words.as_chunks::<8>();
+    for eight in eights {
+        sum = add_words(sum, eight);
+    }
+    let (fours, words) = words.as_chunks::<4>();
+    if let [four] = fours {
+        sum = add_words(sum, four);
+    }
+    let (twos, words) = words.as_chunks::<2>();
+    if let [two] = twos {
+        sum = add_words(sum, two);
+    }
+    if let [word] = words {
+        sum = add(sum, u64::from_le_bytes(*word));
+    }
+    if rest.is_empty() { sum } else { add(sum, last_word(bytes, rest)) }
+}
+
+/// The ones' complement sum with some words, whose carries are handed from one to the next. With a carry a sum is less
+/// than all ones, so that the last one has room.
+#[inline(always)]
+fn add_words<const N: usize>(sum: u64, words: &[[u8; 8]; N]) -> u64 {
+    let (sum, carry) = words.iter().fold((sum, false), |(sum, carry), word| {
+        sum.carrying_add(u64::from_le_bytes(*word), carry)
+    });
+    sum + u64::from(carry)
 }
 
 /// The last one to seven bytes of some, with zeros behind them.
@@ -202,13 +213,12 @@ pub fn add(one: u64, other: u64) -> u64 {
     sum + u64::from(carry)
 }
 
-/// Folds the carries back in until 16 bits are left. Zero only if `total` is zero.
+/// Folds the carries back in until 16 bits are left. Zero only if `total` is zero. Both halves are added in either order
+/// at once: what the lower sum carries over is what the upper one has lost.
 #[inline(always)]
 fn fold(total: u64) -> u16 {
-    let total = (total >> 32) + (total & 0xffff_ffff);
-    let total = (total >> 16) + (total & 0xffff);
-    let total = (total >> 16) + (total & 0xffff);
-    ((total >> 16) + (total & 0xffff)) as u16
+    let total = (total.wrapping_add(total.rotate_left(32)) >> 32) as u32;
+    (total.wrapping_add(total.rotate_left(16)) >> 16) as u16
 }
 
 #[cfg(test)]
@@ -261,7 +271,7 @@ mod tests {
                 let words: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
                 little_endian(&[&words[..], &same].concat())
             };
-            let field = replaced(check.to_be_bytes(), sum(old), sum(new));
+            let field = replaced(check.to_be_bytes(), change(sum(old), sum(new)));
             prop_assert_eq!(u16::from_be_bytes(field), delta.apply(check));
         }
     }

@@ -5,7 +5,7 @@
 //! family, and what `wire::packet` and `nat::rewrite` find step by step is a load or a store here.
 //! `engine/tests/express.rs` compares the bytes with theirs.
 
-use tidegate_wire::checksum::{add as add_up, little_endian, replaced};
+use tidegate_wire::checksum::{add as add_up, change, little_endian, replaced};
 use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::{Family, Headers};
@@ -159,8 +159,9 @@ impl Layout for Key6 {
 pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, old: K, new: K) {
     let ((old_addresses, old_ports), (addresses, ports)) = (old.sums(), new.sums());
     new.put(bytes);
+    let of_addresses = change(old_addresses, addresses);
     if let Some(at) = K::CHECKSUM {
-        put(bytes, at, replaced(chunk(bytes, at), old_addresses, addresses));
+        put(bytes, at, replaced(chunk(bytes, at), of_addresses));
     }
     let field = match how.proto {
         ExpressProto::Tcp => K::L4 + 16,
@@ -168,10 +169,10 @@ pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, old: K, new: K) {
     };
     let check = chunk(bytes, field);
     if how.checksum.is_partial() {
-        return put(bytes, field, partial(check, old_addresses, addresses));
+        return put(bytes, field, partial(check, of_addresses));
     }
-    let (whole_old, whole) = (add_up(old_addresses, old_ports), add_up(addresses, ports));
-    match (how.proto, check, replaced(check, whole_old, whole)) {
+    let whole = add_up(of_addresses, change(old_ports, ports));
+    match (how.proto, check, replaced(check, whole)) {
         (ExpressProto::Udp, [0, 0], _) => {}
         (ExpressProto::Udp, _, [0, 0]) => put(bytes, field, [0xff; 2]),
         (_, _, replaced) => put(bytes, field, replaced),
@@ -180,8 +181,8 @@ pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, old: K, new: K) {
 
 /// A partial checksum knows of no ports, is not complemented, and a zero in it is nothing special.
 #[inline(never)]
-fn partial([a, b]: [u8; 2], old: u64, new: u64) -> [u8; 2] {
-    replaced([!a, !b], old, new).map(|byte| !byte)
+fn partial([a, b]: [u8; 2], change: u64) -> [u8; 2] {
+    replaced([!a, !b], change).map(|byte| !byte)
 }
 
 #[inline(always)]

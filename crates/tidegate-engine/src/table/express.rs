@@ -59,7 +59,8 @@ impl Shelved for Key6 {
 pub(crate) struct Seat<'t, K: Key> {
     pub(crate) record: &'t mut Record<K>,
     annex: &'t Annex<K>,
-    mapping: Option<&'t Mapping<K>>,
+    /// What is elsewhere of its tuples, and its reply tuple.
+    mapped: Option<(&'t Mapping<K>, K)>,
     counters: Option<&'t mut [Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
@@ -278,9 +279,13 @@ impl<K: Shelved> Shelf<K> {
         let record = self.records.get_mut(at)?;
         let annex = &self.annex;
         let mapping = annex.mapping(at, record);
-        let dir = dir_of(record, annex.reply(at, record.key, mapping), (key, proto))?;
+        let mapped = mapping.map(|mapping| (mapping, annex.reply(at, record.key, Some(mapping))));
+        let dir = match &mapped {
+            None => dir_of(record, record.key.swapped(), (key, proto)),
+            Some((_, reply)) => dir_of(record, *reply, (key, proto)),
+        }?;
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, annex, mapping, counters, slot, dir })
+        Some(Seat { record, annex, mapped, counters, slot, dir })
     }
 
     /// Which direction of a slot's flow, of which this is the record, a key is.
@@ -318,14 +323,14 @@ impl<K: Shelved> Seat<'_, K> {
     /// The interface that a masqueraded flow left by.
     #[inline(always)]
     pub(crate) fn masquerade_port(&self) -> Option<PortId> {
-        self.mapping?.masquerade_port()
+        self.mapped?.0.masquerade_port()
     }
 
     /// What packets of this direction look like once they are translated: the inverse of the other
     /// direction's tuple.
     #[inline(always)]
     pub(crate) fn target(&self) -> K {
-        let reply = self.annex.reply(self.at(), self.record.key, self.mapping);
+        let reply = self.mapped.map_or_else(|| self.record.key.swapped(), |(_, reply)| reply);
         // The other one is chosen by its place and not by a branch.
         [reply, self.record.key][self.dir.index()].swapped()
     }
