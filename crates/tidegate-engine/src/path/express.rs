@@ -114,6 +114,9 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     ) -> Option<Outcome> {
         // Who is nowhere is new: no need to look for him twice.
         glance.slot?;
+        if !P::may_take(packet.bytes.get(K::L4..)?) {
+            return None;
+        }
         let Engine { table, limits, programs, .. } = engine;
         let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
         let mut ride = Self { packet, key, len, now, fib, limits, programs, tracker: PhantomData };
@@ -131,6 +134,9 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     /// The outcome, and the flow's timer as it is and as it should be.
     #[inline(always)]
     fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
+        if !P::is_up(&seat.record.cells) {
+            return None;
+        }
         let status = usual_status(seat, self.now)?;
         let translation = translation(self.key, status, seat, self.programs);
         let exit = self.exit(seat, translation)?;

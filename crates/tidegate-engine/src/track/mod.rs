@@ -124,8 +124,13 @@ pub(crate) struct Plain<'a> {
 pub(crate) trait Express {
     /// Whose packets.
     const PROTO: ExpressProto;
+    /// Whether a packet with this upper layer may be a usual one, whatever its flow. What begins and ends flows is
+    /// not, and need not be looked up twice.
+    fn may_take(upper: &[u8]) -> bool;
+    /// Whether a flow with this memory may have usual packets.
+    fn is_up(cells: &Cells) -> bool;
     /// Takes a plain packet as [`judge`] would, if it is the usual one; for how long it renews the flow.
-    /// `None`: nothing has changed, ask [`judge`].
+    /// `None`: nothing has changed, ask [`judge`]. => [`Express::may_take`] and [`Express::is_up`]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout>;
 }
 

@@ -48,6 +48,16 @@ impl Express for Usual {
     const PROTO: ExpressProto = ExpressProto::Udp;
 
     #[inline(always)]
+    fn may_take(_: &[u8]) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_up(_: &Cells) -> bool {
+        true
+    }
+
+    #[inline(always)]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
         usual(cells, segment)
     }

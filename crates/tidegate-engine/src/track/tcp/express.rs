@@ -17,6 +17,8 @@ use crate::tuple::Direction;
 /// How old an acknowledgement may be; see `window`.
 const MAX_ACK_WINDOW: u32 = 66_000;
 
+const ESTABLISHED: u8 = TcpState::Established as u8;
+
 /// A side's flags.
 const SACK_PERM: u8 = PeerFlags::SACK_PERM.bits();
 const UNACKNOWLEDGED: u8 = PeerFlags::DATA_UNACKNOWLEDGED.bits();
@@ -56,6 +58,19 @@ struct News {
 impl Express for Usual {
     const PROTO: ExpressProto = ExpressProto::Tcp;
 
+    /// Has ACK and none of SYN, FIN and RST.
+    #[inline(always)]
+    fn may_take(upper: &[u8]) -> bool {
+        const FIN_SYN_RST_ACK: u8 = 0x17;
+        const ACK: u8 = 0x10;
+        upper.get(13).is_some_and(|flags| flags & FIN_SYN_RST_ACK == ACK)
+    }
+
+    #[inline(always)]
+    fn is_up(cells: &Cells) -> bool {
+        cells.state & 0x0f == ESTABLISHED
+    }
+
     #[inline(always)]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
         take(cells, segment.payload, segment.dir, segment.limits)
@@ -66,7 +81,6 @@ impl Express for Usual {
 /// anything new, nobody can guess. Never inlined, as it needs all registers there are.
 #[inline(never)]
 fn take(cells: &mut Cells, payload: &[u8], dir: Direction, limits: &Limits) -> Option<Timeout> {
-    const ESTABLISHED: u8 = TcpState::Established as u8;
     const KIND: u8 = (SegmentKind::Ack as u8 + 1) << 4;
     let (sides, last) = cells.words.as_chunks_mut();
     let [len_low, len_high, retrans, scales, flags @ ..] = &mut cells.bytes;
@@ -74,8 +88,7 @@ fn take(cells: &mut Cells, payload: &[u8], dir: Direction, limits: &Limits) -> O
     let (sender, receiver) = (Side::of(sides[own]), Side::of(sides[others]));
     let header = read(payload)?;
     let sacks = flags[others] & SACK_PERM != 0;
-    let is_usual = cells.state & 0x0f == ESTABLISHED && !(sacks && header.has_options);
-    if !is_usual || !fits(&sender, &receiver, &header) {
+    if sacks && header.has_options || !fits(&sender, &receiver, &header) {
         return None;
     }
 
@@ -118,18 +131,16 @@ impl Header {
     }
 }
 
-/// Reads a whole header with ACK and none of SYN, FIN and RST.
+/// Reads a whole header.
 #[inline(always)]
 fn read(payload: &[u8]) -> Option<Header> {
-    const FIN_SYN_RST_ACK: u8 = 0x17;
-    const ACK: u8 = 0x10;
     let header: &[u8; 20] = payload.first_chunk()?;
     let word = |at: usize| {
         u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
     let header_len = usize::from(header[12] >> 4) * 4;
     let has_room = header_len >= 20 && header_len <= payload.len();
-    if !has_room || header[13] & FIN_SYN_RST_ACK != ACK {
+    if !has_room {
         return None;
     }
     let (seq, ack) = (word(4), word(8));

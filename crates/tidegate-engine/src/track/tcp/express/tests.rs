@@ -112,7 +112,8 @@ fn compare(tcp_state: Tcp, near: &Near, family: Family) -> Result<bool, TestCase
     let plain = plain(&segment);
     let mut cells = tcp_state.pack();
     let before = cells;
-    let Some(timeout) = Usual::take(&mut cells, &plain) else {
+    let is_candidate = Usual::may_take(plain.payload) && Usual::is_up(&cells);
+    let Some(timeout) = is_candidate.then(|| Usual::take(&mut cells, &plain)).flatten() else {
         prop_assert_eq!(cells, before);
         return Ok(false);
     };
