@@ -168,10 +168,11 @@ impl Engine {
     ) -> Outcome {
         let is_outdated = self.table.has_new_key();
         let glance = if is_outdated { &self.look_again(packet) } else { glance };
-        if let Some(outcome) = fresh::pass(self, now, packet, fib, glance) {
-            return outcome;
-        }
-        let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);
+        let pause = match fresh::pass(self, now, packet, fib, glance) {
+            Ok(outcome) => return outcome,
+            Err(pause) => pause,
+        };
+        let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance, pause);
         let outcome = self.settle(outcome);
         express::vet(self, glance, &outcome);
         outcome

@@ -42,6 +42,7 @@ use tidegate_wire::packet::ipv6::Ipv6;
 use tidegate_wire::{Family, Headers, dissect, proto};
 
 use self::answer::attached;
+use self::fresh::Pause;
 use self::steer::Standing;
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
@@ -75,6 +76,8 @@ pub(crate) struct Walk<'e, F, O> {
     owner: Option<&'e Owner>,
     /// Which worker's packet it is.
     standing: Standing,
+    /// Whether room has been looked for in vain.
+    is_refused: bool,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -94,6 +97,7 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             hint: None,
             owner: None,
             standing: Standing::default(),
+            is_refused: false,
         }
     }
 
@@ -102,8 +106,14 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
         self.enter_at(packet, Entry::Received, Self::prerouting)
     }
 
-    /// [`Walk::receive`], of a packet that was glanced at.
-    pub(crate) fn receive_glanced(&mut self, packet: &mut Packet<'_>, glance: &Glance) -> Outcome {
+    /// [`Walk::receive`], of a packet that was glanced at and has not been taken through for that.
+    pub(crate) fn receive_glanced(
+        &mut self,
+        packet: &mut Packet<'_>,
+        glance: &Glance,
+        pause: Pause,
+    ) -> Outcome {
+        self.is_refused = pause == Pause::NoRoom;
         let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
         self.hint = Some(glance.hint());
         if self.may_grow(packet, &headers) {

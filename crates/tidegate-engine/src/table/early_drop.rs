@@ -15,7 +15,6 @@ use super::excerpt::Inquiry;
 use crate::event::EventQueue;
 use crate::flow::Status;
 use crate::time::Instant;
-use crate::tuple::{Direction, Tuple, Zone};
 
 /// How many buckets in a row early drop looks through (`NF_CT_EVICTION_RANGE`).
 pub(super) const EVICTION_RANGE: u32 = 8;
@@ -23,16 +22,9 @@ pub(super) const EVICTION_RANGE: u32 = 8;
 const GROUPS: [Range<u32>; 3] = [0..1, 1..3, 3..EVICTION_RANGE];
 
 impl FlowTable {
-    /// Makes room for a flow of this tuple; how many victims there were. Flows on the way that have
+    /// Makes room for a flow whose original tuple has this hash; how many victims there were. Flows on the way that have
     /// expired are put away, but are no victims.
-    pub(crate) fn early_drop(
-        &mut self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-        events: &mut EventQueue,
-    ) -> usize {
-        let hash = self.hash(tuple, zone, Direction::Original);
+    pub(crate) fn early_drop(&mut self, now: Instant, hash: u32, events: &mut EventQueue) -> usize {
         self.note(|| Inquiry::Near(hash, EVICTION_RANGE));
         let mut near = core::mem::take(&mut self.near);
         let mut groups = GROUPS.into_iter().map(|steps| {
