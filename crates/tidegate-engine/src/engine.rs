@@ -238,6 +238,9 @@ impl Engine {
             let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
             let (glances, spots) = (&mut glances[..datagrams.len()], &mut spots[..datagrams.len()]);
             Glance::all(glances, spots, datagrams, &self.table);
+            if !self.has_room() {
+                self.foresee(glances);
+            }
             for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
                 if let Some(spot) = spots.get(number + NEAR) {
                     spot.bring();
@@ -251,6 +254,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Prepares for the packets of a burst that will need another one's place in a full table.
+    #[cold]
+    #[inline(never)]
+    fn foresee(&mut self, glances: &[Glance]) {
+        let begins = |glance: &&Glance| glance.kind().is_some() && glance.slot.is_none();
+        self.table.read_victims_ahead(glances.iter().filter(begins).map(|glance| glance.hash));
     }
 
     /// Takes a packet of the host's own stack from OUTPUT on.

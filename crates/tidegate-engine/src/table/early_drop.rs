@@ -9,9 +9,9 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::FlowTable;
-use super::buckets::Near;
+use super::buckets::{Near, OPPOSITE};
 use super::excerpt::Inquiry;
+use super::{FlowTable, prefetch};
 use crate::event::EventQueue;
 use crate::flow::Status;
 use crate::time::Instant;
@@ -34,6 +34,20 @@ impl FlowTable {
         let victims = groups.find(|victims| *victims > 0).unwrap_or(0);
         self.near = near;
         victims
+    }
+
+    /// Has read into the cache, all at once each time, what [`FlowTable::early_drop`] will read of the first bucket for
+    /// flows with these hashes, which are on their way.
+    pub(crate) fn read_victims_ahead(&mut self, hashes: impl Iterator<Item = u32> + Clone) {
+        for hash in hashes.clone() {
+            prefetch::line(self.index.home_line(hash ^ OPPOSITE));
+        }
+        let mut near = core::mem::take(&mut self.near);
+        for hash in hashes {
+            self.buckets.near(&self.index, hash, 0..1, &mut near);
+            near.iter().for_each(|entry| self.slab.read_head(entry.slot));
+        }
+        self.near = near;
     }
 
     /// Puts away what goes of a group.
