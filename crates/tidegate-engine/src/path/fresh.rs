@@ -7,9 +7,13 @@
 //! expected, and is at home at this worker, and helpers and proxies have nothing to do with it. At the first doubt nothing has been
 //! changed, and the packet walks: as the express path, this one may give up but never decide
 //! otherwise, and is held against the walk by the same test.
+//!
+//! In a full table room is made as on the walk, once nothing else could stop the packet. If there is none, what early drop
+//! does has been done, and the packet walks only to be counted and refused ([`Pause::NoRoom`]).
 
 use tidegate_wire::Family;
 
+use super::Walk;
 use super::conntrack::info_of;
 use super::express::{UNUSUAL, is_cut_to, translation};
 use super::glance::{Glance, Kind};
@@ -19,12 +23,13 @@ use crate::event::EventMask;
 use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::{Counter, FlowId, Status};
 use crate::limits::Limits;
-use crate::packet::{CtInfo, Packet};
+use crate::packet::{CtInfo, Packet, Tracked};
 use crate::rules::{ExpressProto, ExpressRoute, Fresh, Programs, TableKind};
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
 use crate::table::newcomer::Newcomer;
 use crate::time::Instant;
+use crate::trace::Observer;
 use crate::track::{self, Life, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
@@ -157,6 +162,24 @@ fn enter<K: Layout, F: Fib>(
     leave::<K>(packet, &mut engine.programs, (kind, fresh), len);
     let id = engine.table.welcome(now, &newcomer, glance.hash, &mut engine.rng);
     Ok((id, verdict, CtInfo::New, news))
+}
+
+impl<F: Fib, O: Observer> Walk<'_, F, O> {
+    /// [`Walk::receive`], of a packet that was glanced at and has not been taken through for that.
+    pub(crate) fn receive_glanced(
+        &mut self,
+        packet: &mut Packet<'_>,
+        glance: &Glance,
+        pause: Pause,
+    ) -> Outcome {
+        self.is_refused = pause == Pause::NoRoom;
+        let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
+        self.hint = Some(glance.hint());
+        if self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, Self::prerouting);
+        }
+        self.walk(packet, headers, Tracked::None, None, Self::prerouting)
+    }
 }
 
 impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {

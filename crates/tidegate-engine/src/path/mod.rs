@@ -42,7 +42,6 @@ use tidegate_wire::packet::ipv6::Ipv6;
 use tidegate_wire::{Family, Headers, dissect, proto};
 
 use self::answer::attached;
-use self::fresh::Pause;
 use self::steer::Standing;
 use crate::defrag::{Entry, FragmentPlan};
 use crate::engine::{Engine, Outcome};
@@ -104,22 +103,6 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     /// A packet that came in by a port.
     pub(crate) fn receive(&mut self, packet: &mut Packet<'_>) -> Outcome {
         self.enter_at(packet, Entry::Received, Self::prerouting)
-    }
-
-    /// [`Walk::receive`], of a packet that was glanced at and has not been taken through for that.
-    pub(crate) fn receive_glanced(
-        &mut self,
-        packet: &mut Packet<'_>,
-        glance: &Glance,
-        pause: Pause,
-    ) -> Outcome {
-        self.is_refused = pause == Pause::NoRoom;
-        let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
-        self.hint = Some(glance.hint());
-        if self.may_grow(packet, &headers) {
-            return self.walk_with_room(packet, headers, Self::prerouting);
-        }
-        self.walk(packet, headers, Tracked::None, None, Self::prerouting)
     }
 
     /// Says whose packets walk.
