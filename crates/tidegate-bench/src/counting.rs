@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use tidegate_wire::{Family, proto};
 
 use crate::bed::Bed;
+use crate::hostile::{Aim, Hostile};
 use crate::plan::Plan;
 use crate::ring::{BURST, Ring};
 use crate::rows::RowName;
@@ -21,10 +22,10 @@ use crate::rows::established::Stream;
 use crate::rows::lookup::Lookup;
 use crate::rulesets::Rules;
 use crate::session::family_name;
-use crate::traffic::{Connections, Steady};
+use crate::traffic::{Connections, Steady, Traffic};
 
 /// The rows that are counted.
-pub const ROWS: [RowName; 9] = [
+pub const ROWS: [RowName; 10] = [
     RowName::UdpEstablished,
     RowName::TcpEstablished,
     RowName::TcpRules20,
@@ -34,6 +35,7 @@ pub const ROWS: [RowName; 9] = [
     RowName::UdpNew,
     RowName::TcpConnection,
     RowName::Lookup,
+    RowName::AttackSynflood,
 ];
 
 /// How far a program goes that is counted.
@@ -56,6 +58,7 @@ pub fn run(row: RowName, family: Family, part: Part) {
         RowName::UdpNew => first_packets(family, part),
         RowName::TcpConnection => connections(family, part),
         RowName::Lookup => look_up(family, part),
+        RowName::AttackSynflood => flood(family, part),
         _ => stream(family, proto::TCP, Rules::None, part),
     }
 }
@@ -106,6 +109,23 @@ fn look_up(family: Family, part: Part) {
     match part {
         Part::Written => lookup.make(bursts),
         Part::Processed => assert_eq!(lookup.find(bursts), PACKETS, "not found"),
+    }
+}
+
+/// SYNs to a table that is full, of which each takes another one's place.
+fn flood(family: Family, part: Part) {
+    let mut bed = laid(family, proto::TCP, Rules::None);
+    let mut ring = Ring::new(family);
+    let mut hostile = Hostile::new(Aim::SynFlood, family, NEW);
+    for _ in 0..NEW as usize / BURST {
+        hostile.burst(&mut ring);
+        assert_eq!(bed.burst(&mut ring).forwarded, BURST, "refused");
+    }
+    for _ in 0..PACKETS as usize / BURST {
+        hostile.burst(&mut ring);
+        if part == Part::Processed {
+            bed.burst(&mut ring);
+        }
     }
 }
 

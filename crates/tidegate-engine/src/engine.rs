@@ -168,10 +168,11 @@ impl Engine {
     ) -> Outcome {
         let is_outdated = self.table.has_new_key();
         let glance = if is_outdated { &self.look_again(packet) } else { glance };
-        if let Some(outcome) = fresh::pass(self, now, packet, fib, glance) {
-            return outcome;
-        }
-        let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance);
+        let pause = match fresh::pass(self, now, packet, fib, glance) {
+            Ok(outcome) => return outcome,
+            Err(pause) => pause,
+        };
+        let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance, pause);
         let outcome = self.settle(outcome);
         express::vet(self, glance, &outcome);
         outcome
@@ -237,6 +238,9 @@ impl Engine {
             let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
             let (glances, spots) = (&mut glances[..datagrams.len()], &mut spots[..datagrams.len()]);
             Glance::all(glances, spots, datagrams, &self.table);
+            if !self.has_room() {
+                self.foresee(glances);
+            }
             for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
                 if let Some(spot) = spots.get(number + NEAR) {
                     spot.bring();
@@ -250,6 +254,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Prepares for the packets of a burst that will need another one's place in a full table.
+    #[cold]
+    #[inline(never)]
+    fn foresee(&mut self, glances: &[Glance]) {
+        let begins = |glance: &&Glance| glance.kind().is_some() && glance.slot.is_none();
+        self.table.read_victims_ahead(glances.iter().filter(begins).map(|glance| glance.hash));
     }
 
     /// Takes a packet of the host's own stack from OUTPUT on.

@@ -295,11 +295,14 @@ impl Engine {
 
     /// Makes room for a flow of this tuple; whether there is any. Linux: `__nf_conntrack_alloc`.
     pub(crate) fn make_room(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> bool {
-        if self.has_room() {
-            return true;
-        }
+        self.has_room()
+            || self.make_room_near(now, self.table.hash(tuple, zone, Direction::Original))
+    }
+
+    /// [`Engine::make_room`] in a full table, for a flow whose original tuple has this hash.
+    pub(crate) fn make_room_near(&mut self, now: Instant, hash: u32) -> bool {
         self.table.post.iter_mut().for_each(|post| post.was_short = true);
-        let evicted = self.table.early_drop(now, tuple, zone, &mut self.events);
+        let evicted = self.table.early_drop(now, hash, &mut self.events);
         self.stats.early_drop += evicted as u64;
         if evicted == 0 {
             self.log.table_full(now);

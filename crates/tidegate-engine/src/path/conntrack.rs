@@ -249,7 +249,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 
     fn make_room(&mut self, tuple: &Tuple, zone: Zone) -> Passage {
-        if self.engine.make_room(self.now, tuple, zone) {
+        if !self.is_refused && self.engine.make_room(self.now, tuple, zone) {
             return Continue(());
         }
         self.engine.stats.drop += 1;

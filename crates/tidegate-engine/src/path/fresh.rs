@@ -7,9 +7,13 @@
 //! expected, and is at home at this worker, and helpers and proxies have nothing to do with it. At the first doubt nothing has been
 //! changed, and the packet walks: as the express path, this one may give up but never decide
 //! otherwise, and is held against the walk by the same test.
+//!
+//! In a full table room is made as on the walk, once nothing else could stop the packet. If there is none, what early drop
+//! does has been done, and the packet walks only to be counted and refused ([`Pause::NoRoom`]).
 
 use tidegate_wire::Family;
 
+use super::Walk;
 use super::conntrack::info_of;
 use super::express::{UNUSUAL, is_cut_to, translation};
 use super::glance::{Glance, Kind};
@@ -19,12 +23,13 @@ use crate::event::EventMask;
 use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::{Counter, FlowId, Status};
 use crate::limits::Limits;
-use crate::packet::{CtInfo, Packet};
+use crate::packet::{CtInfo, Packet, Tracked};
 use crate::rules::{ExpressProto, ExpressRoute, Fresh, Programs, TableKind};
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
 use crate::table::newcomer::Newcomer;
 use crate::time::Instant;
+use crate::trace::Observer;
 use crate::track::{self, Life, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
@@ -50,7 +55,16 @@ struct News {
     deadline: Instant,
 }
 
-/// Takes a packet through, if nobody else is to be asked. `None`: nothing has changed, it must walk.
+/// Why a packet must walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Somebody else is to be asked. Nothing has changed.
+    Doubt,
+    /// The table is full, and nobody there could go for its flow. It walks as far as to be refused.
+    NoRoom,
+}
+
+/// Takes a packet through, if nobody else is to be asked.
 #[inline]
 pub(crate) fn pass(
     engine: &mut Engine,
@@ -58,10 +72,10 @@ pub(crate) fn pass(
     packet: &mut Packet<'_>,
     fib: &impl Fib,
     glance: &Glance,
-) -> Option<Outcome> {
-    let kind = glance.kind()?;
+) -> Result<Outcome, Pause> {
+    let kind = glance.kind().ok_or(Pause::Doubt)?;
     if engine.programs.asks_fresh(kind.family) {
-        return None;
+        return Err(Pause::Doubt);
     }
     match kind.family {
         Family::V4 => go::<Key4, _>(engine, now, packet, fib, (kind, glance)),
@@ -88,12 +102,12 @@ fn go<K: Layout, F: Fib>(
     packet: &mut Packet<'_>,
     fib: &F,
     (kind, glance): (Kind, &Glance),
-) -> Option<Outcome> {
+) -> Result<Outcome, Pause> {
     let (id, verdict, info, news) = settle::<K, F>(engine, now, packet, fib, (kind, glance))?;
     if news.changes.intersects(news.announced) {
         tell(engine, now, id, &news);
     }
-    Some(Outcome { verdict, conntrack: Some(info), flow: Some(id), mark: packet.mark })
+    Ok(Outcome { verdict, conntrack: Some(info), flow: Some(id), mark: packet.mark })
 }
 
 /// The packet's flow, its fate, and what there is to tell.
@@ -104,7 +118,7 @@ fn settle<K: Layout, F: Fib>(
     packet: &mut Packet<'_>,
     fib: &F,
     (kind, glance): (Kind, &Glance),
-) -> Option<(FlowId, Verdict, CtInfo, News)> {
+) -> Result<(FlowId, Verdict, CtInfo, News), Pause> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
     let wanted = (key, kind.proto.number());
     let begins = glance.slot.is_none()
@@ -115,15 +129,16 @@ fn settle<K: Layout, F: Fib>(
     }
     let Engine { table, limits, programs, .. } = engine;
     let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
-    let (id, fate, timer) = table.with_seat(wanted, glance, |mut seat| {
+    let turned = table.with_seat(wanted, glance, |mut seat| {
         let fate = arrival.turn(&mut seat)?;
         Some((seat.id(), fate, seat.timer()))
-    })??;
+    });
+    let (id, fate, timer) = turned.flatten().ok_or(Pause::Doubt)?;
     if table.is_late(timer) {
         table.rearm(id.slot, timer.1);
     }
     let (verdict, info, news) = fate;
-    Some((id, verdict, info, news))
+    Ok((id, verdict, info, news))
 }
 
 /// The same for a packet that begins a flow.
@@ -134,22 +149,43 @@ fn enter<K: Layout, F: Fib>(
     packet: &mut Packet<'_>,
     fib: &F,
     (kind, glance): (Kind, &Glance),
-) -> Option<(FlowId, Verdict, CtInfo, News)> {
-    if !engine.has_room() {
-        return None;
-    }
+) -> Result<(FlowId, Verdict, CtInfo, News), Pause> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-    let Engine { table, limits, programs, rng, .. } = engine;
-    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
-    let (newcomer, verdict, news) = arrival.begin()?;
-    let id = table.welcome(now, &newcomer, glance.hash, rng);
-    Some((id, verdict, CtInfo::New, news))
+    let Engine { limits, programs, .. } = engine;
+    let arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
+    let (newcomer, verdict, fresh, news) = arrival.begin().ok_or(Pause::Doubt)?;
+    if !engine.has_room() && !engine.make_room_near(now, glance.hash) {
+        return Err(Pause::NoRoom);
+    }
+
+    // Nothing stops it any more.
+    leave::<K>(packet, &mut engine.programs, (kind, fresh), len);
+    let id = engine.table.welcome(now, &newcomer, glance.hash, &mut engine.rng);
+    Ok((id, verdict, CtInfo::New, news))
+}
+
+impl<F: Fib, O: Observer> Walk<'_, F, O> {
+    /// [`Walk::receive`], of a packet that was glanced at and has not been taken through for that.
+    pub(crate) fn receive_glanced(
+        &mut self,
+        packet: &mut Packet<'_>,
+        glance: &Glance,
+        pause: Pause,
+    ) -> Outcome {
+        self.is_refused = pause == Pause::NoRoom;
+        let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
+        self.hint = Some(glance.hint());
+        if self.may_grow(packet, &headers) {
+            return self.walk_with_room(packet, headers, Self::prerouting);
+        }
+        self.walk(packet, headers, Tracked::None, None, Self::prerouting)
+    }
 }
 
 impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
-    /// The first packet of a flow.
+    /// The first packet of a flow: what it would be in the table, and its way.
     #[inline(always)]
-    fn begin(&mut self) -> Option<(Newcomer<K>, Verdict, News)> {
+    fn begin(&self) -> Option<(Newcomer<K>, Verdict, Fresh, News)> {
         if self.programs.has(self.kind.family, TableKind::Nat) {
             return None;
         }
@@ -161,7 +197,6 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             ExpressProto::Udp => track::udp::first(&mut life, &plain)?,
         };
 
-        // Nothing stops it any more.
         let limits = self.limits;
         let first = Counter { packets: 1, bytes: self.len as u64 };
         let announced = if limits.events == 0 { EventMask::empty() } else { EventMask::all() };
@@ -173,9 +208,8 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             counters: limits.acct.then(|| [first, Counter::default()]),
             birth: limits.timestamp.then_some(self.now),
         };
-        self.leave(fresh);
         let changes = life.pending | EventMask::NEW;
-        Some((newcomer, verdict, News { changes, announced, deadline: life.deadline }))
+        Some((newcomer, verdict, fresh, News { changes, announced, deadline: life.deadline }))
     }
 
     /// A packet of a flow that is in the table.
@@ -206,7 +240,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             let (proto, checksum) = (self.kind.proto, self.packet.offload.checksum);
             rewrite(self.packet.bytes, Upper { proto, checksum }, self.key, *translation);
         }
-        self.leave(fresh);
+        leave::<K>(self.packet, self.programs, (self.kind, fresh), self.len);
         let Life { pending: changes, deadline, .. } = life;
         Some((verdict, info, News { changes, announced: seat.announced(), deadline }))
     }
@@ -257,12 +291,18 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         let fresh = Fresh { proto: self.kind.proto, established, route };
         self.programs.clears(self.kind.family, fresh).then_some((verdict, fresh))
     }
+}
 
-    #[inline(always)]
-    fn leave(&mut self, fresh: Fresh) {
-        self.programs.count_fresh(self.kind.family, fresh, self.len);
-        if fresh.route == ExpressRoute::Forward {
-            K::take_hop(self.packet.bytes);
-        }
+/// Counts a packet of `len` bytes on its way, and takes a hop from one that is forwarded.
+#[inline(always)]
+fn leave<K: Layout>(
+    packet: &mut Packet<'_>,
+    programs: &mut Programs,
+    (kind, fresh): (Kind, Fresh),
+    len: usize,
+) {
+    programs.count_fresh(kind.family, fresh, len);
+    if fresh.route == ExpressRoute::Forward {
+        K::take_hop(packet.bytes);
     }
 }

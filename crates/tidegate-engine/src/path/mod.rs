@@ -75,6 +75,8 @@ pub(crate) struct Walk<'e, F, O> {
     owner: Option<&'e Owner>,
     /// Which worker's packet it is.
     standing: Standing,
+    /// Whether room has been looked for in vain.
+    is_refused: bool,
 }
 
 impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
@@ -94,22 +96,13 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
             hint: None,
             owner: None,
             standing: Standing::default(),
+            is_refused: false,
         }
     }
 
     /// A packet that came in by a port.
     pub(crate) fn receive(&mut self, packet: &mut Packet<'_>) -> Outcome {
         self.enter_at(packet, Entry::Received, Self::prerouting)
-    }
-
-    /// [`Walk::receive`], of a packet that was glanced at.
-    pub(crate) fn receive_glanced(&mut self, packet: &mut Packet<'_>, glance: &Glance) -> Outcome {
-        let Some(headers) = glance.headers(packet.bytes) else { return self.receive(packet) };
-        self.hint = Some(glance.hint());
-        if self.may_grow(packet, &headers) {
-            return self.walk_with_room(packet, headers, Self::prerouting);
-        }
-        self.walk(packet, headers, Tracked::None, None, Self::prerouting)
     }
 
     /// Says whose packets walk.

@@ -63,19 +63,14 @@ impl Buckets {
         }
         let (low, high) = (self.range(first).0, self.range(end - 1).1);
         let step_of = |hash| step + self.of(hash) - first;
-        let filed = index.range(low, high);
-        near.extend(filed.map(|(hash, slot)| Near {
-            step: step_of(hash),
-            slot,
-            is_implied: false,
-        }));
+        // Not by extending: that would ask one by one.
+        index.range(low, high).for_each(|(hash, slot)| {
+            near.push(Near { step: step_of(hash), slot, is_implied: false });
+        });
         for (low, high) in opposite(low, high).into_iter().flatten() {
-            let implied = index.range(low, high);
-            near.extend(implied.map(|(hash, slot)| Near {
-                step: step_of(hash ^ OPPOSITE),
-                slot,
-                is_implied: true,
-            }));
+            index.range(low, high).for_each(|(hash, slot)| {
+                near.push(Near { step: step_of(hash ^ OPPOSITE), slot, is_implied: true });
+            });
         }
     }
 

@@ -9,13 +9,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::FlowTable;
-use super::buckets::Near;
+use super::buckets::{Near, OPPOSITE};
 use super::excerpt::Inquiry;
+use super::{FlowTable, prefetch};
 use crate::event::EventQueue;
 use crate::flow::Status;
 use crate::time::Instant;
-use crate::tuple::{Direction, Tuple, Zone};
 
 /// How many buckets in a row early drop looks through (`NF_CT_EVICTION_RANGE`).
 pub(super) const EVICTION_RANGE: u32 = 8;
@@ -23,16 +22,9 @@ pub(super) const EVICTION_RANGE: u32 = 8;
 const GROUPS: [Range<u32>; 3] = [0..1, 1..3, 3..EVICTION_RANGE];
 
 impl FlowTable {
-    /// Makes room for a flow of this tuple; how many victims there were. Flows on the way that have
+    /// Makes room for a flow whose original tuple has this hash; how many victims there were. Flows on the way that have
     /// expired are put away, but are no victims.
-    pub(crate) fn early_drop(
-        &mut self,
-        now: Instant,
-        tuple: &Tuple,
-        zone: Zone,
-        events: &mut EventQueue,
-    ) -> usize {
-        let hash = self.hash(tuple, zone, Direction::Original);
+    pub(crate) fn early_drop(&mut self, now: Instant, hash: u32, events: &mut EventQueue) -> usize {
         self.note(|| Inquiry::Near(hash, EVICTION_RANGE));
         let mut near = core::mem::take(&mut self.near);
         let mut groups = GROUPS.into_iter().map(|steps| {
@@ -42,6 +34,20 @@ impl FlowTable {
         let victims = groups.find(|victims| *victims > 0).unwrap_or(0);
         self.near = near;
         victims
+    }
+
+    /// Has read into the cache, all at once each time, what [`FlowTable::early_drop`] will read of the first bucket for
+    /// flows with these hashes, which are on their way.
+    pub(crate) fn read_victims_ahead(&mut self, hashes: impl Iterator<Item = u32> + Clone) {
+        for hash in hashes.clone() {
+            prefetch::line(self.index.home_line(hash ^ OPPOSITE));
+        }
+        let mut near = core::mem::take(&mut self.near);
+        for hash in hashes {
+            self.buckets.near(&self.index, hash, 0..1, &mut near);
+            near.iter().for_each(|entry| self.slab.read_head(entry.slot));
+        }
+        self.near = near;
     }
 
     /// Puts away what goes of a group.

@@ -16,7 +16,7 @@
 //! ## Growth
 //!
 //! At 7/8 of all slots a new array with an eighth more homes is begun, at 7/20 one with half of
-//! them. From then on every second insertion or removal moves a few lines, in the order of memory, until
+//! them. From then on every third insertion or removal moves a few lines, in the order of memory, until
 //! the old array is empty; because both are in the order of hashes that reads one stream and writes
 //! another, and needs nothing but the stored hashes. An entry is in the old array if its hash is
 //! not below the [`Drain`]'s frontier, else in the new one: a look-up reads only one of them.
@@ -65,7 +65,7 @@ pub(crate) type Entry = (u32, u32);
 /// Homes of an empty index; there are never fewer.
 const MIN_HOMES: u32 = 64;
 /// Below this many homes their number doubles; from there on an eighth is added. An old array of n
-/// homes is empty after about n / 4 calls ([`batch::STRIDE`], [`Drain::is_due`]), and the next growth due
+/// homes is empty after about 3 n / 8 calls ([`batch::STRIDE`], [`Drain::is_due`]), and the next growth due
 /// after 0.76 n insertions.
 const DOUBLING: u32 = 1024;
 

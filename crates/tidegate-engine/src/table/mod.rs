@@ -233,8 +233,9 @@ impl FlowTable {
             .filter_map(move |slot| Some((slot, self.slab.direction_of(slot, &asked)?)))
     }
 
+    /// The hash of a flow's tuple of direction `filed`.
     #[inline(always)]
-    fn hash(&self, tuple: &Tuple, zone: Zone, filed: Direction) -> u32 {
+    pub(crate) fn hash(&self, tuple: &Tuple, zone: Zone, filed: Direction) -> u32 {
         key::hash(&self.key, tuple, zone.id_in(filed))
     }
 

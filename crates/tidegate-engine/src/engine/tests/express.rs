@@ -20,6 +20,7 @@ use self::net::{Net, RULES, rules};
 use self::traffic::{Op, Options, Talk, ops, talks};
 use super::*;
 use crate::packet::Checksum;
+use crate::path::fresh;
 use crate::steer::Steering;
 
 /// What is set once per case.
@@ -40,7 +41,7 @@ struct Setup {
 
 fn setups() -> impl Strategy<Value = Setup> {
     let switches = (any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
-    let more = (prop::bool::weighted(0.2), 0..3u8, prop::bool::weighted(0.1));
+    let more = (prop::bool::weighted(0.2), 0..3u8, prop::bool::weighted(0.3));
     let workers = prop::sample::select([1, 1, 1, 2].as_slice());
     (0..RULES.len(), switches, more, workers).prop_map(
         |(rules, (acct, checksum, timestamp), (be_liberal, events, is_small), workers)| Setup {
@@ -89,6 +90,8 @@ struct Share {
     /// Those of these that began one at a worker among several, and packets that were handed over there.
     at_home: usize,
     handed_over: usize,
+    /// Those of them that took another one's place.
+    evicting: usize,
 }
 
 /// A packet that the walk has seen already, and what became of it there.
@@ -243,17 +246,22 @@ impl Quartet {
         Glance::all(core::slice::from_mut(&mut glance), &mut spots, datagram, &single.table);
         let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();
-        let ridden =
-            usual.or_else(|| crate::path::fresh::pass(single, *now, &mut packet, net, &glance));
+        let evicted = single.stats.early_drop;
+        let taken = match usual {
+            Some(outcome) => Ok(outcome),
+            None => fresh::pass(single, *now, &mut packet, net, &glance),
+        };
+        let ridden = taken.ok();
+        share.evicting += usize::from(ridden.is_some() && single.stats.early_drop > evicted);
         share.packets += 1;
         share.fresh += usize::from(ridden.is_some() && !is_usual);
         share.rides += usize::from(is_usual);
         let is_new = ridden.is_some_and(|outcome| outcome.conntrack == Some(CtInfo::New));
         share.at_home += usize::from(is_new && single.steering().is_some());
         let is_express = ridden.is_some();
-        let seen = ridden.unwrap_or_else(|| {
+        let seen = taken.unwrap_or_else(|pause| {
             let walked =
-                Walk::new(single, *now, net, &mut ()).receive_glanced(&mut packet, &glance);
+                Walk::new(single, *now, net, &mut ()).receive_glanced(&mut packet, &glance, pause);
             let outcome = single.settle(walked);
             crate::path::express::vet(single, &glance, &outcome);
             outcome
@@ -367,6 +375,7 @@ fn nothing_tells_the_express_path_from_the_walk() {
         share.fresh += quartet.share.fresh;
         share.at_home += quartet.share.at_home;
         share.handed_over += quartet.share.handed_over;
+        share.evicting += quartet.share.evicting;
         Ok(())
     });
     if let Err(error) = result {
@@ -382,9 +391,10 @@ const FRESH: [&str; 3] = ["none", "established first", "masquerade"];
 fn check(shares: &[Share; RULES.len()]) {
     let mut sum = Share::default();
     for ((name, _, is_fast), share) in RULES.iter().zip(shares) {
-        let Share { packets, rides, fresh, at_home, handed_over } = *share;
+        let Share { packets, rides, fresh, at_home, handed_over, evicting } = *share;
         sum.at_home += at_home;
         sum.handed_over += handed_over;
+        sum.evicting += evicting;
         assert!(packets > 0, "nobody tried: {name}");
         if *is_fast {
             assert!(rides > 5, "{name}: only {rides} of {packets} packets were express");
@@ -400,4 +410,5 @@ fn check(shares: &[Share; RULES.len()]) {
     assert!(sum.fresh * 50 > sum.packets, "{sum:?}: flows should begin so, too\n{shares:#?}");
     assert!(sum.at_home > 5, "{sum:?}: and among workers");
     assert!(sum.handed_over > 50, "{sum:?}: where some are another one's");
+    assert!(sum.evicting > 0, "{sum:?}: where the table is full");
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::flow::Status;
+use crate::rules::parse;
 use crate::verdict::DropReason;
 
 /// A table of `max` flows, all in one bucket, so that early drop sees all of them.
@@ -44,6 +45,36 @@ fn a_table_of_assured_flows_takes_no_more() {
         assert_eq!((engine.stats().drop, engine.stats().early_drop), (2, 0));
         assert_eq!(engine.stats().drops[DropReason::TableFull.index()], 2);
         assert_eq!(engine.stats().invalid, 0);
+    }
+}
+
+/// A first packet may look for room before it walks. It is refused as if it had only walked: rules count it as far as
+/// conntrack, and what has expired on its way is put away once.
+#[test]
+fn who_finds_no_room_is_refused_where_the_walk_refuses() {
+    let text =
+        "*raw\n-A PREROUTING -p udp -j ACCEPT\nCOMMIT\n*filter\n-A FORWARD -j ACCEPT\nCOMMIT\n";
+    for family in Family::ALL {
+        let mut engines = [small(3), small(3)];
+        for engine in &mut engines {
+            engine.replace_rules(&parse(family, "rules", text).unwrap());
+            (1..=2).for_each(|port| stream(engine, family, port));
+            receive(engine, at(3), family, &query(3));
+        }
+        // By then the third has expired, and nobody has taken it out.
+        let [express, walk] = engines.each_mut();
+        for number in 4..=6 {
+            let (now, datagram) = (at(40), query(number));
+            let outcome = receive(express, now, family, &datagram);
+            let mut bytes = datagram.bytes(family);
+            let mut packet = Packet::received(&mut bytes, datagram.from.ingress());
+            let walked =
+                walk.process_traced(now, &mut packet, &World::new(), &mut Trace::default());
+            assert_eq!(outcome, walked);
+            assert_eq!(outcome.verdict == FULL, number == 4, "the third made room, as no victim");
+            assert_eq!(express.rules(family, true), walk.rules(family, true));
+            assert_eq!(everything(express), everything(walk));
+        }
     }
 }
 

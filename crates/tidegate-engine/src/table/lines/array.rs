@@ -231,7 +231,7 @@ impl Array {
             more = at < last_home || line.goes_on(hi);
             Some(line)
         });
-        lines.flat_map(Line::entries).filter(move |(hash, _)| (lo..=hi).contains(hash))
+        lines.flat_map(move |line| line.entries_within(lo, hi))
     }
 
     /// Lines of one segment, as far as they were made.

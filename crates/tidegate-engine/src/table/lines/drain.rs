@@ -22,10 +22,12 @@ pub(super) struct Drain {
     waited: u32,
 }
 
-/// A step is taken at every second call. At each it would triple what first packets take while a table grows.
-const PACE: u32 = 2;
-/// How many lines are left in one step beyond [`STRIDE`], at most.
-const MORE: usize = 32;
+/// A step is taken at every third call. At each it would triple what first packets take while a table grows; at every
+/// fourth the end of the old array would be so full, with all that comes meanwhile, that moving it took as long again.
+const PACE: u32 = 3;
+/// How many lines are left in one step beyond [`STRIDE`], at most. Hardly any run is as long; in one that is cut, every
+/// entry that had passed the cut is taken out by itself, and all behind it move up.
+const MORE: usize = 160;
 /// One more than the highest hash.
 const HASHES: u64 = 1 << 32;
 

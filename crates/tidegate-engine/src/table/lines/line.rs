@@ -81,9 +81,15 @@ impl Line {
         self.passed() != 0 && self.hashes[LAST] <= hash
     }
 
-    /// The hash and the id of every entry.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.hashes.iter().copied().zip(self.ids).take(self.len())
+    /// The hash and the id of every entry with a hash from `lo` to `hi`, both included.
+    #[inline]
+    pub(super) fn entries_within(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {
+        let mut slots = self.slots_where(|stored| stored.wrapping_sub(lo) <= hi.wrapping_sub(lo));
+        core::iter::from_fn(move || {
+            let slot = slot_of(slots);
+            slots &= slots.wrapping_sub(1);
+            Some((*self.hashes.get(slot)?, self.ids[slot]))
+        })
     }
 
     /// The hashes, and what doesn't matter behind them.
