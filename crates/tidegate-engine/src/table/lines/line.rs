@@ -84,7 +84,8 @@ impl Line {
     /// The hash and the id of every entry with a hash from `lo` to `hi`, both included.
     #[inline]
     pub(super) fn entries_within(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {
-        let mut slots = self.slots_where(|stored| stored.wrapping_sub(lo) <= hi.wrapping_sub(lo));
+        let from_lo = self.hashes.map(|hash| hash.wrapping_sub(lo));
+        let mut slots = !lanes::above(&from_lo, hi.wrapping_sub(lo)) & self.ids[USED];
         core::iter::from_fn(move || {
             let slot = slot_of(slots);
             slots &= slots.wrapping_sub(1);
