@@ -309,9 +309,7 @@ impl Engine {
         self.give_up_fragments(now, fib);
         let expired = self.table.expectations.expire(now, &mut self.events);
         let mut left = budget.saturating_sub(expired);
-        while let Some(id) = self.table.next_expired(now, &mut left) {
-            self.table.kill(id, now, &mut self.events);
-        }
+        self.table.expire(now, &mut left, &mut self.events);
         self.run_errands(now, &mut left);
         budget - left
     }

@@ -92,6 +92,12 @@ impl Expected<'_> {
     fn goes_on(&self) -> bool {
         self.home.goes_on(self.hash)
     }
+
+    /// Whether it is filed behind, or another one will be when it comes.
+    #[inline(always)]
+    fn is_crowded(&self) -> bool {
+        self.home.is_full()
+    }
 }
 
 /// Which of a burst are not filed at home.
@@ -175,16 +181,11 @@ impl FlowTable {
         mut tell: impl FnMut(usize, u32),
     ) {
         let numbers = &elsewhere.numbers[..elsewhere.count];
-        let behind = || {
-            let all = numbers.iter().map(|number| usize::from(*number));
-            all.filter(|number| expected[*number].goes_on())
-        };
-        for number in behind() {
-            if let Some(line) = self.index.line_behind(expected[number].hash) {
-                super::prefetch::line(line);
-            }
+        let all = || numbers.iter().map(|number| usize::from(*number));
+        for number in all().filter(|number| expected[*number].is_crowded()) {
+            super::prefetch::line(self.index.line_behind(expected[number].hash));
         }
-        for number in behind() {
+        for number in all().filter(|number| expected[*number].goes_on()) {
             if let Some(slot) = self.guess_further(expected[number].hash) {
                 tell(number, slot);
             }

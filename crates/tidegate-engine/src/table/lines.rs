@@ -104,12 +104,11 @@ impl Lines {
         array.line(array.home(hash))
     }
 
-    /// The line that a look-up of this hash reads next, if its home does not settle it.
+    /// The line behind the home of this hash.
     #[inline]
-    pub(crate) fn line_behind(&self, hash: u32) -> Option<&Line> {
+    pub(crate) fn line_behind(&self, hash: u32) -> &Line {
         let array = self.array(hash);
-        let home = array.home(hash);
-        array.line(home).goes_on(hash).then(|| array.line(home + 1))
+        array.line(array.home(hash) + 1)
     }
 
     /// All entries with hashes from `lo` to `hi`, both included. The order follows from the calls

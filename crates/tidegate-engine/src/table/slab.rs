@@ -392,7 +392,12 @@ impl<K: Key> Shelf<K> {
         };
         let house = word * 64 + self.open[word].trailing_zeros() as usize;
         let at = self.houses[house].vacant;
-        self.set_vacant(house, self.records.at(at).armed);
+        let next = self.records.at(at).armed;
+        self.set_vacant(house, next);
+        // Whoever comes next finds it near.
+        if let Some(record) = self.records.get(next) {
+            prefetch::lines(record);
+        }
         at
     }
 

@@ -103,6 +103,12 @@ impl Line {
         &self.ids
     }
 
+    /// Whether there is no room for another entry.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.ids[USED] == FULL
+    }
+
     /// Enters a pair; `false` if the line is full.
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) -> bool {
