@@ -243,8 +243,10 @@ impl Quartet {
         Glance::all(core::slice::from_mut(&mut glance), &mut spots, datagram, &single.table);
         let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();
-        let ridden =
-            usual.or_else(|| crate::path::fresh::pass(single, *now, &mut packet, net, &glance));
+        let ridden = usual.or_else(|| {
+            let told = &mut |_: &mut Packet<'_>, outcome| outcome;
+            crate::path::fresh::pass(single, *now, &mut packet, net, &glance, told)
+        });
         share.packets += 1;
         share.fresh += usize::from(ridden.is_some() && !is_usual);
         share.rides += usize::from(is_usual);
