@@ -126,7 +126,8 @@ fn enter<'p, K: Layout, R>(
     let verdict = Verdict::Local;
     let Engine { table, limits, programs, rng, .. } = engine;
     let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs, verdict };
-    let (newcomer, news) = arrival.begin()?;
+    let mut newcomer = arrival.newcomer();
+    let news = arrival.begin(&mut newcomer)?;
     let verdict = arrival.verdict;
     let id = table.welcome(now, &newcomer, glance.hash, rng);
     tell(engine, now, id, &news);
@@ -160,35 +161,40 @@ fn announce(
 }
 
 impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
+    /// A flow that begins now, as it is before its tracker has seen the packet.
+    #[inline(always)]
+    fn newcomer(&self) -> Newcomer<K> {
+        let first = Counter { packets: 1, bytes: self.len as u64 };
+        let is_silent = self.limits.events == 0;
+        Newcomer {
+            key: self.key,
+            cells: Cells::default(),
+            deadline: self.now,
+            announced: if is_silent { EventMask::empty() } else { EventMask::all() },
+            counters: self.limits.acct.then(|| [first, Counter::default()]),
+            birth: self.limits.timestamp.then_some(self.now),
+        }
+    }
+
     /// The first packet of a flow.
     #[inline(always)]
-    fn begin(&mut self) -> Option<(Newcomer<K>, News)> {
+    fn begin(&mut self, newcomer: &mut Newcomer<K>) -> Option<News> {
         if self.programs.has(self.kind.family, TableKind::Nat) {
             return None;
         }
         let fresh = self.way(CtInfo::New, (self.key, None))?;
-        let (mut life, mut cells) = (Life::new(Status::empty(), self.now), Cells::default());
-        let plain = self.plain(Direction::Original)?;
+        let mut life = Life::new(Status::empty(), self.now);
+        let (cells, plain) = (&mut newcomer.cells, self.plain(Direction::Original)?);
         match self.kind.proto {
-            ExpressProto::Tcp => track::tcp::first(&mut cells, &mut life, &plain)?,
-            ExpressProto::Udp => track::udp::first(&mut cells, &mut life, &plain)?,
+            ExpressProto::Tcp => track::tcp::first(cells, &mut life, &plain)?,
+            ExpressProto::Udp => track::udp::first(cells, &mut life, &plain)?,
         }
 
         // Nothing stops it any more.
-        let limits = self.limits;
-        let first = Counter { packets: 1, bytes: self.len as u64 };
-        let announced = if limits.events == 0 { EventMask::empty() } else { EventMask::all() };
-        let newcomer = Newcomer {
-            key: self.key,
-            cells,
-            deadline: life.deadline,
-            announced,
-            counters: limits.acct.then(|| [first, Counter::default()]),
-            birth: limits.timestamp.then_some(self.now),
-        };
+        newcomer.deadline = life.deadline;
         self.leave(fresh);
-        let changes = life.pending | EventMask::NEW;
-        Some((newcomer, News { changes, announced, deadline: life.deadline }))
+        let (changes, deadline) = (life.pending | EventMask::NEW, life.deadline);
+        Some(News { changes, announced: newcomer.announced, deadline })
     }
 
     /// A packet of a flow that is in the table.

@@ -44,8 +44,9 @@ impl FlowTable {
             let id = self.slab.id_of(slot);
             let plain_hash = self.plain_hash(id);
             if let Some(hash) = plain_hash {
-                prefetch::line(self.index.home_line(hash));
-                prefetch::line(self.index.line_behind(hash));
+                let home = self.index.home_line(hash);
+                prefetch::line(home);
+                prefetch::behind(home);
             }
             *place = Due { id, plain_hash };
             found += 1;

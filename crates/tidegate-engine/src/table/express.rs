@@ -106,6 +106,13 @@ pub(super) struct Elsewhere {
     count: usize,
 }
 
+impl Elsewhere {
+    #[inline(always)]
+    fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.numbers[..self.count].iter().map(|number| usize::from(*number))
+    }
+}
+
 impl FlowTable {
     /// Where a key of the default zone is looked up; the index's line for it is asked for.
     #[inline(always)]
@@ -143,6 +150,10 @@ impl FlowTable {
         let elsewhere = self.guess_at_home(expected, |number, slot, near| {
             tell(number, slot, self.slab.read_ahead(near));
         });
+        // Who is nowhere will be filed there.
+        for number in elsewhere.numbers() {
+            tell(number, None, super::prefetch::spot(expected[number].home));
+        }
         self.guess_behind(expected, &elsewhere, |number, slot| {
             tell(number, Some(slot), self.slab.read_ahead(slot));
         });
@@ -180,12 +191,10 @@ impl FlowTable {
         elsewhere: &Elsewhere,
         mut tell: impl FnMut(usize, u32),
     ) {
-        let numbers = &elsewhere.numbers[..elsewhere.count];
-        let all = || numbers.iter().map(|number| usize::from(*number));
-        for number in all().filter(|number| expected[*number].is_crowded()) {
-            super::prefetch::line(self.index.line_behind(expected[number].hash));
+        for number in elsewhere.numbers().filter(|number| expected[*number].is_crowded()) {
+            super::prefetch::behind(expected[number].home);
         }
-        for number in all().filter(|number| expected[*number].goes_on()) {
+        for number in elsewhere.numbers().filter(|number| expected[*number].goes_on()) {
             if let Some(slot) = self.guess_further(expected[number].hash) {
                 tell(number, slot);
             }

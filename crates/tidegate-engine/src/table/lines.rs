@@ -104,13 +104,6 @@ impl Lines {
         array.line(array.home(hash))
     }
 
-    /// The line behind the home of this hash.
-    #[inline]
-    pub(crate) fn line_behind(&self, hash: u32) -> &Line {
-        let array = self.array(hash);
-        array.line(array.home(hash) + 1)
-    }
-
     /// All entries with hashes from `lo` to `hi`, both included. The order follows from the calls
     /// that made the index. Entries not re-keyed yet are left out.
     pub(crate) fn range(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {

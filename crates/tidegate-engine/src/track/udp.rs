@@ -67,10 +67,10 @@ fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
     Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
 }
 
-/// Writes the memory of a flow that this datagram begins. `None`: ask [`judge`].
+/// Makes empty cells the memory of a flow that this datagram begins. `None`: ask [`judge`].
 #[inline]
 pub(crate) fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
-    *cells = super::cells::of_stream_after(segment.now + STREAM_AFTER);
+    super::cells::begin_udp(cells, segment.now + STREAM_AFTER);
     turn(cells, life, segment)
 }
 
