@@ -157,8 +157,13 @@ impl Line {
     /// Takes a pair out; `false` if it is not here.
     #[inline]
     pub(super) fn take(&mut self, hash: u32, id: u32) -> bool {
-        let same = self.ids.iter().zip(BITS).map(|(stored, bit)| bit * u32::from(*stored == id));
-        let slots = self.matches(hash) & same.fold(0, |all, bit| all | bit);
+        let mut slots = self.matches(hash);
+        // Hardly ever does another one have the same hash.
+        while let Some(other) = self.lowest(slots)
+            && other != id
+        {
+            slots &= slots - 1;
+        }
         if slots != 0 {
             self.close_up(slot_of(slots));
         }
@@ -179,9 +184,9 @@ impl Line {
     #[inline]
     fn squeeze_in(&mut self, (hash, id): Entry) {
         let place = slot_of(!(self.slots_where(|stored| stored <= hash) | MARK));
-        self.hashes =
-            array::from_fn(|n| choose(place, n, self.hashes[n], self.hashes[n.max(1) - 1]));
-        self.ids = array::from_fn(|n| choose(place, n, self.ids[n], self.ids[n.max(1) - 1]));
+        let moved = |[a, b, c, d, e, f, g, _]: [u32; LANES]| [a, a, b, c, d, e, f, g];
+        self.hashes = blend(place, &self.hashes, &moved(self.hashes));
+        self.ids = blend(place, &self.ids, &moved(self.ids));
         (self.hashes[place % LANES], self.ids[place % LANES]) = (hash, id);
         self.ids[USED] |= (self.ids[USED] + 1) & FULL;
     }
@@ -189,9 +194,9 @@ impl Line {
     /// Moves what is behind a slot one place to the front.
     #[inline]
     fn close_up(&mut self, slot: usize) {
-        self.hashes =
-            array::from_fn(|n| choose(slot, n, self.hashes[n], self.hashes[(n + 1) % LANES]));
-        self.ids = array::from_fn(|n| choose(slot, n, self.ids[n], self.ids[(n + 1) % LANES]));
+        let moved = |[_, b, c, d, e, f, g, h]: [u32; LANES]| [b, c, d, e, f, g, h, h];
+        self.hashes = blend(slot, &self.hashes, &moved(self.hashes));
+        self.ids = blend(slot, &self.ids, &moved(self.ids));
         self.ids[USED] >>= 1;
     }
 
@@ -211,20 +216,20 @@ fn slot_of(slots: u32) -> usize {
 }
 
 /// `same` in front of the slot `place` and in the last lane, else `moved`.
-#[inline]
-fn choose(place: usize, lane: usize, same: u32, moved: u32) -> u32 {
-    let keep = KEEP[place % LANES][lane];
-    same & keep | moved & !keep
+#[inline(always)]
+fn blend(place: usize, same: &[u32; LANES], moved: &[u32; LANES]) -> [u32; LANES] {
+    let changes = &CHANGES[place % LANES];
+    array::from_fn(|n| same[n] ^ (same[n] ^ moved[n]) & changes[n])
 }
 
-/// By place and lane, all bits where the old word stays: a table, so that no branch is needed.
-const KEEP: [[u32; LANES]; LANES] = keep();
+/// By place and lane, all bits where the old word goes: a table, so that no branch is needed.
+static CHANGES: [[u32; LANES]; LANES] = changes();
 
-const fn keep() -> [[u32; LANES]; LANES] {
+const fn changes() -> [[u32; LANES]; LANES] {
     let mut table = [[0; LANES]; LANES];
     let mut n = 0;
     while n < LANES * LANES {
-        if n % LANES < n / LANES || n % LANES == SLOTS {
+        if n % LANES >= n / LANES && n % LANES != SLOTS {
             table[n / LANES][n % LANES] = u32::MAX;
         }
         n += 1;
