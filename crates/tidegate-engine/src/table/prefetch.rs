@@ -2,7 +2,7 @@
 //!
 //! A hint, and the only place of this crate that needs `unsafe`: the intrinsic takes a raw pointer.
 //! Lines go to the second level of the cache, which has room for many more misses at once than the
-//! first; see `docs/bench.md`. On other processors than x86-64 nothing is asked for.
+//! first; see `docs/bench.md`. To the first go those whose turn is soon. On other processors than x86-64 nothing is asked for.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
