@@ -153,29 +153,30 @@ impl Engine {
     ) -> Outcome {
         match express::pass(self, now, packet, fib, glance) {
             Some(outcome) => outcome,
-            None => self.take_unusual(now, packet, fib, glance),
+            None => self.take_unusual(now, packet, fib, glance, &mut |_, outcome| outcome),
         }
     }
 
-    /// The rest: what is fresh, and what must walk.
+    /// The rest: what is fresh, and what must walk. `each` is told the outcome.
     #[inline(never)]
-    fn take_unusual(
+    fn take_unusual<'p, R>(
         &mut self,
         now: Instant,
-        packet: &mut Packet<'_>,
+        packet: &mut Packet<'p>,
         fib: &impl Fib,
         glance: &Glance,
-    ) -> Outcome {
+        each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+    ) -> R {
         let is_outdated = self.table.has_new_key();
         let glance = if is_outdated { &self.look_again(packet) } else { glance };
-        let pause = match fresh::pass(self, now, packet, fib, glance) {
-            Ok(outcome) => return outcome,
+        let pause = match fresh::pass(self, now, packet, fib, glance, each) {
+            Ok(told) => return told,
             Err(pause) => pause,
         };
         let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance, pause);
         let outcome = self.settle(outcome);
         express::vet(self, glance, &outcome);
-        outcome
+        each(packet, outcome)
     }
 
     /// Looks at a packet whose hash was made with a key that the table has given up since.
@@ -249,8 +250,7 @@ impl Engine {
                 if let Some(outcome) = express::pass(self, now, packet, fib, glance) {
                     each(packet, outcome);
                 } else {
-                    let outcome = self.take_unusual(now, packet, fib, glance);
-                    each(packet, outcome);
+                    self.take_unusual(now, packet, fib, glance, &mut each);
                 }
             }
         }
@@ -321,9 +321,7 @@ impl Engine {
         self.give_up_fragments(now, fib);
         let expired = self.table.expectations.expire(now, &mut self.events);
         let mut left = budget.saturating_sub(expired);
-        while let Some(id) = self.table.next_expired(now, &mut left) {
-            self.table.kill(id, now, &mut self.events);
-        }
+        self.table.expire(now, &mut left, &mut self.events);
         self.run_errands(now, &mut left);
         budget - left
     }

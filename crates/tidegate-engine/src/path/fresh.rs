@@ -30,7 +30,7 @@ use crate::table::key::{Key4, Key6};
 use crate::table::newcomer::Newcomer;
 use crate::time::Instant;
 use crate::trace::Observer;
-use crate::track::{self, Life, Plain};
+use crate::track::{self, Cells, Life, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
@@ -45,6 +45,8 @@ struct Arrival<'a, 'b, F, K> {
     fib: &'a F,
     limits: &'a Limits,
     programs: &'a mut Programs,
+    /// Where it goes, once its [`way`](Arrival::way) is known.
+    verdict: Verdict,
 }
 
 /// What there is to tell of a flow: what changed, what of that is announced, and the deadline to the
@@ -64,96 +66,80 @@ pub(crate) enum Pause {
     NoRoom,
 }
 
-/// Takes a packet through, if nobody else is to be asked.
+/// Takes a packet through, if nobody else is to be asked, and tells `each` its outcome.
+///
+/// An outcome is put together where it is told: moving one that has just been written costs more than
+/// the moves, as the processor waits for what it has not stored yet.
 #[inline]
-pub(crate) fn pass(
+pub(crate) fn pass<'p, R>(
     engine: &mut Engine,
     now: Instant,
-    packet: &mut Packet<'_>,
+    packet: &mut Packet<'p>,
     fib: &impl Fib,
     glance: &Glance,
-) -> Result<Outcome, Pause> {
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+) -> Result<R, Pause> {
     let kind = glance.kind().ok_or(Pause::Doubt)?;
     if engine.programs.asks_fresh(kind.family) {
         return Err(Pause::Doubt);
     }
     match kind.family {
-        Family::V4 => go::<Key4, _>(engine, now, packet, fib, (kind, glance)),
-        Family::V6 => go::<Key6, _>(engine, now, packet, fib, (kind, glance)),
+        Family::V4 => go::<Key4, R>(engine, now, packet, fib, (kind, glance), each),
+        Family::V6 => go::<Key6, R>(engine, now, packet, fib, (kind, glance), each),
     }
 }
 
-/// Tells what became of a flow.
-#[inline(never)]
-fn tell(engine: &mut Engine, now: Instant, id: FlowId, news: &News) {
-    let News { changes, announced, deadline } = *news;
-    let Engine { table, events, .. } = engine;
-    events.announce_as(now, id, (changes, announced), || {
-        let mut flow = table.read(id);
-        flow.deadline = deadline;
-        flow
-    });
-}
-
 #[inline(always)]
-fn go<K: Layout, F: Fib>(
+fn go<'p, K: Layout, R>(
     engine: &mut Engine,
     now: Instant,
-    packet: &mut Packet<'_>,
-    fib: &F,
+    packet: &mut Packet<'p>,
+    fib: &impl Fib,
     (kind, glance): (Kind, &Glance),
-) -> Result<Outcome, Pause> {
-    let (id, verdict, info, news) = settle::<K, F>(engine, now, packet, fib, (kind, glance))?;
-    if news.changes.intersects(news.announced) {
-        tell(engine, now, id, &news);
-    }
-    Ok(Outcome { verdict, conntrack: Some(info), flow: Some(id), mark: packet.mark })
-}
-
-/// The packet's flow, its fate, and what there is to tell.
-#[inline(always)]
-fn settle<K: Layout, F: Fib>(
-    engine: &mut Engine,
-    now: Instant,
-    packet: &mut Packet<'_>,
-    fib: &F,
-    (kind, glance): (Kind, &Glance),
-) -> Result<(FlowId, Verdict, CtInfo, News), Pause> {
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+) -> Result<R, Pause> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
     let wanted = (key, kind.proto.number());
     let begins = glance.slot.is_none()
         && engine.table.is_free(glance.hash)
         && engine.table.is_own(key, kind.proto.number());
     if begins {
-        return enter::<K, F>(engine, now, packet, fib, (kind, glance));
+        return enter::<K, R>(engine, now, packet, fib, (kind, glance), each);
     }
+    let verdict = Verdict::Local;
     let Engine { table, limits, programs, .. } = engine;
-    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
+    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs, verdict };
     let turned = table.with_seat(wanted, glance, |mut seat| {
-        let fate = arrival.turn(&mut seat)?;
-        Some((seat.id(), fate, seat.timer()))
+        let (info, news) = arrival.turn(&mut seat)?;
+        Some((seat.id(), info, news, seat.timer()))
     });
-    let (id, fate, timer) = turned.flatten().ok_or(Pause::Doubt)?;
+    let (id, info, news, timer) = turned.flatten().ok_or(Pause::Doubt)?;
+    let verdict = arrival.verdict;
     if table.is_late(timer) {
         table.rearm(id.slot, timer.1);
     }
-    let (verdict, info, news) = fate;
-    Ok((id, verdict, info, news))
+    tell(engine, now, id, &news);
+    let mark = packet.mark;
+    Ok(each(packet, Outcome { verdict, conntrack: Some(info), flow: Some(id), mark }))
 }
 
 /// The same for a packet that begins a flow.
 #[inline(never)]
-fn enter<K: Layout, F: Fib>(
+fn enter<'p, K: Layout, R>(
     engine: &mut Engine,
     now: Instant,
-    packet: &mut Packet<'_>,
-    fib: &F,
+    packet: &mut Packet<'p>,
+    fib: &impl Fib,
     (kind, glance): (Kind, &Glance),
-) -> Result<(FlowId, Verdict, CtInfo, News), Pause> {
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+) -> Result<R, Pause> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
+    let verdict = Verdict::Local;
     let Engine { limits, programs, .. } = engine;
-    let arrival = Arrival { packet, kind, key, len, now, fib, limits, programs };
-    let (newcomer, verdict, fresh, news) = arrival.begin().ok_or(Pause::Doubt)?;
+    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs, verdict };
+    let mut newcomer = arrival.newcomer();
+    let (fresh, news) = arrival.begin(&mut newcomer).ok_or(Pause::Doubt)?;
+    let verdict = arrival.verdict;
     if !engine.has_room() && !engine.make_room_near(now, glance.hash) {
         return Err(Pause::NoRoom);
     }
@@ -161,7 +147,9 @@ fn enter<K: Layout, F: Fib>(
     // Nothing stops it any more.
     leave::<K>(packet, &mut engine.programs, (kind, fresh), len);
     let id = engine.table.welcome(now, &newcomer, glance.hash, &mut engine.rng);
-    Ok((id, verdict, CtInfo::New, news))
+    tell(engine, now, id, &news);
+    let mark = packet.mark;
+    Ok(each(packet, Outcome { verdict, conntrack: Some(CtInfo::New), flow: Some(id), mark }))
 }
 
 impl<F: Fib, O: Observer> Walk<'_, F, O> {
@@ -182,50 +170,80 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     }
 }
 
+/// Tells what became of a flow, if that is to be told.
+#[inline(always)]
+fn tell(engine: &mut Engine, now: Instant, id: FlowId, news: &News) {
+    let News { changes, announced, deadline } = *news;
+    if changes.intersects(announced) {
+        announce(engine, now, id, (changes, announced), deadline);
+    }
+}
+
+#[inline(never)]
+fn announce(
+    engine: &mut Engine,
+    now: Instant,
+    id: FlowId,
+    (changes, announced): (EventMask, EventMask),
+    deadline: Instant,
+) {
+    let Engine { table, events, .. } = engine;
+    events.announce_as(now, id, (changes, announced), || {
+        let mut flow = table.read(id);
+        flow.deadline = deadline;
+        flow
+    });
+}
+
 impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
-    /// The first packet of a flow: what it would be in the table, and its way.
+    /// A flow that begins now, as it is before its tracker has seen the packet.
     #[inline(always)]
-    fn begin(&self) -> Option<(Newcomer<K>, Verdict, Fresh, News)> {
+    fn newcomer(&self) -> Newcomer<K> {
+        let first = Counter { packets: 1, bytes: self.len as u64 };
+        let is_silent = self.limits.events == 0;
+        Newcomer {
+            key: self.key,
+            cells: Cells::default(),
+            deadline: self.now,
+            announced: if is_silent { EventMask::empty() } else { EventMask::all() },
+            counters: self.limits.acct.then(|| [first, Counter::default()]),
+            birth: self.limits.timestamp.then_some(self.now),
+        }
+    }
+
+    /// The first packet of a flow: what that would be in the table, and its way. Nothing has changed yet.
+    #[inline(always)]
+    fn begin(&mut self, newcomer: &mut Newcomer<K>) -> Option<(Fresh, News)> {
         if self.programs.has(self.kind.family, TableKind::Nat) {
             return None;
         }
-        let (verdict, fresh) = self.way(CtInfo::New, (self.key, None))?;
+        let fresh = self.way(CtInfo::New, (self.key, None))?;
         let mut life = Life::new(Status::empty(), self.now);
-        let plain = self.plain(Direction::Original)?;
-        let cells = match self.kind.proto {
-            ExpressProto::Tcp => track::tcp::first(&mut life, &plain)?,
-            ExpressProto::Udp => track::udp::first(&mut life, &plain)?,
-        };
+        let (cells, plain) = (&mut newcomer.cells, self.plain(Direction::Original)?);
+        match self.kind.proto {
+            ExpressProto::Tcp => track::tcp::first(cells, &mut life, plain.payload, &plain.case())?,
+            ExpressProto::Udp => track::udp::first(cells, &mut life, &plain)?,
+        }
 
-        let limits = self.limits;
-        let first = Counter { packets: 1, bytes: self.len as u64 };
-        let announced = if limits.events == 0 { EventMask::empty() } else { EventMask::all() };
-        let newcomer = Newcomer {
-            key: self.key,
-            cells,
-            deadline: life.deadline,
-            announced,
-            counters: limits.acct.then(|| [first, Counter::default()]),
-            birth: limits.timestamp.then_some(self.now),
-        };
-        let changes = life.pending | EventMask::NEW;
-        Some((newcomer, verdict, fresh, News { changes, announced, deadline: life.deadline }))
+        newcomer.deadline = life.deadline;
+        let (changes, deadline) = (life.pending | EventMask::NEW, life.deadline);
+        Some((fresh, News { changes, announced: newcomer.announced, deadline }))
     }
 
     /// A packet of a flow that is in the table.
     #[inline(always)]
-    fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(Verdict, CtInfo, News)> {
+    fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(CtInfo, News)> {
         let status = self.usual_status(seat)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
         let translation = translation(self.key, status, seat, self.programs);
         let key = translation.unwrap_or(self.key);
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
-        let (verdict, fresh) = self.way(info, (key, own_port))?;
+        let fresh = self.way(info, (key, own_port))?;
         let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
         let plain = self.plain(dir)?;
         let cells = &mut seat.record.cells;
         match self.kind.proto {
-            ExpressProto::Tcp => *cells = track::tcp::turn(cells, &mut life, &plain)?,
+            ExpressProto::Tcp => track::tcp::turn(cells, &mut life, plain.payload, &plain.case())?,
             ExpressProto::Udp => track::udp::turn(cells, &mut life, &plain)?,
         }
 
@@ -242,7 +260,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         }
         leave::<K>(self.packet, self.programs, (self.kind, fresh), self.len);
         let Life { pending: changes, deadline, .. } = life;
-        Some((verdict, info, News { changes, announced: seat.announced(), deadline }))
+        Some((info, News { changes, announced: seat.announced(), deadline }))
     }
 
     /// The flow's status, if it lives and nobody else has a say in its packets.
@@ -264,10 +282,10 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         Some(Plain { payload, dir, now: self.now, limits: self.limits })
     }
 
-    /// The way out or in of a packet to the destination of `key`, if it has no obstacle and no rule on
+    /// Finds the way out or in of a packet to the destination of `key`, if it has no obstacle and no rule on
     /// it is to be asked. A masqueraded flow has a port of its own, by which it must leave.
     #[inline(always)]
-    fn way(&self, info: CtInfo, (key, own_port): (K, Option<PortId>)) -> Option<(Verdict, Fresh)> {
+    fn way(&mut self, info: CtInfo, (key, own_port): (K, Option<PortId>)) -> Option<Fresh> {
         let established = match info {
             CtInfo::New => None,
             CtInfo::Established(dir) => Some(dir),
@@ -275,8 +293,8 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         };
         let (src, dst) = (self.key.addresses().0, key.addresses().1);
         let (in_port, mark) = (self.packet.in_port, self.packet.mark);
-        let (verdict, route) = match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
-            Route::Local { .. } => (Verdict::Local, ExpressRoute::Input),
+        let route = match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
+            Route::Local { .. } => ExpressRoute::Input,
             Route::Forward { port, next_hop } => {
                 let is_own = own_port.is_none_or(|own| own == port);
                 let mtu = self.fib.port(port).mtu as usize;
@@ -284,12 +302,13 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
                 if !is_own || !fits {
                     return None;
                 }
-                (Verdict::Forward { port, next_hop }, ExpressRoute::Forward)
+                self.verdict = Verdict::Forward { port, next_hop };
+                ExpressRoute::Forward
             }
             Route::Unreachable | Route::Blackhole => return None,
         };
         let fresh = Fresh { proto: self.kind.proto, established, route };
-        self.programs.clears(self.kind.family, fresh).then_some((verdict, fresh))
+        self.programs.clears(self.kind.family, fresh).then_some(fresh)
     }
 }
 

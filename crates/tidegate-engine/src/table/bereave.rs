@@ -13,13 +13,23 @@ use crate::tuple::{Direction, Tuple, ZoneScope};
 impl FlowTable {
     /// Takes a flow out of the table and announces it.
     pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
-        if !self.slab.has(id) {
-            return;
+        if self.slab.has(id) {
+            self.put_away(id, self.plain_hash(id), now, events);
         }
-        if self.is_plain(id) {
-            self.bury_plain(id, now, events);
-        } else {
-            self.bury(id, self.slab.read(id.slot), now, events);
+    }
+
+    /// Takes a flow that is there out of the table and announces it; `plain_hash` is its
+    /// [`plain_hash`](FlowTable::plain_hash).
+    pub(super) fn put_away(
+        &mut self,
+        id: FlowId,
+        plain_hash: Option<u32>,
+        now: Instant,
+        events: &mut EventQueue,
+    ) {
+        match plain_hash {
+            Some(hash) => self.bury_plain(id, hash, now, events),
+            None => self.bury(id, self.slab.read(id.slot), now, events),
         }
     }
 

@@ -93,12 +93,25 @@ impl Expected<'_> {
     fn goes_on(&self) -> bool {
         self.home.goes_on(self.hash)
     }
+
+    /// Whether it is filed behind, or another one will be when it comes.
+    #[inline(always)]
+    fn is_crowded(&self) -> bool {
+        self.home.is_full()
+    }
 }
 
 /// Which of a burst are not filed at home.
 pub(super) struct Elsewhere {
     numbers: [u8; BURST],
     count: usize,
+}
+
+impl Elsewhere {
+    #[inline(always)]
+    fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.numbers[..self.count].iter().map(|number| usize::from(*number))
+    }
 }
 
 impl FlowTable {
@@ -138,6 +151,10 @@ impl FlowTable {
         let elsewhere = self.guess_at_home(expected, |number, slot, near| {
             tell(number, slot, self.slab.read_ahead(near));
         });
+        // Who is nowhere will be filed there.
+        for number in elsewhere.numbers() {
+            tell(number, None, super::prefetch::spot(expected[number].home));
+        }
         self.guess_behind(expected, &elsewhere, |number, slot| {
             tell(number, Some(slot), self.slab.read_ahead(slot));
         });
@@ -175,17 +192,10 @@ impl FlowTable {
         elsewhere: &Elsewhere,
         mut tell: impl FnMut(usize, u32),
     ) {
-        let numbers = &elsewhere.numbers[..elsewhere.count];
-        let behind = || {
-            let all = numbers.iter().map(|number| usize::from(*number));
-            all.filter(|number| expected[*number].goes_on())
-        };
-        for number in behind() {
-            if let Some(line) = self.index.line_behind(expected[number].hash) {
-                super::prefetch::line(line);
-            }
+        for number in elsewhere.numbers().filter(|number| expected[*number].is_crowded()) {
+            super::prefetch::behind(expected[number].home);
         }
-        for number in behind() {
+        for number in elsewhere.numbers().filter(|number| expected[*number].goes_on()) {
             if let Some(slot) = self.guess_further(expected[number].hash) {
                 tell(number, slot);
             }

@@ -105,14 +105,6 @@ impl Lines {
         array.line(array.home(hash))
     }
 
-    /// The line that a look-up of this hash reads next, if its home does not settle it.
-    #[inline]
-    pub(crate) fn line_behind(&self, hash: u32) -> Option<&Line> {
-        let array = self.array(hash);
-        let home = array.home(hash);
-        array.line(home).goes_on(hash).then(|| array.line(home + 1))
-    }
-
     /// All entries with hashes from `lo` to `hi`, both included. The order follows from the calls
     /// that made the index. Entries not re-keyed yet are left out.
     pub(crate) fn range(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {

@@ -16,6 +16,7 @@ mod buckets;
 mod column;
 mod early_drop;
 mod excerpt;
+mod expiry;
 pub(crate) mod express;
 pub(crate) mod hash;
 pub(crate) mod index_key;

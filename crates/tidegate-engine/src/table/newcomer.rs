@@ -75,19 +75,26 @@ impl FlowTable {
         id
     }
 
-    /// Whether a flow is a plain one, with nothing that would have to end with it, and nobody who would
-    /// have to know.
+    /// The hash of a flow's tuple, if it is a plain one, with nothing that would have to end with it, and
+    /// nobody who would have to know.
     #[inline]
-    pub(super) fn is_plain(&self, id: FlowId) -> bool {
+    pub(super) fn plain_hash(&self, id: FlowId) -> Option<u32> {
         // Both its tuples have the same home, and elsewhere nobody has heard of it.
         let is_home = |post: &Post| post.is_home(&self.slab.tuple_of(id.slot));
-        self.retired_key.is_none()
+        let is_plain = self.retired_key.is_none()
             && self.slab.is_plain(id.slot)
-            && self.post.as_deref().is_none_or(is_home)
+            && self.post.as_deref().is_none_or(is_home);
+        is_plain.then(|| self.slab.hash_of(id.slot, &self.key))
     }
 
-    /// Takes a plain flow out of the table and announces it.
-    pub(super) fn bury_plain(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
+    /// Takes a plain flow, whose tuple has this hash, out of the table and announces it.
+    pub(super) fn bury_plain(
+        &mut self,
+        id: FlowId,
+        hash: u32,
+        now: Instant,
+        events: &mut EventQueue,
+    ) {
         let slab = &mut self.slab;
         if slab.announces(id.slot) {
             events.destroyed_as(now, id, || {
@@ -96,7 +103,6 @@ impl FlowTable {
                 flow
             });
         }
-        let hash = self.slab.hash_of(id.slot, &self.key);
         self.index.remove(hash, id.slot);
         self.slab.vacate(id.slot);
         self.len -= 1;

@@ -2,7 +2,7 @@
 //!
 //! A hint, and the only place of this crate that needs `unsafe`: the intrinsic takes a raw pointer.
 //! Lines go to the second level of the cache, which has room for many more misses at once than the
-//! first; see `docs/bench.md`. On other processors than x86-64 nothing is asked for.
+//! first; see `docs/bench.md`. To the first go those whose turn is soon. On other processors than x86-64 nothing is asked for.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +19,15 @@ pub(super) fn line<T>(value: &T) {
     ask::<SECOND>(core::ptr::from_ref(value).cast());
 }
 
+/// Asks for the two cache lines behind the one that a value begins in, whatever they hold: of an array that is in
+/// pieces, now and then the wrong ones.
+#[inline(always)]
+pub(super) fn behind<T>(value: &T) {
+    let first: *const u8 = core::ptr::from_ref(value).cast();
+    ask::<SECOND>(first.wrapping_add(LINE));
+    ask::<SECOND>(first.wrapping_add(2 * LINE));
+}
+
 /// Asks for the cache lines of a value, which is no longer than two of them; where it lies.
 #[inline(always)]
 pub(super) fn lines<T>(value: &T) -> Spot {
@@ -30,6 +39,25 @@ pub(super) fn lines<T>(value: &T) -> Spot {
     }
     ask::<SECOND>(first.wrapping_add(size_of::<T>() - 1));
     Spot(first)
+}
+
+/// Asks for the cache lines of a value that is about to be written, as [`lines`] does, but to have them in the first
+/// level.
+#[inline(always)]
+pub(super) fn lines_near<T>(value: &T) {
+    const { assert!(size_of::<T>() > LINE && size_of::<T>() <= 2 * LINE) };
+    let first: *const u8 = core::ptr::from_ref(value).cast();
+    ask::<FIRST>(first);
+    ask::<FIRST>(first.wrapping_add(LINE));
+    if size_of::<T>() > LINE + GRAIN {
+        ask::<FIRST>(first.wrapping_add(size_of::<T>() - 1));
+    }
+}
+
+/// Where a value lies that was asked for.
+#[inline(always)]
+pub(super) fn spot<T>(value: &T) -> Spot {
+    Spot(core::ptr::from_ref(value).cast())
 }
 
 /// Asks for the cache lines of the first `len` bytes of a value, of which a line could hold as many.

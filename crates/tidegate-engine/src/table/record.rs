@@ -150,13 +150,15 @@ impl<K: Key> Record<K> {
         self.bits() & (IS_MAPPED | HAS_EXTRA) != 0
     }
 
-    /// Writes a flow here of which nothing is elsewhere but counters, with an empty status.
+    /// Makes the record a new tenant's, of which nothing is elsewhere but counters, with an empty status. What was here is
+    /// not read, as it may be far; the timer stays.
     #[inline(always)]
-    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>) {
-        self.key = newcomer.key;
+    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>, generation: u32) {
         let has_counters = flag(newcomer.counters.is_some(), HAS_COUNTERS);
-        self.set_bits(has_counters | flag(newcomer.announced.is_empty(), IS_SILENT));
-        self.set_deadline(newcomer.deadline);
+        let bits = has_counters | flag(newcomer.announced.is_empty(), IS_SILENT);
+        self.key = newcomer.key;
+        self.standing = tick_of(newcomer.deadline) << TICK_BITS | u64::from(bits);
+        self.generation = generation & GENERATION;
         self.cells = newcomer.cells;
     }
 

@@ -14,11 +14,16 @@ use crate::tuple::{Direction, Tuple};
 
 impl FlowTable {
     /// Begins to re-key if entries lie too far from home, and goes on if that has begun.
+    #[inline(always)]
     pub(super) fn relieve(&mut self, rng: &mut Rng) {
+        if self.retired_key.is_some() || self.index.is_stressed() {
+            self.rekey(rng);
+        }
+    }
+
+    #[cold]
+    fn rekey(&mut self, rng: &mut Rng) {
         if self.retired_key.is_none() {
-            if !self.index.is_stressed() {
-                return;
-            }
             self.renew_key(rng);
         }
         self.rekey_some();

@@ -308,6 +308,7 @@ impl Slab {
 }
 
 impl Timers for Slab {
+    #[inline(always)]
     fn timer(&self, slot: u32) -> Option<Timer> {
         on_shelf!(self, slot, |shelf, at| {
             let record = shelf.records.get(at).filter(|record| !record.is_vacant())?;
@@ -315,6 +316,7 @@ impl Timers for Slab {
         })
     }
 
+    #[inline(always)]
     fn set_armed(&mut self, slot: u32, tick: u32) {
         on_shelf!(mut self, slot, |shelf, at| shelf.records.at_mut(at).armed = tick);
     }
@@ -362,7 +364,8 @@ impl<K: Key> Shelf<K> {
     }
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
-        let at = self.let_lowest(generation);
+        let at = self.let_lowest();
+        self.records.at_mut(at).begin(generation);
         self.write(at, flow);
         self.set_birth(at, flow.lifetime.and_then(|lifetime| lifetime.start));
         at
@@ -370,10 +373,9 @@ impl<K: Key> Shelf<K> {
 
     /// Gives a new tenant the lowest slot that is vacant.
     #[inline]
-    fn let_lowest(&mut self, generation: u32) -> u32 {
+    fn let_lowest(&mut self) -> u32 {
         let at = self.lowest_vacant();
         self.houses[Column::<Record<K>>::segment_of(at)].tenants += 1;
-        self.records.at_mut(at).begin(generation);
         at
     }
 
@@ -392,7 +394,15 @@ impl<K: Key> Shelf<K> {
         };
         let house = word * 64 + self.open[word].trailing_zeros() as usize;
         let at = self.houses[house].vacant;
-        self.set_vacant(house, self.records.at(at).armed);
+        let next = self.records.at(at).armed;
+        self.houses[house].vacant = next;
+        if next == NIL {
+            self.open[word] &= !(1 << (house % 64));
+        }
+        // Whoever comes next finds it near.
+        if let Some(record) = self.records.get(next) {
+            prefetch::lines_near(record);
+        }
         at
     }
 

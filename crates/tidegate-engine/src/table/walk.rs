@@ -1,6 +1,6 @@
-//! The table, slot by slot, for whoever looks at all of it, and what is due in it.
+//! The table, slot by slot, for whoever looks at all of it.
 
-use super::{FlowTable, tick_of};
+use super::FlowTable;
 use crate::flow::{Flow, FlowId};
 use crate::time::Instant;
 
@@ -26,12 +26,6 @@ impl FlowTable {
             slot = self.slab.slot_behind(slot).ok_or(None)?;
         }
         Err(Some(slot))
-    }
-
-    /// The next flow whose deadline has passed; counts `steps` down, and gives up at 0.
-    pub(crate) fn next_expired(&mut self, now: Instant, steps: &mut usize) -> Option<FlowId> {
-        let slot = self.wheel.pop_due(&mut self.slab, tick_of(now), steps)?;
-        Some(self.slab.id_of(slot))
     }
 
     /// The slot behind one, if there is any.

@@ -145,6 +145,7 @@ impl Wheel {
     }
 
     /// Takes the first entry of the bucket that time has come to; its slot if that is due.
+    #[inline(always)]
     fn look_at_next(&mut self, timers: &mut impl Timers, bucket: Bucket, now: u64) -> Option<u32> {
         let slot = self.take(bucket);
         let start = self.start_of(bucket);
@@ -160,6 +161,7 @@ impl Wheel {
         None
     }
 
+    #[inline(always)]
     fn take(&mut self, bucket: Bucket) -> u32 {
         let queue = &mut self.queues[bucket.index()];
         let slot = queue.pop(&mut self.chunks);
@@ -172,11 +174,16 @@ impl Wheel {
         slot
     }
 
+    #[inline(always)]
     fn file(&mut self, slot: u32, tick: u64) {
         let bucket = Bucket::of(tick, self.cursor);
-        self.queues[bucket.index()].push(&mut self.chunks, slot);
-        self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] |=
-            1 << (bucket.digit % 64);
+        let queue = &mut self.queues[bucket.index()];
+        if queue.is_full() {
+            queue.extend(&mut self.chunks);
+            self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] |=
+                1 << (bucket.digit % 64);
+        }
+        queue.push(&mut self.chunks, slot);
     }
 
     /// The bucket that holds the earliest timers.
@@ -218,38 +225,56 @@ impl Bucket {
 }
 
 impl Queue {
-    const EMPTY: Self = Self { first: NONE, last: NONE, taken: 0, filled: 0 };
+    /// No chunk, and so none with room.
+    const EMPTY: Self = Self { first: NONE, last: NONE, taken: 0, filled: CHUNK as u32 };
 
     fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
-    fn push(&mut self, chunks: &mut Chunks, slot: u32) {
-        if self.is_empty() || self.filled as usize == CHUNK {
-            let chunk = chunks.make();
-            if self.is_empty() {
-                (self.first, self.taken) = (chunk, 0);
-            } else {
-                chunks.all.at_mut(self.last).next = chunk;
-            }
-            (self.last, self.filled) = (chunk, 0);
+    /// Whether there is no room in the last chunk.
+    fn is_full(&self) -> bool {
+        self.filled as usize == CHUNK
+    }
+
+    /// Makes room behind the last entry.
+    #[inline(never)]
+    fn extend(&mut self, chunks: &mut Chunks) {
+        let chunk = chunks.make();
+        if self.is_empty() {
+            (self.first, self.taken) = (chunk, 0);
+        } else {
+            chunks.all.at_mut(self.last).next = chunk;
         }
+        (self.last, self.filled) = (chunk, 0);
+    }
+
+    /// Adds an entry. => it is not full
+    #[inline(always)]
+    fn push(&mut self, chunks: &mut Chunks, slot: u32) {
         chunks.all.at_mut(self.last).slots[self.filled as usize] = slot;
         self.filled += 1;
     }
 
     /// The first entry of a queue that has one.
+    #[inline(always)]
     fn pop(&mut self, chunks: &mut Chunks) -> u32 {
-        let chunk = chunks.all.at(self.first);
-        let (slot, next) = (chunk.slots[self.taken as usize], chunk.next);
+        let slot = chunks.all.at(self.first).slots[self.taken as usize];
         self.taken += 1;
         let end = if self.first == self.last { self.filled } else { CHUNK as u32 };
         if self.taken == end {
-            chunks.free(self.first);
-            let was_last = self.first == self.last;
-            *self = if was_last { Self::EMPTY } else { Self { first: next, taken: 0, ..*self } };
+            self.shorten(chunks);
         }
         slot
+    }
+
+    /// Gives the first chunk back, of which all entries are gone.
+    #[inline(never)]
+    fn shorten(&mut self, chunks: &mut Chunks) {
+        let next = chunks.all.at(self.first).next;
+        chunks.free(self.first);
+        let was_last = self.first == self.last;
+        *self = if was_last { Self::EMPTY } else { Self { first: next, taken: 0, ..*self } };
     }
 }
 

@@ -57,10 +57,12 @@ pub(crate) fn stream_after(cells: &Cells) -> Instant {
     Instant::from_nanos(longs(cells)[0])
 }
 
-/// The memory of a UDP flow.
+/// Makes empty cells the memory of a UDP flow.
 #[inline(always)]
-pub(crate) fn of_stream_after(stream_after: Instant) -> Cells {
-    Cells { proto: proto::UDP, ..pack_longs([stream_after.nanos(), 0]) }
+pub(crate) fn begin_udp(cells: &mut Cells, stream_after: Instant) {
+    let nanos = stream_after.nanos();
+    cells.proto = proto::UDP;
+    (cells.words[0], cells.words[1]) = (nanos as u32, (nanos >> 32) as u32);
 }
 
 fn nanos(duration: Duration) -> u64 {

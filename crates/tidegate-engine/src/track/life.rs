@@ -44,7 +44,7 @@ impl<'a> Segment<'a> {
 impl<'a> Plain<'a> {
     /// See [`Segment::case`]; nobody corrects numbers on the express path.
     #[inline(always)]
-    pub(super) fn case(&self) -> Case<'a> {
+    pub(crate) fn case(&self) -> Case<'a> {
         let Self { dir, now, limits, .. } = *self;
         Case { dir, now, limits, corrections: None }
     }

@@ -77,12 +77,11 @@ fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
     Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
 }
 
-/// The memory of a flow that this datagram begins. `None`: ask [`judge`].
+/// Makes empty cells the memory of a flow that this datagram begins. `None`: ask [`judge`].
 #[inline]
-pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
-    let cells = super::cells::of_stream_after(segment.now + STREAM_AFTER);
-    turn(&cells, life, segment)?;
-    Some(cells)
+pub(crate) fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+    super::cells::begin_udp(cells, segment.now + STREAM_AFTER);
+    turn(cells, life, segment)
 }
 
 /// What a datagram does to a flow that is not a stream yet, or not an answered one. `None`: ask

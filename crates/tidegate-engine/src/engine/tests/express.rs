@@ -249,7 +249,10 @@ impl Quartet {
         let evicted = single.stats.early_drop;
         let taken = match usual {
             Some(outcome) => Ok(outcome),
-            None => fresh::pass(single, *now, &mut packet, net, &glance),
+            None => {
+                let told = &mut |_: &mut Packet<'_>, outcome| outcome;
+                fresh::pass(single, *now, &mut packet, net, &glance, told)
+            }
         };
         let ridden = taken.ok();
         share.evicting += usize::from(ridden.is_some() && single.stats.early_drop > evicted);

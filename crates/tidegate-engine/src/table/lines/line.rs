@@ -105,6 +105,12 @@ impl Line {
         &self.ids
     }
 
+    /// Whether there is no room for another entry.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.ids[USED] == FULL
+    }
+
     /// Enters a pair; `false` if the line is full.
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) -> bool {
@@ -174,9 +180,9 @@ impl Line {
     #[inline]
     fn squeeze_in(&mut self, (hash, id): Entry) {
         let place = slot_of(lanes::above(&self.hashes, hash) & FULL | !self.ids[USED]);
-        self.hashes =
-            array::from_fn(|n| choose(place, n, self.hashes[n], self.hashes[n.max(1) - 1]));
-        self.ids = array::from_fn(|n| choose(place, n, self.ids[n], self.ids[n.max(1) - 1]));
+        let moved = |[a, b, c, d, e, f, g, _]: [u32; LANES]| [a, a, b, c, d, e, f, g];
+        self.hashes = blend(place, &self.hashes, &moved(self.hashes));
+        self.ids = blend(place, &self.ids, &moved(self.ids));
         (self.hashes[place % LANES], self.ids[place % LANES]) = (hash, id);
         self.ids[USED] |= (self.ids[USED] + 1) & FULL;
     }
@@ -184,9 +190,9 @@ impl Line {
     /// Moves what is behind a slot one place to the front.
     #[inline]
     fn close_up(&mut self, slot: usize) {
-        self.hashes =
-            array::from_fn(|n| choose(slot, n, self.hashes[n], self.hashes[(n + 1) % LANES]));
-        self.ids = array::from_fn(|n| choose(slot, n, self.ids[n], self.ids[(n + 1) % LANES]));
+        let moved = |[_, b, c, d, e, f, g, h]: [u32; LANES]| [b, c, d, e, f, g, h, h];
+        self.hashes = blend(slot, &self.hashes, &moved(self.hashes));
+        self.ids = blend(slot, &self.ids, &moved(self.ids));
         self.ids[USED] >>= 1;
     }
 }
@@ -198,20 +204,20 @@ fn slot_of(slots: u32) -> usize {
 }
 
 /// `same` in front of the slot `place` and in the last lane, else `moved`.
-#[inline]
-fn choose(place: usize, lane: usize, same: u32, moved: u32) -> u32 {
-    let keep = KEEP[place % LANES][lane];
-    same & keep | moved & !keep
+#[inline(always)]
+fn blend(place: usize, same: &[u32; LANES], moved: &[u32; LANES]) -> [u32; LANES] {
+    let changes = &CHANGES[place % LANES];
+    array::from_fn(|n| same[n] ^ (same[n] ^ moved[n]) & changes[n])
 }
 
-/// By place and lane, all bits where the old word stays: a table, so that no branch is needed.
-const KEEP: [[u32; LANES]; LANES] = keep();
+/// By place and lane, all bits where the old word goes: a table, so that no branch is needed.
+static CHANGES: [[u32; LANES]; LANES] = changes();
 
-const fn keep() -> [[u32; LANES]; LANES] {
+const fn changes() -> [[u32; LANES]; LANES] {
     let mut table = [[0; LANES]; LANES];
     let mut n = 0;
     while n < LANES * LANES {
-        if n % LANES < n / LANES || n % LANES == SLOTS {
+        if n % LANES >= n / LANES && n % LANES != SLOTS {
             table[n / LANES][n % LANES] = u32::MAX;
         }
         n += 1;

@@ -68,8 +68,8 @@ impl Slab {
 
 impl<K: Key> Shelf<K> {
     fn welcome(&mut self, newcomer: &Newcomer<K>, generation: u32) -> u32 {
-        let at = self.let_lowest(generation);
-        self.records.at_mut(at).write_newcomer(newcomer);
+        let at = self.let_lowest();
+        self.records.at_mut(at).write_newcomer(newcomer, generation);
         if let Some(counters) = newcomer.counters {
             *self.counters.place(at) = counters;
         }

@@ -390,12 +390,9 @@ impl Bench {
     /// One call; whether there is nothing left to do.
     fn expire_one(&mut self, steps: usize) -> bool {
         let mut left = steps;
-        let due = self.table.next_expired(self.now, &mut left);
-        if let Some(id) = due {
-            self.table.kill(id, self.now, &mut self.events);
-            self.forget_the_dead();
-        }
-        due.is_none() && left > 0
+        self.table.expire(self.now, &mut left, &mut self.events);
+        self.forget_the_dead();
+        left > 0
     }
 
     /// A packet renews only what is alive; a deadline that comes closer is told to the wheel.

@@ -45,11 +45,13 @@ const OPTION_SACK: u8 = 5;
 const MAX_SCALE: u8 = 14;
 
 /// A segment whose checksum nobody doubts.
+#[inline(always)]
 pub(super) fn read(payload: &[u8]) -> Result<SegmentView<'_>, InvalidReason> {
     check(payload, || false)
 }
 
 /// Refuses what no TCP sends. Linux: `tcp_error`.
+#[inline(always)]
 pub(super) fn check(
     payload: &[u8],
     has_bad_checksum: impl FnOnce() -> bool,

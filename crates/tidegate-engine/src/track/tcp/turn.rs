@@ -3,34 +3,53 @@
 //! What is decided is `advance`'s to say, as for the walk. Here the connection comes from the table's
 //! cells and goes back there, and only what is accepted counts: for anything else `judge` is asked.
 
-use super::segment::{SegmentKind, read};
+use super::segment::{SegmentKind, SegmentView, read};
 use super::{Tcp, advance};
 use crate::flow::Status;
-use crate::track::{Cells, Judgement, Life, Plain};
+use crate::track::{Case, Cells, Judgement, Life};
 use crate::tuple::Direction;
 
-/// The memory of a connection whose first segment this is. `None`: ask `judge`, for it is no SYN or
+/// Writes the memory of a connection whose first segment this is. `None`: ask `judge`, for it is no SYN or
 /// not accepted.
-pub(crate) fn first(life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
-    let view = read(segment.payload).ok()?;
+pub(crate) fn first(
+    cells: &mut Cells,
+    life: &mut Life,
+    payload: &[u8],
+    case: &Case<'_>,
+) -> Option<()> {
+    let view = read(payload).ok()?;
     if view.kind != SegmentKind::Syn {
         return None;
     }
-    let mut tcp = Tcp::opened_by(&view);
-    let judgement = advance(&mut tcp, life, &segment.case(), &view);
-    (judgement == Judgement::Accept).then(|| tcp.pack())
+    take(Tcp::opened_by(&view), cells, life, case, &view)
 }
 
-/// The memory of a connection after this segment. `None`: ask `judge`; nothing counts that was done to
+/// Changes the memory of a connection as this segment does. `None`: ask `judge`; nothing counts that was done to
 /// `life`. What is NEW to rules is taken for a SYN by their proof (`rules::express`), so of an unanswered
 /// connection that was picked up midway nothing is taken here.
-pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<Cells> {
-    let view = read(segment.payload).ok()?;
-    let is_new = segment.dir == Direction::Original && !life.is(Status::SEEN_REPLY);
+pub(crate) fn turn(
+    cells: &mut Cells,
+    life: &mut Life,
+    payload: &[u8],
+    case: &Case<'_>,
+) -> Option<()> {
+    let view = read(payload).ok()?;
+    let is_new = case.dir == Direction::Original && !life.is(Status::SEEN_REPLY);
     if is_new && view.kind != SegmentKind::Syn {
         return None;
     }
-    let mut tcp = Tcp::unpack(cells);
-    let judgement = advance(&mut tcp, life, &segment.case(), &view);
-    (judgement == Judgement::Accept).then(|| tcp.pack())
+    take(Tcp::unpack(cells), cells, life, case, &view)
+}
+
+/// Has a segment judged, and what is accepted remembered.
+#[inline(always)]
+fn take(
+    mut tcp: Tcp,
+    cells: &mut Cells,
+    life: &mut Life,
+    case: &Case<'_>,
+    view: &SegmentView<'_>,
+) -> Option<()> {
+    let judgement = advance(&mut tcp, life, case, view);
+    (judgement == Judgement::Accept).then(|| *cells = tcp.pack())
 }
