@@ -84,7 +84,7 @@ impl Tuple {
     /// Whether the two words are ports.
     #[must_use]
     pub fn has_ports(&self) -> bool {
-        matches!(self.proto, proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP)
+        has_ports(self.proto)
     }
 
     /// The tuple of the answer, or `None` where an answer has no meaning: an
@@ -130,6 +130,11 @@ impl fmt::Display for Tuple {
             _ => Ok(()),
         }
     }
+}
+
+/// [`Tuple::has_ports`] of a protocol.
+pub(crate) const fn has_ports(proto: u8) -> bool {
+    matches!(proto, proto::TCP | proto::UDP | proto::UDPLITE | proto::SCTP)
 }
 
 /// The name that conntrack(8) has for an upper-layer protocol; `unknown` for

@@ -4,6 +4,8 @@
 //! straight from the packet, in the default zone, and only what the packet changes is written: the tracker's
 //! cells, the deadline, the counters, and the status where [`crate::path::fresh`] has the packet.
 
+use core::hint::select_unpredictable;
+
 use super::annex::{Annex, Mapping};
 use super::key::{Key, Key4, Key6};
 use super::lines::Line;
@@ -102,17 +104,22 @@ impl Expected<'_> {
 }
 
 /// Which of a burst are not filed at home.
-pub(super) struct Elsewhere {
+struct Elsewhere {
     numbers: [u8; BURST],
     count: usize,
 }
 
 impl Elsewhere {
+    /// Their numbers, but for the first ones.
     #[inline(always)]
-    fn numbers(&self) -> impl Iterator<Item = usize> {
-        self.numbers[..self.count].iter().map(|number| usize::from(*number))
+    fn numbers(&self, from: usize) -> impl Iterator<Item = usize> {
+        self.numbers[from..self.count].iter().map(|number| usize::from(*number))
     }
 }
+
+/// How many are looked for at home before those that were not there are looked for behind: the memory fetches
+/// the lines behind while others are looked for at home.
+const GROUP: usize = BURST / 2;
 
 impl FlowTable {
     /// Where a key of the default zone is looked up; the index's line for it is asked for.
@@ -146,60 +153,60 @@ impl FlowTable {
     pub(crate) fn read_ahead(
         &self,
         expected: &[Expected<'_>],
-        mut tell: impl FnMut(usize, Option<u32>, Spot),
+        tell: impl FnMut(usize, Option<u32>, Spot),
     ) {
-        let elsewhere = self.guess_at_home(expected, |number, slot, near| {
-            tell(number, slot, self.slab.read_ahead(near));
-        });
         // Who is nowhere will be filed there.
-        for number in elsewhere.numbers() {
-            tell(number, None, super::prefetch::spot(expected[number].home));
-        }
-        self.guess_behind(expected, &elsewhere, |number, slot| {
-            tell(number, Some(slot), self.slab.read_ahead(slot));
-        });
+        let nowhere = |home: &Line| super::prefetch::spot(home);
+        self.guess_all(expected, |slot| self.slab.read_ahead(slot), nowhere, tell);
     }
 
-    /// [`FlowTable::guess`] for some, at most a burst, as far as they are filed at home; those that aren't. `tell` hears
-    /// the number of each, its slot if one was guessed, and the one that should be asked for.
+    /// [`FlowTable::guess`] for some, at most a burst. `ask` has what is in a slot read into the cache; `tell` hears
+    /// the number of each, its slot if one was guessed, and what `ask` said: of one that isn't filed at home first
+    /// that there is none, with what `far` says of its home, and later of the one that was found behind.
     ///
-    /// One in seven isn't filed at home, and nobody can guess which. So all are looked for at home in the same
-    /// way, and those that are not there [once more](FlowTable::guess_behind).
+    /// One in seven isn't filed at home, one in four of a full index, and nobody can guess which. So all are looked
+    /// for at home in the same way, and those that are not there once more, for whom two lines behind are asked for. Few
+    /// are in the second, but who waits for that could do five look-ups.
     #[inline(always)]
-    pub(super) fn guess_at_home(
+    pub(super) fn guess_all<T>(
         &self,
         expected: &[Expected<'_>],
-        mut tell: impl FnMut(usize, Option<u32>, u32),
-    ) -> Elsewhere {
-        let (mut numbers, mut count, mut near) = ([0; BURST], 0, 0);
-        for (number, expected) in expected.iter().enumerate() {
-            // Who isn't at home asks for the one before once more.
-            let is_home;
-            (is_home, near) = expected.home.first_or(expected.hash, near);
-            tell(number, is_home.then_some(near), near);
-            numbers[count % BURST] = number as u8;
-            count += usize::from(!is_home);
-        }
-        Elsewhere { numbers, count }
-    }
-
-    /// [`FlowTable::guess`] for those that aren't filed at home. `tell` hears the number and the slot of each that may be
-    /// there.
-    #[inline(always)]
-    pub(super) fn guess_behind(
-        &self,
-        expected: &[Expected<'_>],
-        elsewhere: &Elsewhere,
-        mut tell: impl FnMut(usize, u32),
+        ask: impl Fn(u32) -> T,
+        far: impl Fn(&Line) -> T,
+        mut tell: impl FnMut(usize, Option<u32>, T),
     ) {
-        for number in elsewhere.numbers().filter(|number| expected[*number].is_crowded()) {
-            super::prefetch::behind(expected[number].home);
-        }
-        for number in elsewhere.numbers().filter(|number| expected[*number].goes_on()) {
-            if let Some(slot) = self.guess_further(expected[number].hash) {
-                tell(number, slot);
+        let mut elsewhere = Elsewhere { numbers: [0; BURST], count: 0 };
+        let (mut number, mut near) = (0, 0);
+        for group in expected.chunks(GROUP) {
+            let first = elsewhere.count;
+            for expected in group {
+                // Who isn't at home asks for the one before once more.
+                let is_home;
+                (is_home, near) = expected.home.first_or(expected.hash, near);
+                tell(number, is_home.then_some(near), ask(near));
+                elsewhere.numbers[elsewhere.count % BURST] = number as u8;
+                elsewhere.count += usize::from(!is_home);
+                number += 1;
+            }
+            for number in elsewhere.numbers(first) {
+                let expected = &expected[number];
+                tell(number, None, far(expected.home));
+                if expected.is_crowded() {
+                    super::prefetch::behind(expected.home);
+                }
             }
         }
+        for number in elsewhere.numbers(0).filter(|number| expected[*number].goes_on()) {
+            if let Some(slot) = self.guess_behind(expected[number].hash) {
+                tell(number, Some(slot), ask(slot));
+            }
+        }
+    }
+
+    /// The slot of the flow that is expected, probably, if it isn't filed at home.
+    #[inline(always)]
+    fn guess_behind(&self, hash: u32) -> Option<u32> {
+        self.index.line_behind(hash).first(hash).or_else(|| self.guess_further(hash))
     }
 
     /// Does something with the flow that has this key in the default zone, expired or not: where
@@ -309,16 +316,29 @@ impl<K: Shelved> Shelf<K> {
 /// Which direction of a flow with this reply tuple a key is. One that is both is the reply, as Linux files
 /// that in front.
 #[inline(always)]
-fn dir_of<K: Key>(record: &Record<K>, reply: K, (key, proto): (K, u8)) -> Option<Direction> {
-    if record.cells.proto != proto || record.is_vacant() {
-        return None;
-    }
-    // Nobody can guess which it will be, so both are asked. Of anything but a product the compiler would
-    // make a branch for each.
+fn dir_of<K: Key>(record: &Record<K>, reply: K, wanted: (K, u8)) -> Option<Direction> {
+    let (difference, dir) = difference(record, reply, wanted);
+    (difference | record.vacancy() == 0).then_some(dir)
+}
+
+/// Zero if a key is one of the two of whoever is in the slot; which direction that is. Nobody can guess it, so both
+/// are asked, without a branch.
+#[inline(always)]
+fn difference<K: Key>(record: &Record<K>, reply: K, (key, proto): (K, u8)) -> (u64, Direction) {
     let (from_reply, from_original) = (key.difference(&reply), key.difference(&record.key));
-    let is_neither = u128::from(from_reply) * u128::from(from_original) != 0;
-    let dir = if from_reply == 0 { Direction::Reply } else { Direction::Original };
-    (!is_neither).then_some(dir)
+    let is_reply = from_reply == 0;
+    let dir = if is_reply { Direction::Reply } else { Direction::Original };
+    let from_both = select_unpredictable(is_reply, 0, from_original);
+    (from_both | u64::from(record.cells.proto ^ proto), dir)
+}
+
+impl<K: Key> Record<K> {
+    /// Which direction of a [plain](Record::is_plain) flow a key is.
+    #[inline(always)]
+    pub(super) fn plain_dir(&self, wanted: (K, u8)) -> Option<Direction> {
+        let (difference, dir) = difference(self, self.key.swapped(), wanted);
+        (difference == 0).then_some(dir)
+    }
 }
 
 impl<K: Shelved> Seat<'_, K> {

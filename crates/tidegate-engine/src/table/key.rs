@@ -9,7 +9,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::index_key::IndexKey;
-use crate::tuple::Tuple;
+use crate::tuple::{Tuple, has_ports};
 
 /// A tuple of one family, without its protocol.
 pub(crate) trait Key: Copy + Eq + Default {
@@ -17,6 +17,11 @@ pub(crate) trait Key: Copy + Eq + Default {
     type End: Copy + Eq + Default;
     /// Whether a tuple is of the family.
     fn is_of(tuple: &Tuple) -> bool;
+    /// What a tuple of the family says, if it has ports.
+    #[inline(always)]
+    fn with_ports(tuple: &Tuple) -> Option<Self> {
+        (HAS_PORTS[usize::from(tuple.proto)] && Self::is_of(tuple)).then(|| Self::of(tuple))
+    }
     /// What a tuple of the family says; the other family's is a mistake, and gives zeros.
     fn of(tuple: &Tuple) -> Self;
     /// The tuple again.
@@ -234,6 +239,17 @@ fn in_order(is_exchanged: bool, one: u128, other: u128) -> (u128, u128) {
     let difference = (one ^ other) & 0u128.wrapping_sub(u128::from(is_exchanged));
     (one ^ difference, other ^ difference)
 }
+
+/// [`Tuple::has_ports`] by protocol.
+static HAS_PORTS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut proto = 0;
+    while proto < 256 {
+        table[proto] = has_ports(proto as u8);
+        proto += 1;
+    }
+    table
+};
 
 #[inline(always)]
 fn ports_of(tuple: &Tuple) -> [u8; 4] {

@@ -39,6 +39,7 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 
 use self::array::Array;
 use self::candidates::Candidates;
@@ -105,6 +106,13 @@ impl Lines {
         array.line(array.home(hash))
     }
 
+    /// The line that a look-up of this hash reads next, if its home does not settle it.
+    #[inline]
+    pub(crate) fn line_behind(&self, hash: u32) -> &Line {
+        let array = self.array(hash);
+        array.line(array.home(hash) + 1)
+    }
+
     /// All entries with hashes from `lo` to `hi`, both included. The order follows from the calls
     /// that made the index. Entries not re-keyed yet are left out.
     pub(crate) fn range(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {
@@ -160,10 +168,11 @@ impl Lines {
         place.map(|at| self.stash.swap_remove(at)).is_some()
     }
 
-    /// The array in which a hash is, unless it is stashed.
+    /// The array in which a hash is, unless it is stashed. While the old one is being emptied, nobody can guess
+    /// which that will be.
     #[inline]
     fn array(&self, hash: u32) -> &Array {
-        if self.drain.holds(hash) { &self.drain.array } else { &self.young }
+        select_unpredictable(self.drain.holds(hash), &self.drain.array, &self.young)
     }
 
     /// A range of hashes in two: below the frontier, and from there on.

@@ -6,7 +6,7 @@ use tidegate_wire::Family;
 
 use super::express::{Expected, Shelved};
 use super::key::{Key, Key4, Key6};
-use super::record::Record;
+use super::record::{Record, Tick};
 use super::{FlowTable, Hint};
 use crate::flow::FlowId;
 use crate::path::BURST;
@@ -102,23 +102,20 @@ impl FlowTable {
     ) -> bool {
         let mut wanted = [(K::default(), 0); BURST];
         let mut expected = [Expected::NOWHERE; BURST];
-        let mut are_alike = true;
         for ((tuple, wanted), expected) in tuples.iter().zip(&mut wanted).zip(&mut expected) {
-            *wanted = (K::of(tuple), tuple.proto);
-            *expected = self.expect(wanted.0, wanted.1);
-            are_alike &= K::is_of(tuple) && tuple.has_ports();
-        }
-        if !are_alike {
-            return false;
+            let Some(key) = K::with_ports(tuple) else { return false };
+            *wanted = (key, tuple.proto);
+            *expected = self.expect(key, tuple.proto);
         }
         let expected = expected.get(..tuples.len()).unwrap_or_default();
         let mut seats = [(0, None); BURST];
-        let seat = |slot: u32| (slot, K::shelf(&self.slab).read_key(slot.wrapping_sub(K::BIT)));
-        let elsewhere = self.guess_at_home(expected, |number, _, slot| seats[number] = seat(slot));
-        self.guess_behind(expected, &elsewhere, |number, slot| seats[number] = seat(slot));
+        let shelf = K::shelf(&self.slab);
+        let ask = |slot: u32| (slot, shelf.read_key(slot.wrapping_sub(K::BIT)));
+        self.guess_all(expected, ask, |_| (0, None), |number, _, seat| seats[number] = seat);
+        let tick = Tick::of(now);
         let asked = seats.iter().zip(&wanted).zip(expected).enumerate();
         for (number, (((slot, record), wanted), expected)) in asked {
-            let seen = record.and_then(|record| self.living_in((*slot, record), now, *wanted));
+            let seen = record.and_then(|record| self.living_in((*slot, record), tick, *wanted));
             each(number, seen.or_else(|| self.living_elsewhere(now, *wanted, expected.hash)));
         }
         true
@@ -169,7 +166,7 @@ impl FlowTable {
         wanted: (K, u8),
     ) -> Option<(FlowId, Direction)> {
         let record = K::shelf(&self.slab).records.get(slot.wrapping_sub(K::BIT))?;
-        self.living_in((slot, record), now, wanted)
+        self.living_in((slot, record), Tick::of(now), wanted)
     }
 
     /// [`FlowTable::living_at`], of a slot whose record is this.
@@ -177,13 +174,18 @@ impl FlowTable {
     fn living_in<K: Shelved>(
         &self,
         (slot, record): (u32, &Record<K>),
-        now: Instant,
+        tick: Tick,
         wanted: (K, u8),
     ) -> Option<(FlowId, Direction)> {
         let (at, shelf) = (slot.wrapping_sub(K::BIT), K::shelf(&self.slab));
-        let dir = shelf.dir_of(record, at, wanted)?;
-        let is_here = shelf.annex.zone(at, record) == Zone::default();
+        let (dir, is_here) = if record.is_plain() {
+            (record.plain_dir(wanted)?, true)
+        } else {
+            let is_here = shelf.annex.zone(at, record) == Zone::default();
+            (shelf.dir_of(record, at, wanted)?, is_here)
+        };
+        let lives = is_here && record.is_due_after(tick);
         let id = FlowId { slot, generation: record.generation() };
-        (is_here && !record.is_expired(now)).then_some((id, dir))
+        lives.then_some((id, dir))
     }
 }

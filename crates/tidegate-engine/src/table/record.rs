@@ -138,6 +138,18 @@ impl<K: Key> Record<K> {
         self.bits() & IS_VACANT != 0
     }
 
+    /// Zero if a flow is here.
+    #[inline(always)]
+    pub(super) fn vacancy(&self) -> u64 {
+        self.standing & u64::from(IS_VACANT)
+    }
+
+    /// Whether a flow is here, and nothing of it elsewhere but counters.
+    #[inline(always)]
+    pub(super) fn is_plain(&self) -> bool {
+        self.bits() & (IS_VACANT | HAS_EXTRA | IS_MAPPED) == 0
+    }
+
     /// Whether something of the flow is in its `Extra`.
     #[inline(always)]
     pub(super) fn has_extra(&self) -> bool {
@@ -241,9 +253,25 @@ impl<K: Key> Record<K> {
         self.standing = tick_of(deadline) << TICK_BITS | self.standing & REST;
     }
 
+    /// Whether the deadline comes later.
+    #[inline(always)]
+    pub(super) fn is_due_after(&self, tick: Tick) -> bool {
+        self.standing > tick.0
+    }
+
     #[inline(always)]
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         self.deadline_tick() <= tick_of(now)
+    }
+}
+
+/// The tick of an instant, as the highest value that `standing` can have whose deadline is no later.
+#[derive(Clone, Copy)]
+pub(super) struct Tick(u64);
+
+impl Tick {
+    pub(super) fn of(instant: Instant) -> Self {
+        Self(tick_of(instant) << TICK_BITS | REST)
     }
 }
 
@@ -480,6 +508,9 @@ mod tests {
             assert!(record.is_expired(begins) && record.is_expired(deadline));
             let before = Instant::from_nanos(begins.nanos().saturating_sub(1));
             assert!(before == begins || !record.is_expired(before));
+            for now in [begins, before, deadline, Instant::ZERO, Instant::from_nanos(u64::MAX)] {
+                assert_eq!(record.is_due_after(Tick::of(now)), !record.is_expired(now));
+            }
         }
         record.set_deadline(Instant::ZERO + Duration::MAX);
         assert!(!record.is_expired(Instant::ZERO + Duration::from_secs(1 << 33)), "never");

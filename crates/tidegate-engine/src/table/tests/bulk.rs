@@ -1,11 +1,13 @@
 //! Thousands of flows: the index grows and shrinks, segments are made and given back.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tidegate_wire::proto;
+use tidegate_wire::{Family, proto};
 
 use super::*;
+use crate::path::BURST;
 use crate::table::column::Column;
 use crate::table::record::Record;
 use crate::track::ProtoState;
@@ -103,8 +105,31 @@ impl Crowd {
                 assert_eq!(seen, default.then_some((*id, dir, true)));
             }
         }
+        Family::ALL.iter().for_each(|family| self.check_bursts(*family));
         let entries = self.flows.values().map(|(_, flow)| 1 + usize::from(record::is_mapped(flow)));
         assert_eq!(self.table.index.len(), entries.sum::<usize>());
+    }
+}
+
+impl Crowd {
+    /// Looks the tuples of a family up in bursts of all lengths, between those of flows others that no flow has.
+    fn check_bursts(&self, family: Family) {
+        let flows = self.flows.values().filter(|(_, flow)| flow.orig.family() == family);
+        let both = flows.flat_map(|(id, flow)| {
+            let is_found = flow.deadline > kept(self.now) && flow.zone == Zone::default();
+            [Direction::Original, Direction::Reply]
+                .map(|dir| (*flow.tuple(dir), is_found.then_some((*id, dir))))
+        });
+        let strange = |one: Tuple| Tuple { sport: one.sport ^ 0x8000, ..one };
+        let asked: Vec<_> = both.flat_map(|pair| [pair, (strange(pair.0), None)]).collect();
+        for (n, burst) in asked.chunks(BURST).enumerate() {
+            let burst = &burst[..burst.len().min(1 + n % BURST)];
+            let tuples: Vec<_> = burst.iter().map(|(tuple, _)| *tuple).collect();
+            let mut found = Vec::new();
+            let each = |number, one| found.push((number, one));
+            self.table.lookup_all(self.now, &tuples, Zone::default(), each);
+            assert_eq!(found, burst.iter().map(|(_, one)| *one).enumerate().collect::<Vec<_>>());
+        }
     }
 }
 
