@@ -199,8 +199,13 @@ pub(super) fn translation<K: Layout>(
     if !status.intersects(Status::NAT) || !programs.has(K::FAMILY, TableKind::Nat) {
         return None;
     }
+    let target = seat.target();
+    if seat.is_as_told() {
+        return Some(target);
+    }
+    // A flow that somebody put into the table may have other ends than its status tells to be translated.
     let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-    Some(key.with(seat.target(), src, dst))
+    Some(key.with(target, src, dst))
 }
 
 /// Whether a packet is a superframe whose pieces fit.

@@ -14,7 +14,7 @@ use super::record::Record;
 use super::slab::NIL;
 use crate::event::EventMask;
 use crate::fib::PortId;
-use crate::flow::Flow;
+use crate::flow::{Flow, Status};
 use crate::helper::Helper;
 use crate::limits::PolicyId;
 use crate::tuple::{Zone, ZoneScope};
@@ -128,6 +128,9 @@ bitflags! {
         const ELSEWHERE = 4;
         /// That there is an interface.
         const MASQUERADED = 8;
+        /// The flow's status tells just those ends translated that differ, so that packets become the inverse of the
+        /// other direction's tuple as a whole.
+        const AS_TOLD = 16;
     }
 }
 
@@ -141,9 +144,18 @@ impl<K: Key> Mapping<K> {
             (false, true) => (Form::SOURCE, reply[0]),
             (false, false) => (Form::ELSEWHERE, reply[0]),
         };
+        let [source, destination] = [Status::SRC_NAT, Status::DST_NAT].map(|bit| flow.is(bit));
+        let is_as_told = [destination, source] == [0, 1].map(|end| inverse[end] != reply[end]);
         let masqueraded = flow.masquerade_port.map_or(Form::empty(), |_| Form::MASQUERADED);
+        let told = if is_as_told { Form::AS_TOLD } else { Form::empty() };
         let port = flow.masquerade_port.map_or(0, |port| port.0);
-        Self { end, masquerade_port: port.to_le_bytes(), form: form | masqueraded }
+        Self { end, masquerade_port: port.to_le_bytes(), form: form | masqueraded | told }
+    }
+
+    /// Whether what packets become needs no look at the flow's status.
+    #[inline(always)]
+    pub(super) fn is_as_told(&self) -> bool {
+        self.form.contains(Form::AS_TOLD)
     }
 
     /// Whether the reply differs from the inverse at both ends, so that no mapping can say it.

@@ -356,6 +356,12 @@ impl<K: Shelved> Seat<'_, K> {
         self.mapped?.0.masquerade_port()
     }
 
+    /// Whether packets of this flow, which is translated, become its [target](Seat::target) as a whole.
+    #[inline(always)]
+    pub(crate) fn is_as_told(&self) -> bool {
+        self.mapped.is_some_and(|(mapping, _)| mapping.is_as_told())
+    }
+
     /// What packets of this direction look like once they are translated: the inverse of the other
     /// direction's tuple.
     #[inline(always)]
