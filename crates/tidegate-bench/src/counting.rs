@@ -124,7 +124,7 @@ fn flood(family: Family, part: Part) {
     for _ in 0..PACKETS as usize / BURST {
         hostile.burst(&mut ring);
         if part == Part::Processed {
-            bed.burst(&mut ring);
+            assert_eq!(bed.burst(&mut ring).forwarded, BURST, "refused");
         }
     }
 }

@@ -325,6 +325,14 @@ mod tests {
             prop_assert_eq!(Sum::new().bytes(&bytes).finish(), slow(&bytes));
         }
 
+        /// Where carries run through all the bits.
+        #[test]
+        fn wide_equals_literal_at_the_edge(
+            bytes in prop::collection::vec(prop::sample::select(&[0, 1, 0xfe, 0xff, 0xff, 0xff]), 0..200),
+        ) {
+            prop_assert_eq!(Sum::new().bytes(&bytes).finish(), slow(&bytes));
+        }
+
         #[test]
         fn pieces_equal_the_whole(bytes: Vec<u8>, cut in 0usize..64) {
             let cut = (cut * 2).min(bytes.len() & !1);

@@ -62,7 +62,8 @@ struct News {
 pub(crate) enum Pause {
     /// Somebody else is to be asked. Nothing has changed.
     Doubt,
-    /// The table is full, and nobody there could go for its flow. It walks as far as to be refused.
+    /// The table was full, and nobody there could go for its flow. It walks as far as to be refused, whatever room
+    /// there is by now, for early drop puts away what has expired on its way.
     NoRoom,
 }
 

@@ -14,12 +14,16 @@ use super::excerpt::Inquiry;
 use super::{FlowTable, prefetch};
 use crate::event::EventQueue;
 use crate::flow::Status;
+use crate::path::BURST;
 use crate::time::Instant;
 
 /// How many buckets in a row early drop looks through (`NF_CT_EVICTION_RANGE`).
 pub(super) const EVICTION_RANGE: u32 = 8;
 /// Those that are looked through together. Of a table that a flood has filled the first will nearly always do.
 const GROUPS: [Range<u32>; 3] = [0..1, 1..3, 3..EVICTION_RANGE];
+
+/// About how many records are read ahead for a burst: more would push out of the cache what its packets need.
+const MOST_AHEAD: usize = 4 * BURST;
 
 impl FlowTable {
     /// Makes room for a flow whose original tuple has this hash; how many victims there were. Flows on the way that have
@@ -39,13 +43,21 @@ impl FlowTable {
     /// Has read into the cache, all at once each time, what [`FlowTable::early_drop`] will read of the first bucket for
     /// flows with these hashes, which are on their way.
     pub(crate) fn read_victims_ahead(&mut self, hashes: impl Iterator<Item = u32> + Clone) {
+        if self.buckets.may_be_long(&self.index) {
+            return;
+        }
         for hash in hashes.clone() {
             prefetch::line(self.index.home_line(hash ^ OPPOSITE));
         }
         let mut near = core::mem::take(&mut self.near);
+        let mut left = MOST_AHEAD;
         for hash in hashes {
             self.buckets.near(&self.index, hash, 0..1, &mut near);
             near.iter().for_each(|entry| self.slab.read_head(entry.slot));
+            left = left.saturating_sub(near.len());
+            if left == 0 {
+                break;
+            }
         }
         self.near = near;
     }

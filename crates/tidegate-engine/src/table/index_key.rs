@@ -9,7 +9,8 @@
 //! * The first step is strongly universal (D. Lemire, O. Kaser, "Strongly universal string hashing is
 //!   fast", The Computer Journal 57(11), 2014: MULTILINEAR-HM, for characters of 32 bits and keys of 64): the
 //!   difference of two sums is linear in the key, with the difference of two characters as a factor, so the sums of any
-//!   two different inputs are independent and uniform in their upper 33 bits, over the choice of the key. A cut to
+//!   two different inputs of one family are independent and uniform in their upper 33 bits, over the choice of the key; those
+//!   of an IPv4 and an IPv6 tuple, of which one has more products, but for one key in 2^90. A cut to
 //!   32 bits and a bijection leave that as it is. So of any inputs that were chosen without knowledge of
 //!   the key, each meets another one's line of the index as often as if both had been drawn by lot.
 //!   By that a flood of an attacker's choice brings, on average over keys, no more entries home to the

@@ -16,7 +16,7 @@
 //! ## Growth
 //!
 //! At 7/8 of all slots a new array with an eighth more homes is begun, at 7/20 one with half of
-//! them. From then on every third insertion or removal moves a few lines, in the order of memory, until
+//! them. From then on every third insertion or removal moves a few lines, or as many as are full in a row, in the order of memory, until
 //! the old array is empty; because both are in the order of hashes that reads one stream and writes
 //! another, and needs nothing but the stored hashes. An entry is in the old array if its hash is
 //! not below the [`Drain`]'s frontier, else in the new one: a look-up reads only one of them.

@@ -23,7 +23,8 @@ proptest! {
     #[test]
     fn the_sum_is_what_half_multiplication_means(seed: [u64; 2], words: [u64; 5]) {
         let key = IndexKey::new(seed);
-        let character = |term: u64, word: u32| (u128::from(term) + u128::from(word)) & u128::from(u64::MAX);
+        let cut = u128::from(u64::MAX);
+        let character = |term: u64, word: u32| (u128::from(term) + u128::from(word)) & cut;
         let products = key.terms.iter().zip(words).map(|([one, other], word)| {
             character(*one, word as u32).wrapping_mul(character(*other, (word >> 32) as u32))
         });
@@ -46,11 +47,33 @@ proptest! {
     }
 }
 
+#[test]
+fn every_number_of_a_key_is_drawn_by_itself() {
+    let key = IndexKey::new([5, 6]);
+    let mut drawn: Vec<u64> = key.terms.concat();
+    drawn.push(key.offset);
+    let own: Vec<u64> = (0..11).map(|number| SipKey([5, 6]).hash_words([number])).collect();
+    assert_eq!(drawn[10..], own[..1]);
+    assert_eq!(drawn[..10], own[1..]);
+    assert_ne!(key.stirring[0], key.stirring[1]);
+}
+
+/// The bench finds collisions by a hash of its own with the key of zeros: the same numbers stand there.
+#[test]
+fn the_key_of_zeros_gives_what_the_bench_takes_for_it() {
+    let key = IndexKey::new([0, 0]);
+    let v4 = Key4 { addresses: [10, 0, 0, 1, 192, 0, 2, 1], ports: [4, 210, 0, 80] };
+    let mut dst = [0; 16];
+    dst[..2].copy_from_slice(&[0x20, 1]);
+    let v6 = Key6 { src: [0xfd; 16], dst, ports: [4, 210, 0, 80] };
+    assert_eq!([v4.hash(&key, 6, 0), v6.hash(&key, 6, 0)], [195_151_747, 3_121_105_785]);
+}
+
 /// Two inputs share the upper or the lower 12 bits of their hashes as often as two random numbers.
 #[test]
 fn a_pair_meets_as_often_as_chance_has_it() {
     const KEYS: u64 = 20_000;
-    let pairs: [(&str, [u64; 2], [u64; 2]); 7] = [
+    let pairs: [(&str, [u64; 2], [u64; 2]); 10] = [
         ("the lowest bit", [7, 9], [6, 9]),
         ("the highest bit", [7, 9], [7 | 1 << 63, 9]),
         ("both words", [7, 9], [8, 8]),
@@ -58,6 +81,9 @@ fn a_pair_meets_as_often_as_chance_has_it() {
         ("all but one bit", [1, 0], [!0, !0]),
         ("nothing but zeros", [0, 0], [0, 1 << 32]),
         ("one more and one less", [1 << 40, 1 << 40], [(1 << 40) + 1, (1 << 40) - 1]),
+        ("halves exchanged", [7 | 9 << 32, 1], [9 | 7 << 32, 1]),
+        ("halves with one sum", [8 | 8 << 32, 1], [9 | 7 << 32, 1]),
+        ("halves of two words exchanged", [1 | 7 << 32, 9 | 1 << 32], [1 | 9 << 32, 7 | 1 << 32]),
     ];
     for (what, one, other) in pairs {
         let (mut upper, mut lower) = (0, 0);

@@ -16,7 +16,7 @@
 //! is as much as an allocator will have ready on huge pages; in pieces that it has not, each new page of
 //! 4 KiB would stop a growing table, and take room among the processor's translations. A segment is
 //! allocated, and each of its lines written, only when a line at or behind it is needed: no call
-//! touches more than a few lines. Lines that were not made yet read as empty ones.
+//! touches more than a few lines, or a run of full ones. Lines that were not made yet read as empty ones.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;

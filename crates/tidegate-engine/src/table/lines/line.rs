@@ -81,7 +81,7 @@ impl Line {
         self.passed() != 0 && self.hashes[LAST] <= hash
     }
 
-    /// The hash and the id of every entry with a hash from `lo` to `hi`, both included.
+    /// The hash and the id of every entry with a hash from `lo` to `hi`, both included. => `lo <= hi`
     #[inline]
     pub(super) fn entries_within(&self, lo: u32, hi: u32) -> impl Iterator<Item = Entry> {
         let from_lo = self.hashes.map(|hash| hash.wrapping_sub(lo));

@@ -35,7 +35,7 @@ impl Lines {
         self.retired.is_some()
     }
 
-    /// Enters the entries of some retired lines, about a hundred, under the hash that `new_hash_of`
+    /// Enters the entries of some retired lines, about a hundred and in a run of full lines up to a thousand, under the hash that `new_hash_of`
     /// makes of their id and their old hash. Whether there are more.
     pub(crate) fn rekey_step(&mut self, mut new_hash_of: impl FnMut(u32, u32) -> u32) -> bool {
         let Some(mut retired) = self.retired.take() else { return false };

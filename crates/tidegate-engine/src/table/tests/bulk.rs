@@ -173,7 +173,12 @@ fn flows_end_in_the_same_order_however_many_steps_are_taken_at_a_time() {
         let mut crowd = Crowd::new();
         crowd.events = EventQueue::new(usize::MAX);
         (0..3000).for_each(|n| crowd.enter(n));
-        // Timers that come twice, and some at the same tick.
+        // Timers that come twice: slots that are let again, and entries that became stale; some at the same tick.
+        for n in (0..3000).step_by(5) {
+            crowd.kill(n);
+            crowd.enter(n);
+        }
+        assert_eq!(crowd.ended().len(), 600);
         for n in (0..3000).step_by(4) {
             let (id, mut flow) = crowd.flows[&n].clone();
             flow.deadline = crowd.now + Duration::from_millis(u64::from(n % 9) * 20);
