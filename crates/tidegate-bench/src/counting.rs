@@ -112,7 +112,7 @@ fn look_up(family: Family, part: Part) {
     }
 }
 
-/// SYNs to a table that is full, of which each takes another one's place.
+/// SYNs to a table that is full, which take the places of those before them.
 fn flood(family: Family, part: Part) {
     let mut bed = laid(family, proto::TCP, Rules::None);
     let mut ring = Ring::new(family);

@@ -279,3 +279,57 @@ impl<K: Key> Extra<K> {
         Zone { id: self.zone, scope }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_wire::Family;
+
+    use super::*;
+    use crate::nat::Manip;
+    use crate::testkit::{Host, flow, udp};
+    use crate::tuple::Direction;
+
+    /// Holds a flow's mapping against what its status says of each end; whether that may be left unasked.
+    fn check<K: Key>(flow: &Flow) -> bool {
+        let is_as_told = Mapping::<K>::of(flow).is_as_told();
+        let are_alike = [Direction::Original, Direction::Reply].into_iter().all(|dir| {
+            let (own, target) = (flow.tuple(dir), flow.tuple(dir.opposite()));
+            let target = K::of(target).swapped();
+            let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies(flow, dir));
+            K::of(own).with(target, src, dst) == target
+        });
+        assert!(!is_as_told || are_alike, "{flow:?}");
+        is_as_told
+    }
+
+    #[test]
+    fn packets_become_the_target_as_a_whole_only_where_the_status_says_the_same() {
+        for family in Family::ALL {
+            let [own, other] = [Host::Client, Host::Server].map(|host| udp(host, 1).tuple(family));
+            for number in 0..16 {
+                let [moves_src, moves_dst, tells_src, tells_dst] =
+                    [1, 2, 4, 8].map(|bit| number & bit != 0);
+                let mut flow = flow(own);
+                if moves_src {
+                    flow.reply.dst = other.src;
+                    flow.reply.dport = 7;
+                }
+                if moves_dst {
+                    flow.reply.src = own.src;
+                    flow.reply.sport = 9;
+                }
+                flow.status.set(Status::SRC_NAT, tells_src);
+                flow.status.set(Status::DST_NAT, tells_dst);
+                let is_as_told = match family {
+                    Family::V4 => check::<Key4>(&flow),
+                    Family::V6 => check::<Key6>(&flow),
+                };
+                assert_eq!(
+                    is_as_told,
+                    (moves_src, moves_dst) == (tells_src, tells_dst),
+                    "{flow:?}"
+                );
+            }
+        }
+    }
+}

@@ -41,7 +41,8 @@ impl FlowTable {
     }
 
     /// Has read into the cache, all at once each time, what [`FlowTable::early_drop`] will read of the first bucket for
-    /// flows with these hashes, which are on their way.
+    /// flows with these hashes, which are on their way. Where buckets are long the first of them empties one for many, and
+    /// nothing is read.
     pub(crate) fn read_victims_ahead(&mut self, hashes: impl Iterator<Item = u32> + Clone) {
         if self.buckets.may_be_long(&self.index) {
             return;

@@ -1,8 +1,8 @@
 //! The end of flows whose time is over.
 //!
 //! A few are found before the first of them is put away, so that what that needs of the index can be asked
-//! for, all at once. Nothing comes of it but speed, and now and then a timer that is looked at once more: who has ended with another one
-//! by its turn is left alone.
+//! for, all at once. Nothing comes of it but speed, and now and then a timer that is looked at once more: who has
+//! ended with another one by its turn is left alone.
 
 use super::{FlowTable, prefetch, tick_of};
 use crate::event::EventQueue;
