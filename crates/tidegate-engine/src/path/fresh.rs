@@ -222,7 +222,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         let mut life = Life::new(Status::empty(), self.now);
         let (cells, plain) = (&mut newcomer.cells, self.plain(Direction::Original)?);
         match self.kind.proto {
-            ExpressProto::Tcp => track::tcp::first(cells, &mut life, plain.payload, &plain.case())?,
+            ExpressProto::Tcp => track::tcp::first(cells, &mut life, &plain)?,
             ExpressProto::Udp => track::udp::first(cells, &mut life, &plain)?,
         }
 
@@ -244,7 +244,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         let plain = self.plain(dir)?;
         let cells = &mut seat.record.cells;
         match self.kind.proto {
-            ExpressProto::Tcp => track::tcp::turn(cells, &mut life, plain.payload, &plain.case())?,
+            ExpressProto::Tcp => track::tcp::turn(cells, &mut life, &plain)?,
             ExpressProto::Udp => track::udp::turn(cells, &mut life, &plain)?,
         }
 

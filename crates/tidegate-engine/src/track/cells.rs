@@ -83,16 +83,6 @@ fn longs(cells: &Cells) -> [u64; 2] {
     [a | b << 32, c | d << 32]
 }
 
-const TCP_STATES: [TcpState; 16] = {
-    let mut states = [TcpState::None; 16];
-    let mut at = 0;
-    while at < TcpState::ALL.len() {
-        states[TcpState::ALL[at] as usize] = TcpState::ALL[at];
-        at += 1;
-    }
-    states
-};
-
 const KINDS: [Option<SegmentKind>; 8] = [
     None,
     Some(SegmentKind::Syn),
@@ -154,8 +144,7 @@ impl Tcp {
         };
         let one = unpack_peer([a, b, c, d], scales & 15, flags_one);
         let other = unpack_peer([e, f, g, h], scales >> 4, flags_other);
-        let state = TCP_STATES[usize::from(cells.state & 15)];
-        Self { state, seen: [one, other], retrans, last }
+        Self { state: TcpState::of(cells.state), seen: [one, other], retrans, last }
     }
 }
 

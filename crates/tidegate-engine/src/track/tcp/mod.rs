@@ -10,16 +10,20 @@
 
 mod express;
 mod reset;
+#[cfg(test)]
+mod samples;
 mod segment;
 mod state;
+mod step;
 mod table;
 mod turn;
 mod window;
+mod words;
 
 use core::time::Duration;
 
 use self::reset::Reset;
-use self::segment::{SegmentView, check};
+use self::segment::{SegmentView, SynOptions, check};
 use self::table::{Transition, transition};
 use self::window::Fit;
 use super::{Case, IgnoreReason, InvalidReason, Judgement, Life, ProtoState, Segment, Shortened};
@@ -32,7 +36,8 @@ pub(crate) use self::express::Usual;
 pub use self::segment::SegmentKind;
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
-pub(crate) use self::turn::{first, turn};
+pub(crate) use self::step::first;
+pub(crate) use self::turn::turn;
 
 pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     let view = match check(segment.payload(), || segment.has_bad_checksum()) {
@@ -215,7 +220,7 @@ impl Tcp {
         last.end = view.end;
         last.window = view.tcp.window();
         if view.kind == SegmentKind::Syn && dir == Direction::Original {
-            let options = view.options();
+            let options = SynOptions::of(&view.tcp);
             last.flags = options.flags;
             last.scale = options.scale;
             // The next ACK from the other side may be a challenge to this SYN
@@ -286,10 +291,10 @@ fn enter(
     tcp.last.kind = Some(view.kind);
     tcp.last.dir = case.dir;
     tcp.state = step.to;
+    if step.begins_closing() {
+        tcp.peer_mut(case.dir).flags.insert(PeerFlags::CLOSE_INIT);
+    }
     if step.from != step.to {
-        if step.to == TcpState::FinWait {
-            tcp.peer_mut(case.dir).flags.insert(PeerFlags::CLOSE_INIT);
-        }
         life.note(EventMask::PROTOINFO);
     }
     let timeouts = &case.limits.timeouts.tcp;
@@ -315,6 +320,11 @@ fn enter(
 }
 
 impl Step {
+    /// The first FIN.
+    fn begins_closing(self) -> bool {
+        self.from != self.to && self.to == TcpState::FinWait
+    }
+
     /// An ACK after SYN_RECV, or an answer on a connection that was picked up.
     fn proves_established(self) -> bool {
         self.to == TcpState::Established

@@ -36,6 +36,8 @@ pub(super) struct SegmentView<'a> {
 pub(super) struct SynOptions {
     pub(super) flags: PeerFlags,
     pub(super) scale: u8,
+    /// Whether there are selective acknowledgements, too.
+    pub(super) has_sack: bool,
 }
 
 const OPTION_WINDOW_SCALE: u8 = 3;
@@ -74,7 +76,8 @@ pub(super) fn check(
 
 /// The kind of a flag combination; PSH, ECE and CWR go with everything, URG
 /// with all but RST and SYN/ACK.
-fn classify(flags: TcpFlags) -> Option<SegmentKind> {
+#[inline(always)]
+pub(super) fn classify(flags: TcpFlags) -> Option<SegmentKind> {
     const FIN: u8 = 0x01;
     const SYN: u8 = 0x02;
     const RST: u8 = 0x04;
@@ -96,25 +99,28 @@ fn classify(flags: TcpFlags) -> Option<SegmentKind> {
     }
 }
 
-impl SegmentView<'_> {
-    pub(super) fn has(&self, flag: TcpFlags) -> bool {
-        self.flags.contains(flag)
-    }
-
+impl SynOptions {
     /// The options that only a SYN carries; the last of a kind counts.
-    pub(super) fn options(&self) -> SynOptions {
-        let mut found = SynOptions::default();
-        for option in self.tcp.options() {
+    pub(super) fn of<T: AsRef<[u8]>>(tcp: &Header<T>) -> Self {
+        let mut found = Self::default();
+        for option in tcp.options() {
             match (option.kind, option.data) {
                 (OPTION_SACK_PERMITTED, []) => found.flags.insert(PeerFlags::SACK_PERM),
                 (OPTION_WINDOW_SCALE, [scale]) => {
                     found.flags.insert(PeerFlags::WINDOW_SCALE);
                     found.scale = (*scale).min(MAX_SCALE);
                 }
+                (OPTION_SACK, _) => found.has_sack = true,
                 _ => {}
             }
         }
         found
+    }
+}
+
+impl SegmentView<'_> {
+    pub(super) fn has(&self, flag: TcpFlags) -> bool {
+        self.flags.contains(flag)
     }
 
     /// The highest right edge of the first SACK option (RFC 2018 3), if it is

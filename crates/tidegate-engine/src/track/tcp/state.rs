@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use tidegate_wire::SeqNum;
 
-use super::segment::{SegmentKind, SegmentView};
+use super::segment::{SegmentKind, SegmentView, SynOptions};
 use crate::tuple::Direction;
 
 /// The states, in the kernel's order and numbers (`enum tcp_conntrack`).
@@ -46,6 +46,21 @@ impl TcpState {
         Self::Close,
         Self::SynSent2,
     ];
+
+    /// The state that a connection's cells have in the low half of their `state`.
+    #[inline(always)]
+    pub(crate) fn of(cell: u8) -> Self {
+        const STATES: [TcpState; 16] = {
+            let mut states = [TcpState::None; 16];
+            let mut at = 0;
+            while at < TcpState::ALL.len() {
+                states[TcpState::ALL[at] as usize] = TcpState::ALL[at];
+                at += 1;
+            }
+            states
+        };
+        STATES[usize::from(cell & 15)]
+    }
 
     /// The name that `conntrack -L` prints.
     #[must_use]
@@ -160,7 +175,7 @@ pub struct Tcp {
 impl Tcp {
     /// A connection that begins with this SYN.
     pub(super) fn opened_by(view: &SegmentView<'_>) -> Self {
-        let options = view.options();
+        let options = SynOptions::of(&view.tcp);
         let opener = Peer {
             end: view.end,
             max_end: view.end,

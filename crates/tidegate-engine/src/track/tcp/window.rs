@@ -18,7 +18,7 @@
 use tidegate_wire::SeqNum;
 use tidegate_wire::packet::tcp::TcpFlags;
 
-use super::segment::{SegmentKind, SegmentView};
+use super::segment::{SegmentKind, SegmentView, SynOptions};
 use super::state::{Last, Peer, PeerFlags, Tcp, TcpState};
 use crate::flow::ack_offset;
 use crate::track::{Case, IgnoreReason, InvalidReason};
@@ -102,7 +102,7 @@ fn begin_with_syn(tcp: &mut Tcp, dir: Direction, view: &SegmentView<'_>, edges: 
     sender.max_end = edges.end;
     sender.max_window = edges.window.max(1);
     if view.tcp.header_len() > 20 {
-        let options = view.options();
+        let options = SynOptions::of(&view.tcp);
         sender.flags = sender.flags & PeerFlags::BE_LIBERAL | options.flags;
         sender.scale = options.scale;
     }
