@@ -11,12 +11,14 @@
 //! In a full table room is made as on the walk, once nothing else could stop the packet. If there is none, what early drop
 //! does has been done, and the packet walks only to be counted and refused ([`Pause::NoRoom`]).
 
+use core::marker::PhantomData;
+
 use tidegate_wire::Family;
 
 use super::Walk;
 use super::conntrack::info_of;
 use super::express::{UNUSUAL, is_cut_to, translation};
-use super::glance::{Glance, Kind};
+use super::glance::Glance;
 use super::layout::{Layout, Upper, rewrite};
 use crate::engine::{Engine, Outcome};
 use crate::event::EventMask;
@@ -30,14 +32,13 @@ use crate::table::key::{Key4, Key6};
 use crate::table::newcomer::Newcomer;
 use crate::time::Instant;
 use crate::trace::Observer;
-use crate::track::{self, Cells, Life, Plain};
+use crate::track::{self, Cells, Express, Life, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
 /// A packet, and what it is held against.
-struct Arrival<'a, 'b, F, K> {
+struct Arrival<'a, 'b, F, K, P> {
     packet: &'a mut Packet<'b>,
-    kind: Kind,
     key: K,
     /// The datagram's length, without padding.
     len: usize,
@@ -47,6 +48,7 @@ struct Arrival<'a, 'b, F, K> {
     programs: &'a mut Programs,
     /// Where it goes, once its [`way`](Arrival::way) is known.
     verdict: Verdict,
+    tracker: PhantomData<P>,
 }
 
 /// What there is to tell of a flow: what changed, what of that is announced, and the deadline to the
@@ -84,32 +86,56 @@ pub(crate) fn pass<'p, R>(
     if engine.programs.asks_fresh(kind.family) {
         return Err(Pause::Doubt);
     }
-    match kind.family {
-        Family::V4 => go::<Key4, R>(engine, now, packet, fib, (kind, glance), each),
-        Family::V6 => go::<Key6, R>(engine, now, packet, fib, (kind, glance), each),
+    match (kind.family, kind.proto) {
+        (Family::V4, ExpressProto::Tcp) => {
+            go::<Key4, track::tcp::Usual, R>(engine, now, packet, fib, glance, each)
+        }
+        (Family::V4, ExpressProto::Udp) => {
+            go::<Key4, track::udp::Usual, R>(engine, now, packet, fib, glance, each)
+        }
+        (Family::V6, ExpressProto::Tcp) => {
+            go::<Key6, track::tcp::Usual, R>(engine, now, packet, fib, glance, each)
+        }
+        (Family::V6, ExpressProto::Udp) => {
+            go::<Key6, track::udp::Usual, R>(engine, now, packet, fib, glance, each)
+        }
     }
 }
 
 #[inline(always)]
-fn go<'p, K: Layout, R>(
+fn go<'p, K: Layout, P: Express, R>(
     engine: &mut Engine,
     now: Instant,
     packet: &mut Packet<'p>,
     fib: &impl Fib,
-    (kind, glance): (Kind, &Glance),
+    glance: &Glance,
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+) -> Result<R, Pause> {
+    let begins = glance.slot.is_none()
+        && engine.table.is_free(glance.hash)
+        && engine.table.is_own(K::read(packet.bytes), P::PROTO.number());
+    if begins {
+        return enter::<K, P, R>(engine, now, packet, fib, glance, each);
+    }
+    go_on::<K, P, R>(engine, now, packet, fib, glance, each)
+}
+
+/// The same for a packet of a flow that is in the table.
+#[inline(never)]
+fn go_on<'p, K: Layout, P: Express, R>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'p>,
+    fib: &impl Fib,
+    glance: &Glance,
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-    let wanted = (key, kind.proto.number());
-    let begins = glance.slot.is_none()
-        && engine.table.is_free(glance.hash)
-        && engine.table.is_own(key, kind.proto.number());
-    if begins {
-        return enter::<K, R>(engine, now, packet, fib, (kind, glance), each);
-    }
+    let wanted = (key, P::PROTO.number());
     let verdict = Verdict::Local;
     let Engine { table, limits, programs, .. } = engine;
-    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs, verdict };
+    let tracker = PhantomData::<P>;
+    let mut arrival = Arrival { packet, key, len, now, fib, limits, programs, verdict, tracker };
     let turned = table.with_seat(wanted, glance, |mut seat| {
         let (info, news) = arrival.turn(&mut seat)?;
         Some((seat.id(), info, news, seat.timer()))
@@ -126,18 +152,19 @@ fn go<'p, K: Layout, R>(
 
 /// The same for a packet that begins a flow.
 #[inline(never)]
-fn enter<'p, K: Layout, R>(
+fn enter<'p, K: Layout, P: Express, R>(
     engine: &mut Engine,
     now: Instant,
     packet: &mut Packet<'p>,
     fib: &impl Fib,
-    (kind, glance): (Kind, &Glance),
+    glance: &Glance,
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
     let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
     let verdict = Verdict::Local;
     let Engine { limits, programs, .. } = engine;
-    let mut arrival = Arrival { packet, kind, key, len, now, fib, limits, programs, verdict };
+    let tracker = PhantomData::<P>;
+    let mut arrival = Arrival { packet, key, len, now, fib, limits, programs, verdict, tracker };
     let mut newcomer = arrival.newcomer();
     let (fresh, news) = arrival.begin(&mut newcomer).ok_or(Pause::Doubt)?;
     let verdict = arrival.verdict;
@@ -146,7 +173,7 @@ fn enter<'p, K: Layout, R>(
     }
 
     // Nothing stops it any more.
-    leave::<K>(packet, &mut engine.programs, (kind, fresh), len);
+    leave::<K>(packet, &mut engine.programs, fresh, len);
     let id = engine.table.welcome(now, &newcomer, glance.hash, &mut engine.rng);
     tell(engine, now, id, &news);
     let mark = packet.mark;
@@ -196,7 +223,7 @@ fn announce(
     });
 }
 
-impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
+impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
     /// A flow that begins now, as it is before its tracker has seen the packet.
     #[inline(always)]
     fn newcomer(&self) -> Newcomer<K> {
@@ -215,16 +242,13 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
     /// The first packet of a flow: what that would be in the table, and its way. Nothing has changed yet.
     #[inline(always)]
     fn begin(&mut self, newcomer: &mut Newcomer<K>) -> Option<(Fresh, News)> {
-        if self.programs.has(self.kind.family, TableKind::Nat) {
+        if self.programs.has(K::FAMILY, TableKind::Nat) {
             return None;
         }
         let fresh = self.way(CtInfo::New, (self.key, None))?;
         let mut life = Life::new(Status::empty(), self.now);
-        let (cells, plain) = (&mut newcomer.cells, self.plain(Direction::Original)?);
-        match self.kind.proto {
-            ExpressProto::Tcp => track::tcp::first(cells, &mut life, &plain)?,
-            ExpressProto::Udp => track::udp::first(cells, &mut life, &plain)?,
-        }
+        let plain = self.plain(Direction::Original)?;
+        P::first(&mut newcomer.cells, &mut life, &plain)?;
 
         newcomer.deadline = life.deadline;
         let (changes, deadline) = (life.pending | EventMask::NEW, life.deadline);
@@ -242,11 +266,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         let fresh = self.way(info, (key, own_port))?;
         let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
         let plain = self.plain(dir)?;
-        let cells = &mut seat.record.cells;
-        match self.kind.proto {
-            ExpressProto::Tcp => track::tcp::turn(cells, &mut life, &plain)?,
-            ExpressProto::Udp => track::udp::turn(cells, &mut life, &plain)?,
-        }
+        P::turn(&mut seat.record.cells, &mut life, &plain)?;
 
         // Nothing stops it any more.
         life.see(dir);
@@ -256,10 +276,10 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             seat.count(self.len);
         }
         if let Some(translation) = &translation {
-            let (proto, checksum) = (self.kind.proto, self.packet.offload.checksum);
+            let (proto, checksum) = (P::PROTO, self.packet.offload.checksum);
             rewrite(self.packet.bytes, Upper { proto, checksum }, self.key, *translation);
         }
-        leave::<K>(self.packet, self.programs, (self.kind, fresh), self.len);
+        leave::<K>(self.packet, self.programs, fresh, self.len);
         let Life { pending: changes, deadline, .. } = life;
         Some((info, News { changes, announced: seat.announced(), deadline }))
     }
@@ -271,7 +291,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         // A flow that came before the nat table meets that table's rules as long as it is new.
         let is_decided = status.contains(Status::NAT_DONE)
             || matches!(info_of(status, seat.dir), CtInfo::Established(_))
-            || !self.programs.has(self.kind.family, TableKind::Nat);
+            || !self.programs.has(K::FAMILY, TableKind::Nat);
         let is_usual = !status.intersects(UNUSUAL) && is_decided;
         (is_usual && !seat.record.is_expired(self.now) && seat.is_plain()).then_some(status)
     }
@@ -308,20 +328,15 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
             }
             Route::Unreachable | Route::Blackhole => return None,
         };
-        let fresh = Fresh { proto: self.kind.proto, established, route };
-        self.programs.clears(self.kind.family, fresh).then_some(fresh)
+        let fresh = Fresh { proto: P::PROTO, established, route };
+        self.programs.clears(K::FAMILY, fresh).then_some(fresh)
     }
 }
 
 /// Counts a packet of `len` bytes on its way, and takes a hop from one that is forwarded.
 #[inline(always)]
-fn leave<K: Layout>(
-    packet: &mut Packet<'_>,
-    programs: &mut Programs,
-    (kind, fresh): (Kind, Fresh),
-    len: usize,
-) {
-    programs.count_fresh(kind.family, fresh, len);
+fn leave<K: Layout>(packet: &mut Packet<'_>, programs: &mut Programs, fresh: Fresh, len: usize) {
+    programs.count_fresh(K::FAMILY, fresh, len);
     if fresh.route == ExpressRoute::Forward {
         K::take_hop(packet.bytes);
     }

@@ -120,7 +120,7 @@ pub(crate) struct Plain<'a> {
     pub(crate) limits: &'a Limits,
 }
 
-/// A tracker's part of the express path.
+/// A tracker's part of the express paths.
 pub(crate) trait Express {
     /// Whose packets.
     const PROTO: ExpressProto;
@@ -132,6 +132,12 @@ pub(crate) trait Express {
     /// Takes a plain packet as [`judge`] would, if it is the usual one; for how long it renews the flow.
     /// `None`: nothing has changed, ask [`judge`]. => [`Express::may_take`] and [`Express::is_up`]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout>;
+    /// Makes empty cells the memory of a flow that a plain packet begins. `None`: ask [`judge`], and forget what was
+    /// written.
+    fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
+    /// What a plain packet does to a flow that it may change. `None`: ask [`judge`]; of the flow nothing has changed,
+    /// and what was done to `life` does not count.
+    fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
 }
 
 /// Whether the checksum over payload and pseudo header is right, or somebody else answers for it.

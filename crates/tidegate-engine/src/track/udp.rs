@@ -61,6 +61,17 @@ impl Express for Usual {
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
         usual(cells, segment)
     }
+
+    #[inline(always)]
+    fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+        super::cells::begin_udp(cells, segment.now + STREAM_AFTER);
+        turn(cells, life, segment)
+    }
+
+    #[inline(always)]
+    fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+        turn(cells, life, segment)
+    }
 }
 
 /// For how long a right datagram renews a flow that was answered.
@@ -77,17 +88,10 @@ fn usual(cells: &Cells, segment: &Plain<'_>) -> Option<Timeout> {
     Some(if is_stream { timeouts.udp_stream } else { timeouts.udp })
 }
 
-/// Makes empty cells the memory of a flow that this datagram begins. `None`: ask [`judge`].
-#[inline]
-pub(crate) fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
-    super::cells::begin_udp(cells, segment.now + STREAM_AFTER);
-    turn(cells, life, segment)
-}
-
 /// What a datagram does to a flow that is not a stream yet, or not an answered one. `None`: ask
 /// [`judge`].
 #[inline]
-pub(crate) fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+fn turn(cells: &Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
     let usual = usual(cells, segment)?;
     let is_stream = life.is(Status::SEEN_REPLY) && segment.now > super::cells::stream_after(cells);
     let timeout = if is_stream { usual } else { segment.limits.timeouts.udp };

@@ -6,10 +6,10 @@
 //! The property test below holds the two against each other.
 
 use super::words::{Header, count_repeats, slide, state_after, timeout};
-use super::{SegmentKind, TcpState};
+use super::{SegmentKind, TcpState, step, turn::turn};
 use crate::limits::{Limits, Timeout};
 use crate::rules::ExpressProto;
-use crate::track::{Cells, Express, Plain};
+use crate::track::{Cells, Express, Life, Plain};
 use crate::tuple::Direction;
 
 const ESTABLISHED: u8 = TcpState::Established as u8;
@@ -36,6 +36,16 @@ impl Express for Usual {
     #[inline(always)]
     fn take(cells: &mut Cells, segment: &Plain<'_>) -> Option<Timeout> {
         take(cells, segment.payload, segment.dir, segment.limits)
+    }
+
+    #[inline(always)]
+    fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+        step::first(cells, life, segment)
+    }
+
+    #[inline(always)]
+    fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+        turn(cells, life, segment)
     }
 }
 

@@ -36,8 +36,6 @@ pub(crate) use self::express::Usual;
 pub use self::segment::SegmentKind;
 pub(crate) use self::state::Last;
 pub use self::state::{Peer, PeerFlags, Tcp, TcpState};
-pub(crate) use self::step::first;
-pub(crate) use self::turn::turn;
 
 pub(super) fn judge(flow: &mut Flow, segment: &Segment<'_>) -> Judgement {
     let view = match check(segment.payload(), || segment.has_bad_checksum()) {

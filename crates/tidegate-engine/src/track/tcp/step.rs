@@ -2,7 +2,7 @@
 //!
 //! A SYN, the SYN/ACK to it, the ACK of that, a FIN from each side and the last ACK: in order, within both windows, and
 //! with nothing of the exceptions that `Tcp::examine` knows. Of these comes the same as of `advance`, by the
-//! arithmetic of `words`; for whatever else [`turn`](super::turn()) unpacks the connection and asks `advance`.
+//! arithmetic of `words`; for whatever else `turn` unpacks the connection and asks `advance`.
 //! The property tests below hold the two against each other.
 
 use tidegate_wire::packet::tcp::Tcp as TcpHeader;
@@ -25,7 +25,7 @@ const BE_LIBERAL: u8 = PeerFlags::BE_LIBERAL.bits();
 
 /// Writes the memory of a connection that this SYN begins. `None`: it is none.
 #[inline]
-pub(crate) fn first(cells: &mut Cells, life: &mut Life, plain: &Plain<'_>) -> Option<()> {
+pub(super) fn first(cells: &mut Cells, life: &mut Life, plain: &Plain<'_>) -> Option<()> {
     let (tcp, header) = (TcpHeader::new(plain.payload)?, Header::read(plain.payload)?);
     if classify(tcp.flags())? != SegmentKind::Syn {
         return None;
