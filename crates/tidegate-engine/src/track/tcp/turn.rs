@@ -12,7 +12,7 @@ use crate::tuple::Direction;
 
 /// Changes the memory of a connection as this segment does. `None`: ask `judge`; nothing counts that was done to
 /// `life`.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn turn(cells: &mut Cells, life: &mut Life, plain: &Plain<'_>) -> Option<()> {
     step::take(cells, life, plain).or_else(|| exception(cells, life, plain))
 }
