@@ -25,9 +25,10 @@ use crate::session::family_name;
 use crate::traffic::{Connections, Steady, Traffic};
 
 /// The rows that are counted.
-pub const ROWS: [RowName; 10] = [
+pub const ROWS: [RowName; 11] = [
     RowName::UdpEstablished,
     RowName::TcpEstablished,
+    RowName::TcpTimestamps,
     RowName::TcpRules20,
     RowName::TcpRules20Nat,
     RowName::TcpRules20Late,
@@ -51,6 +52,10 @@ pub enum Part {
 pub fn run(row: RowName, family: Family, part: Part) {
     match row {
         RowName::UdpEstablished => stream(family, proto::UDP, Rules::None, part),
+        RowName::TcpTimestamps => {
+            let steady = Steady::new(proto::TCP, Plan::Spread, FLOWS, false).stamped();
+            carry(family, (proto::TCP, steady), Rules::None, part);
+        }
         RowName::TcpRules20 => stream(family, proto::TCP, Rules::Twenty, part),
         RowName::TcpRules20Nat => stream(family, proto::TCP, Rules::TwentyNat, part),
         RowName::TcpRules20Marked => stream(family, proto::TCP, Rules::TwentyMarked, part),
@@ -70,8 +75,12 @@ fn laid(family: Family, protocol: u8, rules: Rules) -> Bed {
 }
 
 fn stream(family: Family, protocol: u8, rules: Rules, part: Part) {
-    let mut bed = laid(family, protocol, rules);
     let steady = Steady::new(protocol, Plan::Spread, FLOWS, rules.translates());
+    carry(family, (protocol, steady), rules, part);
+}
+
+fn carry(family: Family, (protocol, steady): (u8, Steady), rules: Rules, part: Part) {
+    let mut bed = laid(family, protocol, rules);
     let mut stream = Stream::new(&mut bed, steady);
     let bursts = PACKETS / BURST as u64;
     match part {

@@ -20,6 +20,13 @@ pub const BURST: usize = 128;
 pub enum Body {
     /// 32 bytes of data: 60 bytes in IPv4, 80 in IPv6.
     Udp,
+    /// A segment with [`DATA`] bytes and a timestamp, as most hosts send them.
+    Stamped {
+        /// Sequence number.
+        seq: u32,
+        /// Acknowledgement number.
+        ack: u32,
+    },
     /// A segment.
     Tcp {
         /// Flags, as the header has them.
@@ -145,6 +152,16 @@ fn upper(bytes: &mut [u8; ROOM], at: usize, ends: &Ends, body: Body) -> (u64, us
             bytes[at + 8..at + 40].fill(0);
             (words(ports) + u64::from(UDP_LEN), UDP_LEN as usize)
         }
+        Body::Stamped { seq, ack } => {
+            let header = [seq, ack, 8 << 28 | u32::from(PSH | ACK) << 16 | WINDOW, 0];
+            let rest = header.into_iter().chain(TIMESTAMP).chain([0; 5]);
+            let mut sum = words(ports);
+            for (i, word) in rest.enumerate() {
+                put32(bytes, at + 4 + 4 * i, word);
+                sum += words(word);
+            }
+            (sum, 32 + DATA as usize)
+        }
         Body::Tcp { flags, seq, ack } => {
             let options = if flags & SYN != 0 { OPTIONS } else { [0; 5] };
             let header = if flags & SYN != 0 { 8 } else { 5 };
@@ -229,6 +246,8 @@ const ROOM: usize = 112;
 const UDP_LEN: u32 = 40;
 const WINDOW: u32 = 0xfaf0;
 /// MSS 1460, SACK permitted, window scale 7, and the first bytes of no data.
+/// Two NOPs and a timestamp (RFC 7323, appendix A).
+const TIMESTAMP: [u32; 3] = [0x0101_080a, 0x0012_d687, 0x0345_6789];
 const OPTIONS: [u32; 5] = [0x0204_05b4, 0x0402_0103, 0x0307_0101, 0, 0];
 
 #[cfg(test)]
@@ -246,6 +265,7 @@ mod tests {
             (Body::Tcp { flags: SYN, seq: 7, ack: 0 }, 32),
             (Body::Tcp { flags: SYN | ACK, seq: u32::MAX, ack: 8 }, 32),
             (Body::Tcp { flags: ACK | PSH, seq: 0x8000_0001, ack: 8 }, 40),
+            (Body::Stamped { seq: 11, ack: 0xffff_0000 }, 52),
             (Body::Tcp { flags: ACK | FIN, seq: 9, ack: 0xffff_0000 }, 20),
         ];
         for family in [Family::V4, Family::V6] {

@@ -30,9 +30,15 @@ struct Wire {
     proto: u8,
     plan: Plan,
     translated: bool,
+    /// Whether segments with data carry a timestamp.
+    stamped: bool,
 }
 
 impl Wire {
+    fn new(proto: u8, plan: Plan, translated: bool) -> Self {
+        Self { proto, plan, translated, stamped: false }
+    }
+
     /// The ends of a packet as it reaches the router.
     #[inline]
     fn ends(self, flow: u32, way: Way) -> Ends {
@@ -53,6 +59,9 @@ impl Wire {
         }
         let seq = first_number(flow, way).wrapping_add(1 + sent * DATA);
         let ack = first_number(flow, opposite(way)).wrapping_add(1 + heard * DATA);
+        if self.stamped {
+            return Body::Stamped { seq, ack };
+        }
         Body::Tcp { flags: ACK | PSH, seq, ack }
     }
 
@@ -83,8 +92,14 @@ impl Steady {
     /// Traffic of the flows `0..flows`, which are established and have not carried data yet.
     #[must_use]
     pub fn new(proto: u8, plan: Plan, flows: u32, translated: bool) -> Self {
-        let wire = Wire { proto, plan, translated };
+        let wire = Wire::new(proto, plan, translated);
         Self { wire, order: Permutation::new(flows, ORDER), flows, position: 0, round: 0 }
+    }
+
+    /// The same segments, each with a timestamp.
+    #[must_use]
+    pub fn stamped(self) -> Self {
+        Self { wire: Wire { stamped: true, ..self.wire }, ..self }
     }
 
     /// How often all flows have had a packet.
@@ -147,7 +162,7 @@ impl Skewed {
     /// `k^-exponent`.
     #[must_use]
     pub fn new(plan: Plan, flows: u32, exponent: f64) -> Self {
-        let wire = Wire { proto: proto::UDP, plan, translated: false };
+        let wire = Wire::new(proto::UDP, plan, false);
         let ranks = Zipf::new(flows, exponent, 1);
         Self { wire, order: Permutation::new(flows, ORDER), ranks, draws: Draws(2) }
     }
@@ -179,13 +194,13 @@ impl Opening {
     /// The flows of that range, in the order of their numbers, until they are established.
     #[must_use]
     pub fn new(proto: u8, plan: Plan, flows: Range<u32>, translated: bool) -> Self {
-        Self { wire: Wire { proto, plan, translated }, flows, step: 0, steps: 3 }
+        Self { wire: Wire::new(proto, plan, translated), flows, step: 0, steps: 3 }
     }
 
     /// Only their first packets.
     #[must_use]
     pub fn first_packets(proto: u8, plan: Plan, flows: Range<u32>) -> Self {
-        Self { wire: Wire { proto, plan, translated: false }, flows, step: 0, steps: 1 }
+        Self { wire: Wire::new(proto, plan, false), flows, step: 0, steps: 1 }
     }
 
     /// Whether packets are left to be sent.
@@ -225,7 +240,7 @@ impl Connections {
     /// The connections of that range, whose length is a multiple of [`Connections::AT_A_TIME`].
     #[must_use]
     pub fn new(plan: Plan, flows: Range<u32>) -> Self {
-        let wire = Wire { proto: proto::TCP, plan, translated: false };
+        let wire = Wire::new(proto::TCP, plan, false);
         Self { wire, flows, step: 0, burst: 0 }
     }
 

@@ -87,13 +87,17 @@ impl<T: Traffic> Subject for Stream<'_, T> {
 
 /// TCP flows without rules: packets, look-ups, dumps.
 pub fn tcp(session: &mut Session<'_>) {
-    if !session.wants(&[RowName::TcpEstablished, RowName::Lookup, RowName::Dump]) {
+    let rows = [RowName::TcpEstablished, RowName::TcpTimestamps, RowName::Lookup, RowName::Dump];
+    if !session.wants(&rows) {
         return;
     }
     let mut bed = laid(session, proto::TCP, Rules::None);
     let bytes = session.bytes_per_flow();
     let steady = Steady::new(proto::TCP, Plan::Spread, session.flows, false);
-    session.record(RowName::TcpEstablished, &mut Stream::new(&mut bed, steady.clone()), bytes);
+    let mut stream = Stream::new(&mut bed, steady.clone());
+    session.record(RowName::TcpEstablished, &mut stream, bytes);
+    stream.traffic = stream.traffic.stamped();
+    session.record(RowName::TcpTimestamps, &mut stream, bytes);
     lookup::run(session, &bed, steady);
     session.record(RowName::Dump, &mut Dump { bed: &bed }, None);
 }

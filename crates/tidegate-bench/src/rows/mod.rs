@@ -54,6 +54,7 @@ rows! {
     Lookup "lookup" "Engine::find_batch of known tuples, in bursts; ratio to floor_lookup",
     UdpEstablished "udp_established" "a UDP packet of an established flow, either way",
     TcpEstablished "tcp_established" "a TCP segment with data in the window, either way",
+    TcpTimestamps "tcp_timestamps" "the same with a timestamp, as most hosts send it; SACK permitted",
     TcpRules20 "tcp_rules20" "the same under 20 rules in raw, mangle and filter",
     TcpRules20Nat "tcp_rules20_nat" "the same under 20 rules, nat included, every packet translated",
     TcpRules10kNat "tcp_rules10k_nat" "the same under 10,000 rules",
@@ -76,10 +77,10 @@ impl RowName {
     /// Whether a row of this name is about packets of established flows, which allocate nothing.
     #[must_use]
     pub fn never_allocates(name: &str) -> bool {
-        [Self::UdpEstablished, Self::TcpEstablished, Self::Zipf, Self::TcpRules20]
+        [Self::UdpEstablished, Self::TcpEstablished, Self::TcpTimestamps, Self::Zipf]
             .into_iter()
-            .chain([Self::TcpRules20Nat, Self::TcpRules10kNat, Self::TcpRules20Late])
-            .chain([Self::TcpRules20Marked])
+            .chain([Self::TcpRules20, Self::TcpRules20Nat, Self::TcpRules10kNat])
+            .chain([Self::TcpRules20Late, Self::TcpRules20Marked])
             .any(|row| row.as_str() == name)
     }
 }
