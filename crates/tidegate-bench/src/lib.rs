@@ -8,7 +8,7 @@
 //! - [`plan`], [`ring`], [`traffic`], [`hostile`], [`order`]: packets from numbers;
 //! - [`world`], [`rulesets`], [`bed`]: an engine, filled;
 //! - [`mod@reference`]: what it is compared with;
-//! - [`subject`], [`clock`], [`residence`], [`allocator`]: how one measures;
+//! - [`subject`], [`clock`], [`bursts`], [`residence`], [`allocator`]: how one measures;
 //! - [`session`], [`rows`]: what is measured;
 //! - [`report`]: how it is told;
 //! - [`counting`]: the same without a clock.
@@ -17,6 +17,7 @@
 
 pub mod allocator;
 pub mod bed;
+pub mod bursts;
 pub mod clock;
 pub mod counting;
 pub mod flags;

@@ -41,6 +41,10 @@ pub struct Row {
     pub allocs: Option<f64>,
     /// The slowest burst of 128 packets.
     pub slowest_burst_ns: Option<f64>,
+    /// The slowest burst if each counts with the least of its times in several runs: what the work itself takes.
+    pub slowest_burst_always_ns: Option<f64>,
+    /// The slowest of as many stretches of arithmetic, each as long as the median burst: the machine's share.
+    pub slowest_spin_ns: Option<f64>,
     /// The median burst.
     pub median_burst_ns: Option<f64>,
     /// What else there is to say.

@@ -52,6 +52,12 @@ fn remarks(row: &Row) -> String {
     if let (Some(slowest), Some(median)) = (row.slowest_burst_ns, row.median_burst_ns) {
         remarks.push(format!("burst {:.0} us, slowest {:.0} us", median / 1e3, slowest / 1e3));
     }
+    if let Some(always) = row.slowest_burst_always_ns {
+        remarks.push(format!("in every run {:.0} us", always / 1e3));
+    }
+    if let Some(spin) = row.slowest_spin_ns {
+        remarks.push(format!("arithmetic as long {:.0} us", spin / 1e3));
+    }
     remarks.extend(row.note.clone());
     remarks.join("; ")
 }
