@@ -46,19 +46,29 @@ fn what_was_faulted_in_ahead_is_not_faulted_in_again() {
     let reserve = 32 << 20;
     let before = status().resident;
     let _ahead = Prefault::start(reserve).unwrap();
-    let mut patience = 1000;
-    while status().resident - before < reserve as u64 {
-        patience -= 1;
-        assert!(patience > 0, "no reserve after ten seconds: {}", status());
-        thread::sleep(Duration::from_millis(10));
-    }
+    await_resident(before + reserve as u64);
     let faults = faults_of_this_thread();
     let table = segments(reserve);
     let faults = faults_of_this_thread() - faults;
     // Without the thread it would be 16 on pages of 2 MiB and 8192 on smaller ones, and one or two
     // for reading the number.
     assert!(faults < 8, "{faults} faults");
-    drop(table);
+    await_resident(before + 2 * reserve as u64);
+    // The thread now sleeps until it is woken: it would be by a block that is the first for a while.
+    thread::sleep(Duration::from_secs(3));
+    let more = segments(SEGMENT);
+    await_resident(before + 2 * reserve as u64 + SEGMENT as u64);
+    drop((table, more));
+}
+
+/// Waits until that much is resident.
+fn await_resident(bytes: u64) {
+    let mut patience = 1000;
+    while status().resident < bytes {
+        patience -= 1;
+        assert!(patience > 0, "no reserve after ten seconds: {}", status());
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Touched segments of so many bytes in total.

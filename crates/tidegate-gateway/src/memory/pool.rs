@@ -12,14 +12,17 @@
 
 use std::ptr::NonNull;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::arena::{Arena, Block, Need};
 
 /// The arenas, in the order in which they were mapped.
 pub(super) struct Pool {
     arenas: [Option<Arena>; MOST],
-    /// How many threads fault pages in ahead.
-    watchers: usize,
+    /// How many blocks were handed out; it wraps.
+    count: usize,
+    /// Whether somebody who faults ahead sleeps until one is.
+    asleep: bool,
 }
 
 /// What faulting ahead should do next.
@@ -46,9 +49,9 @@ pub(super) struct Held {
 pub(super) fn alloc(size: usize) -> Option<Block> {
     let mut pool = lock();
     let block = pool.alloc(size);
-    let watched = pool.watchers > 0;
+    let is_awaited = std::mem::take(&mut pool.asleep);
     drop(pool);
-    if watched {
+    if is_awaited {
         wake();
     }
     block
@@ -70,8 +73,14 @@ pub(super) fn lock() -> MutexGuard<'static, Pool> {
 }
 
 /// Waits until a block was handed out or [`wake`] was called.
-pub(super) fn wait(pool: MutexGuard<'static, Pool>) -> MutexGuard<'static, Pool> {
+pub(super) fn sleep(mut pool: MutexGuard<'static, Pool>) -> MutexGuard<'static, Pool> {
+    pool.asleep = true;
     CHANGED.wait(pool).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits so long, or until [`wake`] was called; who takes a block has nothing to do with it.
+pub(super) fn doze(pool: MutexGuard<'static, Pool>, time: Duration) -> MutexGuard<'static, Pool> {
+    CHANGED.wait_timeout(pool, time).unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// Wakes those who fault ahead.
@@ -81,20 +90,16 @@ pub(super) fn wake() {
 
 impl Pool {
     pub(super) const fn new() -> Self {
-        Self { arenas: [const { None }; MOST], watchers: 0 }
+        Self { arenas: [const { None }; MOST], count: 0, asleep: false }
     }
 
-    /// One more thread wants to be woken for every block.
-    pub(super) fn watch(&mut self) {
-        self.watchers += 1;
-    }
-
-    /// One fewer does.
-    pub(super) fn unwatch(&mut self) {
-        self.watchers -= 1;
+    /// How many blocks have been handed out, modulo the number's range.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     pub(super) fn alloc(&mut self, size: usize) -> Option<Block> {
+        self.count = self.count.wrapping_add(1);
         let there = self.arenas.iter_mut().map_while(Option::as_mut);
         if let Some(block) = there.into_iter().find_map(|arena| arena.alloc(size)) {
             return Some(block);
