@@ -153,12 +153,12 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         course.count(self.len);
         seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
+        let (bytes, is_forwarded) = (&mut *self.packet.bytes, exit.route == ExpressRoute::Forward);
         if let Some(translation) = translation {
             let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
-            rewrite(self.packet.bytes, how, translation);
-        }
-        if exit.route == ExpressRoute::Forward {
-            K::take_hop(self.packet.bytes);
+            rewrite(bytes, how, translation, is_forwarded);
+        } else if is_forwarded {
+            K::take_hop(bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
         let (flow, mark) = (Some(seat.id()), self.packet.mark);

@@ -260,7 +260,7 @@ impl<F: Fib, K: Layout> Arrival<'_, '_, F, K> {
         }
         if let Some(translation) = translation {
             let (proto, checksum) = (self.kind.proto, self.packet.offload.checksum);
-            rewrite(self.packet.bytes, Upper { proto, checksum }, translation);
+            rewrite(self.packet.bytes, Upper { proto, checksum }, translation, false);
         }
         leave::<K>(self.packet, self.programs, (self.kind, fresh), self.len);
         let Life { pending: changes, deadline, .. } = life;

@@ -5,7 +5,7 @@
 //! family, and what `wire::packet` and `nat::rewrite` find step by step is a load or a store here.
 //! `engine/tests/express.rs` compares the bytes with theirs.
 
-use tidegate_wire::checksum::{change, little_endian};
+use tidegate_wire::checksum::{add, change, little_endian, replaced};
 use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::{Family, Headers};
@@ -23,8 +23,6 @@ pub(super) trait Layout: Shelved {
     const TUPLE: usize;
     /// Where the upper layer begins.
     const L4: usize;
-    /// Where the header's own checksum is, if it has one.
-    const CHECKSUM: Option<usize>;
     /// The tuple.
     fn read(bytes: &[u8]) -> Self;
     /// The length, without padding.
@@ -36,6 +34,8 @@ pub(super) trait Layout: Shelved {
     fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64);
     /// Takes one hop off.
     fn take_hop(bytes: &mut [u8]);
+    /// The same, if it is to be, in a header whose addresses have changed by so much.
+    fn mend_header(bytes: &mut [u8], of_addresses: u64, takes_hop: bool);
 }
 
 impl Layout for Key4 {
@@ -43,7 +43,6 @@ impl Layout for Key4 {
     const PROTO: usize = 9;
     const TUPLE: usize = 12;
     const L4: usize = 20;
-    const CHECKSUM: Option<usize> = Some(10);
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
@@ -75,9 +74,9 @@ impl Layout for Key4 {
     fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64) {
         let bytes = &mut bytes[..24];
         let (at, second) = (Self::TUPLE, usize::from(is_dst));
-        let old = exchange(bytes, at + 4 * second, end.address.to_le_bytes());
-        let [old, new] = [u32::from_le_bytes(old), end.address].map(u64::from);
-        (change(old, new), put_port(bytes, Self::L4 + 2 * second, end.port))
+        let old = u32::from_le_bytes(exchange(bytes, at + 4 * second, end.address.to_le_bytes()));
+        let of_address = u64::from(!old) + u64::from(end.address);
+        (of_address, put_port(bytes, Self::L4 + 2 * second, end.port))
     }
 
     #[inline(always)]
@@ -86,6 +85,15 @@ impl Layout for Key4 {
             ip.decrement_ttl();
         }
     }
+
+    #[inline(always)]
+    fn mend_header(bytes: &mut [u8], of_addresses: u64, takes_hop: bool) {
+        let bytes = &mut bytes[..24];
+        bytes[8] -= u8::from(takes_hop);
+        // A hop is the lowest bit of a little-endian word.
+        let of_hop = u64::from(!u16::from(takes_hop));
+        put(bytes, 10, replaced(chunk(bytes, 10), add(of_addresses, of_hop)));
+    }
 }
 
 impl Layout for Key6 {
@@ -93,7 +101,6 @@ impl Layout for Key6 {
     const PROTO: usize = 6;
     const TUPLE: usize = 8;
     const L4: usize = 40;
-    const CHECKSUM: Option<usize> = None;
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
@@ -134,6 +141,11 @@ impl Layout for Key6 {
     #[inline(always)]
     fn take_hop(bytes: &mut [u8]) {
         bytes[7] -= 1;
+    }
+
+    #[inline(always)]
+    fn mend_header(bytes: &mut [u8], _: u64, takes_hop: bool) {
+        bytes[7] -= u8::from(takes_hop);
     }
 }
 

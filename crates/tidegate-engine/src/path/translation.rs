@@ -40,10 +40,17 @@ pub(super) fn destination<K: Layout>(key: K, translation: Option<&Translation<K>
     K::address(translation.map_or_else(|| key.end(true), |translation| translation.dst(key)))
 }
 
-/// Translates a datagram, with its checksums.
+/// Translates a datagram, with its checksums, and takes a hop off if it is to be.
 #[inline(always)]
-pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, translation: Translation<K>) {
-    rewrite_end::<K>(bytes, how, translation.is_dst, translation.end);
+pub(super) fn rewrite<K: Layout>(
+    bytes: &mut [u8],
+    how: Upper,
+    translation: Translation<K>,
+    takes_hop: bool,
+) {
+    let of_address = rewrite_end::<K>(bytes, how, translation.is_dst, translation.end);
+    // The checksum is written once: who reads what was just written waits.
+    K::mend_header(bytes, of_address, takes_hop);
     if let Some(src) = translation.src {
         rewrite_source::<K>(bytes, how, src);
     }
@@ -52,30 +59,30 @@ pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, translation: Tran
 #[cold]
 #[inline(never)]
 fn rewrite_source<K: Layout>(bytes: &mut [u8], how: Upper, src: K::End) {
-    rewrite_end::<K>(bytes, how, false, src);
+    let of_address = rewrite_end::<K>(bytes, how, false, src);
+    K::mend_header(bytes, of_address, false);
 }
 
-/// Changes one end of a datagram. A UDP checksum of zero means that there is none; one that becomes zero is sent as all
+/// Changes one end of a datagram, and the upper layer's checksum; by how much the addresses have changed. A UDP checksum of zero means that there is none; one that becomes zero is sent as all
 /// ones (RFC 768).
 #[inline(always)]
-fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, end: K::End) {
+fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, end: K::End) -> u64 {
     let (of_address, of_port) = K::put_end(bytes, is_dst, end);
-    if let Some(at) = K::CHECKSUM {
-        put(bytes, at, replaced(chunk(bytes, at), of_address));
-    }
     let field = match how.proto {
         ExpressProto::Tcp => K::L4 + 16,
         ExpressProto::Udp => K::L4 + 6,
     };
     let check = chunk(bytes, field);
     if how.checksum.is_partial() {
-        return put(bytes, field, partial(check, of_address));
+        put(bytes, field, partial(check, of_address));
+        return of_address;
     }
     match (how.proto, check, replaced(check, add(of_address, of_port))) {
         (ExpressProto::Udp, [0, 0], _) => {}
         (ExpressProto::Udp, _, [0, 0]) => put(bytes, field, [0xff; 2]),
         (_, _, replaced) => put(bytes, field, replaced),
     }
+    of_address
 }
 
 /// A partial checksum knows of no ports, is not complemented, and a zero in it is nothing special.
@@ -90,6 +97,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use tidegate_wire::packet::ipv4::Ipv4;
     use tidegate_wire::packet::tcp::TcpFlags;
     use tidegate_wire::{Family, dissect};
 
@@ -123,10 +131,19 @@ mod tests {
         bytes: &mut [u8],
         how: Upper,
         target: &Tuple,
-        (status, dir): (Status, Direction),
+        (status, dir, takes_hop): (Status, Direction, bool),
     ) {
-        if let Some(translation) = Translation::told(K::of(target), status, dir) {
-            rewrite::<K>(bytes, how, translation);
+        match Translation::told(K::of(target), status, dir) {
+            Some(translation) => rewrite::<K>(bytes, how, translation, takes_hop),
+            None if takes_hop => K::take_hop(bytes),
+            None => {}
+        }
+    }
+
+    fn take_hop(bytes: &mut [u8], family: Family) {
+        match family {
+            Family::V4 => Ipv4::new(bytes).expect("a header").decrement_ttl(),
+            Family::V6 => bytes[7] -= 1,
         }
     }
 
@@ -138,6 +155,7 @@ mod tests {
             (is_v6, is_udp, len) in (any::<bool>(), any::<bool>(), 0..40usize),
             (field, state) in (fields(), states()),
             (status, dir) in statuses(),
+            takes_hop in any::<bool>(),
             ends in targets(),
         ) {
             let family = if is_v6 { Family::V6 } else { Family::V4 };
@@ -158,6 +176,10 @@ mod tests {
 
             let mut walked = bytes.clone();
             for manip in [Manip::Dst, Manip::Src] {
+                // The hop is between the two hooks.
+                if takes_hop && manip == Manip::Src {
+                    take_hop(&mut walked, family);
+                }
                 if manip.applies_to(status, dir) {
                     let done = walk::end(&mut walked, &mut headers, &target, manip);
                     prop_assert_eq!(done, Ok(()));
@@ -166,8 +188,8 @@ mod tests {
             let proto = if is_udp { ExpressProto::Udp } else { ExpressProto::Tcp };
             let how = Upper { proto, checksum: state };
             match family {
-                Family::V4 => express::<Key4>(&mut bytes, how, &target, (status, dir)),
-                Family::V6 => express::<Key6>(&mut bytes, how, &target, (status, dir)),
+                Family::V4 => express::<Key4>(&mut bytes, how, &target, (status, dir, takes_hop)),
+                Family::V6 => express::<Key6>(&mut bytes, how, &target, (status, dir, takes_hop)),
             }
             prop_assert_eq!(bytes, walked);
         }
