@@ -13,16 +13,17 @@ use core::marker::PhantomData;
 use tidegate_wire::Family;
 
 use super::glance::{Glance, Kind};
-use super::layout::{Layout, Upper, rewrite};
+use super::layout::Layout;
+use super::translation::{Upper, destination, rewrite, translation};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, Route, RouteQuery};
 use crate::flow::Status;
 use crate::limits::Limits;
-use crate::nat::Manip;
 use crate::packet::{CtInfo, Packet};
-use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
+use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs};
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
+use crate::table::mapping::Translation;
 use crate::time::Instant;
 use crate::track::{self, Express, Plain};
 use crate::tuple::Direction;
@@ -138,8 +139,8 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
             return None;
         }
         let status = usual_status(seat, self.now)?;
-        let translation = translation(self.key, status, seat, self.programs);
-        let exit = self.exit(seat, translation)?;
+        let translation = translation(status, seat, self.programs);
+        let exit = self.exit(seat, translation.as_ref())?;
         let mut course = self.programs.course(K::FAMILY, P::PROTO, seat.dir, exit.route);
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
             return None;
@@ -152,12 +153,12 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         course.count(self.len);
         seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
-        if let Some(translation) = &translation {
+        let (bytes, is_forwarded) = (&mut *self.packet.bytes, exit.route == ExpressRoute::Forward);
+        if let Some(translation) = translation {
             let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
-            rewrite(self.packet.bytes, how, self.key, *translation);
-        }
-        if exit.route == ExpressRoute::Forward {
-            K::take_hop(self.packet.bytes);
+            rewrite(bytes, how, translation, is_forwarded);
+        } else if is_forwarded {
+            K::take_hop(bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
         let (flow, mark) = (Some(seat.id()), self.packet.mark);
@@ -166,9 +167,8 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
 
     /// The way out or in, if it has no obstacle.
     #[inline(always)]
-    fn exit(&self, seat: &Seat<'_, K>, translation: Option<K>) -> Option<Exit> {
-        let (src, own_dst) = self.key.addresses();
-        let dst = translation.map_or(own_dst, |translated| translated.addresses().1);
+    fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation<K>>) -> Option<Exit> {
+        let (src, dst) = (self.key.addresses().0, destination(self.key, translation));
         let (in_port, mark) = (self.packet.in_port, self.packet.mark);
         match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => {
@@ -186,26 +186,6 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
             Route::Unreachable | Route::Blackhole => None,
         }
     }
-}
-
-/// The tuple that a packet of `key` has afterwards, if its flow is translated.
-#[inline(always)]
-pub(super) fn translation<K: Layout>(
-    key: K,
-    status: Status,
-    seat: &Seat<'_, K>,
-    programs: &Programs,
-) -> Option<K> {
-    if !status.intersects(Status::NAT) || !programs.has(K::FAMILY, TableKind::Nat) {
-        return None;
-    }
-    let target = seat.target();
-    if seat.is_as_told() {
-        return Some(target);
-    }
-    // A flow that somebody put into the table may have other ends than its status tells to be translated.
-    let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, seat.dir));
-    Some(key.with(target, src, dst))
 }
 
 /// Whether a packet is a superframe whose pieces fit.

@@ -12,14 +12,16 @@
 //! does has been done, and the packet walks only to be counted and refused ([`Pause::NoRoom`]).
 
 use core::marker::PhantomData;
+use core::net::IpAddr;
 
 use tidegate_wire::Family;
 
 use super::Walk;
 use super::conntrack::info_of;
-use super::express::{UNUSUAL, is_cut_to, translation};
+use super::express::{UNUSUAL, is_cut_to};
 use super::glance::Glance;
-use super::layout::{Layout, Upper, rewrite};
+use super::layout::Layout;
+use super::translation::{Upper, destination, rewrite, translation};
 use crate::engine::{Engine, Outcome};
 use crate::event::EventMask;
 use crate::fib::{Fib, PortId, Route, RouteQuery};
@@ -245,7 +247,7 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         if self.programs.has(K::FAMILY, TableKind::Nat) {
             return None;
         }
-        let fresh = self.way(CtInfo::New, (self.key, None))?;
+        let fresh = self.way(CtInfo::New, (destination(self.key, None), None))?;
         let mut life = Life::new(Status::empty(), self.now);
         let plain = self.plain(Direction::Original)?;
         P::first(&mut newcomer.cells, &mut life, &plain)?;
@@ -260,10 +262,10 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
     fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(CtInfo, News)> {
         let status = self.usual_status(seat)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
-        let translation = translation(self.key, status, seat, self.programs);
-        let key = translation.unwrap_or(self.key);
+        let translation = translation(status, seat, self.programs);
+        let dst = destination(self.key, translation.as_ref());
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
-        let fresh = self.way(info, (key, own_port))?;
+        let fresh = self.way(info, (dst, own_port))?;
         let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
         let plain = self.plain(dir)?;
         P::turn(&mut seat.record.cells, &mut life, &plain)?;
@@ -275,9 +277,9 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         if life.counts {
             seat.count(self.len);
         }
-        if let Some(translation) = &translation {
+        if let Some(translation) = translation {
             let (proto, checksum) = (P::PROTO, self.packet.offload.checksum);
-            rewrite(self.packet.bytes, Upper { proto, checksum }, self.key, *translation);
+            rewrite(self.packet.bytes, Upper { proto, checksum }, translation, false);
         }
         leave::<K>(self.packet, self.programs, fresh, self.len);
         let Life { pending: changes, deadline, .. } = life;
@@ -303,16 +305,16 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         Some(Plain { payload, dir, now: self.now, limits: self.limits })
     }
 
-    /// Finds the way out or in of a packet to the destination of `key`, if it has no obstacle and no rule on
+    /// Finds the way out or in of a packet to `dst`, if it has no obstacle and no rule on
     /// it is to be asked. A masqueraded flow has a port of its own, by which it must leave.
     #[inline(always)]
-    fn way(&mut self, info: CtInfo, (key, own_port): (K, Option<PortId>)) -> Option<Fresh> {
+    fn way(&mut self, info: CtInfo, (dst, own_port): (IpAddr, Option<PortId>)) -> Option<Fresh> {
         let established = match info {
             CtInfo::New => None,
             CtInfo::Established(dir) => Some(dir),
             CtInfo::Invalid | CtInfo::Untracked | CtInfo::Related(_) => return None,
         };
-        let (src, dst) = (self.key.addresses().0, key.addresses().1);
+        let src = self.key.addresses().0;
         let (in_port, mark) = (self.packet.in_port, self.packet.mark);
         let route = match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => ExpressRoute::Input,

@@ -5,21 +5,13 @@
 //! family, and what `wire::packet` and `nat::rewrite` find step by step is a load or a store here.
 //! `engine/tests/express.rs` compares the bytes with theirs.
 
-use tidegate_wire::checksum::{add as add_up, change, little_endian, replaced};
+use tidegate_wire::checksum::{add, change, little_endian, replaced};
 use tidegate_wire::offload::Checksum;
 use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::{Family, Headers};
 
-use crate::rules::ExpressProto;
 use crate::table::express::Shelved;
 use crate::table::key::{Key as _, Key4, Key6};
-
-/// What the upper layer is, and how its checksum stands.
-#[derive(Clone, Copy)]
-pub(super) struct Upper {
-    pub(super) proto: ExpressProto,
-    pub(super) checksum: Checksum,
-}
 
 /// Where a family's plain datagrams have what.
 pub(super) trait Layout: Shelved {
@@ -31,20 +23,19 @@ pub(super) trait Layout: Shelved {
     const TUPLE: usize;
     /// Where the upper layer begins.
     const L4: usize;
-    /// Where the header's own checksum is, if it has one.
-    const CHECKSUM: Option<usize>;
     /// The tuple.
     fn read(bytes: &[u8]) -> Self;
     /// The length, without padding.
     fn len(bytes: &[u8]) -> usize;
     /// The headers, as `wire::dissect` gives them.
     fn headers(bytes: &[u8]) -> Headers;
-    /// The sums of addresses and ports, as checksums cover them.
-    fn sums(self) -> (u64, u64);
-    /// Writes the tuple, and nothing but the tuple.
-    fn put(self, bytes: &mut [u8]);
+    /// Makes this end the destination, or else the source, and changes nothing else; what that means to checksums over
+    /// addresses, and over ports.
+    fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64);
     /// Takes one hop off.
     fn take_hop(bytes: &mut [u8]);
+    /// The same, if it is to be, in a header whose addresses have changed by so much.
+    fn mend_header(bytes: &mut [u8], of_addresses: u64, takes_hop: bool);
 }
 
 impl Layout for Key4 {
@@ -52,7 +43,6 @@ impl Layout for Key4 {
     const PROTO: usize = 9;
     const TUPLE: usize = 12;
     const L4: usize = 20;
-    const CHECKSUM: Option<usize> = Some(10);
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
@@ -81,15 +71,12 @@ impl Layout for Key4 {
     }
 
     #[inline(always)]
-    fn sums(self) -> (u64, u64) {
-        (u64::from_le_bytes(self.addresses), u64::from(u32::from_le_bytes(self.ports)))
-    }
-
-    #[inline(always)]
-    fn put(self, bytes: &mut [u8]) {
+    fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64) {
         let bytes = &mut bytes[..24];
-        bytes[12..20].copy_from_slice(&self.addresses);
-        bytes[20..].copy_from_slice(&self.ports);
+        let (at, second) = (Self::TUPLE, usize::from(is_dst));
+        let old = u32::from_le_bytes(exchange(bytes, at + 4 * second, end.address.to_le_bytes()));
+        let of_address = u64::from(!old) + u64::from(end.address);
+        (of_address, put_port(bytes, Self::L4 + 2 * second, end.port))
     }
 
     #[inline(always)]
@@ -98,6 +85,15 @@ impl Layout for Key4 {
             ip.decrement_ttl();
         }
     }
+
+    #[inline(always)]
+    fn mend_header(bytes: &mut [u8], of_addresses: u64, takes_hop: bool) {
+        let bytes = &mut bytes[..24];
+        bytes[8] -= u8::from(takes_hop);
+        // A hop is the lowest bit of a little-endian word.
+        let of_hop = u64::from(!u16::from(takes_hop));
+        put(bytes, 10, replaced(chunk(bytes, 10), add(of_addresses, of_hop)));
+    }
 }
 
 impl Layout for Key6 {
@@ -105,7 +101,6 @@ impl Layout for Key6 {
     const PROTO: usize = 6;
     const TUPLE: usize = 8;
     const L4: usize = 40;
-    const CHECKSUM: Option<usize> = None;
 
     #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
@@ -134,59 +129,28 @@ impl Layout for Key6 {
     }
 
     #[inline(always)]
-    fn sums(self) -> (u64, u64) {
-        let addresses = add_up(little_endian(&self.src), little_endian(&self.dst));
-        (addresses, u64::from(u32::from_le_bytes(self.ports)))
-    }
-
-    #[inline(always)]
-    fn put(self, bytes: &mut [u8]) {
+    fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64) {
         let bytes = &mut bytes[..44];
-        bytes[8..24].copy_from_slice(&self.src);
-        bytes[24..40].copy_from_slice(&self.dst);
-        bytes[40..].copy_from_slice(&self.ports);
+        let (at, second) = (Self::TUPLE, usize::from(is_dst));
+        let new = end.address.to_le_bytes();
+        let old = exchange(bytes, at + 16 * second, new);
+        let [old, new] = [old, new].map(|address| little_endian(&address));
+        (change(old, new), put_port(bytes, Self::L4 + 2 * second, end.port))
     }
 
     #[inline(always)]
     fn take_hop(bytes: &mut [u8]) {
         bytes[7] -= 1;
     }
-}
 
-/// Has a datagram, which begins and ends as `old` says, do so as `new` says, with its checksums. A UDP checksum of
-/// zero means that there is none; one that becomes zero is sent as all ones (RFC 768).
-#[inline(always)]
-pub(super) fn rewrite<K: Layout>(bytes: &mut [u8], how: Upper, old: K, new: K) {
-    let ((old_addresses, old_ports), (addresses, ports)) = (old.sums(), new.sums());
-    new.put(bytes);
-    let of_addresses = change(old_addresses, addresses);
-    if let Some(at) = K::CHECKSUM {
-        put(bytes, at, replaced(chunk(bytes, at), of_addresses));
+    #[inline(always)]
+    fn mend_header(bytes: &mut [u8], _: u64, takes_hop: bool) {
+        bytes[7] -= u8::from(takes_hop);
     }
-    let field = match how.proto {
-        ExpressProto::Tcp => K::L4 + 16,
-        ExpressProto::Udp => K::L4 + 6,
-    };
-    let check = chunk(bytes, field);
-    if how.checksum.is_partial() {
-        return put(bytes, field, partial(check, of_addresses));
-    }
-    let whole = add_up(of_addresses, change(old_ports, ports));
-    match (how.proto, check, replaced(check, whole)) {
-        (ExpressProto::Udp, [0, 0], _) => {}
-        (ExpressProto::Udp, _, [0, 0]) => put(bytes, field, [0xff; 2]),
-        (_, _, replaced) => put(bytes, field, replaced),
-    }
-}
-
-/// A partial checksum knows of no ports, is not complemented, and a zero in it is nothing special.
-#[inline(never)]
-fn partial([a, b]: [u8; 2], change: u64) -> [u8; 2] {
-    replaced([!a, !b], change).map(|byte| !byte)
 }
 
 #[inline(always)]
-fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut chunk = [0; N];
     chunk.copy_from_slice(&bytes[at..at + N]);
     chunk
@@ -198,6 +162,21 @@ pub(super) fn half(bytes: &[u8], at: usize) -> u16 {
 }
 
 #[inline(always)]
-fn put<const N: usize>(bytes: &mut [u8], at: usize, chunk: [u8; N]) {
+pub(super) fn put<const N: usize>(bytes: &mut [u8], at: usize, chunk: [u8; N]) {
     bytes[at..at + N].copy_from_slice(&chunk);
+}
+
+/// Puts something in the place of what was there, which it gives.
+#[inline(always)]
+fn exchange<const N: usize>(bytes: &mut [u8], at: usize, new: [u8; N]) -> [u8; N] {
+    let old = chunk(bytes, at);
+    put(bytes, at, new);
+    old
+}
+
+/// Writes a port; what that means to checksums over it, see [`change`].
+#[inline(always)]
+fn put_port(bytes: &mut [u8], at: usize, port: u16) -> u64 {
+    let old = u16::from_le_bytes(exchange(bytes, at, port.to_le_bytes()));
+    u64::from(!old) + u64::from(port)
 }

@@ -30,6 +30,7 @@ mod remark;
 mod room;
 mod steer;
 mod synproxy;
+mod translation;
 
 pub(crate) use self::conntrack::tuple_in;
 pub(crate) use self::glance::{BURST, Glance, Sight};

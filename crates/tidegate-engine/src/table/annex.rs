@@ -5,16 +5,14 @@
 //! [`Extra`]. Each of the three lies in pages of its own, so that nobody pays for what his neighbours do not have either, and
 //! a packet's cache lines hold nothing that packets do not ask for.
 
-use bitflags::bitflags;
-
 use super::column::Pages;
 use super::key::{Key, Key4, Key6};
+use super::mapping::Mapping;
 use super::prefetch;
 use super::record::Record;
 use super::slab::NIL;
 use crate::event::EventMask;
-use crate::fib::PortId;
-use crate::flow::{Flow, Status};
+use crate::flow::Flow;
 use crate::helper::Helper;
 use crate::limits::PolicyId;
 use crate::tuple::{Zone, ZoneScope};
@@ -33,14 +31,16 @@ impl<K: Key> Default for Annex<K> {
 }
 
 impl<K: Key> Annex<K> {
-    /// Has all that packets read of a slot's flow read into the cache. Where there is no mapping there is no extra.
+    /// Has all that packets read of a slot's flow read into the cache, if there may be anything; what they read first.
+    /// Where there is no mapping there is no extra.
     #[inline(always)]
-    pub(super) fn read_ahead(&self, at: u32) {
-        let Some(mapping) = self.mappings.peek(at) else { return };
+    pub(super) fn read_ahead(&self, at: u32) -> Option<&Mapping<K>> {
+        let mapping = self.mappings.peek(at)?;
         prefetch::lines(mapping);
         if let Some(extra) = self.extras.peek(at) {
             prefetch::lines(extra);
         }
+        Some(mapping)
     }
 
     /// Writes what the record says to be here.
@@ -68,7 +68,22 @@ impl<K: Key> Annex<K> {
     #[inline(always)]
     pub(super) fn reply(&self, at: u32, original: K, mapping: Option<&Mapping<K>>) -> K {
         let Some(mapping) = mapping else { return original.swapped() };
-        mapping.reply(original).unwrap_or_else(|| self.own_reply(at))
+        mapping.with_reply(original, |reply| reply).unwrap_or_else(|| self.own_reply(at))
+    }
+
+    /// Zero if a key is the [reply](Annex::reply) to this tuple. That is compared where it comes from: nobody waits for
+    /// a tuple to be put together.
+    #[inline(always)]
+    pub(super) fn difference(
+        &self,
+        at: u32,
+        original: K,
+        mapping: Option<&Mapping<K>>,
+        key: K,
+    ) -> u64 {
+        let Some(mapping) = mapping else { return key.difference(&original.swapped()) };
+        let difference = mapping.with_reply(original, |reply| key.difference(&reply));
+        difference.unwrap_or_else(|| key.difference(&self.own_reply(at)))
     }
 
     #[cold]
@@ -100,88 +115,6 @@ impl<K: Key> Annex<K> {
     /// Where they are kept.
     pub(super) fn links_mut(&mut self, at: u32) -> &mut Links {
         self.links.place(at)
-    }
-}
-
-/// How the reply tuple differs from the inverse of the original one, and the interface that a masqueraded flow left by.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-pub(crate) struct Mapping<K: Key> {
-    /// The one end that is another than the inverse's.
-    end: K::End,
-    masquerade_port: [u8; 2],
-    form: Form,
-}
-
-const _: () = assert!(size_of::<Mapping<Key4>>() == 9);
-const _: () = assert!(size_of::<Mapping<Key6>>() == 21);
-
-bitflags! {
-    /// What a mapping says.
-    #[derive(Clone, Copy, Default)]
-    struct Form: u8 {
-        /// The end is the source of the reply: somebody else answers.
-        const SOURCE = 1;
-        /// It is its destination: somebody else is answered.
-        const DESTINATION = 2;
-        /// Nothing of the reply: it is in the extra.
-        const ELSEWHERE = 4;
-        /// That there is an interface.
-        const MASQUERADED = 8;
-        /// The flow's status tells just those ends translated that differ, so that packets become the inverse of the
-        /// other direction's tuple as a whole.
-        const AS_TOLD = 16;
-    }
-}
-
-impl<K: Key> Mapping<K> {
-    /// That of a flow.
-    pub(super) fn of(flow: &Flow) -> Self {
-        let [inverse, reply] = [K::of(&flow.orig).swapped(), K::of(&flow.reply)].map(Key::ends);
-        let (form, end) = match (inverse[0] == reply[0], inverse[1] == reply[1]) {
-            (true, true) => (Form::empty(), reply[0]),
-            (true, false) => (Form::DESTINATION, reply[1]),
-            (false, true) => (Form::SOURCE, reply[0]),
-            (false, false) => (Form::ELSEWHERE, reply[0]),
-        };
-        let [source, destination] = [Status::SRC_NAT, Status::DST_NAT].map(|bit| flow.is(bit));
-        let is_as_told = [destination, source] == [0, 1].map(|end| inverse[end] != reply[end]);
-        let masqueraded = flow.masquerade_port.map_or(Form::empty(), |_| Form::MASQUERADED);
-        let told = if is_as_told { Form::AS_TOLD } else { Form::empty() };
-        let port = flow.masquerade_port.map_or(0, |port| port.0);
-        Self { end, masquerade_port: port.to_le_bytes(), form: form | masqueraded | told }
-    }
-
-    /// Whether what packets become needs no look at the flow's status.
-    #[inline(always)]
-    pub(super) fn is_as_told(&self) -> bool {
-        self.form.contains(Form::AS_TOLD)
-    }
-
-    /// Whether the reply differs from the inverse at both ends, so that no mapping can say it.
-    pub(super) fn is_beyond(flow: &Flow) -> bool {
-        Self::of(flow).form.contains(Form::ELSEWHERE)
-    }
-
-    /// The reply to this tuple, if that is not elsewhere.
-    #[inline(always)]
-    fn reply(&self, original: K) -> Option<K> {
-        let inverse = original.swapped();
-        let [src, dst] = inverse.ends();
-        // Of the translated nearly all are so in the same way.
-        if self.form.contains(Form::DESTINATION) {
-            Some(K::between([src, self.end]))
-        } else if self.form.contains(Form::SOURCE) {
-            Some(K::between([self.end, dst]))
-        } else {
-            (!self.form.contains(Form::ELSEWHERE)).then_some(inverse)
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn masquerade_port(&self) -> Option<PortId> {
-        let port = PortId(u16::from_le_bytes(self.masquerade_port));
-        self.form.contains(Form::MASQUERADED).then_some(port)
     }
 }
 
@@ -277,59 +210,5 @@ impl<K: Key> Extra<K> {
             _ => ZoneScope::Reply,
         };
         Zone { id: self.zone, scope }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tidegate_wire::Family;
-
-    use super::*;
-    use crate::nat::Manip;
-    use crate::testkit::{Host, flow, udp};
-    use crate::tuple::Direction;
-
-    /// Holds a flow's mapping against what its status says of each end; whether that may be left unasked.
-    fn check<K: Key>(flow: &Flow) -> bool {
-        let is_as_told = Mapping::<K>::of(flow).is_as_told();
-        let are_alike = [Direction::Original, Direction::Reply].into_iter().all(|dir| {
-            let (own, target) = (flow.tuple(dir), flow.tuple(dir.opposite()));
-            let target = K::of(target).swapped();
-            let [src, dst] = [Manip::Src, Manip::Dst].map(|manip| manip.applies(flow, dir));
-            K::of(own).with(target, src, dst) == target
-        });
-        assert!(!is_as_told || are_alike, "{flow:?}");
-        is_as_told
-    }
-
-    #[test]
-    fn packets_become_the_target_as_a_whole_only_where_the_status_says_the_same() {
-        for family in Family::ALL {
-            let [own, other] = [Host::Client, Host::Server].map(|host| udp(host, 1).tuple(family));
-            for number in 0..16 {
-                let [moves_src, moves_dst, tells_src, tells_dst] =
-                    [1, 2, 4, 8].map(|bit| number & bit != 0);
-                let mut flow = flow(own);
-                if moves_src {
-                    flow.reply.dst = other.src;
-                    flow.reply.dport = 7;
-                }
-                if moves_dst {
-                    flow.reply.src = own.src;
-                    flow.reply.sport = 9;
-                }
-                flow.status.set(Status::SRC_NAT, tells_src);
-                flow.status.set(Status::DST_NAT, tells_dst);
-                let is_as_told = match family {
-                    Family::V4 => check::<Key4>(&flow),
-                    Family::V6 => check::<Key6>(&flow),
-                };
-                assert_eq!(
-                    is_as_told,
-                    (moves_src, moves_dst) == (tells_src, tells_dst),
-                    "{flow:?}"
-                );
-            }
-        }
     }
 }

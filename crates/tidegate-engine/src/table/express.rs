@@ -6,15 +6,16 @@
 
 use core::hint::select_unpredictable;
 
-use super::annex::{Annex, Mapping};
+use super::annex::Annex;
 use super::key::{Key, Key4, Key6};
 use super::lines::Line;
+use super::mapping::{Mapping, Translation};
 use super::record::Record;
 use super::slab::{Shelf, Slab, V6};
 use super::{FlowTable, Spot};
 use crate::event::EventMask;
 use crate::fib::PortId;
-use crate::flow::{Counter, FlowId};
+use crate::flow::{Counter, FlowId, Status};
 use crate::path::{BURST, Glance};
 use crate::time::Instant;
 use crate::tuple::{Direction, Zone};
@@ -61,8 +62,8 @@ impl Shelved for Key6 {
 pub(crate) struct Seat<'t, K: Key> {
     pub(crate) record: &'t mut Record<K>,
     annex: &'t Annex<K>,
-    /// What is elsewhere of its tuples, and its reply tuple.
-    mapped: Option<(&'t Mapping<K>, K)>,
+    /// What NAT does to it.
+    mapping: Option<&'t Mapping<K>>,
     counters: Option<&'t mut [Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
@@ -296,36 +297,53 @@ impl<K: Shelved> Shelf<K> {
         let record = self.records.get_mut(at)?;
         let annex = &self.annex;
         let mapping = annex.mapping(at, record);
-        let mapped = mapping.map(|mapping| (mapping, annex.reply(at, record.key, Some(mapping))));
-        let dir = match &mapped {
-            None => dir_of(record, record.key.swapped(), (key, proto)),
-            Some((_, reply)) => dir_of(record, *reply, (key, proto)),
-        }?;
+        let from_reply = annex.difference(at, record.key, mapping, key);
+        let dir = dir_of(record, from_reply, (key, proto))?;
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, annex, mapped, counters, slot, dir })
+        Some(Seat { record, annex, mapping, counters, slot, dir })
     }
 
     /// Which direction of a slot's flow, of which this is the record, a key is.
     #[inline(always)]
     pub(super) fn dir_of(&self, record: &Record<K>, at: u32, wanted: (K, u8)) -> Option<Direction> {
         let mapping = self.annex.mapping(at, record);
-        dir_of(record, self.annex.reply(at, record.key, mapping), wanted)
+        let from_reply = self.annex.difference(at, record.key, mapping, wanted.0);
+        dir_of(record, from_reply, wanted)
     }
 }
 
-/// Which direction of a flow with this reply tuple a key is. One that is both is the reply, as Linux files
-/// that in front.
+/// What packets of a direction look like once both ends are translated, of a flow of this tuple and mapping.
+#[cold]
+#[inline(never)]
+fn target<K: Key>(
+    annex: &Annex<K>,
+    at: u32,
+    (original, mapping): (&K, Option<&Mapping<K>>),
+    dir: Direction,
+) -> K {
+    match dir {
+        Direction::Original => annex.reply(at, *original, mapping).swapped(),
+        Direction::Reply => original.swapped(),
+    }
+}
+
+/// Which direction of a flow a key is that differs by so much from its reply tuple. One that is both is the reply, as
+/// Linux files that in front.
 #[inline(always)]
-fn dir_of<K: Key>(record: &Record<K>, reply: K, wanted: (K, u8)) -> Option<Direction> {
-    let (difference, dir) = difference(record, reply, wanted);
+fn dir_of<K: Key>(record: &Record<K>, from_reply: u64, wanted: (K, u8)) -> Option<Direction> {
+    let (difference, dir) = difference(record, from_reply, wanted);
     (difference | record.vacancy() == 0).then_some(dir)
 }
 
 /// Zero if a key is one of the two of whoever is in the slot; which direction that is. Nobody can guess it, so both
 /// are asked, without a branch.
 #[inline(always)]
-fn difference<K: Key>(record: &Record<K>, reply: K, (key, proto): (K, u8)) -> (u64, Direction) {
-    let (from_reply, from_original) = (key.difference(&reply), key.difference(&record.key));
+fn difference<K: Key>(
+    record: &Record<K>,
+    from_reply: u64,
+    (key, proto): (K, u8),
+) -> (u64, Direction) {
+    let from_original = key.difference(&record.key);
     let is_reply = from_reply == 0;
     let dir = if is_reply { Direction::Reply } else { Direction::Original };
     let from_both = select_unpredictable(is_reply, 0, from_original);
@@ -336,7 +354,8 @@ impl<K: Key> Record<K> {
     /// Which direction of a [plain](Record::is_plain) flow a key is.
     #[inline(always)]
     pub(super) fn plain_dir(&self, wanted: (K, u8)) -> Option<Direction> {
-        let (difference, dir) = difference(self, self.key.swapped(), wanted);
+        let from_reply = wanted.0.difference(&self.key.swapped());
+        let (difference, dir) = difference(self, from_reply, wanted);
         (difference == 0).then_some(dir)
     }
 }
@@ -353,22 +372,27 @@ impl<K: Shelved> Seat<'_, K> {
     /// The interface that a masqueraded flow left by.
     #[inline(always)]
     pub(crate) fn masquerade_port(&self) -> Option<PortId> {
-        self.mapped?.0.masquerade_port()
+        self.mapping?.masquerade_port()
     }
 
-    /// Whether packets of this flow, which is translated, become its [target](Seat::target) as a whole.
+    /// What becomes of packets of this flow, which has this status, and this direction.
     #[inline(always)]
-    pub(crate) fn is_as_told(&self) -> bool {
-        self.mapped.is_some_and(|(mapping, _)| mapping.is_as_told())
+    pub(crate) fn translation(&self, status: Status) -> Option<Translation<K>> {
+        let known =
+            self.mapping.and_then(|mapping| mapping.translation(&self.record.key, self.dir));
+        if known.is_some() {
+            return known;
+        }
+        // Of the seat no more than this is made to lie in memory.
+        let target = target(self.annex, self.at(), (&self.record.key, self.mapping), self.dir);
+        Translation::told(target, status, self.dir)
     }
 
-    /// What packets of this direction look like once they are translated: the inverse of the other
-    /// direction's tuple.
-    #[inline(always)]
-    pub(crate) fn target(&self) -> K {
-        let reply = self.mapped.map_or_else(|| self.record.key.swapped(), |(_, reply)| reply);
-        // The other one is chosen by its place and not by a branch.
-        [reply, self.record.key][self.dir.index()].swapped()
+    /// What packets of this direction look like once both ends are translated: the inverse of the other direction's
+    /// tuple.
+    #[cfg(test)]
+    pub(super) fn target(&self) -> K {
+        target(self.annex, self.at(), (&self.record.key, self.mapping), self.dir)
     }
 
     /// Which changes are announced.

@@ -6,6 +6,7 @@
 //! and an ICMP answer as the question that it answers. The zone's number is part of what is hashed,
 //! as in Linux (`hash_conntrack_raw`).
 
+use core::hint::select_unpredictable;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::index_key::IndexKey;
@@ -34,20 +35,24 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn ends(self) -> [Self::End; 2];
     /// The tuple between two ends.
     fn between(ends: [Self::End; 2]) -> Self;
-    /// This tuple with its source, or destination, or both taken from another one; without a branch.
-    fn with(self, other: Self, src: bool, dst: bool) -> Self;
+    /// Its destination, or else its source.
+    fn end(&self, is_dst: bool) -> Self::End;
+    /// The first of two ends, or else the second; without a branch.
+    fn one_of(is_first: bool, first: Self::End, second: Self::End) -> Self::End;
+    /// The address of an end.
+    fn address(end: Self::End) -> IpAddr;
     /// Zero if it is this one; found out without a branch.
     fn difference(self, other: &Self) -> u64;
     /// The same for both orders of the ends.
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32;
 }
 
-/// An address of the family and a port.
+/// An address of the family and a port: their bytes as little-endian numbers, which go through registers as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, packed)]
 pub(crate) struct End<A> {
-    address: A,
-    port: [u8; 2],
+    pub(crate) address: A,
+    pub(crate) port: u16,
 }
 
 /// An IPv4 tuple, as a datagram without options has it from byte 12 on.
@@ -71,7 +76,7 @@ pub(crate) struct Key6 {
 }
 
 impl Key for Key4 {
-    type End = End<[u8; 4]>;
+    type End = End<u32>;
 
     #[inline(always)]
     fn is_of(tuple: &Tuple) -> bool {
@@ -107,27 +112,30 @@ impl Key for Key4 {
 
     #[inline(always)]
     fn ends(self) -> [Self::End; 2] {
-        let [a, b, c, d, e, f, g, h] = self.addresses;
-        let [sport, dport] = ends_of(self.ports);
-        [End { address: [a, b, c, d], port: sport }, End { address: [e, f, g, h], port: dport }]
+        [self.end(false), self.end(true)]
     }
 
     #[inline(always)]
     fn between([src, dst]: [Self::End; 2]) -> Self {
-        let [low, high] = [src, dst].map(|end| u64::from(u32::from_le_bytes(end.address)));
+        let [low, high] = [src, dst].map(|end| u64::from(end.address));
         Self { addresses: (low | high << 32).to_le_bytes(), ports: joined(src.port, dst.port) }
     }
 
     #[inline(always)]
-    fn with(self, other: Self, src: bool, dst: bool) -> Self {
-        let (addresses, ports) =
-            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
-        let other_addresses = u64::from_le_bytes(other.addresses);
-        let other_ports = u32::from_le_bytes(other.ports);
-        let (low, high) = (mask(src), mask(dst));
-        let addresses = addresses ^ (addresses ^ other_addresses) & (low >> 32 | high << 32);
-        let ports = ports ^ (ports ^ other_ports) & (low >> 48 | high << 16) as u32;
-        Self { addresses: addresses.to_le_bytes(), ports: ports.to_le_bytes() }
+    fn end(&self, is_dst: bool) -> Self::End {
+        let address = u64::from_le_bytes(self.addresses) >> (32 * u32::from(is_dst));
+        End { address: address as u32, port: port_of(self.ports, is_dst) }
+    }
+
+    #[inline(always)]
+    fn one_of(is_first: bool, first: Self::End, second: Self::End) -> Self::End {
+        let address = select_unpredictable(is_first, first.address, second.address);
+        End { address, port: select_unpredictable(is_first, first.port, second.port) }
+    }
+
+    #[inline(always)]
+    fn address(end: Self::End) -> IpAddr {
+        Ipv4Addr::from_octets(end.address.to_le_bytes()).into()
     }
 
     #[inline(always)]
@@ -151,7 +159,7 @@ impl Key for Key4 {
 }
 
 impl Key for Key6 {
-    type End = End<[u8; 16]>;
+    type End = End<u128>;
 
     #[inline(always)]
     fn is_of(tuple: &Tuple) -> bool {
@@ -184,29 +192,31 @@ impl Key for Key6 {
 
     #[inline(always)]
     fn ends(self) -> [Self::End; 2] {
-        let [sport, dport] = ends_of(self.ports);
-        [End { address: self.src, port: sport }, End { address: self.dst, port: dport }]
+        [self.end(false), self.end(true)]
     }
 
     #[inline(always)]
     fn between([src, dst]: [Self::End; 2]) -> Self {
-        Self { src: src.address, dst: dst.address, ports: joined(src.port, dst.port) }
+        let ports = joined(src.port, dst.port);
+        let [src, dst] = [src, dst].map(|end| end.address.to_le_bytes());
+        Self { src, dst, ports }
     }
 
     #[inline(always)]
-    fn with(self, other: Self, src: bool, dst: bool) -> Self {
-        let address = |own: [u8; 16], other, mask| {
-            let own = u128::from_le_bytes(own);
-            (own ^ (own ^ u128::from_le_bytes(other)) & wide(mask)).to_le_bytes()
-        };
-        let (low, high) = (mask(src), mask(dst));
-        let ports = u32::from_le_bytes(self.ports);
-        let apart = ports ^ u32::from_le_bytes(other.ports);
-        Self {
-            src: address(self.src, other.src, low),
-            dst: address(self.dst, other.dst, high),
-            ports: (ports ^ apart & (low >> 48 | high << 16) as u32).to_le_bytes(),
-        }
+    fn end(&self, is_dst: bool) -> Self::End {
+        let address = u128::from_le_bytes(if is_dst { self.dst } else { self.src });
+        End { address, port: port_of(self.ports, is_dst) }
+    }
+
+    #[inline(always)]
+    fn one_of(is_first: bool, first: Self::End, second: Self::End) -> Self::End {
+        let address = select_unpredictable(is_first, first.address, second.address);
+        End { address, port: select_unpredictable(is_first, first.port, second.port) }
+    }
+
+    #[inline(always)]
+    fn address(end: Self::End) -> IpAddr {
+        Ipv6Addr::from_octets(end.address.to_le_bytes()).into()
     }
 
     #[inline(always)]
@@ -262,25 +272,14 @@ fn swapped(ports: [u8; 4]) -> [u8; 4] {
 }
 
 #[inline(always)]
-fn ends_of([a, b, c, d]: [u8; 4]) -> [[u8; 2]; 2] {
-    [[a, b], [c, d]]
+fn joined(sport: u16, dport: u16) -> [u8; 4] {
+    (u32::from(sport) | u32::from(dport) << 16).to_le_bytes()
 }
 
+/// The port of the destination, or else of the source.
 #[inline(always)]
-fn joined([a, b]: [u8; 2], [c, d]: [u8; 2]) -> [u8; 4] {
-    [a, b, c, d]
-}
-
-/// All ones if it is so.
-#[inline(always)]
-fn mask(is_so: bool) -> u64 {
-    u64::from(is_so).wrapping_neg()
-}
-
-/// Twice as wide.
-#[inline(always)]
-fn wide(mask: u64) -> u128 {
-    u128::from(mask) << 64 | u128::from(mask)
+fn port_of(ports: [u8; 4], is_dst: bool) -> u16 {
+    (u32::from_le_bytes(ports) >> (16 * u32::from(is_dst))) as u16
 }
 
 #[inline(always)]

@@ -23,6 +23,7 @@ pub(crate) mod index_key;
 pub(crate) mod key;
 mod lines;
 mod lookup;
+pub(crate) mod mapping;
 pub(crate) mod newcomer;
 mod prefetch;
 mod record;

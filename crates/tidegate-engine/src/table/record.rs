@@ -9,8 +9,8 @@
 //! [`Flow`] is the same in the form that the rest of the engine works with; `FlowTable::load` and
 //! `save` go between the two.
 
-use super::annex::Mapping;
 use super::key::Key;
+use super::mapping::Mapping;
 use super::newcomer::Newcomer;
 use crate::event::EventMask;
 use crate::flow::{Flow, Labels, Status};

@@ -339,11 +339,12 @@ impl<K: Key> Default for Shelf<K> {
 impl<K: Key> Shelf<K> {
     #[inline(always)]
     fn read_ahead(&self, at: u32) -> Spot {
-        self.annex.read_ahead(at);
+        let mapping = self.annex.read_ahead(at);
         if let Some(counters) = self.counters.peek(at) {
             prefetch::lines(counters);
         }
-        self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
+        let spot = self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines);
+        mapping.map_or(spot, |mapping| spot.with(mapping))
     }
 
     /// [`Shelf::read_ahead`] for who only wants to know whose the slot is.

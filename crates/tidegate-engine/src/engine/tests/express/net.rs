@@ -95,7 +95,7 @@ impl Fib for Net {
 }
 
 /// Rules by name, and whether a good share of packets must be express under them.
-pub(super) const RULES: [(&str, &str, bool); 21] = [
+pub(super) const RULES: [(&str, &str, bool); 22] = [
     ("none", "", true),
     ("established first", FIRST, true),
     (
@@ -141,6 +141,12 @@ pub(super) const RULES: [(&str, &str, bool); 21] = [
          -A FORWARD -p udp -m connmark --mark 0x3 -j DROP; \
          -A FORWARD -p tcp -m connmark --mark 0x3 -j CONNMARK --set-mark 0x4",
         false,
+    ),
+    (
+        "both ends",
+        "*nat; -A PREROUTING -d ON_WAN -p tcp -m tcp --dport 8080 -j DNAT --to-destination INSIDE; \
+         -A POSTROUTING -j MASQUERADE",
+        true,
     ),
     ("masquerade", "*nat; -A POSTROUTING ! -o lan -j MASQUERADE", true),
     ("nat that does nothing", "*nat; -A POSTROUTING -o lan -p icmp -j ACCEPT", true),
