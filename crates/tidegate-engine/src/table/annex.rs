@@ -36,7 +36,7 @@ impl<K: Key> Annex<K> {
     /// Has all that packets read of a slot's flow read into the cache. Where there is no mapping there is no extra.
     #[inline(always)]
     pub(super) fn read_ahead(&self, at: u32) {
-        let Some(mapping) = self.mappings.peek(at) else { return };
+        let Some(mapping) = self.mappings.peek_if_any(at) else { return };
         prefetch::lines(mapping);
         if let Some(extra) = self.extras.peek(at) {
             prefetch::lines(extra);

@@ -57,6 +57,7 @@ struct News {
 
 impl Express for Usual {
     const PROTO: ExpressProto = ExpressProto::Tcp;
+    const HEADER: usize = 20;
 
     /// Has ACK and none of SYN, FIN and RST.
     #[inline(always)]
