@@ -32,7 +32,8 @@ use crate::flow::{Correction, Flow, FlowId, Master};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
-use crate::path::{BURST, Glance, Sight, Walk, express, fresh};
+use crate::path::express::Train;
+use crate::path::{BURST, Glance, NEAR, Sight, Walk, express, fresh};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
@@ -43,9 +44,6 @@ use crate::time::{Instant, WallClock};
 use crate::trace::{Observer, Trace};
 use crate::tuple::{Direction, Tuple, Zone};
 use crate::verdict::Verdict;
-
-/// How many packets before its own a flow is brought near.
-const NEAR: usize = 4;
 
 /// How an engine starts.
 #[derive(Clone, Debug)]
@@ -151,7 +149,7 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
-        match express::pass(self, now, packet, fib, glance) {
+        match express::pass_one(self, now, packet, fib, glance) {
             Some(outcome) => outcome,
             None => self.take_unusual(now, packet, fib, glance, &mut |_, outcome| outcome),
         }
@@ -216,9 +214,10 @@ impl Engine {
         let sights = datagrams.into_iter().map(|bytes| Sight { bytes, in_doubt: false });
         let mut datagrams = sights.peekable();
         while datagrams.peek().is_some() {
-            let (mut glances, mut spots) = ([Glance::NOTHING; BURST], [Spot::NOWHERE; BURST]);
+            let mut glances = [Glance::NOTHING; BURST];
             let burst = datagrams.by_ref().take(BURST);
-            Glance::all(&mut glances, &mut spots, burst, &self.table);
+            let mut spots = [Spot::NOWHERE; BURST + NEAR];
+            Glance::all(&mut glances, &mut spots, BURST, burst, &self.table);
         }
     }
 
@@ -235,24 +234,34 @@ impl Engine {
         self.give_up_fragments(now, fib);
         for burst in packets.chunks_mut(BURST) {
             self.table.keep_key();
-            let (mut glances, mut spots) = ([Glance::NOTHING; BURST], [Spot::NOWHERE; BURST]);
+            let mut glances = [Glance::NOTHING; BURST];
+            let mut spots = [Spot::NOWHERE; BURST + NEAR];
             let datagrams = burst.iter().map(|packet| sight(&self.limits, packet));
-            let (glances, spots) = (&mut glances[..datagrams.len()], &mut spots[..datagrams.len()]);
-            Glance::all(glances, spots, datagrams, &self.table);
+            let count = datagrams.len();
+            Glance::all(&mut glances, &mut spots, count, datagrams, &self.table);
+            let glances = &glances[..count];
             if !self.has_room() {
                 self.foresee(glances);
             }
-            for (number, (glance, packet)) in glances.iter().zip(burst).enumerate() {
-                if let Some(spot) = spots.get(number + NEAR) {
-                    spot.bring();
-                }
-                // Two calls, so that an outcome of the first kind need not be written to memory.
-                if let Some(outcome) = express::pass(self, now, packet, fib, glance) {
-                    each(packet, outcome);
-                } else {
-                    self.take_unusual(now, packet, fib, glance, &mut each);
-                }
-            }
+            let train = Train { packets: burst, glances, spots: &spots[NEAR..] };
+            self.take_all(now, train, fib, &mut each);
+        }
+    }
+
+    /// Takes packets in their order: those that nothing can stop until there is one that is not of their kind, and that
+    /// one by itself.
+    #[inline(always)]
+    fn take_all<'p>(
+        &mut self,
+        now: Instant,
+        mut train: Train<'_, 'p>,
+        fib: &impl Fib,
+        each: &mut impl FnMut(&mut Packet<'p>, Outcome),
+    ) {
+        loop {
+            express::pass(self, now, &mut train, fib, each);
+            let Some((packet, glance)) = train.next() else { return };
+            self.take_unusual(now, packet, fib, glance, each);
         }
     }
 

@@ -129,7 +129,7 @@ impl Delta {
 
 /// Whether a checksum is right that covers `bytes`, which may be odd in number, and a pseudo header's
 /// protocol and length.
-#[inline(never)]
+#[inline(always)]
 pub fn is_right(bytes: &[u8], proto: u8, len: u16) -> bool {
     let rest = u64::from(u16::from(proto).swap_bytes()) + u64::from(len.swap_bytes());
     is_complete(add_bytes(rest, bytes))
@@ -140,7 +140,12 @@ pub fn is_right(bytes: &[u8], proto: u8, len: u16) -> bool {
 /// may be wider, for 0xffff divides every power of 0x10000 with the remainder one.
 #[inline(always)]
 pub fn is_complete(sum: u64) -> bool {
-    sum.is_multiple_of(0xffff)
+    // A division by an odd number is a multiplication: what that number divides, and only that, is brought
+    // below the number of its multiples.
+    const MULTIPLES: u64 = u64::MAX / 0xffff;
+    const INVERSE: u64 = MULTIPLES.wrapping_neg();
+    const { assert!(INVERSE.wrapping_mul(0xffff) == 1) };
+    sum.wrapping_mul(INVERSE) <= MULTIPLES
 }
 
 /// What it means to a checksum that covered bytes of the sum `old` become others of the sum `new`, both as
@@ -168,29 +173,29 @@ pub fn little_endian(bytes: &[u8]) -> u64 {
 /// The ones' complement sum with [`little_endian`] of some bytes.
 #[inline(always)]
 fn add_bytes(mut sum: u64, bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let (eights, words) = words.as_chunks::<8>();
-    for eight in eights {
-        sum = add_words(sum, eight);
+    let (mut words, rest) = bytes.as_chunks::<8>();
+    while let Some((block, behind)) = words.split_first_chunk::<8>() {
+        sum = add_words(sum, block);
+        words = behind;
     }
-    let (fours, words) = words.as_chunks::<4>();
-    if let [four] = fours {
-        sum = add_words(sum, four);
-    }
-    let (twos, words) = words.as_chunks::<2>();
-    if let [two] = twos {
-        sum = add_words(sum, two);
-    }
-    if let [word] = words {
-        sum = add(sum, u64::from_le_bytes(*word));
-    }
+    // One jump, by the number of words.
+    let sum = match words {
+        [] => sum,
+        [_] => add_words(sum, &words[..1]),
+        [_, _] => add_words(sum, &words[..2]),
+        [_, _, _] => add_words(sum, &words[..3]),
+        [_, _, _, _] => add_words(sum, &words[..4]),
+        [_, _, _, _, _] => add_words(sum, &words[..5]),
+        [_, _, _, _, _, _] => add_words(sum, &words[..6]),
+        _ => add_words(sum, &words[..7]),
+    };
     if rest.is_empty() { sum } else { add(sum, last_word(bytes, rest)) }
 }
 
 /// The ones' complement sum with some words, whose carries are handed from one to the next. With a carry a sum is less
 /// than all ones, so that the last one has room.
 #[inline(always)]
-fn add_words<const N: usize>(sum: u64, words: &[[u8; 8]; N]) -> u64 {
+fn add_words(sum: u64, words: &[[u8; 8]]) -> u64 {
     let (sum, carry) = words.iter().fold((sum, false), |(sum, carry), word| {
         sum.carrying_add(u64::from_le_bytes(*word), carry)
     });
@@ -240,6 +245,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_sum_is_complete_if_it_is_a_multiple_of_all_ones(
+            sum: u64,
+            multiple in 0..=u64::MAX / 0xffff,
+            near in 0..3u64,
+        ) {
+            for sum in [sum, (multiple * 0xffff).wrapping_add(near), u64::MAX - near] {
+                prop_assert_eq!(is_complete(sum), sum % 0xffff == 0);
+            }
+        }
+
         #[test]
         fn what_is_right_is_what_has_the_checksum_zero(
             mut bytes in prop::collection::vec(any::<u8>(), 0..100),

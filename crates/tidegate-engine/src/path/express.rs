@@ -4,23 +4,28 @@
 //! way are proven to let them go on (`rules::express`), the tracker finds them in order and changes
 //! no state, the flow announces nothing, and the route leads out, or in, without a word from the
 //! router. Such a packet is looked up, judged, counted and rewritten here, on the table's own record
-//! of its flow. At the first doubt nothing has been changed yet, and the packet goes on to [`super::fresh`] and
-//! perhaps the whole walk of [`super`]: this file may give up, but it must never decide otherwise than the walk would.
+//! of its flow. Those of one kind that follow each other go in one loop, which knows family and protocol.
+//! At the first doubt nothing has been changed yet, and the packet goes on to [`super::fresh`] and perhaps the whole walk of
+//! [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
 use core::marker::PhantomData;
+use core::mem;
+use core::slice;
 
 use tidegate_wire::Family;
+use tidegate_wire::offload::Offload;
 
 use super::glance::{Glance, Kind};
 use super::layout::Layout;
 use super::translation::{Upper, destination, rewrite, translation};
 use crate::engine::{Engine, Outcome};
-use crate::fib::{Fib, Route, RouteQuery};
+use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::Status;
 use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet};
 use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs};
+use crate::table::Spot;
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
 use crate::table::mapping::Translation;
@@ -30,10 +35,10 @@ use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
 /// A flow in whose packets somebody else has a say.
-pub(super) const UNUSUAL: Status =
+pub(crate) const UNUSUAL: Status =
     Status::FIXED_TIMEOUT.union(Status::SEQ_ADJUST).union(Status::HELPER).union(Status::NAT_CLASH);
 /// A flow that is.
-const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
+pub(crate) const USUAL: Status = Status::SEEN_REPLY.union(Status::ASSURED);
 
 /// Where it goes, and through which chains.
 struct Exit {
@@ -42,8 +47,11 @@ struct Exit {
 }
 
 /// A packet of protocol `P` on the express path, and what it is held against.
-struct Ride<'a, 'b, F, K, P> {
-    packet: &'a mut Packet<'b>,
+struct Ride<'a, F, K, P> {
+    bytes: &'a mut [u8],
+    in_port: &'a Option<PortId>,
+    mark: &'a u32,
+    offload: &'a Offload,
     key: K,
     /// The datagram's length, without padding.
     len: usize,
@@ -54,30 +62,105 @@ struct Ride<'a, 'b, F, K, P> {
     tracker: PhantomData<P>,
 }
 
-/// Takes a packet through, if nothing can stop it. `None`: nothing has changed, others must see to it.
+/// Packets that were glanced at, and wait for their turn.
+pub(crate) struct Train<'a, 'p> {
+    pub(crate) packets: &'a mut [Packet<'p>],
+    /// As many.
+    pub(crate) glances: &'a [Glance],
+    /// For each the flow that is to be brought near at its turn: at least as many.
+    pub(crate) spots: &'a [Spot],
+}
+
+impl<'a, 'p> Train<'a, 'p> {
+    /// The first one leaves.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<(&'a mut Packet<'p>, &'a Glance)> {
+        let (glance, spot) = (self.glances.first()?, self.spots.first()?);
+        spot.bring();
+        let (packet, rest) = mem::take(&mut self.packets).split_first_mut()?;
+        (self.packets, self.glances, self.spots) = (rest, &self.glances[1..], &self.spots[1..]);
+        Some((packet, glance))
+    }
+
+    /// The first ones leave.
+    #[inline(always)]
+    fn skip(&mut self, number: usize) {
+        self.packets = mem::take(&mut self.packets).get_mut(number..).unwrap_or_default();
+        self.glances = self.glances.get(number..).unwrap_or_default();
+        self.spots = self.spots.get(number..).unwrap_or_default();
+    }
+}
+
+/// Takes packets through and tells `each` their outcomes, up to the first one that something can stop: of that nothing
+/// has changed, and others must see to it.
 #[inline(always)]
-pub(crate) fn pass(
+pub(crate) fn pass<'p>(
+    engine: &mut Engine,
+    now: Instant,
+    train: &mut Train<'_, 'p>,
+    fib: &impl Fib,
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome),
+) {
+    while let Some(kind) = train.glances.first().and_then(Glance::express) {
+        let taken = match (kind.family, kind.proto) {
+            (Family::V4, ExpressProto::Tcp) => {
+                run::<Key4, track::tcp::Usual>(engine, now, train, fib, each)
+            }
+            (Family::V4, ExpressProto::Udp) => {
+                run::<Key4, track::udp::Usual>(engine, now, train, fib, each)
+            }
+            (Family::V6, ExpressProto::Tcp) => {
+                run::<Key6, track::tcp::Usual>(engine, now, train, fib, each)
+            }
+            (Family::V6, ExpressProto::Udp) => {
+                run::<Key6, track::udp::Usual>(engine, now, train, fib, each)
+            }
+        };
+        if taken == 0 {
+            return;
+        }
+        train.skip(taken);
+    }
+}
+
+/// [`pass`] for a single packet: its outcome.
+pub(crate) fn pass_one(
     engine: &mut Engine,
     now: Instant,
     packet: &mut Packet<'_>,
     fib: &impl Fib,
     glance: &Glance,
 ) -> Option<Outcome> {
-    let Kind { family, proto } = glance.kind()?;
-    match (family, proto) {
-        (Family::V4, ExpressProto::Tcp) => {
-            Ride::<_, Key4, track::tcp::Usual>::go(engine, now, packet, fib, glance)
+    let mut outcome = None;
+    let (packets, glances) = (slice::from_mut(packet), slice::from_ref(glance));
+    let mut train = Train { packets, glances, spots: &[Spot::NOWHERE] };
+    pass(engine, now, &mut train, fib, &mut |_, told| outcome = Some(told));
+    outcome
+}
+
+/// [`pass`] for packets of one kind, up to the first one of another; how many went through. They stay in the train.
+/// Not inlined, as it needs all registers there are.
+#[inline(never)]
+fn run<'p, K: Layout, P: Express>(
+    engine: &mut Engine,
+    now: Instant,
+    train: &mut Train<'_, 'p>,
+    fib: &impl Fib,
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome),
+) -> usize {
+    let kind = Kind { family: K::FAMILY, proto: P::PROTO };
+    let mut taken = 0;
+    for ((packet, glance), spot) in train.packets.iter_mut().zip(train.glances).zip(train.spots) {
+        if !glance.is_express(kind) {
+            break;
         }
-        (Family::V4, ExpressProto::Udp) => {
-            Ride::<_, Key4, track::udp::Usual>::go(engine, now, packet, fib, glance)
-        }
-        (Family::V6, ExpressProto::Tcp) => {
-            Ride::<_, Key6, track::tcp::Usual>::go(engine, now, packet, fib, glance)
-        }
-        (Family::V6, ExpressProto::Udp) => {
-            Ride::<_, Key6, track::udp::Usual>::go(engine, now, packet, fib, glance)
-        }
+        spot.bring();
+        let passed = Ride::<_, K, P>::go(engine, now, packet, fib, glance);
+        let Some(outcome) = passed else { break };
+        each(packet, outcome);
+        taken += 1;
     }
+    taken
 }
 
 /// Has the rules say, once for each flow and direction, whether they let all its usual packets go on
@@ -104,26 +187,31 @@ pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
     }
 }
 
-impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
+impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
     #[inline(always)]
     fn go(
         engine: &'a mut Engine,
         now: Instant,
-        packet: &'a mut Packet<'b>,
+        packet: &'a mut Packet<'_>,
         fib: &'a F,
         glance: &Glance,
     ) -> Option<Outcome> {
-        // Who is nowhere is new: no need to look for him twice.
-        glance.slot?;
-        if !P::may_take(packet.bytes.get(K::L4..)?) {
+        let Packet { bytes, in_port, mark, offload, .. } = packet;
+        // The glance has seen as much; here it spares further questions.
+        if bytes.len() < K::L4 + P::HEADER {
             return None;
         }
         let Engine { table, limits, programs, .. } = engine;
-        let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-        let mut ride = Self { packet, key, len, now, fib, limits, programs, tracker: PhantomData };
+        let (key, len, tracker) = (K::read(bytes), K::len(bytes), PhantomData);
+        let mut ride =
+            Self { bytes, in_port, mark, offload, key, len, now, fib, limits, programs, tracker };
         let wanted = (key, P::PROTO.number());
         let (id, outcome, timer) = table.with_seat(wanted, glance, |mut seat| {
-            let (outcome, timer) = ride.ride(&mut seat)?;
+            // Two calls: the first one's code knows that there is nothing to ask.
+            let (outcome, timer) = match seat.common() {
+                Some(mut seat) => ride.ride(&mut seat)?,
+                None => ride.ride(&mut seat)?,
+            };
             Some((seat.id(), outcome, timer))
         })??;
         if table.is_late(timer) {
@@ -145,7 +233,7 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
             return None;
         }
-        let payload = self.packet.bytes.get(K::L4..self.len)?;
+        let payload = self.bytes.get(K::L4..self.len)?;
         let segment = Plain { payload, dir: seat.dir, now: self.now, limits: self.limits };
         let timeout = P::take(&mut seat.record.cells, &segment)?;
 
@@ -153,15 +241,15 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
         course.count(self.len);
         seat.count(self.len);
         let timer = seat.renew(self.now.after_seconds(timeout.0));
-        let (bytes, is_forwarded) = (&mut *self.packet.bytes, exit.route == ExpressRoute::Forward);
+        let is_forwarded = exit.route == ExpressRoute::Forward;
         if let Some(translation) = translation {
-            let how = Upper { proto: P::PROTO, checksum: self.packet.offload.checksum };
-            rewrite(bytes, how, translation, is_forwarded);
+            let how = Upper { proto: P::PROTO, checksum: self.offload.checksum };
+            rewrite(self.bytes, how, translation, is_forwarded);
         } else if is_forwarded {
-            K::take_hop(bytes);
+            K::take_hop(self.bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
-        let (flow, mark) = (Some(seat.id()), self.packet.mark);
+        let (flow, mark) = (Some(seat.id()), *self.mark);
         Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
     }
 
@@ -169,14 +257,14 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
     #[inline(always)]
     fn exit(&self, seat: &Seat<'_, K>, translation: Option<&Translation<K>>) -> Option<Exit> {
         let (src, dst) = (self.key.addresses().0, destination(self.key, translation));
-        let (in_port, mark) = (self.packet.in_port, self.packet.mark);
+        let (in_port, mark) = (*self.in_port, *self.mark);
         match self.fib.route(&RouteQuery { dst, src, in_port, mark }) {
             Route::Local { .. } => {
                 Some(Exit { verdict: Verdict::Local, route: ExpressRoute::Input })
             }
             Route::Forward { port, next_hop } => {
                 let mtu = self.fib.port(port).mtu as usize;
-                let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
+                let fits = self.len <= mtu || is_cut_to::<K>(self.bytes, *self.offload, mtu);
                 // The direction comes last, and without a branch: nobody can guess it.
                 let is_original = seat.dir == Direction::Original;
                 let moved = seat.masquerade_port().is_some_and(|own| (own != port) & is_original);
@@ -191,9 +279,8 @@ impl<'a, 'b, F: Fib, K: Layout, P: Express> Ride<'a, 'b, F, K, P> {
 /// Whether a packet is a superframe whose pieces fit.
 #[cold]
 #[inline(never)]
-pub(super) fn is_cut_to<K: Layout>(packet: &Packet<'_>, mtu: usize) -> bool {
-    let headers = K::headers(packet.bytes);
-    let longest = packet.offload.longest_segment(packet.bytes, &headers);
+pub(super) fn is_cut_to<K: Layout>(bytes: &[u8], offload: Offload, mtu: usize) -> bool {
+    let longest = offload.longest_segment(bytes, &K::headers(bytes));
     longest.is_some_and(|longest| longest <= mtu)
 }
 
@@ -201,6 +288,6 @@ pub(super) fn is_cut_to<K: Layout>(packet: &Packet<'_>, mtu: usize) -> bool {
 #[inline(always)]
 fn usual_status<K: Layout>(seat: &Seat<'_, K>, now: Instant) -> Option<Status> {
     let status = seat.record.status();
-    let is_usual = status.contains(USUAL) && !status.intersects(UNUSUAL);
+    let is_usual = seat.is_common || status.contains(USUAL) && !status.intersects(UNUSUAL);
     (is_usual && !seat.record.is_expired(now) && seat.is_plain()).then_some(status)
 }

@@ -321,7 +321,8 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
             Route::Forward { port, next_hop } => {
                 let is_own = own_port.is_none_or(|own| own == port);
                 let mtu = self.fib.port(port).mtu as usize;
-                let fits = self.len <= mtu || is_cut_to::<K>(self.packet, mtu);
+                let fits =
+                    self.len <= mtu || is_cut_to::<K>(self.packet.bytes, self.packet.offload, mtu);
                 if !is_own || !fits {
                     return None;
                 }

@@ -5,7 +5,9 @@
 //! what a batch of packets will ask of the table is known before the first of them is processed.
 //! Whatever is not plain is left to the dissector, which has the last word on it.
 
-use tidegate_wire::checksum::{is_complete, is_right};
+use core::num::NonZeroU8;
+
+use tidegate_wire::checksum::{is_complete, is_right, little_endian};
 use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
@@ -13,10 +15,17 @@ use crate::rules::ExpressProto;
 use crate::table::express::Expected;
 use crate::table::key::{Key4, Key6};
 use crate::table::{FlowTable, Hint, Spot};
+use crate::track::{Express, tcp, udp};
 
 /// How many datagrams are looked at together: as many as keep the second level of the cache busy with
 /// their flows.
 pub(crate) const BURST: usize = 128;
+
+/// How many packets before its own a flow is brought near.
+pub(crate) const NEAR: usize = 4;
+
+/// Where the flows of a burst lie; behind the last is nothing, which can be brought near as well.
+pub(crate) type Spots = [Spot; BURST + NEAR];
 
 /// A datagram that is looked at.
 #[derive(Clone, Copy)]
@@ -29,7 +38,7 @@ pub(crate) struct Sight<'a> {
 /// What a glance tells.
 #[derive(Clone, Copy)]
 pub(crate) struct Glance {
-    kind: Option<Kind>,
+    lane: Option<Lane>,
     /// The hash of its tuple in the default zone.
     pub(crate) hash: u32,
     /// Where its flow probably is; `None` if probably nowhere.
@@ -43,9 +52,42 @@ pub(crate) struct Kind {
     pub(crate) proto: ExpressProto,
 }
 
+/// A datagram's [`Kind`], and whether it may be a usual one of a flow that is up: all in one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lane(NonZeroU8);
+
+impl Lane {
+    const IS_USUAL: u8 = 1;
+    const IS_UDP: u8 = 2;
+    const IS_V6: u8 = 4;
+    const IS_PLAIN: NonZeroU8 = NonZeroU8::MIN.saturating_add(7);
+
+    #[inline(always)]
+    pub(super) const fn of(kind: Kind, is_usual: bool) -> Self {
+        let proto = if matches!(kind.proto, ExpressProto::Udp) { Self::IS_UDP } else { 0 };
+        let family = if matches!(kind.family, Family::V6) { Self::IS_V6 } else { 0 };
+        // Three bits of their own.
+        Self(Self::IS_PLAIN.saturating_add(family + proto + is_usual as u8))
+    }
+
+    #[inline(always)]
+    pub(super) fn kind(self) -> Kind {
+        let has = |bit| self.0.get() & bit != 0;
+        Kind {
+            family: if has(Self::IS_V6) { Family::V6 } else { Family::V4 },
+            proto: if has(Self::IS_UDP) { ExpressProto::Udp } else { ExpressProto::Tcp },
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_usual(self) -> bool {
+        self.0.get() & Self::IS_USUAL != 0
+    }
+}
+
 impl Glance {
     /// Nothing seen.
-    pub(crate) const NOTHING: Self = Self { kind: None, hash: 0, slot: None };
+    pub(crate) const NOTHING: Self = Self { lane: None, hash: 0, slot: None };
 
     /// Looks at a datagram, and where its flow probably is.
     #[inline(always)]
@@ -57,36 +99,81 @@ impl Glance {
         })
     }
 
-    /// Looks at some datagrams, one for each glance, and where their flows probably are, and lie. What
-    /// that reads, and what processing them will, is asked for, all at once each time.
-    #[inline(always)]
+    /// Looks at some datagrams, no more than `count`, and where their flows probably are, and lie. What
+    /// that reads, and what processing them will, is asked for, all at once each time. Not inlined, as it needs all
+    /// registers there are.
+    #[inline(never)]
     pub(crate) fn all<'a>(
-        glances: &mut [Self],
-        spots: &mut [Spot],
+        glances: &mut [Self; BURST],
+        spots: &mut Spots,
+        count: usize,
         datagrams: impl Iterator<Item = Sight<'a>>,
         table: &FlowTable,
     ) {
         let mut expected = [Expected::NOWHERE; BURST];
         for ((glance, expected), sight) in glances.iter_mut().zip(&mut expected).zip(datagrams) {
             if let Some(begun) = Self::begin(sight, table) {
-                (*glance, *expected) = begun;
+                (glance.lane, glance.hash) = (begun.0.lane, begun.0.hash);
+                *expected = begun.1;
             }
         }
-        let expected = expected.get(..glances.len()).unwrap_or_default();
+        let expected = expected.get(..count).unwrap_or(&expected);
         table.read_ahead(expected, |number, slot, spot| {
-            glances[number].slot = slot;
-            spots[number] = spot;
+            glances[number % BURST].slot = slot;
+            spots[number % BURST] = spot;
         });
     }
 
     #[inline(always)]
     fn begin<'t>(sight: Sight<'_>, table: &'t FlowTable) -> Option<(Self, Expected<'t>)> {
-        let (bytes, kind) = (sight.bytes, kind_of(sight)?);
-        let expected = match kind.family {
-            Family::V4 => table.expect(Key4::read(bytes), bytes[Key4::PROTO]),
-            Family::V6 => table.expect(Key6::read(bytes), bytes[Key6::PROTO]),
-        };
-        Some((Self { kind: Some(kind), hash: expected.hash, slot: None }, expected))
+        let header: &[u8; 24] = sight.bytes.first_chunk()?;
+        let (words, _) = header.as_chunks();
+        let first = u64::from_le_bytes(words[0]);
+        if first & ALIKE_V4 == PLAIN_V4 {
+            is_plain_v4(header).then_some(())?;
+            Self::begin_with::<Key4>(sight, table)
+        } else if first & 0xf0 == 0x60 {
+            is_plain_v6(sight.bytes.first_chunk()?).then_some(())?;
+            Self::begin_with::<Key6>(sight, table)
+        } else {
+            None
+        }
+    }
+
+    /// [`Glance::begin`], of a datagram whose IP header is plain.
+    #[inline(always)]
+    fn begin_with<'t, K: Layout>(
+        sight: Sight<'_>,
+        table: &'t FlowTable,
+    ) -> Option<(Self, Expected<'t>)> {
+        // The same twice, so that all that hangs on the protocol is a constant.
+        match *sight.bytes.get(K::PROTO)? {
+            proto::TCP => Self::begin_as::<K, tcp::Usual>(sight, table),
+            proto::UDP => Self::begin_as::<K, udp::Usual>(sight, table),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn begin_as<'t, K: Layout, P: Express>(
+        sight: Sight<'_>,
+        table: &'t FlowTable,
+    ) -> Option<(Self, Expected<'t>)> {
+        let Sight { bytes, in_doubt } = sight;
+        let (express, proto, len) = (P::PROTO, P::PROTO.number(), K::len(bytes));
+        if len < K::L4 + P::HEADER || len > bytes.len() {
+            return None;
+        }
+        let (covered, upper) = (&bytes[K::TUPLE..len], &bytes[K::L4..]);
+        // UDP may have no checksum.
+        let has_sum = express == ExpressProto::Tcp || half(upper, 6) != 0;
+        if in_doubt && has_sum && !is_right(covered, proto, (len - K::L4) as u16) {
+            return None;
+        }
+        let expected = table.expect(K::read(bytes), proto);
+        let kind = Kind { family: K::FAMILY, proto: express };
+        let lane = Some(Lane::of(kind, P::may_take(upper)));
+        Some((Self { lane, hash: expected.hash, slot: None }, expected))
     }
 
     /// What it has told of the flow.
@@ -96,82 +183,50 @@ impl Glance {
 
     /// The headers of the datagram, if it is plain.
     pub(super) fn headers(&self, bytes: &[u8]) -> Option<Headers> {
-        Some(match self.kind?.family {
+        Some(match self.kind()?.family {
             Family::V4 => Key4::headers(bytes),
             Family::V6 => Key6::headers(bytes),
         })
     }
 
+    /// The kind of the datagram's lane, if it may be a usual one and its flow is probably there.
+    #[inline(always)]
+    pub(super) fn express(&self) -> Option<Kind> {
+        let is_ready = self.slot.is_some();
+        self.lane.filter(|lane| is_ready && lane.is_usual()).map(Lane::kind)
+    }
+
+    /// Whether [`Glance::express`] is this kind.
+    #[inline(always)]
+    pub(super) fn is_express(&self, kind: Kind) -> bool {
+        self.lane == Some(Lane::of(kind, true)) && self.slot.is_some()
+    }
+
     /// The datagram's kind, if it is plain.
     #[inline(always)]
     pub(crate) fn kind(&self) -> Option<Kind> {
-        self.kind
+        self.lane.map(Lane::kind)
     }
 }
 
-/// The kind of a plain datagram.
+/// What the first eight bytes of all plain IPv4 datagrams have in common: version and header length, neither more
+/// fragments behind nor others before.
+const PLAIN_V4: u64 = 0x45;
+/// In which bits.
+const ALIKE_V4: u64 = u64::from_le_bytes([0xff, 0, 0, 0, 0, 0, 0x3f, 0xff]);
+
+/// Whether the header of an IPv4 datagram that is [`PLAIN_V4`] is right, and has a hop to spare.
 #[inline(always)]
-fn kind_of(sight: Sight<'_>) -> Option<Kind> {
-    match sight.bytes.first()? {
-        0x45 => {
-            let header = sight.bytes.first_chunk()?;
-            let payload = plain_v4(header, sight.bytes.len())?;
-            let proto = sight.proto::<Key4>(header[Key4::PROTO], payload)?;
-            Some(Kind { family: Family::V4, proto })
-        }
-        first if first >> 4 == 6 => {
-            let header = sight.bytes.first_chunk()?;
-            let payload = plain_v6(header, sight.bytes.len())?;
-            let proto = sight.proto::<Key6>(header[Key6::PROTO], payload)?;
-            Some(Kind { family: Family::V6, proto })
-        }
-        _ => None,
-    }
-}
-
-impl Sight<'_> {
-    /// The protocol, if there is a header of it, and no checksum that is wrong. UDP may have none.
-    #[inline(always)]
-    fn proto<K: Layout>(self, proto: u8, payload: usize) -> Option<ExpressProto> {
-        let covered = self.bytes.get(K::TUPLE..K::L4 + payload)?;
-        let is_right = || !self.in_doubt || is_right(covered, proto, payload as u16);
-        match proto {
-            proto::TCP => (payload >= 20 && is_right()).then_some(ExpressProto::Tcp),
-            proto::UDP => {
-                let is_whole = payload >= 8 && (half(self.bytes, K::L4 + 6) == 0 || is_right());
-                is_whole.then_some(ExpressProto::Udp)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The payload's length of an IPv4 datagram without options whose header, with the ports behind it, is
-/// right; `room` is how long it may be.
-#[inline(always)]
-fn plain_v4(header: &[u8; 24], room: usize) -> Option<usize> {
+fn is_plain_v4(header: &[u8; 24]) -> bool {
     // A right sum is the same in either byte order (RFC 1071 section 2 B).
-    let word = |at: usize| {
-        u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
-    };
-    let is_right = is_complete(word(0) + word(4) + word(8) + word(12) + word(16));
-    let is_fragment = half(header, 6) & 0x3fff != 0;
-    let len = usize::from(half(header, 2));
-    if !is_right || is_fragment || header[8] <= 1 || len > room {
-        return None;
-    }
-    len.checked_sub(20)
+    is_complete(little_endian(&header[..20])) && header[8] > 1
 }
 
-/// The payload's length of an IPv6 datagram between ordinary addresses.
+/// Whether an IPv6 datagram goes between ordinary addresses, and has a hop to spare.
 #[inline(always)]
-fn plain_v6(header: &[u8; 44], room: usize) -> Option<usize> {
-    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+fn is_plain_v6(header: &[u8; 44]) -> bool {
     let is_ordinary = |at: usize| header[at] != 0xff && header[at] != 0;
-    if header[7] <= 1 || len + 40 > room || !is_ordinary(8) || !is_ordinary(24) {
-        return None;
-    }
-    Some(len)
+    header[7] > 1 && is_ordinary(8) && is_ordinary(24)
 }
 
 #[cfg(test)]
@@ -179,11 +234,39 @@ mod tests {
     use tidegate_wire::dissect;
 
     use super::*;
+    use crate::limits::Limits;
+    use crate::rand::Rng;
     use crate::testkit::{Host, ping, tcp, udp};
+    use crate::time::Instant;
     use tidegate_wire::packet::tcp::TcpFlags;
+
+    fn kind_of(sight: Sight<'_>) -> Option<Kind> {
+        let table = FlowTable::new(&Limits::default(), &mut Rng::new(1), Instant::ZERO);
+        Glance::of(sight, &table).kind()
+    }
 
     fn sight(bytes: &[u8]) -> Sight<'_> {
         Sight { bytes, in_doubt: true }
+    }
+
+    #[test]
+    fn a_lane_says_what_it_was_made_of() {
+        let mut lanes = alloc::vec::Vec::new();
+        for family in Family::ALL {
+            for proto in [ExpressProto::Tcp, ExpressProto::Udp] {
+                for is_usual in [false, true] {
+                    let kind = Kind { family, proto };
+                    let lane = Lane::of(kind, is_usual);
+                    assert_eq!((lane.kind(), lane.is_usual()), (kind, is_usual));
+                    assert!(!lanes.contains(&lane), "a lane of its own");
+                    lanes.push(lane);
+                    let glance = Glance { lane: Some(lane), slot: Some(0), ..Glance::NOTHING };
+                    assert_eq!(glance.is_express(kind), is_usual);
+                    assert_eq!(glance.express(), is_usual.then_some(kind));
+                    assert_eq!(Glance { slot: None, ..glance }.express(), None, "nobody is there");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@
 
 use tidegate_wire::checksum::{add, change, little_endian, replaced};
 use tidegate_wire::offload::Checksum;
-use tidegate_wire::packet::ipv4::Ipv4;
 use tidegate_wire::{Family, Headers};
 
 use crate::table::express::Shelved;
@@ -81,9 +80,12 @@ impl Layout for Key4 {
 
     #[inline(always)]
     fn take_hop(bytes: &mut [u8]) {
-        if let Some(mut ip) = Ipv4::new(&mut bytes[..24]) {
-            ip.decrement_ttl();
-        }
+        // The hop is the lowest bit of a word read from its other end, and the checksum its upper half: one less and one
+        // more. What becomes all ones is written as zero, with a carry, as `Ipv4::decrement_ttl` does.
+        let word = u32::from_le_bytes(chunk(bytes, 8));
+        let is_carried = word.checked_add(2 << 16).is_none();
+        let less = word.wrapping_add((1 << 16) - 1).wrapping_add(u32::from(is_carried) << 16);
+        put(bytes, 8, less.to_le_bytes());
     }
 
     #[inline(always)]
@@ -179,4 +181,28 @@ fn exchange<const N: usize>(bytes: &mut [u8], at: usize, new: [u8; N]) -> [u8; N
 fn put_port(bytes: &mut [u8], at: usize, port: u16) -> u64 {
     let old = u16::from_le_bytes(exchange(bytes, at, port.to_le_bytes()));
     u64::from(!old) + u64::from(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidegate_wire::packet::ipv4::Ipv4;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_hop_is_taken_as_the_view_takes_it(
+            mut bytes: [u8; 24],
+            ttl in 1u8..,
+            sum in prop_oneof![any::<u16>(), 0xfff0..=0xffffu16, 0..16u16],
+        ) {
+            (bytes[0], bytes[8]) = (0x45, ttl);
+            bytes[10..12].copy_from_slice(&sum.to_le_bytes());
+            let mut other = bytes;
+            Key4::take_hop(&mut bytes);
+            Ipv4::new(&mut other).expect("a header").decrement_ttl();
+            prop_assert_eq!(bytes, other);
+        }
+    }
 }

@@ -33,7 +33,7 @@ mod synproxy;
 mod translation;
 
 pub(crate) use self::conntrack::tuple_in;
-pub(crate) use self::glance::{BURST, Glance, Sight};
+pub(crate) use self::glance::{BURST, Glance, NEAR, Sight};
 
 use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Break, Continue};

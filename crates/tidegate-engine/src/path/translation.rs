@@ -28,7 +28,8 @@ pub(super) fn translation<K: Layout>(
     seat: &Seat<'_, K>,
     programs: &Programs,
 ) -> Option<Translation<K>> {
-    if !status.intersects(Status::NAT) || !programs.has(K::FAMILY, TableKind::Nat) {
+    let may_be = !seat.is_common && status.intersects(Status::NAT);
+    if !may_be || !programs.has(K::FAMILY, TableKind::Nat) {
         return None;
     }
     seat.translation(status)

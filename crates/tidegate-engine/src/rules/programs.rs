@@ -106,7 +106,7 @@ impl Programs {
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
     #[inline]
     pub(crate) fn count_fresh(&mut self, family: Family, fresh: Fresh, bytes: usize) {
-        eval::count(&mut self.in_force_mut(family).ways.way_of_mut(fresh).passed, bytes);
+        self.in_force_mut(family).ways.way_of_mut(fresh).count(bytes);
     }
 
     /// Whether all rules on the way are proven to let established packets go on, unchanged. See
@@ -204,7 +204,7 @@ impl Course<'_> {
     /// Counts such a packet, `bytes` long from the IP header on, on the rules that it would have met.
     #[inline(always)]
     pub(crate) fn count(&mut self, bytes: usize) {
-        eval::count(&mut self.way.passed, bytes);
+        self.way.count(bytes);
     }
 }
 

@@ -35,7 +35,7 @@ impl<K: Key> Annex<K> {
     /// Where there is no mapping there is no extra.
     #[inline(always)]
     pub(super) fn read_ahead(&self, at: u32) -> Option<&Mapping<K>> {
-        let mapping = self.mappings.peek(at)?;
+        let mapping = self.mappings.peek_if_any(at)?;
         prefetch::lines(mapping);
         if let Some(extra) = self.extras.peek(at) {
             prefetch::lines(extra);

@@ -132,6 +132,12 @@ impl<T: Copy + Default> Pages<T> {
         self.peek(slot).copied().unwrap_or_default()
     }
 
+    /// [`Pages::peek`], for what mostly no slot has a place for: that is asked before anything is worked out.
+    #[inline(always)]
+    pub(super) fn peek_if_any(&self, slot: u32) -> Option<&T> {
+        if self.pages.is_empty() { None } else { self.peek(slot) }
+    }
+
     /// The slot's value where there is a place for it.
     #[inline]
     pub(super) fn peek(&self, slot: u32) -> Option<&T> {

@@ -67,6 +67,8 @@ pub(crate) struct Seat<'t, K: Key> {
     counters: Option<&'t mut [Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
+    /// See [`Record::is_common`].
+    pub(crate) is_common: bool,
 }
 
 /// Where a tuple is looked up.
@@ -158,10 +160,18 @@ impl FlowTable {
     ) {
         // Who is nowhere will be filed there.
         let nowhere = |home: &Line| super::prefetch::spot(home);
-        self.guess_all(expected, |slot| self.slab.read_ahead(slot), nowhere, tell);
+        let ask = |slot| self.slab.read_ahead(slot);
+        let ask_late = |slot| self.read_late(slot);
+        self.guess_all(expected, (ask, ask_late), nowhere, tell);
     }
 
-    /// [`FlowTable::guess`] for some, at most a burst. `ask` has what is in a slot read into the cache; `tell` hears
+    #[inline(never)]
+    fn read_late(&self, slot: u32) -> Spot {
+        self.slab.read_ahead(slot)
+    }
+
+    /// [`FlowTable::guess`] for some, at most a burst. `ask` has what is in a slot read into the cache, and so has
+    /// `ask_late` for those that aren't filed at home: of two, the first can be inlined. `tell` hears
     /// the number of each, its slot if one was guessed, and what `ask` said: of one that isn't filed at home first
     /// that there is none, with what `far` says of its home, and later of the one that was found behind.
     ///
@@ -172,7 +182,7 @@ impl FlowTable {
     pub(super) fn guess_all<T>(
         &self,
         expected: &[Expected<'_>],
-        ask: impl Fn(u32) -> T,
+        (ask, ask_late): (impl Fn(u32) -> T, impl Fn(u32) -> T),
         far: impl Fn(&Line) -> T,
         mut tell: impl FnMut(usize, Option<u32>, T),
     ) {
@@ -199,7 +209,7 @@ impl FlowTable {
         }
         for number in elsewhere.numbers(0).filter(|number| expected[*number].goes_on()) {
             if let Some(slot) = self.guess_behind(expected[number].hash) {
-                tell(number, Some(slot), ask(slot));
+                tell(number, Some(slot), ask_late(slot));
             }
         }
     }
@@ -296,11 +306,24 @@ impl<K: Shelved> Shelf<K> {
         let at = slot.wrapping_sub(K::BIT);
         let record = self.records.get_mut(at)?;
         let annex = &self.annex;
+        let is_common = record.is_common();
+        if is_common {
+            let dir = record.plain_dir((key, proto))?;
+            return Some(Seat {
+                record,
+                annex,
+                mapping: None,
+                counters: None,
+                slot,
+                dir,
+                is_common,
+            });
+        }
         let mapping = annex.mapping(at, record);
         let from_reply = annex.difference(at, record.key, mapping, key);
         let dir = dir_of(record, from_reply, (key, proto))?;
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, annex, mapping, counters, slot, dir })
+        Some(Seat { record, annex, mapping, counters, slot, dir, is_common })
     }
 
     /// Which direction of a slot's flow, of which this is the record, a key is.
@@ -361,10 +384,29 @@ impl<K: Key> Record<K> {
 }
 
 impl<K: Shelved> Seat<'_, K> {
+    /// The same flow [if it is like most](Record::is_common). Who is handed it so need not ask what it has
+    /// elsewhere, and the compiler knows.
+    #[inline(always)]
+    pub(crate) fn common(&mut self) -> Option<Seat<'_, K>> {
+        let Self { ref mut record, annex, slot, dir, is_common, .. } = *self;
+        is_common.then_some(Seat {
+            record,
+            annex,
+            mapping: None,
+            counters: None,
+            slot,
+            dir,
+            is_common: true,
+        })
+    }
+
     /// Whether the flow is in the default zone, has nothing left to announce, no helper, and
     /// everybody's timeouts.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
+        if self.is_common {
+            return true;
+        }
         let extra = self.annex.extra(self.at(), self.record);
         extra.is_none_or(|extra| extra.is_settled() && extra.zone() == Zone::default())
     }

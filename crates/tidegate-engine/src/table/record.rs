@@ -14,6 +14,7 @@ use super::mapping::Mapping;
 use super::newcomer::Newcomer;
 use crate::event::EventMask;
 use crate::flow::{Flow, Labels, Status};
+use crate::path::express;
 use crate::time::Instant;
 use crate::track::{Cells, ProtoState};
 use crate::tuple::{Direction, Zone, ZoneScope};
@@ -150,6 +151,17 @@ impl<K: Key> Record<K> {
         self.bits() & (IS_VACANT | HAS_EXTRA | IS_MAPPED) == 0
     }
 
+    /// Whether a flow is here like most: answered and assured, in nobody's special care, not translated, and with
+    /// nothing of it elsewhere, so that there is no more to ask.
+    #[inline(always)]
+    pub(super) fn is_common(&self) -> bool {
+        const USUAL: u16 = express::USUAL.bits() as u16;
+        const OTHERS: u16 = express::UNUSUAL.union(Status::NAT).bits() as u16;
+        const ELSEWHERE: u16 = HAS_EXTRA | IS_VACANT | HAS_COUNTERS | IS_MAPPED;
+        const { assert!((USUAL | OTHERS) & !STATUS == 0) };
+        self.bits() & (USUAL | OTHERS | ELSEWHERE) == USUAL
+    }
+
     /// Whether something of the flow is in its `Extra`.
     #[inline(always)]
     pub(super) fn has_extra(&self) -> bool {
@@ -261,7 +273,7 @@ impl<K: Key> Record<K> {
 
     #[inline(always)]
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
-        self.deadline_tick() <= tick_of(now)
+        !self.is_due_after(Tick::of(now))
     }
 }
 
@@ -270,6 +282,7 @@ impl<K: Key> Record<K> {
 pub(super) struct Tick(u64);
 
 impl Tick {
+    #[inline(always)]
     pub(super) fn of(instant: Instant) -> Self {
         Self(tick_of(instant) << TICK_BITS | REST)
     }

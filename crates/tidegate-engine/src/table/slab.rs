@@ -340,7 +340,7 @@ impl<K: Key> Shelf<K> {
     #[inline(always)]
     fn read_ahead(&self, at: u32) -> Spot {
         let mapping = self.annex.read_ahead(at);
-        if let Some(counters) = self.counters.peek(at) {
+        if let Some(counters) = self.counters.peek_if_any(at) {
             prefetch::lines(counters);
         }
         let spot = self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines);

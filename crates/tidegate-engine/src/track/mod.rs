@@ -124,6 +124,8 @@ pub(crate) struct Plain<'a> {
 pub(crate) trait Express {
     /// Whose packets.
     const PROTO: ExpressProto;
+    /// How long its shortest header is.
+    const HEADER: usize;
     /// Whether a packet with this upper layer may be a usual one, whatever its flow. What begins and ends flows is
     /// not, and need not be looked up twice.
     fn may_take(upper: &[u8]) -> bool;

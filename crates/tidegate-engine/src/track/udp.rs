@@ -46,6 +46,7 @@ pub(crate) enum Usual {}
 
 impl Express for Usual {
     const PROTO: ExpressProto = ExpressProto::Udp;
+    const HEADER: usize = 8;
 
     #[inline(always)]
     fn may_take(_: &[u8]) -> bool {

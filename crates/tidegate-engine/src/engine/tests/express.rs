@@ -238,11 +238,12 @@ impl Quartet {
         let mut again = bytes.clone();
         let mut packet = Packet::received(&mut again, in_port);
         single.give_up_fragments(*now, net);
-        let mut glance = Glance::NOTHING;
+        let mut glances = [Glance::NOTHING; BURST];
         let datagram = core::iter::once(crate::engine::sight(&single.limits, &packet));
-        let mut spots = [Spot::NOWHERE; BURST];
-        Glance::all(core::slice::from_mut(&mut glance), &mut spots, datagram, &single.table);
-        let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
+        let mut spots = [Spot::NOWHERE; BURST + NEAR];
+        Glance::all(&mut glances, &mut spots, 1, datagram, &single.table);
+        let glance = glances[0];
+        let usual = crate::path::express::pass_one(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();
         let taken = match usual {
             Some(outcome) => Ok(outcome),

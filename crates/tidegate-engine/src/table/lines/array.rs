@@ -19,6 +19,7 @@
 //! touches more than a few lines, or a run of full ones. Lines that were not made yet read as empty ones.
 
 use alloc::vec::Vec;
+use core::hint::cold_path;
 use core::ops::RangeInclusive;
 
 use super::Entry;
@@ -85,7 +86,11 @@ impl Array {
     #[inline]
     pub(super) fn line(&self, at: usize) -> &Line {
         let segment = self.segments.get(at >> self.shift);
-        segment.and_then(|lines| lines.get(at & self.mask)).unwrap_or(&NOT_MADE)
+        let Some(line) = segment.and_then(|lines| lines.get(at & self.mask)) else {
+            cold_path();
+            return &NOT_MADE;
+        };
+        line
     }
 
     /// A line that exists.

@@ -19,6 +19,7 @@ pub(crate) enum Usual {}
 
 impl Express for Usual {
     const PROTO: ExpressProto = ExpressProto::Tcp;
+    const HEADER: usize = 20;
 
     /// Has ACK and none of SYN, FIN and RST.
     #[inline(always)]
