@@ -31,16 +31,15 @@ impl<K: Key> Default for Annex<K> {
 }
 
 impl<K: Key> Annex<K> {
-    /// Has all that packets read of a slot's flow read into the cache, if there may be anything; what they read first.
-    /// Where there is no mapping there is no extra.
+    /// Has all that packets read of a slot's flow read into the cache, if there may be anything. Where there is no
+    /// mapping there is no extra.
     #[inline(always)]
-    pub(super) fn read_ahead(&self, at: u32) -> Option<&Mapping<K>> {
-        let mapping = self.mappings.peek_if_any(at)?;
+    pub(super) fn read_ahead(&self, at: u32) {
+        let Some(mapping) = self.mappings.peek_if_any(at) else { return };
         prefetch::lines(mapping);
         if let Some(extra) = self.extras.peek(at) {
             prefetch::lines(extra);
         }
-        Some(mapping)
     }
 
     /// Writes what the record says to be here.

@@ -38,7 +38,7 @@ pub(super) fn lines<T>(value: &T) -> Spot {
         ask::<SECOND>(first.wrapping_add(LINE));
     }
     ask::<SECOND>(first.wrapping_add(size_of::<T>() - 1));
-    spot(value)
+    Spot(first)
 }
 
 /// Asks for the cache lines of a value that is about to be written, as [`lines`] does, but to have them in the first
@@ -57,8 +57,7 @@ pub(super) fn lines_near<T>(value: &T) {
 /// Where a value lies that was asked for.
 #[inline(always)]
 pub(super) fn spot<T>(value: &T) -> Spot {
-    let first = core::ptr::from_ref(value).cast();
-    Spot(first, first)
+    Spot(core::ptr::from_ref(value).cast())
 }
 
 /// Asks for the cache lines of the first `len` bytes of a value, of which a line could hold as many.
@@ -69,29 +68,21 @@ pub(super) fn head<T>(value: &T, len: usize) {
     ask::<SECOND>(first.wrapping_add(len - 1));
 }
 
-/// Where something lies that was asked for, and what belongs to it: addresses which are never read, for what was there may be
+/// Where something lies that was asked for: an address which is never read, for what was there may be
 /// elsewhere by now.
 #[derive(Clone, Copy)]
-pub(crate) struct Spot(*const u8, *const u8);
+pub(crate) struct Spot(*const u8);
 
 impl Spot {
     /// Where nothing is.
-    pub(crate) const NOWHERE: Self = Self(core::ptr::null(), core::ptr::null());
+    pub(crate) const NOWHERE: Self = Self(core::ptr::null());
 
-    /// The same, and where a value lies, no longer than a line, that belongs to it.
-    #[inline(always)]
-    pub(super) fn with<T>(self, value: &T) -> Self {
-        const { assert!(size_of::<T>() <= LINE) };
-        Self(self.0, core::ptr::from_ref(value).cast::<u8>().wrapping_add(size_of::<T>() - 1))
-    }
-
-    /// Asks for the first two cache lines, and for the last one of what belongs to them, which are on their way or in the
-    /// second level already, in the first.
+    /// Asks for the first two cache lines, which are on their way or in the second level already, in the
+    /// first.
     #[inline(always)]
     pub(crate) fn bring(self) {
         ask::<FIRST>(self.0);
         ask::<FIRST>(self.0.wrapping_add(LINE));
-        ask::<FIRST>(self.1);
     }
 }
 

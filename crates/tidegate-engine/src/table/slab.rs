@@ -339,12 +339,11 @@ impl<K: Key> Default for Shelf<K> {
 impl<K: Key> Shelf<K> {
     #[inline(always)]
     fn read_ahead(&self, at: u32) -> Spot {
-        let mapping = self.annex.read_ahead(at);
+        self.annex.read_ahead(at);
         if let Some(counters) = self.counters.peek_if_any(at) {
             prefetch::lines(counters);
         }
-        let spot = self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines);
-        mapping.map_or(spot, |mapping| spot.with(mapping))
+        self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
     }
 
     /// [`Shelf::read_ahead`] for who only wants to know whose the slot is.
