@@ -248,8 +248,7 @@ impl Engine {
         }
     }
 
-    /// Takes packets in their order: those that nothing can stop until there is one that is not of their kind, and that
-    /// one by itself.
+    /// Takes packets in their order: those that nothing can stop, and each of the others by itself.
     #[inline(always)]
     fn take_all<'p>(
         &mut self,

@@ -55,7 +55,7 @@ rows! {
     UdpEstablished "udp_established" "a UDP packet of an established flow, either way",
     TcpEstablished "tcp_established" "a TCP segment with data in the window, either way",
     TcpTimestamps "tcp_timestamps" "the same with a timestamp, as most hosts send it; SACK permitted",
-    TcpRules20 "tcp_rules20" "the same under 20 rules in raw, mangle and filter",
+    TcpRules20 "tcp_rules20" "tcp_established under 20 rules in raw, mangle and filter",
     TcpRules20Nat "tcp_rules20_nat" "the same under 20 rules, nat included, every packet translated",
     TcpRules10kNat "tcp_rules10k_nat" "the same under 10,000 rules",
     TcpRules20Late "tcp_rules20_late" "20 rules without nat, those for established flows last",

@@ -116,10 +116,11 @@ pub(crate) fn pass<'p>(
                 run::<Key6, track::udp::Usual>(engine, now, train, fib, each)
             }
         };
-        if taken == 0 {
+        train.skip(taken);
+        // Of the same kind still: that one was stopped.
+        if train.glances.first().is_some_and(|glance| glance.is_express(kind)) {
             return;
         }
-        train.skip(taken);
     }
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn pass_one(
     outcome
 }
 
-/// [`pass`] for packets of one kind, up to the first one of another; how many went through. They stay in the train.
+/// [`pass`] for packets of one kind, up to the first one of another or that something can stop; how many went through. They stay in the train.
 /// Not inlined, as it needs all registers there are.
 #[inline(never)]
 fn run<'p, K: Layout, P: Express>(

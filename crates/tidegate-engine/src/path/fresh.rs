@@ -1,7 +1,7 @@
 //! The express path of what is fresh: a flow's first packet, and packets that change their flow.
 //!
-//! [`super::express`] takes what changes nothing. Here the tracker itself is asked, but of no more of
-//! the flow than it changes ([`Life`]), and a first packet's flow is written as a record at once
+//! [`super::express`] takes what changes nothing. Here the tracker is asked, but of no more of
+//! the flow than it changes ([`Life`], and its cells), and a first packet's flow is written as a record at once
 //! ([`Newcomer`]) and never is a draft. For that nobody else may have a say in it: the rules on the way
 //! are proven to let all such packets go on (`rules::express`), a new flow is neither translated nor
 //! expected, and is at home at this worker, and helpers and proxies have nothing to do with it. At the first doubt nothing has been

@@ -64,8 +64,8 @@ fn rewrite_source<K: Layout>(bytes: &mut [u8], how: Upper, src: K::End) {
     K::mend_header(bytes, of_address, false);
 }
 
-/// Changes one end of a datagram, and the upper layer's checksum; by how much the addresses have changed. A UDP checksum of zero means that there is none; one that becomes zero is sent as all
-/// ones (RFC 768).
+/// Changes one end of a datagram, and the upper layer's checksum; by how much the addresses have changed. A UDP
+/// checksum of zero means that there is none; one that becomes zero is sent as all ones (RFC 768).
 #[inline(always)]
 fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, end: K::End) -> u64 {
     let (of_address, of_port) = K::put_end(bytes, is_dst, end);

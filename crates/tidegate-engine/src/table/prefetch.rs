@@ -75,7 +75,7 @@ pub(crate) struct Spot(*const u8);
 
 impl Spot {
     /// Where nothing is.
-    pub(crate) const NOWHERE: Self = Self(core::ptr::null());
+    pub(crate) const NOWHERE: Self = Self((&raw const NOTHING).cast());
 
     /// Asks for the first two cache lines, which are on their way or in the second level already, in the
     /// first.
@@ -85,6 +85,9 @@ impl Spot {
         ask::<FIRST>(self.0.wrapping_add(LINE));
     }
 }
+
+/// What is asked for where there is nothing to ask for. An address without memory would be looked up each time.
+static NOTHING: [u8; 2 * LINE] = [0; 2 * LINE];
 
 /// Bytes of a cache line.
 const LINE: usize = 64;

@@ -152,7 +152,7 @@ impl<K: Key> Record<K> {
     }
 
     /// Whether a flow is here like most: answered and assured, in nobody's special care, not translated, and with
-    /// nothing of it elsewhere, so that there is no more to ask.
+    /// nothing of it elsewhere, so that nobody else need be asked about it.
     #[inline(always)]
     pub(super) fn is_common(&self) -> bool {
         const USUAL: u16 = express::USUAL.bits() as u16;
@@ -356,6 +356,23 @@ mod tests {
         annex.write(3, &record, flow);
         annex.read(3, &record, &mut back);
         back
+    }
+
+    #[test]
+    fn a_flow_is_common_if_nobody_else_need_be_asked_about_it() {
+        let mut record: Record<Key4> = Record::vacant(0);
+        let mut common = 0;
+        for bits in 0..=u16::MAX {
+            record.set_bits(bits);
+            let status = record.status();
+            let is_usual = status.contains(express::USUAL) && !status.intersects(express::UNUSUAL);
+            let is_elsewhere = record.has_extra() || record.has_mapping() || record.has_counters();
+            let expected =
+                is_usual && !status.intersects(Status::NAT) && !is_elsewhere && !record.is_vacant();
+            assert_eq!(record.is_common(), expected, "{bits:#x}");
+            common += u32::from(expected);
+        }
+        assert!(common > 0);
     }
 
     /// Fails unless the flow comes back from a record and an extra as it went.

@@ -110,7 +110,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// A plain packet of an established flow, as a tracker's express path sees it. Nobody doubts its checksum any more.
+/// A plain packet, as a tracker's express paths see it. Nobody doubts its checksum any more.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<'a> {
     /// The upper-layer header and what follows it.

@@ -75,7 +75,10 @@ pub(super) fn lock() -> MutexGuard<'static, Pool> {
 /// Waits until a block was handed out or [`wake`] was called.
 pub(super) fn sleep(mut pool: MutexGuard<'static, Pool>) -> MutexGuard<'static, Pool> {
     pool.asleep = true;
-    CHANGED.wait(pool).unwrap_or_else(PoisonError::into_inner)
+    pool = CHANGED.wait(pool).unwrap_or_else(PoisonError::into_inner);
+    // Whoever else slept was woken as well.
+    pool.asleep = false;
+    pool
 }
 
 /// Waits so long, or until [`wake`] was called; who takes a block has nothing to do with it.

@@ -152,6 +152,6 @@ const BREATH: Duration = Duration::from_micros(50);
 
 /// How long the thread waits after a block was handed out, and between two looks at most.
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(16);
+const LONGEST: Duration = Duration::from_millis(2);
 /// After so long without a block it sleeps until there is one.
 const QUIET: Duration = Duration::from_secs(1);
