@@ -139,8 +139,8 @@ pub(crate) fn pass_one(
     outcome
 }
 
-/// [`pass`] for packets of one kind, up to the first one of another or that something can stop; how many went through. They stay in the train.
-/// Not inlined, as it needs all registers there are.
+/// [`pass`] for packets of one kind, up to the first one of another or that something can stop; how many went through.
+/// They stay in the train. Not inlined, as it needs all registers there are.
 #[inline(never)]
 fn run<'p, K: Layout, P: Express>(
     engine: &mut Engine,

@@ -55,6 +55,15 @@ pub(crate) struct End<A> {
     pub(crate) port: u16,
 }
 
+impl<A: Copy> End<A> {
+    /// See [`Key::one_of`].
+    #[inline(always)]
+    fn one_of(is_first: bool, first: Self, second: Self) -> Self {
+        let address = select_unpredictable(is_first, first.address, second.address);
+        Self { address, port: select_unpredictable(is_first, first.port, second.port) }
+    }
+}
+
 /// An IPv4 tuple, as a datagram without options has it from byte 12 on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -129,8 +138,7 @@ impl Key for Key4 {
 
     #[inline(always)]
     fn one_of(is_first: bool, first: Self::End, second: Self::End) -> Self::End {
-        let address = select_unpredictable(is_first, first.address, second.address);
-        End { address, port: select_unpredictable(is_first, first.port, second.port) }
+        End::one_of(is_first, first, second)
     }
 
     #[inline(always)]
@@ -210,8 +218,7 @@ impl Key for Key6 {
 
     #[inline(always)]
     fn one_of(is_first: bool, first: Self::End, second: Self::End) -> Self::End {
-        let address = select_unpredictable(is_first, first.address, second.address);
-        End { address, port: select_unpredictable(is_first, first.port, second.port) }
+        End::one_of(is_first, first, second)
     }
 
     #[inline(always)]

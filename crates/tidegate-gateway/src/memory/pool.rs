@@ -21,7 +21,7 @@ pub(super) struct Pool {
     arenas: [Option<Arena>; MOST],
     /// How many blocks were handed out; it wraps.
     count: usize,
-    /// Whether somebody who faults ahead sleeps until one is.
+    /// Whether somebody who faults ahead may be asleep until one is.
     asleep: bool,
 }
 
@@ -75,10 +75,8 @@ pub(super) fn lock() -> MutexGuard<'static, Pool> {
 /// Waits until a block was handed out or [`wake`] was called.
 pub(super) fn sleep(mut pool: MutexGuard<'static, Pool>) -> MutexGuard<'static, Pool> {
     pool.asleep = true;
-    pool = CHANGED.wait(pool).unwrap_or_else(PoisonError::into_inner);
-    // Whoever else slept was woken as well.
-    pool.asleep = false;
-    pool
+    // Who wakes up by himself leaves it so, as others may sleep on: a block may wake in vain, but nobody is forgotten.
+    CHANGED.wait(pool).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits so long, or until [`wake`] was called; who takes a block has nothing to do with it.
