@@ -25,7 +25,7 @@ use crate::session::family_name;
 use crate::traffic::{Connections, Steady, Traffic};
 
 /// The rows that are counted.
-pub const ROWS: [RowName; 11] = [
+pub const ROWS: [RowName; 12] = [
     RowName::UdpEstablished,
     RowName::TcpEstablished,
     RowName::TcpTimestamps,
@@ -34,6 +34,7 @@ pub const ROWS: [RowName; 11] = [
     RowName::TcpRules20Late,
     RowName::TcpRules20Marked,
     RowName::UdpNew,
+    RowName::UdpNewSnat,
     RowName::TcpConnection,
     RowName::Lookup,
     RowName::AttackSynflood,
@@ -60,7 +61,8 @@ pub fn run(row: RowName, family: Family, part: Part) {
         RowName::TcpRules20Nat => stream(family, proto::TCP, Rules::TwentyNat, part),
         RowName::TcpRules20Marked => stream(family, proto::TCP, Rules::TwentyMarked, part),
         RowName::TcpRules20Late => stream(family, proto::TCP, Rules::TwentyLate, part),
-        RowName::UdpNew => first_packets(family, part),
+        RowName::UdpNew => first_packets(laid(family, proto::TCP, Rules::None), Plan::Spread, part),
+        RowName::UdpNewSnat => first_packets(laid_crowded(family), Plan::Crowded, part),
         RowName::TcpConnection => connections(family, part),
         RowName::Lookup => look_up(family, part),
         RowName::AttackSynflood => flood(family, part),
@@ -71,6 +73,13 @@ pub fn run(row: RowName, family: Family, part: Part) {
 fn laid(family: Family, protocol: u8, rules: Rules) -> Bed {
     let mut bed = Bed::new(family, FLOWS + NEW, rules);
     bed.lay(protocol, Plan::Spread, FLOWS, rules.translates());
+    bed
+}
+
+/// As many flows as in each row, behind one address.
+fn laid_crowded(family: Family) -> Bed {
+    let mut bed = Bed::new(family, FLOWS + NEW, Rules::Snat);
+    bed.send_first(proto::UDP, Plan::Crowded, 0..FLOWS);
     bed
 }
 
@@ -89,10 +98,9 @@ fn carry(family: Family, (protocol, steady): (u8, Steady), rules: Rules, part: P
     }
 }
 
-fn first_packets(family: Family, part: Part) {
-    let mut bed = laid(family, proto::TCP, Rules::None);
-    let mut ring = Ring::new(family);
-    let mut coming = Coming { bed: &mut bed, plan: Plan::Spread, flows: FLOWS..FLOWS + NEW };
+fn first_packets(mut bed: Bed, plan: Plan, part: Part) {
+    let mut ring = Ring::new(bed.family());
+    let mut coming = Coming { bed: &mut bed, plan, flows: FLOWS..FLOWS + NEW };
     match part {
         Part::Written => coming.write(&mut ring),
         Part::Processed => assert_eq!(coming.process(&mut ring), u64::from(NEW), "refused"),
@@ -141,7 +149,7 @@ fn flood(family: Family, part: Part) {
 /// How many items a run of the row is about.
 fn items(row: RowName) -> u64 {
     match row {
-        RowName::UdpNew | RowName::TcpConnection => u64::from(NEW),
+        RowName::UdpNew | RowName::UdpNewSnat | RowName::TcpConnection => u64::from(NEW),
         _ => PACKETS,
     }
 }
