@@ -33,7 +33,8 @@ use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
 use crate::path::express::Train;
-use crate::path::{BURST, Glance, NEAR, Sight, Walk, express, fresh};
+use crate::path::outlook::Outlook;
+use crate::path::{BURST, Glance, NEAR, Sight, Walk, express, fresh, outlook};
 use crate::rand::Rng;
 use crate::rules::Programs;
 use crate::stats::Stats;
@@ -104,6 +105,7 @@ pub struct Engine {
     /// What the numbers that are shown of flows are made with.
     pub(crate) ids: SipKey,
     pub(crate) cookies: CookieKeys,
+    pub(crate) outlook: Outlook,
 }
 
 impl Engine {
@@ -127,6 +129,7 @@ impl Engine {
             errands: Errands::default(),
             ids: SipKey([other.next_u64(), other.next_u64()]),
             cookies: CookieKeys::new(settings.seed),
+            outlook: Outlook::default(),
         }
     }
 
@@ -257,8 +260,13 @@ impl Engine {
         fib: &impl Fib,
         each: &mut impl FnMut(&mut Packet<'p>, Outcome),
     ) {
+        let mut is_foreseen = !self.programs.translate();
         loop {
             express::pass(self, now, &mut train, fib, each);
+            if !is_foreseen {
+                outlook::foresee(self, &train);
+                is_foreseen = true;
+            }
             let Some((packet, glance)) = train.next() else { return };
             self.take_unusual(now, packet, fib, glance, each);
         }

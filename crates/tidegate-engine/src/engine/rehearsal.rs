@@ -136,6 +136,7 @@ impl Engine {
             policies: self.policies.clone(),
             ids: self.ids,
             cookies: self.cookies,
+            outlook: self.outlook,
             errands: Errands::default(),
         }
     }

@@ -307,7 +307,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
     /// What a dropped packet had left for the flow's next one has been announced now.
     fn forget_notes(&mut self, id: FlowId) {
         let table = &mut self.engine.table;
-        if let Some(mut flow) = table.load(id).filter(|flow| !flow.pending.is_empty()) {
+        if let Some(mut flow) = table.has_notes(id).then(|| table.load(id)).flatten() {
             flow.pending = EventMask::empty();
             table.save(id, &flow);
         }

@@ -26,6 +26,7 @@ mod glance;
 mod helper;
 mod layout;
 mod nat;
+pub(crate) mod outlook;
 mod remark;
 mod room;
 mod steer;
@@ -385,6 +386,9 @@ impl<'e, F: Fib, O: Observer> Walk<'e, F, O> {
     fn evaluate(&mut self, t: &mut Transit<'_, '_>, hook: Hook, table: TableKind) -> Ruling {
         let Engine { programs, table: flows, log, rng, wall, .. } = &mut *self.engine;
         let family = t.headers.family;
+        if !O::WATCHES && !t.traced && programs.pass_bare(family, table, hook, t.headers.len) {
+            return Ruling::Accept;
+        }
         let info = seen_by_rules(t, table);
         let has_entry = !matches!(t.tracked, Tracked::None);
         let kept = t.tracked.flow().map(|flow| (flow.mark, flow.labels));

@@ -12,7 +12,7 @@ use super::fragment::pull_quote;
 use super::{NatAction, Passage, Ruling, TableKind, Walk, stage};
 use crate::engine::Engine;
 use crate::fib::Fib;
-use crate::flow::Flow;
+use crate::flow::{Flow, Status};
 use crate::nat::bind::Binder;
 use crate::nat::{Manip, NatRange, rewrite};
 use crate::packet::{CtInfo, Tracked, Transit};
@@ -65,7 +65,7 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         };
         let Tracked::Draft(draft, _) = &mut t.tracked else { return Continue(()) };
         let before = draft.0.reply;
-        let Engine { table, events, rng, stats, .. } = &mut *self.engine;
+        let Engine { table, events, rng, stats, outlook, .. } = &mut *self.engine;
         let (now, found) = (self.now, &mut stats.found);
         let mut binder = Binder { table, events, rng, found, now, is_steered: true };
         if let Some((manip, range)) = range {
@@ -76,6 +76,9 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         }
         let is_homeless = binder.is_homeless(&draft.0, manip);
         let after = draft.0.reply;
+        if draft.0.is(Status::SRC_NAT) {
+            outlook.learn(after.dst);
+        }
         if before != after {
             self.observer.note(|| Step::NatBound { before, after });
         }

@@ -22,7 +22,7 @@ use super::ast::{
 };
 use super::conditions::Live;
 use super::effects;
-use super::eval::Ruling;
+use super::eval::{Ruling, count};
 use super::matches::Bucket;
 use super::targets::CtTemplate;
 use crate::helper::Helper;
@@ -94,6 +94,19 @@ impl Program {
     pub(super) fn find_policies(&mut self, policies: &Policies) {
         let found = self.code.policies.iter().map(|name| policies.find(name));
         self.state.policies = found.collect();
+    }
+
+    /// Takes a packet of `len` bytes, from the IP header on, that nobody traces past a chain without rules, as
+    /// [`run`](super::eval::run) would. `false`: there are some, or the policy is another one than ACCEPT.
+    pub(super) fn pass_bare(&mut self, hook: Hook, len: usize) -> bool {
+        let Some(base) = self.code.base(hook) else { return true };
+        let tail = &self.code.entries[base.tail()];
+        let is_bare =
+            base.entries.is_empty() && matches!(tail.action, Action::End(Some(Policy::Accept)));
+        if is_bare {
+            count(&mut self.state.counters[base.tail()], len);
+        }
+        is_bare
     }
 }
 

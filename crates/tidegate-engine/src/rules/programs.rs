@@ -7,7 +7,7 @@ use alloc::string::String;
 
 use tidegate_wire::Family;
 
-use super::ast::{Ruleset, TableKind};
+use super::ast::{Hook, Ruleset, TableKind};
 use super::conditions::Memory;
 use super::eval::{self, RuleContext, Ruling};
 use super::express::{Clearance, ExpressProto, ExpressRoute, Fresh, Way};
@@ -97,6 +97,12 @@ impl Programs {
         self.in_force(family).asks_fresh
     }
 
+    /// Whether there is a nat table.
+    #[inline]
+    pub(crate) fn translate(&self) -> bool {
+        Family::ALL.iter().any(|family| self.has(*family, TableKind::Nat))
+    }
+
     /// Whether all rules on the way are proven to let packets go on, unchanged, that begin a flow or change one.
     #[inline]
     pub(crate) fn clears(&self, family: Family, fresh: Fresh) -> bool {
@@ -163,6 +169,18 @@ impl Programs {
             Some(loaded) => eval::run(&mut loaded.program, memory, ctx, observer),
             None => Ruling::Accept,
         }
+    }
+
+    /// [`Programs::run`] of a packet of `len` bytes that nobody traces, if the table has no rules there and lets all go on.
+    pub(crate) fn pass_bare(
+        &mut self,
+        family: Family,
+        table: TableKind,
+        hook: Hook,
+        len: usize,
+    ) -> bool {
+        let loaded = &mut self.rules.family_mut(family).tables[table as usize];
+        loaded.as_mut().is_none_or(|loaded| loaded.program.pass_bare(hook, len))
     }
 
     /// A family's rules as iptables-save prints them, the table that was loaded last first, with live counters if asked

@@ -111,6 +111,13 @@ impl<K: Key> Annex<K> {
         self.links.get(at)
     }
 
+    /// Has them read into the cache.
+    pub(super) fn read_links_ahead(&self, at: u32) {
+        if let Some(links) = self.links.peek(at) {
+            prefetch::line(links);
+        }
+    }
+
     /// Where they are kept.
     pub(super) fn links_mut(&mut self, at: u32) -> &mut Links {
         self.links.place(at)
@@ -200,6 +207,11 @@ impl<K: Key> Extra<K> {
     #[inline(always)]
     pub(super) fn is_settled(&self) -> bool {
         (self.pending, self.policy) == (0, 0)
+    }
+
+    /// Whether something is left to be announced.
+    pub(super) fn has_notes(&self) -> bool {
+        EventMask::from_bits_truncate(self.pending) != EventMask::empty()
     }
 
     pub(super) fn zone(&self) -> Zone {

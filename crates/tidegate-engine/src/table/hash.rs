@@ -1,10 +1,10 @@
 //! A pseudorandom function of a few words, and the scaling of a hash to a bucket count.
 //!
 //! SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", INDOCRYPT
-//! 2012), written for inputs of a fixed number of 64-bit words. It places sources in the index that
-//! NAT asks, makes cookies and the numbers that are shown of flows, and what other secrets are made
-//! from. As long as the key stays secret, who sees some of its values cannot tell the others. Tuples
-//! have a hash that is faster, and promises less: [`super::index_key`].
+//! 2012), written for inputs of a fixed number of 64-bit words. It makes cookies and the numbers that
+//! are shown of flows, and what other secrets are made from. As long as the key stays secret, who sees
+//! some of its values cannot tell the others. Tuples, and the sources that NAT asks about, have a
+//! hash that is faster, and promises less: [`super::index_key`].
 //!
 //! This file knows words only: which fields are packed into them is the caller's business.
 

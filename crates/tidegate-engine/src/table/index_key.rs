@@ -1,4 +1,4 @@
-//! The hash by which the index files tuples, and its secret.
+//! The hash by which the index files tuples, and its secret; `sources` files by it, too, with a secret of its own.
 //!
 //! [`IndexKey::hash`] is *multilinear* in its *half multiplication* form: words are taken in halves of 32 bits, to each a
 //! secret number is added, and the products of every two are added up modulo 2^64, of which the upper half is kept.

@@ -25,6 +25,7 @@ mod lines;
 mod lookup;
 pub(crate) mod mapping;
 pub(crate) mod newcomer;
+mod outlook;
 mod prefetch;
 mod record;
 mod rekey;
@@ -41,7 +42,6 @@ use alloc::boxed::Box;
 use self::buckets::{Buckets, Near};
 pub(crate) use self::excerpt::Inquiry;
 use self::excerpt::Notes;
-use self::hash::SipKey;
 use self::index_key::IndexKey;
 use self::lines::Lines;
 pub(crate) use self::prefetch::Spot;
@@ -126,7 +126,7 @@ impl FlowTable {
             index: Lines::new(),
             buckets: Buckets { count: limits.buckets.max(1), elsewhere: 0 },
             near: alloc::vec::Vec::new(),
-            sources: Sources::new(SipKey([rng.next_u64(), rng.next_u64()])),
+            sources: Sources::new(IndexKey::new([rng.next_u64(), rng.next_u64()])),
             wheel: Wheel::new(tick_of(start)),
             len: 0,
             one_way: 0,
@@ -245,6 +245,11 @@ impl FlowTable {
     #[must_use]
     pub(crate) fn load(&self, id: FlowId) -> Option<Flow> {
         self.slab.load(id)
+    }
+
+    /// Whether a flow has something left to announce.
+    pub(crate) fn has_notes(&self, id: FlowId) -> bool {
+        self.slab.has(id) && self.slab.has_notes(id.slot)
     }
 
     /// The flow of an id that is there.
@@ -430,8 +435,8 @@ impl FlowTable {
         let original = Direction::Original;
         self.note(|| Inquiry::Reply(*reply, own.zone.id_in(Direction::Reply)));
         let owner = self.owner(now, reply, own.zone, Direction::Reply);
-        owner.map(|(id, _)| self.slab.read(id.slot)).is_some_and(|other| {
-            other.orig != own.orig || other.zone.id_in(original) != own.zone.id_in(original)
+        owner.map(|(id, _)| self.slab.origin(id.slot)).is_some_and(|(tuple, zone)| {
+            tuple != own.orig || zone.id_in(original) != own.zone.id_in(original)
         })
     }
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use tidegate_wire::Family;
 
-use super::annex::{Annex, Links};
+use super::annex::{Annex, Extra, Links};
 use super::column::{Column, Pages};
 use super::key::{Key, Key4, Key6};
 use super::prefetch::{self, Spot};
@@ -225,6 +225,13 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.records.at(at).status())
     }
 
+    /// Whether the flow in a slot has something left to announce.
+    pub(super) fn has_notes(&self, slot: u32) -> bool {
+        on_shelf!(self, slot, |shelf, at| {
+            shelf.annex.extra(at, shelf.records.at(at)).is_some_and(Extra::has_notes)
+        })
+    }
+
     /// See [`Record::vetted`].
     pub(super) fn vetted(&self, slot: u32, epoch: u16, dir: Direction) -> Option<bool> {
         on_shelf!(self, slot, |shelf, at| shelf.records.at(at).vetted(epoch, dir))
@@ -266,6 +273,11 @@ impl Slab {
     /// Where they are kept.
     pub(super) fn links_mut(&mut self, slot: u32) -> &mut Links {
         on_shelf!(mut self, slot, |shelf, at| shelf.annex.links_mut(at))
+    }
+
+    /// Has the neighbours of a flow read into the cache.
+    pub(super) fn read_links_ahead(&self, slot: u32) {
+        on_shelf!(self, slot, |shelf, at| shelf.annex.read_links_ahead(at));
     }
 
     /// Has a slot's record read into the cache, and what else its flow may have; where the record lies.

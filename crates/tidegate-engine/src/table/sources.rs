@@ -8,19 +8,21 @@
 //!
 //! Buckets come and go one at a time (*linear hashing*; W. Litwin, "Linear hashing: a new tool for file and table
 //! addressing", VLDB 1980): a new one takes over what belongs there from one other. Nothing else moves, so
-//! there is no pause, and as hashes are keyed no bucket has many sources. The same calls give the same buckets.
+//! there is no pause. The hash is the index's, with a key of its own: sources that were chosen without the key meet
+//! as if by lot. The same calls give the same buckets.
 
 use core::net::IpAddr;
 
 use super::annex::Links;
 use super::column::Column;
-use super::hash::SipKey;
+use super::index_key::IndexKey;
+use super::prefetch;
 use super::slab::{NIL, Slab};
 use crate::flow::{Flow, Status};
 use crate::tuple::{Direction, Tuple, Zone, ZoneScope};
 
 pub(super) struct Sources {
-    key: SipKey,
+    key: IndexKey,
     /// For each bucket the newest flow of one of its sources, or [`NIL`].
     buckets: Column<u32>,
     /// How many sources there are.
@@ -28,8 +30,8 @@ pub(super) struct Sources {
 }
 
 /// Sources for each bucket, on average: with more of them another bucket is made, with less than half as many one is
-/// given up.
-const CROWD: u32 = 2;
+/// given up. Whoever looks for a source reads a record for each other one that hangs before it, and each may be far.
+const CROWD: u32 = 1;
 
 /// What the flows of a list have in common. Of a zone that counts for one direction the number is no part of it, as in
 /// Linux.
@@ -48,7 +50,7 @@ struct Place {
 }
 
 impl Sources {
-    pub(super) fn new(key: SipKey) -> Self {
+    pub(super) fn new(key: IndexKey) -> Self {
         Self { key, buckets: Column::default(), len: 0 }
     }
 
@@ -72,8 +74,26 @@ impl Sources {
         tuple: &Tuple,
         zone: Zone,
     ) -> impl Iterator<Item = u32> + use<'a> {
-        let newest = self.newest_of(slab, &Source::of(tuple, zone)).map(|place| place.slot);
+        let source = Source::of(tuple, zone);
+        let newest = self.newest_of(slab, &source, self.hash(&source)).map(|place| place.slot);
         core::iter::successors(newest, |slot| exists(slab.links(*slot).older))
+    }
+
+    /// Asks for the bucket of a source of the default zone; its number.
+    pub(super) fn ask(&self, tuple: &Tuple) -> u32 {
+        let bucket = self.bucket(self.hash(&Source::of(tuple, Zone::default())));
+        if let Some(first) = self.buckets.get(bucket) {
+            prefetch::line(first);
+        }
+        bucket
+    }
+
+    /// Asks for the first flow that hangs in a bucket.
+    pub(super) fn read_ahead(&self, slab: &Slab, bucket: u32) {
+        if let Some(slot) = self.buckets.get(bucket).copied().and_then(exists) {
+            slab.read_ahead(slot);
+            slab.read_links_ahead(slot);
+        }
     }
 
     /// A list without flows that tells sources apart as this one does.
@@ -87,14 +107,15 @@ impl Sources {
             return;
         }
         let source = Source::of(&flow.orig, flow.zone);
-        let Some(place) = self.newest_of(slab, &source) else {
-            self.add(slab, slot, &source);
+        let hash = self.hash(&source);
+        let Some(place) = self.newest_of(slab, &source, hash) else {
+            self.add(slab, slot, hash);
             return;
         };
         let next = slab.links(place.slot).newer;
         *slab.links_mut(slot) = Links { newer: next, older: place.slot };
         slab.links_mut(place.slot).newer = slot;
-        self.lead(slab, self.bucket(&source), place.before, slot);
+        self.lead(slab, self.bucket(hash), place.before, slot);
     }
 
     pub(super) fn unlink(&mut self, slab: &mut Slab, slot: u32, flow: &Flow) {
@@ -105,7 +126,7 @@ impl Sources {
         if older != NIL {
             slab.links_mut(older).newer = newer;
         }
-        let bucket = self.bucket(&Source::of(&flow.orig, flow.zone));
+        let bucket = self.bucket(self.hash(&Source::of(&flow.orig, flow.zone)));
         let Some(place) = self.find(slab, bucket, |other| other == slot) else {
             slab.links_mut(newer).older = older;
             return;
@@ -118,9 +139,9 @@ impl Sources {
         }
     }
 
-    /// The newest flow of a source.
-    fn newest_of(&self, slab: &Slab, source: &Source) -> Option<Place> {
-        self.find(slab, self.bucket(source), |slot| Source::of_flow(slab, slot) == *source)
+    /// The newest flow of a source, which has this hash.
+    fn newest_of(&self, slab: &Slab, source: &Source, hash: u32) -> Option<Place> {
+        self.find(slab, self.bucket(hash), |slot| Source::of_flow(slab, slot) == *source)
     }
 
     /// The first of a bucket's flows that is the one.
@@ -142,28 +163,28 @@ impl Sources {
         }
     }
 
-    /// Enters the only flow of a source.
-    fn add(&mut self, slab: &mut Slab, slot: u32, source: &Source) {
+    /// Enters the only flow of a source, which has this hash.
+    fn add(&mut self, slab: &mut Slab, slot: u32, hash: u32) {
         if self.len >= self.buckets.len().saturating_mul(CROWD) {
             self.grow(slab);
         }
         self.len += 1;
         slab.links_mut(slot).older = NIL;
-        self.hang(slab, slot, source);
+        self.hang(slab, slot, hash);
     }
 
-    /// Makes a newest flow the first of its bucket.
-    fn hang(&mut self, slab: &mut Slab, slot: u32, source: &Source) {
-        let first = self.buckets.at_mut(self.bucket(source));
+    /// Makes the newest flow of a source, which has this hash, the first of its bucket.
+    fn hang(&mut self, slab: &mut Slab, slot: u32, hash: u32) {
+        let first = self.buckets.at_mut(self.bucket(hash));
         slab.links_mut(slot).newer = core::mem::replace(first, slot);
     }
 
-    /// The bucket of a source: as many of the hash's lowest bits as the last bucket's number has, or one less where that
+    /// The bucket of a source of this hash: as many of the hash's lowest bits as the last bucket's number has, or one less where that
     /// bucket is still to come.
-    fn bucket(&self, source: &Source) -> u32 {
+    fn bucket(&self, hash: u32) -> u32 {
         let last = self.buckets.len().saturating_sub(1);
         let bits = u32::MAX.checked_shr(last.leading_zeros()).unwrap_or(0);
-        let at = self.hash(source) & bits;
+        let at = hash & bits;
         if at <= last { at } else { at & bits >> 1 }
     }
 
@@ -177,12 +198,11 @@ impl Sources {
         }
     }
 
-    /// Gives the last bucket up, if there are far too many.
+    /// Gives the last buckets up as long as there are far too many: two at most for a source that has gone.
     fn shrink(&mut self, slab: &mut Slab) {
-        let is_crowd = self.len >= self.buckets.len() * CROWD / 2;
         // The first bucket stays: where one flow is translated after the other it would come and go with each.
-        if !is_crowd
-            && self.buckets.len() > 1
+        while self.buckets.len() > 1
+            && self.len < (self.buckets.len() * CROWD).div_ceil(2)
             && let Some(first) = self.buckets.pop()
         {
             self.hang_all(slab, first);
@@ -194,7 +214,7 @@ impl Sources {
         let mut next = exists(first);
         while let Some(slot) = next {
             next = exists(slab.links(slot).newer);
-            self.hang(slab, slot, &Source::of_flow(slab, slot));
+            self.hang(slab, slot, self.hash(&Source::of_flow(slab, slot)));
         }
     }
 
@@ -207,7 +227,7 @@ impl Sources {
             | u64::from(source.zone) << 16
             | u64::from(source.proto) << 32
             | u64::from(source.addr.is_ipv6()) << 40;
-        (self.key.hash_words([address as u64, (address >> 64) as u64, rest]) >> 32) as u32
+        self.key.hash([address as u64, (address >> 64) as u64, rest])
     }
 }
 

@@ -118,6 +118,32 @@ fn ways_through_chains() {
 }
 
 #[test]
+fn a_chain_without_rules_is_passed_as_it_would_be_run() {
+    let empty = |policy| vec![builtin(Hook::Forward, policy, Vec::new())];
+    let full = vec![builtin(Hook::Forward, Policy::Accept, vec![on_udp(9, 9, Target::Drop)])];
+    let rows = [
+        (empty(Policy::Accept), Hook::Forward, true),
+        (empty(Policy::Accept), Hook::Input, true),
+        (empty(Policy::Drop), Hook::Forward, false),
+        (full, Hook::Forward, false),
+    ];
+    for (chains, hook, expected) in rows {
+        let table = Table { kind: TableKind::Filter, chains };
+        let (mut one, mut other) = (program(&table), program(&table));
+        let mut scene = query(1, 53);
+        let len = scene.context(hook).headers.len;
+        assert_eq!(one.pass_bare(hook, len), expected, "{table:?}");
+        let ruling = scene.run(&mut other, hook);
+        if expected {
+            assert_eq!(ruling, Ruling::Accept);
+            assert_eq!(one.state.counters, other.state.counters);
+        } else {
+            assert_eq!(one.state.counters, program(&table).state.counters, "nothing was counted");
+        }
+    }
+}
+
+#[test]
 fn no_packet_makes_the_return_stack_grow() {
     let mut program = program(&chains());
     let room = program.returns.capacity();

@@ -34,7 +34,7 @@ fn from(family: Family, source: u32, to: u16, zone: Zone) -> Flow {
 
 impl Town {
     fn new() -> Self {
-        let (slab, sources) = (Slab::default(), Sources::new(SipKey([3, 4])));
+        let (slab, sources) = (Slab::default(), Sources::new(IndexKey::new([3, 4])));
         Self { slab, sources, residents: Vec::new() }
     }
 
@@ -75,14 +75,15 @@ impl Town {
             let mut next = exists(*self.sources.buckets.at(bucket));
             while let Some(slot) = next {
                 newest += 1;
-                assert_eq!(self.sources.bucket(&Source::of_flow(&self.slab, slot)), bucket);
+                let hash = self.sources.hash(&Source::of_flow(&self.slab, slot));
+                assert_eq!(self.sources.bucket(hash), bucket);
                 next = exists(self.slab.links(slot).newer);
             }
         }
         assert_eq!(self.sources.len, newest);
         let buckets = self.sources.buckets.len();
         assert!(
-            newest <= CROWD * buckets && buckets <= newest.max(1),
+            newest <= CROWD * buckets && CROWD * buckets / 2 <= newest.max(1),
             "{newest} sources, {buckets}"
         );
     }
