@@ -251,8 +251,7 @@ impl FlowTable {
         Some(ride(seat))
     }
 
-    /// [`FlowTable::with_seat`] for who only wants flows like most, translated or not: of another one that is where `glance`
-    /// thinks, the status. Whose that is nobody has asked.
+    /// [`FlowTable::with_seat`] for who only wants flows like most, translated or not: of another one the status.
     #[inline(always)]
     pub(crate) fn with_usual_seat<K: Shelved, R>(
         &mut self,
@@ -343,7 +342,7 @@ impl<K: Shelved> Shelf<K> {
         Some(Seat { record, annex, mapping, counters, slot, dir, build: Build::Any })
     }
 
-    /// The flow of a slot, if it has this key; of one that isn't like most, translated or not, the status, whatever its key.
+    /// The flow of a slot, if it has this key; of one that isn't like most, translated or not, the status.
     #[inline(always)]
     fn usual_seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Result<Seat<'_, K>, Status>> {
         let at = slot.wrapping_sub(K::BIT);
@@ -361,6 +360,7 @@ impl<K: Shelved> Shelf<K> {
             let (mapping, build) = (Some(mapping), Build::Translated);
             return Some(Ok(Seat { record, annex, mapping, counters, slot, dir, build }));
         }
+        dir_of_any(annex, at, record, (key, proto))?;
         Some(Err(record.status()))
     }
 
@@ -388,6 +388,18 @@ fn own_and_target<K: Key>(
         Direction::Original => (*original, reply.swapped()),
         Direction::Reply => (reply, original.swapped()),
     }
+}
+
+/// Which direction of a slot's flow a key is, whatever there is to the flow.
+#[inline(never)]
+fn dir_of_any<K: Key>(
+    annex: &Annex<K>,
+    at: u32,
+    record: &Record<K>,
+    wanted: (K, u8),
+) -> Option<Direction> {
+    let from_reply = annex.difference(at, record.key, annex.mapping(at, record), wanted.0);
+    dir_of(record, from_reply, wanted)
 }
 
 /// Which direction of a flow a key is that differs by so much from its reply tuple. One that is both is the reply, as
