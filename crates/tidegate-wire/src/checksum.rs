@@ -149,17 +149,34 @@ pub fn is_complete(sum: u64) -> bool {
 }
 
 /// What it means to a checksum that covered bytes of the sum `old` become others of the sum `new`, both as
-/// [`little_endian`] gives them: the second less the first, in ones' complement.
+/// [`little_endian`] gives them: the second less the first, in ones' complement. Zero only if all was ones and is zero.
 #[inline(always)]
-pub fn change(old: u64, new: u64) -> u64 {
-    add(!old, new)
+pub fn change(old: u64, new: u64) -> u16 {
+    fold(add(!old, new))
 }
 
-/// What a checksum field becomes, both as they lie in the packet, by a [`change`] of what it covers (RFC 1624 equation 3).
+/// [`change`], of sums of 32 bits.
 #[inline(always)]
-pub fn replaced(field: [u8; 2], change: u64) -> [u8; 2] {
-    let rest = u64::from(!u16::from_le_bytes(field));
-    (!fold(add(change, rest))).to_le_bytes()
+pub fn change_of_half(old: u32, new: u32) -> u16 {
+    // Neither has room for more than one carry.
+    let total = u64::from(!old) + u64::from(new);
+    fold_half((total as u32).wrapping_add((total >> 32) as u32))
+}
+
+/// What a checksum field becomes, both as they lie in the packet, if a little-endian word that it covers becomes another,
+/// and others [change](change) by so much. RFC 1624 equation 3, and everything in it complemented, so that nothing is
+/// folded; a change that isn't zero is taken away last, which never leaves all ones, as that equation doesn't.
+#[inline(always)]
+pub fn replaced(field: [u8; 2], [old, new]: [u16; 2], change: u16) -> [u8; 2] {
+    let (sum, carry) = u16::from_le_bytes(field).overflowing_add(old);
+    less(less(sum + u16::from(carry), new), change).to_le_bytes()
+}
+
+/// A ones' complement difference.
+#[inline(always)]
+fn less(word: u16, other: u16) -> u16 {
+    let (difference, borrow) = word.overflowing_sub(other);
+    difference.wrapping_sub(u16::from(borrow))
 }
 
 /// The sum of bytes as little-endian words, an odd last one padded with a zero. It is the same in
@@ -222,7 +239,11 @@ pub fn add(one: u64, other: u64) -> u64 {
 /// at once: what the lower sum carries over is what the upper one has lost.
 #[inline(always)]
 fn fold(total: u64) -> u16 {
-    let total = (total.wrapping_add(total.rotate_left(32)) >> 32) as u32;
+    fold_half((total.wrapping_add(total.rotate_left(32)) >> 32) as u32)
+}
+
+#[inline(always)]
+fn fold_half(total: u32) -> u16 {
     (total.wrapping_add(total.rotate_left(16)) >> 16) as u16
 }
 
@@ -281,13 +302,15 @@ mod tests {
             old: [u32; 3],
             new: [u32; 3],
             same: [u8; 12],
+            word: [u16; 2],
         ) {
             let delta = old.iter().zip(&new).fold(Delta::new(), |all, (a, b)| all.dword(*a, *b));
             let sum = |words: [u32; 3]| {
                 let words: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
                 little_endian(&[&words[..], &same].concat())
             };
-            let field = replaced(check.to_be_bytes(), change(sum(old), sum(new)));
+            let field = replaced(check.to_be_bytes(), word, change(sum(old), sum(new)));
+            let delta = delta.word(word[0].swap_bytes(), word[1].swap_bytes());
             prop_assert_eq!(u16::from_be_bytes(field), delta.apply(check));
         }
     }

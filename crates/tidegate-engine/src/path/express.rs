@@ -21,14 +21,14 @@ use super::layout::Layout;
 use super::translation::{Upper, destination, rewrite, translation};
 use crate::engine::{Engine, Outcome};
 use crate::fib::{Fib, PortId, Route, RouteQuery};
-use crate::flow::Status;
+use crate::flow::{FlowId, Status};
 use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet};
-use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs};
-use crate::table::Spot;
-use crate::table::express::Seat;
+use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
+use crate::table::express::{Build, Seat};
 use crate::table::key::{Key4, Key6};
 use crate::table::mapping::Translation;
+use crate::table::{FlowTable, Spot};
 use crate::time::Instant;
 use crate::track::{self, Express, Plain};
 use crate::tuple::Direction;
@@ -60,6 +60,14 @@ struct Ride<'a, F, K, P> {
     limits: &'a Limits,
     programs: &'a mut Programs,
     tracker: PhantomData<P>,
+}
+
+/// Why a packet does not go through with others.
+enum Stop {
+    /// Something can stop it.
+    Doubt,
+    /// There is more to its flow than to most.
+    Unlike,
 }
 
 /// Packets that were glanced at, and wait for their turn.
@@ -156,12 +164,37 @@ fn run<'p, K: Layout, P: Express>(
             break;
         }
         spot.bring();
-        let passed = Ride::<_, K, P>::go(engine, now, packet, fib, glance);
-        let Some(outcome) = passed else { break };
-        each(packet, outcome);
+        match Ride::<_, K, P>::go(engine, now, packet, fib, glance) {
+            Ok(outcome) => each(packet, outcome),
+            Err(Stop::Unlike) if go_slowly::<K, P>(engine, now, packet, fib, glance, each) => {}
+            Err(_) => break,
+        }
         taken += 1;
     }
     taken
+}
+
+/// [`Ride::go`], whatever there is to the flow; whether it went through. It tells the outcome by itself, for what a function
+/// returns lies in memory, and all outcomes would be put there.
+#[inline(never)]
+fn go_slowly<'p, K: Layout, P: Express>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'p>,
+    fib: &impl Fib,
+    glance: &Glance,
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome),
+) -> bool {
+    let (table, mut ride) = Ride::<_, K, P>::ready(engine, now, packet, fib);
+    let has_nat = ride.programs.has(K::FAMILY, TableKind::Nat);
+    let wanted = (ride.key, P::PROTO.number());
+    let taken = table.with_seat(wanted, glance, |mut seat| ride.ride(&mut seat, has_nat));
+    let Some((id, outcome, timer)) = taken.flatten() else { return false };
+    if table.is_late(timer) {
+        table.rearm(id.slot, timer.1);
+    }
+    each(packet, outcome);
+    true
 }
 
 /// Has the rules say, once for each flow and direction, whether they let all its usual packets go on
@@ -189,46 +222,66 @@ pub(crate) fn vet(engine: &mut Engine, glance: &Glance, outcome: &Outcome) {
 }
 
 impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
+    /// Takes a packet through if its flow is like most, translated or not.
     #[inline(always)]
     fn go(
+        engine: &mut Engine,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        fib: &F,
+        glance: &Glance,
+    ) -> Result<Outcome, Stop> {
+        // The glance has seen as much; here it spares further questions.
+        if packet.bytes.len() < K::L4 + P::HEADER {
+            return Err(Stop::Doubt);
+        }
+        let (table, mut ride) = Ride::<_, K, P>::ready(engine, now, packet, fib);
+        let wanted = (ride.key, P::PROTO.number());
+        let taken = table.with_usual_seat(wanted, glance, |seat| match seat {
+            // Two calls: the first one's code knows that there is nothing to ask, the second one's what is to be done.
+            Ok(mut seat) if seat.build == Build::Common => {
+                ride.ride(&mut seat.common(), false).ok_or(Stop::Doubt)
+            }
+            Ok(mut seat) if ride.programs.has(K::FAMILY, TableKind::Nat) => {
+                ride.ride(&mut seat.translated(), true).ok_or(Stop::Doubt)
+            }
+            Err(status) if !is_usual(status) => Err(Stop::Doubt),
+            _ => Err(Stop::Unlike),
+        });
+        let (id, outcome, timer) = taken.ok_or(Stop::Doubt)??;
+        if table.is_late(timer) {
+            table.rearm(id.slot, timer.1);
+        }
+        Ok(outcome)
+    }
+
+    #[inline(always)]
+    fn ready(
         engine: &'a mut Engine,
         now: Instant,
         packet: &'a mut Packet<'_>,
         fib: &'a F,
-        glance: &Glance,
-    ) -> Option<Outcome> {
+    ) -> (&'a mut FlowTable, Self) {
         let Packet { bytes, in_port, mark, offload, .. } = packet;
-        // The glance has seen as much; here it spares further questions.
-        if bytes.len() < K::L4 + P::HEADER {
-            return None;
-        }
         let Engine { table, limits, programs, .. } = engine;
         let (key, len, tracker) = (K::read(bytes), K::len(bytes), PhantomData);
-        let mut ride =
+        let ride =
             Self { bytes, in_port, mark, offload, key, len, now, fib, limits, programs, tracker };
-        let wanted = (key, P::PROTO.number());
-        let (id, outcome, timer) = table.with_seat(wanted, glance, |mut seat| {
-            // Two calls: the first one's code knows that there is nothing to ask.
-            let (outcome, timer) = match seat.common() {
-                Some(mut seat) => ride.ride(&mut seat)?,
-                None => ride.ride(&mut seat)?,
-            };
-            Some((seat.id(), outcome, timer))
-        })??;
-        if table.is_late(timer) {
-            table.rearm(id.slot, timer.1);
-        }
-        Some(outcome)
+        (table, ride)
     }
 
-    /// The outcome, and the flow's timer as it is and as it should be.
+    /// The flow, the outcome, and the flow's timer as it is and as it should be.
     #[inline(always)]
-    fn ride(&mut self, seat: &mut Seat<'_, K>) -> Option<(Outcome, (u32, u64))> {
+    fn ride(
+        &mut self,
+        seat: &mut Seat<'_, K>,
+        has_nat: bool,
+    ) -> Option<(FlowId, Outcome, (u32, u64))> {
         if !P::is_up(&seat.record.cells) {
             return None;
         }
         let status = usual_status(seat, self.now)?;
-        let translation = translation(status, seat, self.programs);
+        let translation = translation(status, seat, has_nat);
         let exit = self.exit(seat, translation.as_ref())?;
         let mut course = self.programs.course(K::FAMILY, P::PROTO, seat.dir, exit.route);
         if !course.is_clear(|epoch| seat.record.vetted(epoch, seat.dir) == Some(true)) {
@@ -250,8 +303,9 @@ impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
             K::take_hop(self.bytes);
         }
         let conntrack = Some(CtInfo::Established(seat.dir));
-        let (flow, mark) = (Some(seat.id()), *self.mark);
-        Some((Outcome { verdict: exit.verdict, conntrack, flow, mark }, timer))
+        let (id, mark) = (seat.id(), *self.mark);
+        let outcome = Outcome { verdict: exit.verdict, conntrack, flow: Some(id), mark };
+        Some((id, outcome, timer))
     }
 
     /// The way out or in, if it has no obstacle.
@@ -285,10 +339,16 @@ pub(super) fn is_cut_to<K: Layout>(bytes: &[u8], offload: Offload, mtu: usize) -
     longest.is_some_and(|longest| longest <= mtu)
 }
 
+/// Whether a flow is up and running, and in nobody's special care.
+#[inline(always)]
+fn is_usual(status: Status) -> bool {
+    status.contains(USUAL) && !status.intersects(UNUSUAL)
+}
+
 /// The flow's status, if it is up and running and in nobody's special care.
 #[inline(always)]
 fn usual_status<K: Layout>(seat: &Seat<'_, K>, now: Instant) -> Option<Status> {
     let status = seat.record.status();
-    let is_usual = seat.is_common || status.contains(USUAL) && !status.intersects(UNUSUAL);
+    let is_usual = seat.build != Build::Any || is_usual(status);
     (is_usual && !seat.record.is_expired(now) && seat.is_plain()).then_some(status)
 }

@@ -262,7 +262,8 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
     fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(CtInfo, News)> {
         let status = self.usual_status(seat)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
-        let translation = translation(status, seat, self.programs);
+        let has_nat = self.programs.has(K::FAMILY, TableKind::Nat);
+        let translation = translation(status, seat, has_nat);
         let dst = destination(self.key, translation.as_ref());
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
         let fresh = self.way(info, (dst, own_port))?;

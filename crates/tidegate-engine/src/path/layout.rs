@@ -5,7 +5,7 @@
 //! family, and what `wire::packet` and `nat::rewrite` find step by step is a load or a store here.
 //! `engine/tests/express.rs` compares the bytes with theirs.
 
-use tidegate_wire::checksum::{add, change, little_endian, replaced};
+use tidegate_wire::checksum::{change, change_of_half, little_endian, replaced};
 use tidegate_wire::offload::Checksum;
 use tidegate_wire::{Family, Headers};
 
@@ -28,13 +28,13 @@ pub(super) trait Layout: Shelved {
     fn len(bytes: &[u8]) -> usize;
     /// The headers, as `wire::dissect` gives them.
     fn headers(bytes: &[u8]) -> Headers;
-    /// Makes this end the destination, or else the source, and changes nothing else; what that means to checksums over
-    /// addresses, and over ports.
-    fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64);
+    /// Turns over these bits of the destination, or else of the source, and changes nothing else; what that means to
+    /// a checksum over the address, and the port before and after.
+    fn flip_end(bytes: &mut [u8], is_dst: bool, flips: Self::End) -> (u16, [u16; 2]);
     /// Takes one hop off.
     fn take_hop(bytes: &mut [u8]);
     /// The same, if it is to be, in a header whose addresses have changed by so much.
-    fn mend_header(bytes: &mut [u8], of_addresses: u64, takes_hop: bool);
+    fn mend_header(bytes: &mut [u8], of_addresses: u16, takes_hop: bool);
 }
 
 impl Layout for Key4 {
@@ -70,12 +70,15 @@ impl Layout for Key4 {
     }
 
     #[inline(always)]
-    fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64) {
+    fn flip_end(bytes: &mut [u8], is_dst: bool, flips: Self::End) -> (u16, [u16; 2]) {
         let bytes = &mut bytes[..24];
-        let (at, second) = (Self::TUPLE, usize::from(is_dst));
-        let old = u32::from_le_bytes(exchange(bytes, at + 4 * second, end.address.to_le_bytes()));
-        let of_address = u64::from(!old) + u64::from(end.address);
-        (of_address, put_port(bytes, Self::L4 + 2 * second, end.port))
+        let second = usize::from(is_dst);
+        let at = Self::TUPLE + 4 * second;
+        let old = u32::from_le_bytes(chunk(bytes, at));
+        let new = old ^ flips.address;
+        put(bytes, at, new.to_le_bytes());
+        let of_address = change_of_half(old, new);
+        (of_address, flip_port(bytes, Self::L4 + 2 * second, flips.port))
     }
 
     #[inline(always)]
@@ -89,12 +92,12 @@ impl Layout for Key4 {
     }
 
     #[inline(always)]
-    fn mend_header(bytes: &mut [u8], of_addresses: u64, takes_hop: bool) {
+    fn mend_header(bytes: &mut [u8], of_addresses: u16, takes_hop: bool) {
         let bytes = &mut bytes[..24];
         bytes[8] -= u8::from(takes_hop);
         // A hop is the lowest bit of a little-endian word.
-        let of_hop = u64::from(!u16::from(takes_hop));
-        put(bytes, 10, replaced(chunk(bytes, 10), add(of_addresses, of_hop)));
+        let hops = [u16::from(takes_hop), 0];
+        put(bytes, 10, replaced(chunk(bytes, 10), hops, of_addresses));
     }
 }
 
@@ -131,13 +134,15 @@ impl Layout for Key6 {
     }
 
     #[inline(always)]
-    fn put_end(bytes: &mut [u8], is_dst: bool, end: Self::End) -> (u64, u64) {
+    fn flip_end(bytes: &mut [u8], is_dst: bool, flips: Self::End) -> (u16, [u16; 2]) {
         let bytes = &mut bytes[..44];
-        let (at, second) = (Self::TUPLE, usize::from(is_dst));
-        let new = end.address.to_le_bytes();
-        let old = exchange(bytes, at + 16 * second, new);
-        let [old, new] = [old, new].map(|address| little_endian(&address));
-        (change(old, new), put_port(bytes, Self::L4 + 2 * second, end.port))
+        let second = usize::from(is_dst);
+        let at = Self::TUPLE + 16 * second;
+        let old = chunk(bytes, at);
+        let new = (u128::from_le_bytes(old) ^ flips.address).to_le_bytes();
+        put(bytes, at, new);
+        let of_address = change(little_endian(&old), little_endian(&new));
+        (of_address, flip_port(bytes, Self::L4 + 2 * second, flips.port))
     }
 
     #[inline(always)]
@@ -146,7 +151,7 @@ impl Layout for Key6 {
     }
 
     #[inline(always)]
-    fn mend_header(bytes: &mut [u8], _: u64, takes_hop: bool) {
+    fn mend_header(bytes: &mut [u8], _: u16, takes_hop: bool) {
         bytes[7] -= u8::from(takes_hop);
     }
 }
@@ -168,19 +173,13 @@ pub(super) fn put<const N: usize>(bytes: &mut [u8], at: usize, chunk: [u8; N]) {
     bytes[at..at + N].copy_from_slice(&chunk);
 }
 
-/// Puts something in the place of what was there, which it gives.
+/// Turns over some bits of a port, which was the first and is the second.
 #[inline(always)]
-fn exchange<const N: usize>(bytes: &mut [u8], at: usize, new: [u8; N]) -> [u8; N] {
-    let old = chunk(bytes, at);
-    put(bytes, at, new);
-    old
-}
-
-/// Writes a port; what that means to checksums over it, see [`change`].
-#[inline(always)]
-fn put_port(bytes: &mut [u8], at: usize, port: u16) -> u64 {
-    let old = u16::from_le_bytes(exchange(bytes, at, port.to_le_bytes()));
-    u64::from(!old) + u64::from(port)
+fn flip_port(bytes: &mut [u8], at: usize, flips: u16) -> [u16; 2] {
+    let old = u16::from_le_bytes(chunk(bytes, at));
+    let new = old ^ flips;
+    put(bytes, at, new.to_le_bytes());
+    [old, new]
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 
 use core::net::IpAddr;
 
-use tidegate_wire::checksum::{add, replaced};
+use tidegate_wire::checksum::replaced;
 use tidegate_wire::offload::Checksum;
 
 use super::layout::{Layout, chunk, put};
 use crate::flow::Status;
-use crate::rules::{ExpressProto, Programs, TableKind};
-use crate::table::express::Seat;
+use crate::rules::ExpressProto;
+use crate::table::express::{Build, Seat};
 use crate::table::mapping::Translation;
 
 /// What the upper layer is, and how its checksum stands.
@@ -21,18 +21,19 @@ pub(super) struct Upper {
     pub(super) checksum: Checksum,
 }
 
-/// What becomes of a packet, if its flow is translated.
+/// What becomes of a packet, if its flow is translated, as nobody is without a nat table.
 #[inline(always)]
 pub(super) fn translation<K: Layout>(
     status: Status,
     seat: &Seat<'_, K>,
-    programs: &Programs,
+    has_nat: bool,
 ) -> Option<Translation<K>> {
-    let may_be = !seat.is_common && status.intersects(Status::NAT);
-    if !may_be || !programs.has(K::FAMILY, TableKind::Nat) {
-        return None;
-    }
-    seat.translation(status)
+    let may_be = match seat.build {
+        Build::Common => false,
+        Build::Translated => true,
+        Build::Any => status.intersects(Status::NAT),
+    };
+    if may_be && has_nat { seat.translation(status) } else { None }
 }
 
 /// Where a packet of this key goes then.
@@ -49,7 +50,7 @@ pub(super) fn rewrite<K: Layout>(
     translation: Translation<K>,
     takes_hop: bool,
 ) {
-    let of_address = rewrite_end::<K>(bytes, how, translation.is_dst, translation.end);
+    let of_address = rewrite_end::<K>(bytes, how, translation.is_dst, translation.flips);
     // The checksum is written once: who reads what was just written waits.
     K::mend_header(bytes, of_address, takes_hop);
     if let Some(src) = translation.src {
@@ -64,11 +65,11 @@ fn rewrite_source<K: Layout>(bytes: &mut [u8], how: Upper, src: K::End) {
     K::mend_header(bytes, of_address, false);
 }
 
-/// Changes one end of a datagram, and the upper layer's checksum; by how much the addresses have changed. A UDP
+/// Turns over some bits of one end of a datagram, and mends the upper layer's checksum; by how much the addresses have changed. A UDP
 /// checksum of zero means that there is none; one that becomes zero is sent as all ones (RFC 768).
 #[inline(always)]
-fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, end: K::End) -> u64 {
-    let (of_address, of_port) = K::put_end(bytes, is_dst, end);
+fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, flips: K::End) -> u16 {
+    let (of_address, ports) = K::flip_end(bytes, is_dst, flips);
     let field = match how.proto {
         ExpressProto::Tcp => K::L4 + 16,
         ExpressProto::Udp => K::L4 + 6,
@@ -78,7 +79,7 @@ fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, end: K::En
         put(bytes, field, partial(check, of_address));
         return of_address;
     }
-    match (how.proto, check, replaced(check, add(of_address, of_port))) {
+    match (how.proto, check, replaced(check, ports, of_address)) {
         (ExpressProto::Udp, [0, 0], _) => {}
         (ExpressProto::Udp, _, [0, 0]) => put(bytes, field, [0xff; 2]),
         (_, _, replaced) => put(bytes, field, replaced),
@@ -88,8 +89,8 @@ fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, end: K::En
 
 /// A partial checksum knows of no ports, is not complemented, and a zero in it is nothing special.
 #[inline(never)]
-fn partial([a, b]: [u8; 2], change: u64) -> [u8; 2] {
-    replaced([!a, !b], change).map(|byte| !byte)
+fn partial([a, b]: [u8; 2], change: u16) -> [u8; 2] {
+    replaced([!a, !b], [0; 2], change).map(|byte| !byte)
 }
 
 #[cfg(test)]
@@ -134,7 +135,7 @@ mod tests {
         target: &Tuple,
         (status, dir, takes_hop): (Status, Direction, bool),
     ) {
-        match Translation::told(K::of(target), status, dir) {
+        match Translation::told((K::read(bytes), K::of(target)), status, dir) {
             Some(translation) => rewrite::<K>(bytes, how, translation, takes_hop),
             None if takes_hop => K::take_hop(bytes),
             None => {}

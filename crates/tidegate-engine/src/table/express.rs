@@ -7,6 +7,7 @@
 use core::hint::select_unpredictable;
 
 use super::annex::Annex;
+use super::column::Pages;
 use super::key::{Key, Key4, Key6};
 use super::lines::Line;
 use super::mapping::{Mapping, Translation};
@@ -64,11 +65,21 @@ pub(crate) struct Seat<'t, K: Key> {
     annex: &'t Annex<K>,
     /// What NAT does to it.
     mapping: Option<&'t Mapping<K>>,
-    counters: Option<&'t mut [Counter; 2]>,
+    counters: &'t mut Pages<[Counter; 2]>,
     slot: u32,
     pub(crate) dir: Direction,
-    /// See [`Record::is_common`].
-    pub(crate) is_common: bool,
+    pub(crate) build: Build,
+}
+
+/// What is known of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// It is [like most](Record::is_common).
+    Common,
+    /// It is like most, but that NAT changes one end of its packets, and its mapping says to what.
+    Translated,
+    /// Nothing more.
+    Any,
 }
 
 /// Where a tuple is looked up.
@@ -240,6 +251,25 @@ impl FlowTable {
         Some(ride(seat))
     }
 
+    /// [`FlowTable::with_seat`] for who only wants flows like most, translated or not: of another one the status.
+    #[inline(always)]
+    pub(crate) fn with_usual_seat<K: Shelved, R>(
+        &mut self,
+        (key, proto): (K, u8),
+        glance: &Glance,
+        ride: impl FnOnce(Result<Seat<'_, K>, Status>) -> R,
+    ) -> Option<R> {
+        let mut slot = glance.slot.filter(|_| self.one_way == 0);
+        let seat = loop {
+            let shelf = K::shelf_mut(&mut self.slab);
+            match slot.and_then(|slot| shelf.usual_seat(slot, key, proto)) {
+                Some(seat) => break seat,
+                None => slot = Some(self.owner_of(key, proto, glance.hash)?),
+            }
+        };
+        Some(ride(seat))
+    }
+
     /// The slot of the flow that has a key. Where it may have two, it is not for us to say whose it
     /// is.
     #[inline(never)]
@@ -304,26 +334,34 @@ impl<K: Shelved> Shelf<K> {
     #[inline(always)]
     fn seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
         let at = slot.wrapping_sub(K::BIT);
-        let record = self.records.get_mut(at)?;
-        let annex = &self.annex;
-        let is_common = record.is_common();
-        if is_common {
-            let dir = record.plain_dir((key, proto))?;
-            return Some(Seat {
-                record,
-                annex,
-                mapping: None,
-                counters: None,
-                slot,
-                dir,
-                is_common,
-            });
-        }
+        let Self { records, annex, counters, .. } = self;
+        let record = records.get_mut(at)?;
         let mapping = annex.mapping(at, record);
         let from_reply = annex.difference(at, record.key, mapping, key);
         let dir = dir_of(record, from_reply, (key, proto))?;
-        let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, annex, mapping, counters, slot, dir, is_common })
+        Some(Seat { record, annex, mapping, counters, slot, dir, build: Build::Any })
+    }
+
+    /// The flow of a slot, if it has this key; of one that isn't like most, translated or not, the status.
+    #[inline(always)]
+    fn usual_seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Result<Seat<'_, K>, Status>> {
+        let at = slot.wrapping_sub(K::BIT);
+        let Self { records, annex, counters, .. } = self;
+        let record = records.get_mut(at)?;
+        if record.is_common() {
+            let dir = record.plain_dir((key, proto))?;
+            let (mapping, build) = (None, Build::Common);
+            return Some(Ok(Seat { record, annex, mapping, counters, slot, dir, build }));
+        }
+        if record.is_common_but_mapped()
+            && let Some(mapping) = annex.mapping(at, record).filter(|mapping| mapping.is_one_end())
+        {
+            let dir = record.dir_beside(&mapping.near_reply(record.key), (key, proto))?;
+            let (mapping, build) = (Some(mapping), Build::Translated);
+            return Some(Ok(Seat { record, annex, mapping, counters, slot, dir, build }));
+        }
+        dir_of_any(annex, at, record, (key, proto))?;
+        Some(Err(record.status()))
     }
 
     /// Which direction of a slot's flow, of which this is the record, a key is.
@@ -335,19 +373,33 @@ impl<K: Shelved> Shelf<K> {
     }
 }
 
-/// What packets of a direction look like once both ends are translated, of a flow of this tuple and mapping.
+/// What packets of a direction look like, of a flow of this tuple and mapping, and what once both ends are translated: as
+/// the inverse of the other direction's.
 #[cold]
 #[inline(never)]
-fn target<K: Key>(
+fn own_and_target<K: Key>(
     annex: &Annex<K>,
     at: u32,
     (original, mapping): (&K, Option<&Mapping<K>>),
     dir: Direction,
-) -> K {
+) -> (K, K) {
+    let reply = annex.reply(at, *original, mapping);
     match dir {
-        Direction::Original => annex.reply(at, *original, mapping).swapped(),
-        Direction::Reply => original.swapped(),
+        Direction::Original => (*original, reply.swapped()),
+        Direction::Reply => (reply, original.swapped()),
     }
+}
+
+/// Which direction of a slot's flow a key is, whatever there is to the flow.
+#[inline(never)]
+fn dir_of_any<K: Key>(
+    annex: &Annex<K>,
+    at: u32,
+    record: &Record<K>,
+    wanted: (K, u8),
+) -> Option<Direction> {
+    let from_reply = annex.difference(at, record.key, annex.mapping(at, record), wanted.0);
+    dir_of(record, from_reply, wanted)
 }
 
 /// Which direction of a flow a key is that differs by so much from its reply tuple. One that is both is the reply, as
@@ -377,34 +429,39 @@ impl<K: Key> Record<K> {
     /// Which direction of a [plain](Record::is_plain) flow a key is.
     #[inline(always)]
     pub(super) fn plain_dir(&self, wanted: (K, u8)) -> Option<Direction> {
-        let from_reply = wanted.0.difference(&self.key.swapped());
-        let (difference, dir) = difference(self, from_reply, wanted);
+        self.dir_beside(&self.key.swapped(), wanted)
+    }
+
+    /// Which direction a key is of a flow that is here, and has this reply tuple.
+    #[inline(always)]
+    fn dir_beside(&self, reply: &K, wanted: (K, u8)) -> Option<Direction> {
+        let (difference, dir) = difference(self, wanted.0.difference(reply), wanted);
         (difference == 0).then_some(dir)
     }
 }
 
 impl<K: Shelved> Seat<'_, K> {
-    /// The same flow [if it is like most](Record::is_common). Who is handed it so need not ask what it has
-    /// elsewhere, and the compiler knows.
+    /// The same flow, [like most](Build::Common). Who is handed it so need not ask what it has elsewhere, and the compiler
+    /// knows.
     #[inline(always)]
-    pub(crate) fn common(&mut self) -> Option<Seat<'_, K>> {
-        let Self { ref mut record, annex, slot, dir, is_common, .. } = *self;
-        is_common.then_some(Seat {
-            record,
-            annex,
-            mapping: None,
-            counters: None,
-            slot,
-            dir,
-            is_common: true,
-        })
+    pub(crate) fn common(&mut self) -> Seat<'_, K> {
+        let Self { ref mut record, annex, ref mut counters, slot, dir, .. } = *self;
+        let (mapping, build) = (None, Build::Common);
+        Seat { record, annex, mapping, counters, slot, dir, build }
+    }
+
+    /// The same of a flow that is [translated](Build::Translated).
+    #[inline(always)]
+    pub(crate) fn translated(&mut self) -> Seat<'_, K> {
+        let Self { ref mut record, annex, mapping, ref mut counters, slot, dir, .. } = *self;
+        Seat { record, annex, mapping, counters, slot, dir, build: Build::Translated }
     }
 
     /// Whether the flow is in the default zone, has nothing left to announce, no helper, and
     /// everybody's timeouts.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        if self.is_common {
+        if self.build != Build::Any {
             return true;
         }
         let extra = self.annex.extra(self.at(), self.record);
@@ -420,21 +477,22 @@ impl<K: Shelved> Seat<'_, K> {
     /// What becomes of packets of this flow, which has this status, and this direction.
     #[inline(always)]
     pub(crate) fn translation(&self, status: Status) -> Option<Translation<K>> {
-        let known =
-            self.mapping.and_then(|mapping| mapping.translation(&self.record.key, self.dir));
-        if known.is_some() {
-            return known;
+        if let Some(mapping) = self.mapping
+            && (self.build == Build::Translated || mapping.is_one_end())
+        {
+            return Some(mapping.translation(self.dir));
         }
         // Of the seat no more than this is made to lie in memory.
-        let target = target(self.annex, self.at(), (&self.record.key, self.mapping), self.dir);
-        Translation::told(target, status, self.dir)
+        let ends =
+            own_and_target(self.annex, self.at(), (&self.record.key, self.mapping), self.dir);
+        Translation::told(ends, status, self.dir)
     }
 
     /// What packets of this direction look like once both ends are translated: the inverse of the other direction's
     /// tuple.
     #[cfg(test)]
     pub(super) fn target(&self) -> K {
-        target(self.annex, self.at(), (&self.record.key, self.mapping), self.dir)
+        own_and_target(self.annex, self.at(), (&self.record.key, self.mapping), self.dir).1
     }
 
     /// Which changes are announced.
@@ -475,8 +533,8 @@ impl<K: Shelved> Seat<'_, K> {
     /// Counts a packet of `bytes` L3 bytes, where the flow is counted.
     #[inline(always)]
     pub(crate) fn count(&mut self, bytes: usize) {
-        if let Some(counters) = &mut self.counters {
-            let counter = &mut counters[self.dir.index()];
+        if self.record.has_counters() {
+            let counter = &mut self.counters.place(self.at())[self.dir.index()];
             counter.packets += 1;
             counter.bytes += bytes as u64;
         }

@@ -8,6 +8,7 @@
 
 use core::hint::select_unpredictable;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::BitXor;
 
 use super::index_key::IndexKey;
 use crate::tuple::{Tuple, has_ports};
@@ -15,7 +16,7 @@ use crate::tuple::{Tuple, has_ports};
 /// A tuple of one family, without its protocol.
 pub(crate) trait Key: Copy + Eq + Default {
     /// One of the two ends.
-    type End: Copy + Eq + Default;
+    type End: Copy + Eq + Default + BitXor<Output = Self::End>;
     /// Whether a tuple is of the family.
     fn is_of(tuple: &Tuple) -> bool;
     /// What a tuple of the family says, if it has ports.
@@ -33,8 +34,8 @@ pub(crate) trait Key: Copy + Eq + Default {
     fn swapped(self) -> Self;
     /// Its source and its destination.
     fn ends(self) -> [Self::End; 2];
-    /// The tuple between two ends.
-    fn between(ends: [Self::End; 2]) -> Self;
+    /// The tuple with some bits of its destination, or else its source, turned over.
+    fn flipped(self, is_dst: bool, flips: Self::End) -> Self;
     /// Its destination, or else its source.
     fn end(&self, is_dst: bool) -> Self::End;
     /// The first of two ends, or else the second; without a branch.
@@ -53,6 +54,16 @@ pub(crate) trait Key: Copy + Eq + Default {
 pub(crate) struct End<A> {
     pub(crate) address: A,
     pub(crate) port: u16,
+}
+
+/// The bits that two ends do not have in common; or the end that is as much another.
+impl<A: BitXor<Output = A>> BitXor for End<A> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn bitxor(self, other: Self) -> Self {
+        Self { address: self.address ^ other.address, port: self.port ^ other.port }
+    }
 }
 
 impl<A: Copy> End<A> {
@@ -125,9 +136,10 @@ impl Key for Key4 {
     }
 
     #[inline(always)]
-    fn between([src, dst]: [Self::End; 2]) -> Self {
-        let [low, high] = [src, dst].map(|end| u64::from(end.address));
-        Self { addresses: (low | high << 32).to_le_bytes(), ports: joined(src.port, dst.port) }
+    fn flipped(self, is_dst: bool, flips: Self::End) -> Self {
+        let addresses = u64::from(flips.address) << (32 * u32::from(is_dst));
+        let addresses = (u64::from_le_bytes(self.addresses) ^ addresses).to_le_bytes();
+        Self { addresses, ports: flipped(self.ports, is_dst, flips.port) }
     }
 
     #[inline(always)]
@@ -204,10 +216,15 @@ impl Key for Key6 {
     }
 
     #[inline(always)]
-    fn between([src, dst]: [Self::End; 2]) -> Self {
-        let ports = joined(src.port, dst.port);
-        let [src, dst] = [src, dst].map(|end| end.address.to_le_bytes());
-        Self { src, dst, ports }
+    fn flipped(self, is_dst: bool, flips: Self::End) -> Self {
+        let ports = flipped(self.ports, is_dst, flips.port);
+        let flip = |address| (u128::from_le_bytes(address) ^ flips.address).to_le_bytes();
+        // One kind of translation is by far the most common, so this is a branch.
+        if is_dst {
+            Self { dst: flip(self.dst), ports, ..self }
+        } else {
+            Self { src: flip(self.src), ports, ..self }
+        }
     }
 
     #[inline(always)]
@@ -289,9 +306,10 @@ fn swapped(ports: [u8; 4]) -> [u8; 4] {
     u32::from_le_bytes(ports).rotate_left(16).to_le_bytes()
 }
 
+/// The ports with some bits of the destination's, or else of the source's, turned over.
 #[inline(always)]
-fn joined(sport: u16, dport: u16) -> [u8; 4] {
-    (u32::from(sport) | u32::from(dport) << 16).to_le_bytes()
+fn flipped(ports: [u8; 4], is_dst: bool, flips: u16) -> [u8; 4] {
+    (u32::from_le_bytes(ports) ^ u32::from(flips) << (16 * u32::from(is_dst))).to_le_bytes()
 }
 
 /// The port of the destination, or else of the source.

@@ -1,9 +1,10 @@
 //! What NAT does to a flow: where its answers come from, and go to, and what becomes of its packets.
 //!
 //! Of a flow's tuples the original one is in its record. A [`Mapping`] says how the reply differs from that one's inverse,
-//! and all but few differ at one end, so that of a packet one end changes: a [`Translation`] is made of what lies in
-//! record and mapping, and no tuple is put together for it. What the flow's status tells is asked only of those flows that
-//! somebody put into the table in another way. `nat::rewrite` does the same for packets that walk.
+//! and all but few differ at one end, so that of a packet one end changes. It changes by the same bits in both directions,
+//! and these are what a mapping has: a [`Translation`] turns them over at one end of a packet, and needs neither tuple for
+//! that. What the flow's status tells is asked only of those flows that somebody put into the table in another way.
+//! `nat::rewrite` does the same for packets that walk.
 
 use bitflags::bitflags;
 
@@ -17,8 +18,8 @@ use crate::tuple::Direction;
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Mapping<K: Key> {
-    /// The one end that is another than the inverse's.
-    end: K::End,
+    /// The bits that are others than the inverse's, at the one end that is another.
+    flips: K::End,
     masquerade_port: [u8; 2],
     form: Form,
 }
@@ -47,11 +48,13 @@ impl<K: Key> Mapping<K> {
     /// That of a flow.
     pub(super) fn of(flow: &Flow) -> Self {
         let [inverse, reply] = [K::of(&flow.orig).swapped(), K::of(&flow.reply)].map(Key::ends);
-        let (form, end) = match (inverse[0] == reply[0], inverse[1] == reply[1]) {
-            (true, true) => (Form::empty(), reply[0]),
-            (true, false) => (Form::DESTINATION, reply[1]),
-            (false, true) => (Form::SOURCE, reply[0]),
-            (false, false) => (Form::ELSEWHERE, reply[0]),
+        let flips = [0, 1].map(|end| inverse[end] ^ reply[end]);
+        let none = K::End::default();
+        let (form, flips) = match flips.map(|flips| flips == none) {
+            [true, true] => (Form::empty(), none),
+            [true, false] => (Form::DESTINATION, flips[1]),
+            [false, true] => (Form::SOURCE, flips[0]),
+            [false, false] => (Form::ELSEWHERE, none),
         };
         let [source, destination] = [Status::SRC_NAT, Status::DST_NAT].map(|bit| flow.is(bit));
         let is_as_told = [destination, source] == [0, 1].map(|end| inverse[end] != reply[end]);
@@ -59,7 +62,7 @@ impl<K: Key> Mapping<K> {
         let masqueraded = flow.masquerade_port.map_or(Form::empty(), |_| Form::MASQUERADED);
         let told = if is_one { Form::ONE_END } else { Form::empty() };
         let port = flow.masquerade_port.map_or(0, |port| port.0);
-        Self { end, masquerade_port: port.to_le_bytes(), form: form | masqueraded | told }
+        Self { flips, masquerade_port: port.to_le_bytes(), form: form | masqueraded | told }
     }
 
     /// Whether the reply differs from the inverse at both ends, so that no mapping can say it.
@@ -70,30 +73,27 @@ impl<K: Key> Mapping<K> {
     /// Does something with the reply to this tuple, if that is not elsewhere.
     #[inline(always)]
     pub(super) fn with_reply<R>(&self, original: K, act: impl Fn(K) -> R) -> Option<R> {
-        let inverse = original.swapped();
-        let [src, dst] = inverse.ends();
-        // Of the translated nearly all are so in the same way.
-        if self.form.contains(Form::DESTINATION) {
-            Some(act(K::between([src, self.end])))
-        } else if self.form.contains(Form::SOURCE) {
-            Some(act(K::between([self.end, dst])))
-        } else {
-            (!self.form.contains(Form::ELSEWHERE)).then(|| act(inverse))
-        }
+        (!self.form.contains(Form::ELSEWHERE)).then(|| act(self.near_reply(original)))
     }
 
-    /// What becomes of a flow's packets of one direction, if it is one end that both tuples and status tell. `original`
-    /// is the flow's tuple.
+    /// The reply to this tuple, if that is not elsewhere.
     #[inline(always)]
-    pub(super) fn translation(&self, original: &K, dir: Direction) -> Option<Translation<K>> {
-        if !self.form.contains(Form::ONE_END) {
-            return None;
-        }
-        let (is_source, is_original) =
-            (self.form.contains(Form::SOURCE), dir == Direction::Original);
-        // What answers come from is where questions go. The direction is asked without a branch: nobody can guess it.
-        let end = K::one_of(is_original, self.end, original.end(is_source));
-        Some(Translation { end, is_dst: is_source == is_original, src: None })
+    pub(super) fn near_reply(&self, original: K) -> K {
+        original.swapped().flipped(self.form.contains(Form::DESTINATION), self.flips)
+    }
+
+    /// Whether it is one end that both tuples and status tell.
+    #[inline(always)]
+    pub(super) fn is_one_end(&self) -> bool {
+        self.form.contains(Form::ONE_END)
+    }
+
+    /// What becomes of packets of one direction of a flow of which that is [one end](Mapping::is_one_end).
+    #[inline(always)]
+    pub(super) fn translation(&self, dir: Direction) -> Translation<K> {
+        // Where answers go is where questions come from.
+        let is_dst = self.form.contains(Form::DESTINATION) == (dir == Direction::Reply);
+        Translation { flips: self.flips, is_dst, src: None }
     }
 
     #[inline(always)]
@@ -106,30 +106,30 @@ impl<K: Key> Mapping<K> {
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Translation<K: Key> {
-    /// One end's address and port, as they will be.
-    pub(crate) end: K::End,
+    /// The bits of one end's address and port that are turned over.
+    pub(crate) flips: K::End,
     /// Whether that is the destination; it is, if both ends change.
     pub(crate) is_dst: bool,
-    /// The source as it will be, if both ends change.
+    /// The source's bits, if both ends change.
     pub(crate) src: Option<K::End>,
 }
 
 impl<K: Key> Translation<K> {
-    /// That of a packet of a flow with this status, which is to look like `target`.
-    pub(crate) fn told(target: K, status: Status, dir: Direction) -> Option<Self> {
-        let [src, dst] = target.ends();
+    /// That of a packet of this tuple, of a flow with this status, which is to look like `target`.
+    pub(crate) fn told((own, target): (K, K), status: Status, dir: Direction) -> Option<Self> {
+        let [src, dst] = [false, true].map(|is_dst| own.end(is_dst) ^ target.end(is_dst));
         match [Manip::Src, Manip::Dst].map(|manip| manip.applies_to(status, dir)) {
             [false, false] => None,
-            [true, false] => Some(Self { end: src, is_dst: false, src: None }),
-            [false, true] => Some(Self { end: dst, is_dst: true, src: None }),
-            [true, true] => Some(Self { end: dst, is_dst: true, src: Some(src) }),
+            [true, false] => Some(Self { flips: src, is_dst: false, src: None }),
+            [false, true] => Some(Self { flips: dst, is_dst: true, src: None }),
+            [true, true] => Some(Self { flips: dst, is_dst: true, src: Some(src) }),
         }
     }
 
     /// The destination's end of a packet that has this one.
     #[inline(always)]
     pub(crate) fn dst(&self, own: K) -> K::End {
-        K::one_of(self.is_dst, self.end, own.end(true))
+        own.end(true) ^ K::one_of(self.is_dst, self.flips, K::End::default())
     }
 }
 
@@ -142,12 +142,12 @@ mod tests {
 
     /// Holds what a flow's mapping says of its packets against what its status tells; whether it says anything.
     fn check<K: Key>(flow: &Flow) -> bool {
-        let (mapping, original) = (Mapping::<K>::of(flow), K::of(&flow.orig));
+        let mapping = Mapping::<K>::of(flow);
         let known = [Direction::Original, Direction::Reply].map(|dir| {
-            let known = mapping.translation(&original, dir);
-            let told = Translation::told(K::of(&flow.target(dir)), flow.status, dir);
-            assert!(known.is_none() || known == told, "{flow:?}");
+            let known = mapping.is_one_end().then(|| mapping.translation(dir));
             let own = K::of(flow.tuple(dir));
+            let told = Translation::told((own, K::of(&flow.target(dir))), flow.status, dir);
+            assert!(known.is_none() || known == told, "{flow:?}");
             let dst = told.map_or(own.end(true), |told| told.dst(own));
             let is_moved = Manip::Dst.applies(flow, dir);
             let expected = if is_moved { K::of(&flow.target(dir)) } else { own };

@@ -64,6 +64,12 @@ const IS_MAPPED: u16 = 1 << 14;
 /// Announces nothing.
 const IS_SILENT: u16 = 1 << 15;
 
+/// What a flow that is up and running has of [`STATUS`], and what it lacks.
+const USUAL: u16 = express::USUAL.bits() as u16;
+const UNUSUAL: u16 = express::UNUSUAL.bits() as u16;
+/// There is no flow, or something of it lies elsewhere that says what becomes of its packets.
+const ELSEWHERE: u16 = HAS_EXTRA | IS_VACANT | IS_MAPPED;
+
 impl<K: Key> Record<K> {
     /// How many bytes from the beginning on a look-up reads.
     pub(super) const HEAD: usize =
@@ -152,14 +158,19 @@ impl<K: Key> Record<K> {
     }
 
     /// Whether a flow is here like most: answered and assured, in nobody's special care, not translated, and with
-    /// nothing of it elsewhere, so that nobody else need be asked about it.
+    /// nothing of it elsewhere but counters, so that nobody else need be asked about it.
     #[inline(always)]
     pub(super) fn is_common(&self) -> bool {
-        const USUAL: u16 = express::USUAL.bits() as u16;
-        const OTHERS: u16 = express::UNUSUAL.union(Status::NAT).bits() as u16;
-        const ELSEWHERE: u16 = HAS_EXTRA | IS_VACANT | HAS_COUNTERS | IS_MAPPED;
-        const { assert!((USUAL | OTHERS) & !STATUS == 0) };
-        self.bits() & (USUAL | OTHERS | ELSEWHERE) == USUAL
+        const NAT: u16 = Status::NAT.bits() as u16;
+        const { assert!((USUAL | UNUSUAL | NAT) & !STATUS == 0) };
+        self.bits() & (USUAL | UNUSUAL | NAT | ELSEWHERE) == USUAL
+    }
+
+    /// Whether a flow is here like most, but that NAT has to do with it: nothing of it is elsewhere but its [`Mapping`], and
+    /// counters.
+    #[inline(always)]
+    pub(super) fn is_common_but_mapped(&self) -> bool {
+        self.bits() & (USUAL | UNUSUAL | ELSEWHERE) == USUAL | IS_MAPPED
     }
 
     /// Whether something of the flow is in its `Extra`.
@@ -366,7 +377,7 @@ mod tests {
             record.set_bits(bits);
             let status = record.status();
             let is_usual = status.contains(express::USUAL) && !status.intersects(express::UNUSUAL);
-            let is_elsewhere = record.has_extra() || record.has_mapping() || record.has_counters();
+            let is_elsewhere = record.has_extra() || record.has_mapping();
             let expected =
                 is_usual && !status.intersects(Status::NAT) && !is_elsewhere && !record.is_vacant();
             assert_eq!(record.is_common(), expected, "{bits:#x}");
