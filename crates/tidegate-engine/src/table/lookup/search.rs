@@ -64,7 +64,6 @@ impl<'t, K: Shelved> Search<'t, K> {
                 *hash = key.hash(&table.key, tuple.proto, 0);
                 *home = table.index.home_line(*hash);
             }
-            let homes = homes.get(..tuples.len()).unwrap_or_default();
             each(homes, |home| prefetch::line(*home));
         }
         true
