@@ -31,6 +31,12 @@ impl<K: Key> Default for Annex<K> {
 }
 
 impl<K: Key> Annex<K> {
+    /// Whether no flow ever had anything here that packets read.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.mappings.is_empty()
+    }
+
     /// Has all that packets read of a slot's flow read into the cache, if there may be anything. Where there is no
     /// mapping there is no extra.
     #[inline(always)]

@@ -135,7 +135,13 @@ impl<T: Copy + Default> Pages<T> {
     /// [`Pages::peek`], for what mostly no slot has a place for: that is asked before anything is worked out.
     #[inline(always)]
     pub(super) fn peek_if_any(&self, slot: u32) -> Option<&T> {
-        if self.pages.is_empty() { None } else { self.peek(slot) }
+        if self.is_empty() { None } else { self.peek(slot) }
+    }
+
+    /// Whether no slot ever needed a value.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
     }
 
     /// The slot's value where there is a place for it.

@@ -90,7 +90,7 @@ pub(crate) struct Expected<'t> {
     home: &'t Line,
 }
 
-static NO_LINE: Line = Line::EMPTY;
+pub(super) static NO_LINE: Line = Line::EMPTY;
 
 const _: () = assert!(BURST <= 1 << u8::BITS);
 
@@ -227,7 +227,7 @@ impl FlowTable {
 
     /// The slot of the flow that is expected, probably, if it isn't filed at home.
     #[inline(always)]
-    fn guess_behind(&self, hash: u32) -> Option<u32> {
+    pub(super) fn guess_behind(&self, hash: u32) -> Option<u32> {
         self.index.line_behind(hash).first(hash).or_else(|| self.guess_further(hash))
     }
 

@@ -10,6 +10,8 @@ use core::hint::select_unpredictable;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::BitXor;
 
+use wide::u8x16;
+
 use super::index_key::IndexKey;
 use crate::tuple::{Tuple, has_ports};
 
@@ -245,11 +247,11 @@ impl Key for Key6 {
 
     #[inline(always)]
     fn difference(self, other: &Self) -> u64 {
-        let src = u128::from_le_bytes(self.src) ^ u128::from_le_bytes(other.src);
-        let dst = u128::from_le_bytes(self.dst) ^ u128::from_le_bytes(other.dst);
+        // As vectors: half the instructions that it takes by words.
+        let alike = |one, other| u8x16::new(one).simd_eq(u8x16::new(other));
+        let addresses = alike(self.src, other.src) & alike(self.dst, other.dst);
         let ports = u32::from_le_bytes(self.ports) ^ u32::from_le_bytes(other.ports);
-        let addresses = src | dst;
-        (addresses | addresses >> 64) as u64 | u64::from(ports)
+        u64::from(addresses.to_bitmask() ^ u32::from(u16::MAX) | ports)
     }
 
     #[inline(always)]
@@ -298,7 +300,9 @@ static HAS_PORTS: [bool; 256] = {
 
 #[inline(always)]
 fn ports_of(tuple: &Tuple) -> [u8; 4] {
-    (u32::from(tuple.sport) << 16 | u32::from(tuple.dport)).to_be_bytes()
+    // Both lie side by side in a tuple: one word is read, and its bytes turned round in each half.
+    let ports = u32::from(tuple.sport) | u32::from(tuple.dport) << 16;
+    ports.to_be().rotate_left(16).to_le_bytes()
 }
 
 #[inline(always)]
@@ -378,6 +382,27 @@ mod tests {
             let key = IndexKey::new(key);
             if let Some(inverse) = tuple.invert() {
                 prop_assert_eq!(hash(&key, &tuple, zone), hash(&key, &inverse, zone));
+            }
+        }
+
+        #[test]
+        fn a_key_differs_from_every_other_one(tuple in tuples(), at in 0..36_usize, bit in 0..8_u32) {
+            fn check<K: Key>(key: K, other: K) -> bool {
+                key.difference(&key) == 0 && key.difference(&other) != 0 && other.difference(&key) != 0
+            }
+            let turn = |bytes: &mut [u8], at: usize| bytes[at % bytes.len()] ^= 1 << bit;
+            if tuple.src.is_ipv4() {
+                let mut other = Key4::of(&tuple);
+                if at < 24 { turn(&mut other.addresses, at) } else { turn(&mut other.ports, at) }
+                prop_assert!(check(Key4::of(&tuple), other));
+            } else {
+                let mut other = Key6::of(&tuple);
+                match at {
+                    0..16 => turn(&mut other.src, at),
+                    16..32 => turn(&mut other.dst, at),
+                    _ => turn(&mut other.ports, at),
+                }
+                prop_assert!(check(Key6::of(&tuple), other));
             }
         }
 

@@ -13,6 +13,10 @@ use crate::path::BURST;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
+mod search;
+
+use self::search::Search;
+
 impl FlowTable {
     /// [`FlowTable::lookup`], of a tuple of which this is known in the zone's number for the original
     /// direction.
@@ -101,42 +105,17 @@ impl FlowTable {
         each: &mut impl FnMut(usize, Option<(FlowId, Direction)>),
     ) -> bool {
         let mut wanted = [(K::default(), 0); BURST];
-        let mut expected = [Expected::NOWHERE; BURST];
-        if !self.expect_alike::<K>(tuples, &mut wanted, &mut expected) {
+        let mut search = Search::new(K::shelf(&self.slab));
+        if !search.begin(self, tuples, &mut wanted) {
             return false;
         }
-        let expected = expected.get(..tuples.len()).unwrap_or_default();
-        let mut seats = [(0, None); BURST];
-        let shelf = K::shelf(&self.slab);
-        let ask = |slot: u32| (slot, shelf.read_key(slot.wrapping_sub(K::BIT)));
-        self.guess_all(
-            expected,
-            (&ask, &ask),
-            |_| (0, None),
-            |number, _, seat| seats[number] = seat,
-        );
+        search.find(self, tuples.len());
         let tick = Tick::of(now);
-        let asked = seats.iter().zip(&wanted).zip(expected).enumerate();
-        for (number, (((slot, record), wanted), expected)) in asked {
-            let seen = record.and_then(|record| self.living_in((*slot, record), tick, *wanted));
-            each(number, seen.or_else(|| self.living_elsewhere(now, *wanted, expected.hash)));
-        }
-        true
-    }
-
-    /// Makes keys of tuples, and says where to look them up; `false` if one is of another family or has no ports. Not
-    /// inlined, as it needs all registers there are.
-    #[inline(never)]
-    fn expect_alike<'t, K: Shelved>(
-        &'t self,
-        tuples: &[Tuple],
-        wanted: &mut [(K, u8); BURST],
-        expected: &mut [Expected<'t>; BURST],
-    ) -> bool {
-        for ((tuple, wanted), expected) in tuples.iter().zip(wanted).zip(expected) {
-            let Some(key) = K::with_ports(tuple) else { return false };
-            *wanted = (key, tuple.proto);
-            *expected = self.expect(key, tuple.proto);
+        let wanted = wanted.get(..tuples.len()).unwrap_or_default();
+        let found = search.slots.iter().zip(&search.records).zip(&search.hashes);
+        for (number, (((slot, record), hash), wanted)) in found.zip(wanted).enumerate() {
+            let seen = self.living_in((*slot, *record), tick, *wanted);
+            each(number, seen.or_else(|| self.living_elsewhere(now, *wanted, *hash)));
         }
         true
     }

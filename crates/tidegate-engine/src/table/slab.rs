@@ -34,6 +34,8 @@ pub(super) struct Asked<'a> {
 /// The slots of one family.
 pub(crate) struct Shelf<K: Key> {
     pub(super) records: Column<Record<K>>,
+    /// A vacant one, for who has to have one.
+    pub(super) nobody: Record<K>,
     pub(super) annex: Annex<K>,
     pub(super) counters: Pages<[Counter; 2]>,
     /// When they were confirmed: nanoseconds plus one, or 0.
@@ -338,6 +340,7 @@ impl<K: Key> Default for Shelf<K> {
     fn default() -> Self {
         Self {
             records: Column::default(),
+            nobody: Record::vacant(NIL),
             annex: Annex::default(),
             counters: Pages::default(),
             births: Pages::default(),
@@ -358,13 +361,6 @@ impl<K: Key> Shelf<K> {
         self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
     }
 
-    /// [`Shelf::read_ahead`] for who only wants to know whose the slot is.
-    #[inline(always)]
-    pub(super) fn read_key(&self, at: u32) -> Option<&Record<K>> {
-        self.annex.read_ahead(at);
-        self.read_head(at)
-    }
-
     /// [`Shelf::read_ahead`] for who only wants to know how the flow is.
     #[inline(always)]
     fn read_head(&self, at: u32) -> Option<&Record<K>> {
@@ -373,6 +369,20 @@ impl<K: Key> Shelf<K> {
             prefetch::head(record, Record::<K>::HEAD);
         }
         record
+    }
+
+    /// The record of a slot, or nobody's.
+    #[inline(always)]
+    pub(super) fn record(&self, at: u32) -> &Record<K> {
+        let Some(record) = self.records.get(at) else { return self.nobody() };
+        record
+    }
+
+    /// A call, so that who finds a record does not put this one by first.
+    #[cold]
+    #[inline(never)]
+    fn nobody(&self) -> &Record<K> {
+        &self.nobody
     }
 
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {

@@ -47,7 +47,8 @@ impl Line {
     #[inline(always)]
     pub(crate) fn first_or(&self, hash: u32, other: u32) -> (bool, u32) {
         let slots = self.matches(hash);
-        let id = self.ids[slot_of(slots) % LANES];
+        // The lane behind the last slot, if there is none: the compiler knows that it is one.
+        let id = self.ids[slot_of(slots | 1 << SLOTS)];
         (slots != 0, select_unpredictable(slots != 0, id, other))
     }
 
