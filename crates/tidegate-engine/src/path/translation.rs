@@ -28,7 +28,7 @@ pub(super) fn translation<K: Layout>(
     seat: &Seat<'_, K>,
     programs: &Programs,
 ) -> Option<Translation<K>> {
-    let may_be = !seat.is_common && status.intersects(Status::NAT);
+    let may_be = !seat.is_alone && status.intersects(Status::NAT);
     if !may_be || !programs.has(K::FAMILY, TableKind::Nat) {
         return None;
     }

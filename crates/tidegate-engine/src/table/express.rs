@@ -69,6 +69,8 @@ pub(crate) struct Seat<'t, K: Key> {
     pub(crate) dir: Direction,
     /// See [`Record::is_common`].
     pub(crate) is_common: bool,
+    /// Whether it is known to be [alone](Record::is_alone).
+    pub(crate) is_alone: bool,
 }
 
 /// Where a tuple is looked up.
@@ -240,6 +242,18 @@ impl FlowTable {
         Some(ride(seat))
     }
 
+    /// [`FlowTable::with_seat`], if it is where `glance` thinks, and [alone](Record::is_alone).
+    #[inline(always)]
+    pub(crate) fn with_alone<K: Shelved, R>(
+        &mut self,
+        (key, proto): (K, u8),
+        glance: &Glance,
+        ride: impl FnOnce(Seat<'_, K>) -> R,
+    ) -> Option<R> {
+        let slot = glance.slot.filter(|_| self.one_way == 0)?;
+        K::shelf_mut(&mut self.slab).alone(slot, key, proto).map(ride)
+    }
+
     /// The slot of the flow that has a key. Where it may have two, it is not for us to say whose it
     /// is.
     #[inline(never)]
@@ -309,21 +323,29 @@ impl<K: Shelved> Shelf<K> {
         let is_common = record.is_common();
         if is_common {
             let dir = record.plain_dir((key, proto))?;
-            return Some(Seat {
-                record,
-                annex,
-                mapping: None,
-                counters: None,
-                slot,
-                dir,
-                is_common,
-            });
+            let (mapping, counters) = (None, None);
+            let is_alone = true;
+            return Some(Seat { record, annex, mapping, counters, slot, dir, is_common, is_alone });
         }
+        let is_alone = false;
         let mapping = annex.mapping(at, record);
         let from_reply = annex.difference(at, record.key, mapping, key);
         let dir = dir_of(record, from_reply, (key, proto))?;
         let counters = if record.has_counters() { Some(self.counters.place(at)) } else { None };
-        Some(Seat { record, annex, mapping, counters, slot, dir, is_common })
+        Some(Seat { record, annex, mapping, counters, slot, dir, is_common, is_alone })
+    }
+
+    /// [`Shelf::seat`] of one that is [alone](Record::is_alone).
+    #[inline(always)]
+    fn alone(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
+        let record = self.records.get_mut(slot.wrapping_sub(K::BIT))?;
+        if !record.is_alone() {
+            return None;
+        }
+        let dir = record.plain_dir((key, proto))?;
+        let (annex, mapping, counters) = (&self.annex, None, None);
+        let is_common = record.is_common();
+        Some(Seat { record, annex, mapping, counters, slot, dir, is_common, is_alone: true })
     }
 
     /// Which direction of a slot's flow, of which this is the record, a key is.
@@ -389,14 +411,17 @@ impl<K: Shelved> Seat<'_, K> {
     #[inline(always)]
     pub(crate) fn common(&mut self) -> Option<Seat<'_, K>> {
         let Self { ref mut record, annex, slot, dir, is_common, .. } = *self;
+        let (mapping, counters) = (None, None);
+        let is_alone = true;
         is_common.then_some(Seat {
             record,
             annex,
-            mapping: None,
-            counters: None,
+            mapping,
+            counters,
             slot,
             dir,
             is_common: true,
+            is_alone,
         })
     }
 
@@ -404,7 +429,7 @@ impl<K: Shelved> Seat<'_, K> {
     /// everybody's timeouts.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        if self.is_common {
+        if self.is_alone {
             return true;
         }
         let extra = self.annex.extra(self.at(), self.record);
@@ -440,8 +465,11 @@ impl<K: Shelved> Seat<'_, K> {
     /// Which changes are announced.
     #[inline(always)]
     pub(crate) fn announced(&self) -> EventMask {
-        match self.annex.extra(self.at(), self.record) {
-            _ if self.record.is_silent() => EventMask::empty(),
+        if self.record.is_silent() {
+            return EventMask::empty();
+        }
+        let extra = if self.is_alone { None } else { self.annex.extra(self.at(), self.record) };
+        match extra {
             Some(extra) => extra.announced(),
             None => EventMask::all(),
         }

@@ -64,6 +64,13 @@ const IS_MAPPED: u16 = 1 << 14;
 /// Announces nothing.
 const IS_SILENT: u16 = 1 << 15;
 
+/// Those of whom somebody else is to be asked, or who is not here; see [`Record::is_alone`].
+const ACCOMPANIED: u16 = {
+    let others = express::UNUSUAL.union(Status::NAT).bits() as u16;
+    assert!(others & !STATUS == 0);
+    others | HAS_EXTRA | IS_VACANT | HAS_COUNTERS | IS_MAPPED
+};
+
 impl<K: Key> Record<K> {
     /// How many bytes from the beginning on a look-up reads.
     pub(super) const HEAD: usize =
@@ -151,15 +158,19 @@ impl<K: Key> Record<K> {
         self.bits() & (IS_VACANT | HAS_EXTRA | IS_MAPPED) == 0
     }
 
-    /// Whether a flow is here like most: answered and assured, in nobody's special care, not translated, and with
-    /// nothing of it elsewhere, so that nobody else need be asked about it.
+    /// Whether a flow is here like most: [alone](Record::is_alone), answered and assured.
     #[inline(always)]
     pub(super) fn is_common(&self) -> bool {
         const USUAL: u16 = express::USUAL.bits() as u16;
-        const OTHERS: u16 = express::UNUSUAL.union(Status::NAT).bits() as u16;
-        const ELSEWHERE: u16 = HAS_EXTRA | IS_VACANT | HAS_COUNTERS | IS_MAPPED;
-        const { assert!((USUAL | OTHERS) & !STATUS == 0) };
-        self.bits() & (USUAL | OTHERS | ELSEWHERE) == USUAL
+        const { assert!(USUAL & !STATUS == 0) };
+        self.bits() & (USUAL | ACCOMPANIED) == USUAL
+    }
+
+    /// Whether a flow is here that is in nobody's special care, not translated, and has nothing elsewhere, so that nobody
+    /// else need be asked about it.
+    #[inline(always)]
+    pub(super) fn is_alone(&self) -> bool {
+        self.bits() & ACCOMPANIED == 0
     }
 
     /// Whether something of the flow is in its `Extra`.
@@ -367,9 +378,11 @@ mod tests {
             let status = record.status();
             let is_usual = status.contains(express::USUAL) && !status.intersects(express::UNUSUAL);
             let is_elsewhere = record.has_extra() || record.has_mapping() || record.has_counters();
-            let expected =
-                is_usual && !status.intersects(Status::NAT) && !is_elsewhere && !record.is_vacant();
+            let is_elsewhere = is_elsewhere || record.is_vacant();
+            let expected = is_usual && !status.intersects(Status::NAT) && !is_elsewhere;
             assert_eq!(record.is_common(), expected, "{bits:#x}");
+            let others = express::UNUSUAL | Status::NAT;
+            assert_eq!(record.is_alone(), !status.intersects(others) && !is_elsewhere, "{bits:#x}");
             common += u32::from(expected);
         }
         assert!(common > 0);
