@@ -64,6 +64,14 @@ struct Turned {
     timer: (u32, u64),
 }
 
+/// Who has something against a packet.
+enum Refusal {
+    /// Its flow as it stands, or somebody on its way.
+    OfFlow,
+    /// The tracker, which did not find it ordinary, or not in order.
+    OfTracker,
+}
+
 /// What there is to tell of a flow: what changed, what of that is announced, and the deadline to the
 /// nanosecond, as events have it.
 struct News {
@@ -149,10 +157,12 @@ fn go_on<'p, K: Layout, P: Express, R>(
 ) -> Result<R, Pause> {
     let wanted = (K::read(packet.bytes), P::PROTO.number());
     let (table, arrival) = arrive::<_, K, P>(engine, now, packet, fib);
-    let turned = table.with_alone(wanted, glance, |seat| arrival.turn::<false>(seat)).flatten();
-    match turned {
-        Some(turned) => Ok(conclude(engine, now, packet, each, &turned)),
-        None => go_on_anyhow::<K, P, R>(engine, now, packet, fib, glance, each),
+    match table.with_alone(wanted, glance, |seat| arrival.turn::<false>(seat)) {
+        Some(Ok(turned)) => Ok(conclude(engine, now, packet, each, &turned)),
+        Some(Err(Refusal::OfFlow)) => Err(Pause::Doubt),
+        Some(Err(Refusal::OfTracker)) | None => {
+            go_on_anyhow::<K, P, R>(engine, now, packet, fib, glance, each)
+        }
     }
 }
 
@@ -168,8 +178,10 @@ fn go_on_anyhow<'p, K: Layout, P: Express, R>(
 ) -> Result<R, Pause> {
     let wanted = (K::read(packet.bytes), P::PROTO.number());
     let (table, arrival) = arrive::<_, K, P>(engine, now, packet, fib);
-    let turned = table.with_seat(wanted, glance, |seat| arrival.turn::<true>(seat)).flatten();
-    turned.map(|turned| conclude(engine, now, packet, each, &turned)).ok_or(Pause::Doubt)
+    match table.with_seat(wanted, glance, |seat| arrival.turn::<true>(seat)) {
+        Some(Ok(turned)) => Ok(conclude(engine, now, packet, each, &turned)),
+        Some(Err(_)) | None => Err(Pause::Doubt),
+    }
 }
 
 /// The table, and what it does not hold of a packet's circumstances.
@@ -308,21 +320,22 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
 
     /// A packet of a flow that is in the table, an ordinary one or `ANY`.
     #[inline(always)]
-    fn turn<const ANY: bool>(mut self, mut seat: Seat<'_, K>) -> Option<Turned> {
-        let status = self.usual_status(&seat)?;
+    fn turn<const ANY: bool>(mut self, mut seat: Seat<'_, K>) -> Result<Turned, Refusal> {
+        let status = self.usual_status(&seat).ok_or(Refusal::OfFlow)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
         let translation = translation(status, &seat, self.programs);
         let dst = destination(self.key, translation.as_ref());
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
-        let fresh = self.way(info, (dst, own_port))?;
+        let fresh = self.way(info, (dst, own_port)).ok_or(Refusal::OfFlow)?;
         let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
-        let plain = self.plain(dir)?;
+        let plain = self.plain(dir).ok_or(Refusal::OfFlow)?;
         let cells = &mut seat.record.cells;
-        if ANY {
-            P::turn_anyhow(cells, &mut life, &plain)?;
+        let taken = if ANY {
+            P::turn_anyhow(cells, &mut life, &plain)
         } else {
-            P::turn(cells, &mut life, &plain)?;
-        }
+            P::turn(cells, &mut life, &plain)
+        };
+        taken.ok_or(Refusal::OfTracker)?;
 
         // Nothing stops it any more.
         life.see(dir);
@@ -339,7 +352,7 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         let Life { pending: changes, deadline, .. } = life;
         let news = News { changes, announced: seat.announced(), deadline };
         let (id, timer) = (seat.id(), seat.timer());
-        Some(Turned { id, info, verdict: self.verdict, news, timer })
+        Ok(Turned { id, info, verdict: self.verdict, news, timer })
     }
 
     /// The flow's status, if it lives and nobody else has a say in its packets.
