@@ -255,7 +255,7 @@ mod tests {
             options.truncate(cut);
             options.resize(options.len().next_multiple_of(4), 0);
             let mut segment = [0; 80];
-            segment[12] = ((20 + options.len()) / 4 << 4) as u8;
+            segment[12] = ((20 + options.len()) * 4) as u8;
             segment[20..20 + options.len()].copy_from_slice(&options);
             let header = Header::new(&segment[..]).expect("long enough");
             let (found, all) = (SynOptions::of(header.option_bytes()), || header.options());
