@@ -32,8 +32,9 @@ use crate::flow::{Correction, Flow, FlowId, Master};
 use crate::limits::{Limits, Outcome as Setting, Policies, SysctlError};
 use crate::log::{LogLine, LogQueue, PacketCopy};
 use crate::packet::{CtInfo, Output, Owner, Packet};
-use crate::path::express::Train;
+use crate::path::fresh::Pause;
 use crate::path::outlook::Outlook;
+use crate::path::train::{self, Train};
 use crate::path::{BURST, Glance, NEAR, Sight, Walk, express, fresh, outlook};
 use crate::rand::Rng;
 use crate::rules::Programs;
@@ -144,6 +145,7 @@ impl Engine {
         self.take(now, packet, fib, &glance)
     }
 
+    /// Takes a packet that was glanced at just now.
     #[inline(always)]
     fn take(
         &mut self,
@@ -152,38 +154,27 @@ impl Engine {
         fib: &impl Fib,
         glance: &Glance,
     ) -> Outcome {
-        match express::pass_one(self, now, packet, fib, glance) {
-            Some(outcome) => outcome,
-            None => self.take_unusual(now, packet, fib, glance, &mut |_, outcome| outcome),
+        if let Some(outcome) = express::pass(self, now, packet, fib, glance) {
+            return outcome;
         }
+        let taken = fresh::pass(self, now, packet, fib, glance, &mut |_, outcome| outcome);
+        taken.unwrap_or_else(|pause| self.walk_on(now, packet, fib, glance, pause))
     }
 
-    /// The rest: what is fresh, and what must walk. `each` is told the outcome.
+    /// The rest, which must walk.
     #[inline(never)]
-    fn take_unusual<'p, R>(
+    fn walk_on(
         &mut self,
         now: Instant,
-        packet: &mut Packet<'p>,
+        packet: &mut Packet<'_>,
         fib: &impl Fib,
         glance: &Glance,
-        each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
-    ) -> R {
-        let is_outdated = self.table.has_new_key();
-        let glance = if is_outdated { &self.look_again(packet) } else { glance };
-        let pause = match fresh::pass(self, now, packet, fib, glance, each) {
-            Ok(told) => return told,
-            Err(pause) => pause,
-        };
+        pause: Pause,
+    ) -> Outcome {
         let outcome = Walk::new(self, now, fib, &mut ()).receive_glanced(packet, glance, pause);
         let outcome = self.settle(outcome);
         express::vet(self, glance, &outcome);
-        each(packet, outcome)
-    }
-
-    /// Looks at a packet whose hash was made with a key that the table has given up since.
-    #[cold]
-    fn look_again(&self, packet: &Packet<'_>) -> Glance {
-        Glance::of(sight(&self.limits, packet), &self.table)
+        outcome
     }
 
     /// [`Engine::process`], telling every step.
@@ -262,13 +253,35 @@ impl Engine {
     ) {
         let mut is_foreseen = !self.programs.translate();
         loop {
-            express::pass(self, now, &mut train, fib, each);
+            let pause = train::pass(self, now, &mut train, fib, each);
             if !is_foreseen {
                 outlook::foresee(self, &train);
                 is_foreseen = true;
             }
             let Some((packet, glance)) = train.next() else { return };
-            self.take_unusual(now, packet, fib, glance, each);
+            if pause == Pause::NewKey {
+                self.take_again(now, packet, fib, each);
+            } else {
+                let outcome = self.walk_on(now, packet, fib, glance, pause);
+                each(packet, outcome);
+            }
+        }
+    }
+
+    /// Takes a packet whose hash was made with a key that the table has given up since.
+    #[cold]
+    #[inline(never)]
+    fn take_again<'p>(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'p>,
+        fib: &impl Fib,
+        each: &mut impl FnMut(&mut Packet<'p>, Outcome),
+    ) {
+        let glance = Glance::of(sight(&self.limits, packet), &self.table);
+        if let Err(pause) = fresh::pass(self, now, packet, fib, &glance, each) {
+            let outcome = self.walk_on(now, packet, fib, &glance, pause);
+            each(packet, outcome);
         }
     }
 

@@ -4,14 +4,12 @@
 //! way are proven to let them go on (`rules::express`), the tracker finds them in order and changes
 //! no state, the flow announces nothing, and the route leads out, or in, without a word from the
 //! router. Such a packet is looked up, judged, counted and rewritten here, on the table's own record
-//! of its flow. Those of one kind that follow each other go in one loop, which knows family and protocol.
+//! of its flow.
 //! At the first doubt nothing has been changed yet, and the packet goes on to [`super::fresh`] and perhaps the whole walk of
 //! [`super`]: this file may give up, but it must never decide otherwise than the walk would.
 //! `engine/tests/express.rs` holds the two against each other.
 
 use core::marker::PhantomData;
-use core::mem;
-use core::slice;
 
 use tidegate_wire::Family;
 use tidegate_wire::offload::Offload;
@@ -25,10 +23,10 @@ use crate::flow::{FlowId, Status};
 use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet};
 use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
+use crate::table::FlowTable;
 use crate::table::express::{Build, Seat};
 use crate::table::key::{Key4, Key6};
 use crate::table::mapping::Translation;
-use crate::table::{FlowTable, Spot};
 use crate::time::Instant;
 use crate::track::{self, Express, Plain};
 use crate::tuple::Direction;
@@ -63,121 +61,74 @@ struct Ride<'a, F, K, P> {
 }
 
 /// Why a packet does not go through with others.
-enum Stop {
+pub(super) enum Stop {
     /// Something can stop it.
     Doubt,
     /// There is more to its flow than to most.
     Unlike,
 }
 
-/// Packets that were glanced at, and wait for their turn.
-pub(crate) struct Train<'a, 'p> {
-    pub(crate) packets: &'a mut [Packet<'p>],
-    /// As many.
-    pub(crate) glances: &'a [Glance],
-    /// For each the flow that is to be brought near at its turn: at least as many.
-    pub(crate) spots: &'a [Spot],
-}
-
-impl<'a, 'p> Train<'a, 'p> {
-    /// The first one leaves.
-    #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<(&'a mut Packet<'p>, &'a Glance)> {
-        let (glance, spot) = (self.glances.first()?, self.spots.first()?);
-        spot.bring();
-        let (packet, rest) = mem::take(&mut self.packets).split_first_mut()?;
-        (self.packets, self.glances, self.spots) = (rest, &self.glances[1..], &self.spots[1..]);
-        Some((packet, glance))
-    }
-
-    /// The first ones leave.
-    #[inline(always)]
-    fn skip(&mut self, number: usize) {
-        self.packets = mem::take(&mut self.packets).get_mut(number..).unwrap_or_default();
-        self.glances = self.glances.get(number..).unwrap_or_default();
-        self.spots = self.spots.get(number..).unwrap_or_default();
-    }
-}
-
-/// Takes packets through and tells `each` their outcomes, up to the first one that something can stop: of that nothing
-/// has changed, and others must see to it.
-#[inline(always)]
-pub(crate) fn pass<'p>(
-    engine: &mut Engine,
-    now: Instant,
-    train: &mut Train<'_, 'p>,
-    fib: &impl Fib,
-    each: &mut impl FnMut(&mut Packet<'p>, Outcome),
-) {
-    while let Some(kind) = train.glances.first().and_then(Glance::express) {
-        let taken = match (kind.family, kind.proto) {
-            (Family::V4, ExpressProto::Tcp) => {
-                run::<Key4, track::tcp::Usual>(engine, now, train, fib, each)
-            }
-            (Family::V4, ExpressProto::Udp) => {
-                run::<Key4, track::udp::Usual>(engine, now, train, fib, each)
-            }
-            (Family::V6, ExpressProto::Tcp) => {
-                run::<Key6, track::tcp::Usual>(engine, now, train, fib, each)
-            }
-            (Family::V6, ExpressProto::Udp) => {
-                run::<Key6, track::udp::Usual>(engine, now, train, fib, each)
-            }
-        };
-        train.skip(taken);
-        // Of the same kind still: that one was stopped.
-        if train.glances.first().is_some_and(|glance| glance.is_express(kind)) {
-            return;
-        }
-    }
-}
-
-/// [`pass`] for a single packet: its outcome.
-pub(crate) fn pass_one(
+/// The outcome of a packet that nothing can stop; of any other nothing has changed, and others must see to it.
+pub(crate) fn pass(
     engine: &mut Engine,
     now: Instant,
     packet: &mut Packet<'_>,
     fib: &impl Fib,
     glance: &Glance,
 ) -> Option<Outcome> {
-    let mut outcome = None;
-    let (packets, glances) = (slice::from_mut(packet), slice::from_ref(glance));
-    let mut train = Train { packets, glances, spots: &[Spot::NOWHERE] };
-    pass(engine, now, &mut train, fib, &mut |_, told| outcome = Some(told));
-    outcome
+    let kind = glance.kind().filter(|kind| glance.is_express(*kind))?;
+    match (kind.family, kind.proto) {
+        (Family::V4, ExpressProto::Tcp) => {
+            take::<Key4, track::tcp::Usual>(engine, now, packet, fib, glance)
+        }
+        (Family::V4, ExpressProto::Udp) => {
+            take::<Key4, track::udp::Usual>(engine, now, packet, fib, glance)
+        }
+        (Family::V6, ExpressProto::Tcp) => {
+            take::<Key6, track::tcp::Usual>(engine, now, packet, fib, glance)
+        }
+        (Family::V6, ExpressProto::Udp) => {
+            take::<Key6, track::udp::Usual>(engine, now, packet, fib, glance)
+        }
+    }
 }
 
-/// [`pass`] for packets of one kind, up to the first one of another or that something can stop; how many went through.
-/// They stay in the train. Not inlined, as it needs all registers there are.
-#[inline(never)]
-fn run<'p, K: Layout, P: Express>(
+fn take<K: Layout, P: Express>(
     engine: &mut Engine,
     now: Instant,
-    train: &mut Train<'_, 'p>,
+    packet: &mut Packet<'_>,
     fib: &impl Fib,
-    each: &mut impl FnMut(&mut Packet<'p>, Outcome),
-) -> usize {
-    let kind = Kind { family: K::FAMILY, proto: P::PROTO };
-    let mut taken = 0;
-    for ((packet, glance), spot) in train.packets.iter_mut().zip(train.glances).zip(train.spots) {
-        if !glance.is_express(kind) {
-            break;
+    glance: &Glance,
+) -> Option<Outcome> {
+    let mut taken = None;
+    match go::<K, P>(engine, now, packet, fib, glance) {
+        Ok(outcome) => return Some(outcome),
+        Err(Stop::Doubt) => {}
+        Err(Stop::Unlike) => {
+            let mut each = |_: &mut Packet<'_>, outcome| taken = Some(outcome);
+            go_slowly::<K, P>(engine, now, packet, fib, glance, &mut each);
         }
-        spot.bring();
-        match Ride::<_, K, P>::go(engine, now, packet, fib, glance) {
-            Ok(outcome) => each(packet, outcome),
-            Err(Stop::Unlike) if go_slowly::<K, P>(engine, now, packet, fib, glance, each) => {}
-            Err(_) => break,
-        }
-        taken += 1;
     }
     taken
 }
 
-/// [`Ride::go`], whatever there is to the flow; whether it went through. It tells the outcome by itself, for what a function
+/// [`pass`] of a packet that is [of this kind, and may be a usual one](Glance::is_express), if its flow is like most,
+/// translated or not.
+#[inline(always)]
+pub(super) fn go<K: Layout, P: Express>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'_>,
+    fib: &impl Fib,
+    glance: &Glance,
+) -> Result<Outcome, Stop> {
+    Ride::<_, K, P>::go(engine, now, packet, fib, glance)
+}
+
+/// [`go`], whatever there is to the flow; whether it went through. It tells the outcome by itself, for what a function
 /// returns lies in memory, and all outcomes would be put there.
 #[inline(never)]
-fn go_slowly<'p, K: Layout, P: Express>(
+pub(super) fn go_slowly<'p, K: Layout, P: Express>(
     engine: &mut Engine,
     now: Instant,
     packet: &mut Packet<'p>,
@@ -349,6 +300,6 @@ fn is_usual(status: Status) -> bool {
 #[inline(always)]
 fn usual_status<K: Layout>(seat: &Seat<'_, K>, now: Instant) -> Option<Status> {
     let status = seat.record.status();
-    let is_usual = seat.build != Build::Any || is_usual(status);
+    let is_usual = matches!(seat.build, Build::Common | Build::Translated) || is_usual(status);
     (is_usual && !seat.record.is_expired(now) && seat.is_plain()).then_some(status)
 }

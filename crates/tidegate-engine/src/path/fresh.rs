@@ -29,6 +29,7 @@ use crate::flow::{Counter, FlowId, Status};
 use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet, Tracked};
 use crate::rules::{ExpressProto, ExpressRoute, Fresh, Programs, TableKind};
+use crate::table::FlowTable;
 use crate::table::express::Seat;
 use crate::table::key::{Key4, Key6};
 use crate::table::newcomer::Newcomer;
@@ -53,6 +54,24 @@ struct Arrival<'a, 'b, F, K, P> {
     tracker: PhantomData<P>,
 }
 
+/// What became of a packet and its flow.
+struct Turned {
+    id: FlowId,
+    info: CtInfo,
+    verdict: Verdict,
+    news: News,
+    /// See [`Seat::timer`].
+    timer: (u32, u64),
+}
+
+/// Who has something against a packet.
+enum Refusal {
+    /// Its flow as it stands, or somebody on its way.
+    OfFlow,
+    /// The tracker, which did not find it ordinary, or not in order.
+    OfTracker,
+}
+
 /// What there is to tell of a flow: what changed, what of that is announced, and the deadline to the
 /// nanosecond, as events have it.
 struct News {
@@ -66,6 +85,8 @@ struct News {
 pub(crate) enum Pause {
     /// Somebody else is to be asked. Nothing has changed.
     Doubt,
+    /// It was glanced at with a key that the table has given up since, and is to be looked at again.
+    NewKey,
     /// The table was full, and nobody there could go for its flow. It walks as far as to be refused, whatever room
     /// there is by now, for early drop puts away what has expired on its way.
     NoRoom,
@@ -85,9 +106,6 @@ pub(crate) fn pass<'p, R>(
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
     let kind = glance.kind().ok_or(Pause::Doubt)?;
-    if engine.programs.asks_fresh(kind.family) {
-        return Err(Pause::Doubt);
-    }
     match (kind.family, kind.proto) {
         (Family::V4, ExpressProto::Tcp) => {
             go::<Key4, track::tcp::Usual, R>(engine, now, packet, fib, glance, each)
@@ -104,8 +122,9 @@ pub(crate) fn pass<'p, R>(
     }
 }
 
+/// [`pass`] of a packet that is of this kind.
 #[inline(always)]
-fn go<'p, K: Layout, P: Express, R>(
+pub(super) fn go<'p, K: Layout, P: Express, R>(
     engine: &mut Engine,
     now: Instant,
     packet: &mut Packet<'p>,
@@ -113,6 +132,9 @@ fn go<'p, K: Layout, P: Express, R>(
     glance: &Glance,
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
+    if engine.programs.asks_fresh(K::FAMILY) {
+        return Err(Pause::Doubt);
+    }
     let begins = glance.slot.is_none()
         && engine.table.is_free(glance.hash)
         && engine.table.is_own(K::read(packet.bytes), P::PROTO.number());
@@ -122,7 +144,8 @@ fn go<'p, K: Layout, P: Express, R>(
     go_on::<K, P, R>(engine, now, packet, fib, glance, each)
 }
 
-/// The same for a packet of a flow that is in the table.
+/// The same for a packet of a flow that is in the table. Most are ordinary ones of flows that have nothing elsewhere, and
+/// for those there is code that knows.
 #[inline(never)]
 fn go_on<'p, K: Layout, P: Express, R>(
     engine: &mut Engine,
@@ -132,24 +155,65 @@ fn go_on<'p, K: Layout, P: Express, R>(
     glance: &Glance,
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
-    let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-    let wanted = (key, P::PROTO.number());
-    let verdict = Verdict::Local;
-    let Engine { table, limits, programs, .. } = engine;
-    let tracker = PhantomData::<P>;
-    let mut arrival = Arrival { packet, key, len, now, fib, limits, programs, verdict, tracker };
-    let turned = table.with_seat(wanted, glance, |mut seat| {
-        let (info, news) = arrival.turn(&mut seat)?;
-        Some((seat.id(), info, news, seat.timer()))
-    });
-    let (id, info, news, timer) = turned.flatten().ok_or(Pause::Doubt)?;
-    let verdict = arrival.verdict;
-    if table.is_late(timer) {
-        table.rearm(id.slot, timer.1);
+    let wanted = (K::read(packet.bytes), P::PROTO.number());
+    let (table, arrival) = arrive::<_, K, P>(engine, now, packet, fib);
+    match table.with_alone(wanted, glance, |seat| arrival.turn::<false>(seat)) {
+        Some(Ok(turned)) => Ok(conclude(engine, now, packet, each, &turned)),
+        Some(Err(Refusal::OfFlow)) => Err(Pause::Doubt),
+        Some(Err(Refusal::OfTracker)) | None => {
+            go_on_anyhow::<K, P, R>(engine, now, packet, fib, glance, each)
+        }
     }
-    tell(engine, now, id, &news);
+}
+
+/// [`go_on`], whatever the flow has elsewhere and the tracker makes of it.
+#[inline(never)]
+fn go_on_anyhow<'p, K: Layout, P: Express, R>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'p>,
+    fib: &impl Fib,
+    glance: &Glance,
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+) -> Result<R, Pause> {
+    let wanted = (K::read(packet.bytes), P::PROTO.number());
+    let (table, arrival) = arrive::<_, K, P>(engine, now, packet, fib);
+    match table.with_seat(wanted, glance, |seat| arrival.turn::<true>(seat)) {
+        Some(Ok(turned)) => Ok(conclude(engine, now, packet, each, &turned)),
+        Some(Err(_)) | None => Err(Pause::Doubt),
+    }
+}
+
+/// The table, and what it does not hold of a packet's circumstances.
+#[inline(always)]
+fn arrive<'a, 'b, F: Fib, K: Layout, P: Express>(
+    engine: &'a mut Engine,
+    now: Instant,
+    packet: &'a mut Packet<'b>,
+    fib: &'a F,
+) -> (&'a mut FlowTable, Arrival<'a, 'b, F, K, P>) {
+    let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
+    let (verdict, tracker) = (Verdict::Local, PhantomData);
+    let Engine { table, limits, programs, .. } = engine;
+    (table, Arrival { packet, key, len, now, fib, limits, programs, verdict, tracker })
+}
+
+/// Sees to the timer of a flow that a packet has changed, and tells what became of both.
+#[inline(always)]
+fn conclude<'p, R>(
+    engine: &mut Engine,
+    now: Instant,
+    packet: &mut Packet<'p>,
+    each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
+    turned: &Turned,
+) -> R {
+    let Turned { id, info, verdict, ref news, timer } = *turned;
+    if engine.table.is_late(timer) {
+        engine.table.rearm(id.slot, timer.1);
+    }
+    tell(engine, now, id, news);
     let mark = packet.mark;
-    Ok(each(packet, Outcome { verdict, conntrack: Some(info), flow: Some(id), mark }))
+    each(packet, Outcome { verdict, conntrack: Some(info), flow: Some(id), mark })
 }
 
 /// The same for a packet that begins a flow.
@@ -162,11 +226,8 @@ fn enter<'p, K: Layout, P: Express, R>(
     glance: &Glance,
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
-    let (key, len) = (K::read(packet.bytes), K::len(packet.bytes));
-    let verdict = Verdict::Local;
-    let Engine { limits, programs, .. } = engine;
-    let tracker = PhantomData::<P>;
-    let mut arrival = Arrival { packet, key, len, now, fib, limits, programs, verdict, tracker };
+    let (_, mut arrival) = arrive::<_, K, P>(engine, now, packet, fib);
+    let len = arrival.len;
     let mut newcomer = arrival.newcomer();
     let (fresh, news) = arrival.begin(&mut newcomer).ok_or(Pause::Doubt)?;
     let verdict = arrival.verdict;
@@ -257,19 +318,25 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         Some((fresh, News { changes, announced: newcomer.announced, deadline }))
     }
 
-    /// A packet of a flow that is in the table.
+    /// A packet of a flow that is in the table, an ordinary one or `ANY`.
     #[inline(always)]
-    fn turn(&mut self, seat: &mut Seat<'_, K>) -> Option<(CtInfo, News)> {
-        let status = self.usual_status(seat)?;
+    fn turn<const ANY: bool>(mut self, mut seat: Seat<'_, K>) -> Result<Turned, Refusal> {
+        let status = self.usual_status(&seat).ok_or(Refusal::OfFlow)?;
         let (dir, info) = (seat.dir, info_of(status, seat.dir));
         let has_nat = self.programs.has(K::FAMILY, TableKind::Nat);
-        let translation = translation(status, seat, has_nat);
+        let translation = translation(status, &seat, has_nat);
         let dst = destination(self.key, translation.as_ref());
         let own_port = seat.masquerade_port().filter(|_| dir == Direction::Original);
-        let fresh = self.way(info, (dst, own_port))?;
+        let fresh = self.way(info, (dst, own_port)).ok_or(Refusal::OfFlow)?;
         let mut life = Life::new(status | Status::CONFIRMED, seat.record.deadline());
-        let plain = self.plain(dir)?;
-        P::turn(&mut seat.record.cells, &mut life, &plain)?;
+        let plain = self.plain(dir).ok_or(Refusal::OfFlow)?;
+        let cells = &mut seat.record.cells;
+        let taken = if ANY {
+            P::turn_anyhow(cells, &mut life, &plain)
+        } else {
+            P::turn(cells, &mut life, &plain)
+        };
+        taken.ok_or(Refusal::OfTracker)?;
 
         // Nothing stops it any more.
         life.see(dir);
@@ -284,7 +351,9 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         }
         leave::<K>(self.packet, self.programs, fresh, self.len);
         let Life { pending: changes, deadline, .. } = life;
-        Some((info, News { changes, announced: seat.announced(), deadline }))
+        let news = News { changes, announced: seat.announced(), deadline };
+        let (id, timer) = (seat.id(), seat.timer());
+        Ok(Turned { id, info, verdict: self.verdict, news, timer })
     }
 
     /// The flow's status, if it lives and nobody else has a say in its packets.
@@ -295,7 +364,7 @@ impl<F: Fib, K: Layout, P: Express> Arrival<'_, '_, F, K, P> {
         let is_decided = status.contains(Status::NAT_DONE)
             || matches!(info_of(status, seat.dir), CtInfo::Established(_))
             || !self.programs.has(K::FAMILY, TableKind::Nat);
-        let is_usual = !status.intersects(UNUSUAL) && is_decided;
+        let is_usual = (seat.is_alone() || !status.intersects(UNUSUAL)) && is_decided;
         (is_usual && !seat.record.is_expired(self.now) && seat.is_plain()).then_some(status)
     }
 

@@ -79,9 +79,10 @@ impl Lane {
         }
     }
 
+    /// The lane of those of its kind that may be usual ones.
     #[inline(always)]
-    pub(super) fn is_usual(self) -> bool {
-        self.0.get() & Self::IS_USUAL != 0
+    fn either_way(self) -> Self {
+        Self(self.0 | Self::IS_USUAL)
     }
 }
 
@@ -189,14 +190,13 @@ impl Glance {
         })
     }
 
-    /// The kind of the datagram's lane, if it may be a usual one and its flow is probably there.
+    /// Whether the datagram is plain and of this kind.
     #[inline(always)]
-    pub(super) fn express(&self) -> Option<Kind> {
-        let is_ready = self.slot.is_some();
-        self.lane.filter(|lane| is_ready && lane.is_usual()).map(Lane::kind)
+    pub(super) fn is_of(&self, kind: Kind) -> bool {
+        self.lane.is_some_and(|lane| lane.either_way() == Lane::of(kind, true))
     }
 
-    /// Whether [`Glance::express`] is this kind.
+    /// Whether it is of this kind, and may be a usual one of a flow that is up, for that is probably there.
     #[inline(always)]
     pub(super) fn is_express(&self, kind: Kind) -> bool {
         self.lane == Some(Lane::of(kind, true)) && self.slot.is_some()
@@ -231,6 +231,8 @@ fn is_plain_v6(header: &[u8; 44]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use tidegate_wire::dissect;
 
     use super::*;
@@ -249,21 +251,26 @@ mod tests {
         Sight { bytes, in_doubt: true }
     }
 
+    fn kinds() -> impl Iterator<Item = Kind> {
+        let protos = [ExpressProto::Tcp, ExpressProto::Udp];
+        let of = move |family| protos.into_iter().map(move |proto| Kind { family, proto });
+        Family::ALL.into_iter().flat_map(of)
+    }
+
     #[test]
     fn a_lane_says_what_it_was_made_of() {
-        let mut lanes = alloc::vec::Vec::new();
-        for family in Family::ALL {
-            for proto in [ExpressProto::Tcp, ExpressProto::Udp] {
-                for is_usual in [false, true] {
-                    let kind = Kind { family, proto };
-                    let lane = Lane::of(kind, is_usual);
-                    assert_eq!((lane.kind(), lane.is_usual()), (kind, is_usual));
-                    assert!(!lanes.contains(&lane), "a lane of its own");
-                    lanes.push(lane);
-                    let glance = Glance { lane: Some(lane), slot: Some(0), ..Glance::NOTHING };
-                    assert_eq!(glance.is_express(kind), is_usual);
-                    assert_eq!(glance.express(), is_usual.then_some(kind));
-                    assert_eq!(Glance { slot: None, ..glance }.express(), None, "nobody is there");
+        let mut lanes = Vec::new();
+        for kind in kinds() {
+            for is_usual in [false, true] {
+                let lane = Lane::of(kind, is_usual);
+                assert_eq!((lane.kind(), lane == lane.either_way()), (kind, is_usual));
+                assert!(!lanes.contains(&lane), "a lane of its own");
+                lanes.push(lane);
+                let glance = Glance { lane: Some(lane), slot: Some(0), ..Glance::NOTHING };
+                assert!(!Glance { slot: None, ..glance }.is_express(kind), "nobody is there");
+                for other in kinds() {
+                    assert_eq!(glance.is_of(other), other == kind);
+                    assert_eq!(glance.is_express(other), is_usual && other == kind);
                 }
             }
         }

@@ -31,6 +31,7 @@ mod remark;
 mod room;
 mod steer;
 mod synproxy;
+pub(crate) mod train;
 mod translation;
 
 pub(crate) use self::conntrack::tuple_in;

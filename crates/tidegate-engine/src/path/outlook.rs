@@ -9,9 +9,9 @@ use core::net::IpAddr;
 
 use tidegate_wire::Family;
 
-use super::express::Train;
 use super::glance::Glance;
 use super::layout::Layout;
+use super::train::Train;
 use crate::engine::Engine;
 use crate::table::key::{Key as _, Key4, Key6};
 use crate::tuple::Tuple;

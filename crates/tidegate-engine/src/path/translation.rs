@@ -29,7 +29,7 @@ pub(super) fn translation<K: Layout>(
     has_nat: bool,
 ) -> Option<Translation<K>> {
     let may_be = match seat.build {
-        Build::Common => false,
+        Build::Common | Build::Alone => false,
         Build::Translated => true,
         Build::Any => status.intersects(Status::NAT),
     };

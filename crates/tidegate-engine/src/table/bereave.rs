@@ -14,7 +14,7 @@ impl FlowTable {
     /// Takes a flow out of the table and announces it.
     pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
         if self.slab.has(id) {
-            self.put_away(id, self.plain_hash(id), now, events);
+            self.put_away(id, self.plain_hash(id.slot).1, now, events);
         }
     }
 

@@ -42,8 +42,7 @@ impl FlowTable {
         let mut found = 0;
         for place in due {
             let Some(slot) = self.wheel.pop_due(&mut self.slab, tick_of(now), steps) else { break };
-            let id = self.slab.id_of(slot);
-            let plain_hash = self.plain_hash(id);
+            let (id, plain_hash) = self.plain_hash(slot);
             if let Some(hash) = plain_hash {
                 let home = self.index.home_line(hash);
                 prefetch::line(home);

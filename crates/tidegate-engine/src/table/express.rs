@@ -78,6 +78,8 @@ pub(crate) enum Build {
     Common,
     /// It is like most, but that NAT changes one end of its packets, and its mapping says to what.
     Translated,
+    /// It is [alone](Record::is_alone).
+    Alone,
     /// Nothing more.
     Any,
 }
@@ -270,6 +272,18 @@ impl FlowTable {
         Some(ride(seat))
     }
 
+    /// [`FlowTable::with_seat`], if it is where `glance` thinks, and [alone](Record::is_alone).
+    #[inline(always)]
+    pub(crate) fn with_alone<K: Shelved, R>(
+        &mut self,
+        (key, proto): (K, u8),
+        glance: &Glance,
+        ride: impl FnOnce(Seat<'_, K>) -> R,
+    ) -> Option<R> {
+        let slot = glance.slot.filter(|_| self.one_way == 0)?;
+        K::shelf_mut(&mut self.slab).alone(slot, key, proto).map(ride)
+    }
+
     /// The slot of the flow that has a key. Where it may have two, it is not for us to say whose it
     /// is.
     #[inline(never)]
@@ -362,6 +376,19 @@ impl<K: Shelved> Shelf<K> {
         }
         dir_of_any(annex, at, record, (key, proto))?;
         Some(Err(record.status()))
+    }
+
+    /// [`Shelf::seat`] of one that is [alone](Record::is_alone).
+    #[inline(always)]
+    fn alone(&mut self, slot: u32, key: K, proto: u8) -> Option<Seat<'_, K>> {
+        let Self { records, annex, counters, .. } = self;
+        let record = records.get_mut(slot.wrapping_sub(K::BIT))?;
+        if !record.is_alone() {
+            return None;
+        }
+        let dir = record.plain_dir((key, proto))?;
+        let (mapping, build) = (None, Build::Alone);
+        Some(Seat { record, annex, mapping, counters, slot, dir, build })
     }
 
     /// Which direction of a slot's flow, of which this is the record, a key is.
@@ -457,6 +484,12 @@ impl<K: Shelved> Seat<'_, K> {
         Seat { record, annex, mapping, counters, slot, dir, build: Build::Translated }
     }
 
+    /// Whether it is known to be [alone](Record::is_alone).
+    #[inline(always)]
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.build, Build::Common | Build::Alone)
+    }
+
     /// Whether the flow is in the default zone, has nothing left to announce, no helper, and
     /// everybody's timeouts.
     #[inline(always)]
@@ -498,8 +531,11 @@ impl<K: Shelved> Seat<'_, K> {
     /// Which changes are announced.
     #[inline(always)]
     pub(crate) fn announced(&self) -> EventMask {
-        match self.annex.extra(self.at(), self.record) {
-            _ if self.record.is_silent() => EventMask::empty(),
+        if self.record.is_silent() {
+            return EventMask::empty();
+        }
+        let extra = if self.is_alone() { None } else { self.annex.extra(self.at(), self.record) };
+        match extra {
             Some(extra) => extra.announced(),
             None => EventMask::all(),
         }

@@ -48,7 +48,7 @@ pub(crate) use self::prefetch::Spot;
 use self::record::{TICK_BITS, tick_of};
 use self::slab::{Asked, Slab};
 use self::sources::Sources;
-use self::wheel::{Timers, Wheel};
+use self::wheel::{Timer, Timers, Wheel};
 use crate::event::EventQueue;
 use crate::expect::Expectations;
 use crate::flow::{Care, Correction, Draft, Flow, FlowId, Status};
@@ -303,10 +303,10 @@ impl FlowTable {
             return;
         }
         self.slab.update(id.slot, flow);
-        if let Some(timer) = self.slab.timer(id.slot)
-            && self.wheel.is_late(timer.armed, timer.deadline)
+        if let Some(Timer { deadline, armed }) = self.slab.timer(id.slot)
+            && self.wheel.is_late(*armed, deadline)
         {
-            self.wheel.arm(&mut self.slab, id.slot, timer.deadline);
+            self.wheel.arm(&mut self.slab, id.slot, deadline);
         }
     }
 

@@ -75,16 +75,15 @@ impl FlowTable {
         id
     }
 
-    /// The hash of a flow's tuple, if it is a plain one, with nothing that would have to end with it, and
-    /// nobody who would have to know.
+    /// The id of the flow in a slot that has one, and the hash of its tuple if it is a plain one, with nothing that would
+    /// have to end with it, and nobody who would have to know.
     #[inline]
-    pub(super) fn plain_hash(&self, id: FlowId) -> Option<u32> {
+    pub(super) fn plain_hash(&self, slot: u32) -> (FlowId, Option<u32>) {
         // Both its tuples have the same home, and elsewhere nobody has heard of it.
-        let is_home = |post: &Post| post.is_home(&self.slab.tuple_of(id.slot));
-        let is_plain = self.retired_key.is_none()
-            && self.slab.is_plain(id.slot)
-            && self.post.as_deref().is_none_or(is_home);
-        is_plain.then(|| self.slab.hash_of(id.slot, &self.key))
+        let is_home = |post: &Post| post.is_home(&self.slab.tuple_of(slot));
+        let (id, hash) = self.slab.plain_hash(slot, &self.key);
+        let is_plain = self.retired_key.is_none() && self.post.as_deref().is_none_or(is_home);
+        (id, hash.filter(|_| is_plain))
     }
 
     /// Takes a plain flow, whose tuple has this hash, out of the table and announces it.

@@ -67,8 +67,12 @@ const IS_SILENT: u16 = 1 << 15;
 /// What a flow that is up and running has of [`STATUS`], and what it lacks.
 const USUAL: u16 = express::USUAL.bits() as u16;
 const UNUSUAL: u16 = express::UNUSUAL.bits() as u16;
+const NAT: u16 = Status::NAT.bits() as u16;
+const _: () = assert!((USUAL | UNUSUAL | NAT) & !STATUS == 0);
 /// There is no flow, or something of it lies elsewhere that says what becomes of its packets.
 const ELSEWHERE: u16 = HAS_EXTRA | IS_VACANT | IS_MAPPED;
+/// Somebody else is to be asked about the flow, or nobody is here; see [`Record::is_alone`].
+const ACCOMPANIED: u16 = UNUSUAL | NAT | ELSEWHERE;
 
 impl<K: Key> Record<K> {
     /// How many bytes from the beginning on a look-up reads.
@@ -157,13 +161,17 @@ impl<K: Key> Record<K> {
         self.bits() & (IS_VACANT | HAS_EXTRA | IS_MAPPED) == 0
     }
 
-    /// Whether a flow is here like most: answered and assured, in nobody's special care, not translated, and with
-    /// nothing of it elsewhere but counters, so that nobody else need be asked about it.
+    /// Whether a flow is here like most: [alone](Record::is_alone), answered and assured.
     #[inline(always)]
     pub(super) fn is_common(&self) -> bool {
-        const NAT: u16 = Status::NAT.bits() as u16;
-        const { assert!((USUAL | UNUSUAL | NAT) & !STATUS == 0) };
-        self.bits() & (USUAL | UNUSUAL | NAT | ELSEWHERE) == USUAL
+        self.bits() & (USUAL | ACCOMPANIED) == USUAL
+    }
+
+    /// Whether a flow is here that is in nobody's special care, not translated, and has nothing elsewhere but counters, so
+    /// that nobody else need be asked about it.
+    #[inline(always)]
+    pub(super) fn is_alone(&self) -> bool {
+        self.bits() & ACCOMPANIED == 0
     }
 
     /// Whether a flow is here like most, but that NAT has to do with it: nothing of it is elsewhere but its [`Mapping`], and
@@ -377,10 +385,13 @@ mod tests {
             record.set_bits(bits);
             let status = record.status();
             let is_usual = status.contains(express::USUAL) && !status.intersects(express::UNUSUAL);
-            let is_elsewhere = record.has_extra() || record.has_mapping();
-            let expected =
-                is_usual && !status.intersects(Status::NAT) && !is_elsewhere && !record.is_vacant();
+            let is_elsewhere = record.has_extra() || record.has_mapping() || record.is_vacant();
+            let expected = is_usual && !status.intersects(Status::NAT) && !is_elsewhere;
             assert_eq!(record.is_common(), expected, "{bits:#x}");
+            let others = express::UNUSUAL | Status::NAT;
+            assert_eq!(record.is_alone(), !status.intersects(others) && !is_elsewhere, "{bits:#x}");
+            let is_only_mapped = record.is_mapped() && !record.has_extra() && !record.is_vacant();
+            assert_eq!(record.is_common_but_mapped(), is_usual && is_only_mapped, "{bits:#x}");
             common += u32::from(expected);
         }
         assert!(common > 0);

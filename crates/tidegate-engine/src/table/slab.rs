@@ -323,10 +323,10 @@ impl Slab {
 
 impl Timers for Slab {
     #[inline(always)]
-    fn timer(&self, slot: u32) -> Option<Timer> {
-        on_shelf!(self, slot, |shelf, at| {
-            let record = shelf.records.get(at).filter(|record| !record.is_vacant())?;
-            Some(Timer { deadline: record.deadline_tick(), armed: record.armed })
+    fn timer(&mut self, slot: u32) -> Option<Timer<'_>> {
+        on_shelf!(mut self, slot, |shelf, at| {
+            let record = shelf.records.get_mut(at).filter(|record| !record.is_vacant())?;
+            Some(Timer { deadline: record.deadline_tick(), armed: &mut record.armed })
         })
     }
 

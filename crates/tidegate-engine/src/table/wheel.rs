@@ -41,18 +41,18 @@ pub(crate) const HORIZON: u64 = 300_000;
 /// What the wheel asks of whoever keeps the slots.
 pub(crate) trait Timers {
     /// The slot's timer; `None` if nobody has the slot.
-    fn timer(&self, slot: u32) -> Option<Timer>;
+    fn timer(&mut self, slot: u32) -> Option<Timer<'_>>;
     /// Notes for which tick, modulo 2^32, the slot is armed.
     fn set_armed(&mut self, slot: u32, tick: u32);
 }
 
 /// A slot's timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Timer {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Timer<'a> {
     /// The tick of its deadline.
     pub(crate) deadline: u64,
     /// For which tick, modulo 2^32, it is armed.
-    pub(crate) armed: u32,
+    pub(crate) armed: &'a mut u32,
 }
 
 /// Timers by slot number; see the module's documentation.
@@ -100,9 +100,15 @@ impl Wheel {
     /// Files `slot` to be looked at at `tick`, or at the horizon if that comes first. An entry that
     /// it has already becomes stale.
     pub(crate) fn arm(&mut self, timers: &mut impl Timers, slot: u32, tick: u64) {
-        let tick = tick.clamp(self.cursor, self.cursor + HORIZON);
+        let tick = self.nearest(tick);
         timers.set_armed(slot, tick as u32);
         self.file(slot, tick);
+    }
+
+    /// The tick nearest to this one for which a timer can be filed.
+    #[inline(always)]
+    fn nearest(&self, tick: u64) -> u64 {
+        tick.clamp(self.cursor, self.cursor + HORIZON)
     }
 
     /// Whether a timer armed for `armed` comes too late for a deadline.
@@ -134,9 +140,8 @@ impl Wheel {
             if *steps == 0 {
                 return None;
             }
-            *steps -= 1;
             self.cursor = self.cursor.max(start);
-            if let Some(slot) = self.look_at_next(timers, bucket, now) {
+            if let Some(slot) = self.open(timers, (bucket, start), now, steps) {
                 return Some(slot);
             }
         }
@@ -144,45 +149,59 @@ impl Wheel {
         None
     }
 
-    /// Takes the first entry of the bucket that time has come to; its slot if that is due.
+    /// Takes entries of the bucket that time has come to, as many as steps are left, up to one that is due: its slot.
+    /// The others are filed anew. => there is an entry, and `start` is where the bucket begins
     #[inline(always)]
-    fn look_at_next(&mut self, timers: &mut impl Timers, bucket: Bucket, now: u64) -> Option<u32> {
-        let slot = self.take(bucket);
-        let start = self.start_of(bucket);
-        let timer = timers.timer(slot)?;
-        if u64::from(timer.armed.wrapping_sub(start as u32)) >= bucket.span() {
-            // Stale.
-            return None;
-        }
-        if bucket.level == 0 && timer.deadline <= now {
-            return Some(slot);
-        }
-        self.arm(timers, slot, timer.deadline);
-        None
-    }
-
-    #[inline(always)]
-    fn take(&mut self, bucket: Bucket) -> u32 {
-        let queue = &mut self.queues[bucket.index()];
-        let slot = queue.pop(&mut self.chunks);
-        let is_empty = queue.is_empty();
-        if is_empty {
-            self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] &=
-                !(1 << (bucket.digit % 64));
+    fn open(
+        &mut self,
+        timers: &mut impl Timers,
+        (bucket, start): (Bucket, u64),
+        now: u64,
+        steps: &mut usize,
+    ) -> Option<u32> {
+        let (number, span) = (bucket.index(), bucket.span());
+        let (mut due, mut is_empty) = (None, false);
+        while due.is_none() && !is_empty && *steps > 0 {
+            *steps -= 1;
+            let queue = &mut self.queues[number];
+            let slot = queue.pop(&mut self.chunks);
+            is_empty = queue.is_empty();
+            let Some(timer) = timers.timer(slot) else { continue };
+            if u64::from(timer.armed.wrapping_sub(start as u32)) >= span {
+                // Stale.
+                continue;
+            }
+            if bucket.level == 0 && timer.deadline <= now {
+                due = Some(slot);
+            } else {
+                let tick = self.nearest(timer.deadline);
+                *timer.armed = tick as u32;
+                self.file(slot, tick);
+            }
         }
         self.opening = (!is_empty).then_some(bucket);
-        slot
+        if is_empty {
+            *self.word_of(bucket) &= !(1 << (bucket.digit % 64));
+        }
+        due
+    }
+
+    /// The bits of a bucket and its neighbours in [`Wheel::occupied`].
+    #[inline(always)]
+    fn word_of(&mut self, bucket: Bucket) -> &mut u64 {
+        &mut self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)]
     }
 
     #[inline(always)]
     fn file(&mut self, slot: u32, tick: u64) {
         let bucket = Bucket::of(tick, self.cursor);
-        let queue = &mut self.queues[bucket.index()];
+        let number = bucket.index();
+        let queue = &mut self.queues[number];
         if queue.is_full() {
             queue.extend(&mut self.chunks);
-            self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)] |=
-                1 << (bucket.digit % 64);
+            *self.word_of(bucket) |= 1 << (bucket.digit % 64);
         }
+        let queue = &mut self.queues[number];
         queue.push(&mut self.chunks, slot);
     }
 

@@ -137,9 +137,11 @@ pub(crate) trait Express {
     /// Makes empty cells the memory of a flow that a plain packet begins. `None`: ask [`judge`], and forget what was
     /// written.
     fn first(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
-    /// What a plain packet does to a flow that it may change. `None`: ask [`judge`]; of the flow nothing has changed,
-    /// and what was done to `life` does not count.
+    /// What an ordinary plain packet does to a flow that it may change. `None`: ask [`Express::turn_anyhow`]; of the flow
+    /// nothing has changed, and what was done to `life` does not count.
     fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
+    /// [`Express::turn`] for any plain packet. `None`: ask [`judge`].
+    fn turn_anyhow(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
 }
 
 /// Whether the checksum over payload and pseudo header is right, or somebody else answers for it.

@@ -73,6 +73,11 @@ impl Express for Usual {
     fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
         turn(cells, life, segment)
     }
+
+    #[inline(always)]
+    fn turn_anyhow(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+        turn(cells, life, segment)
+    }
 }
 
 /// For how long a right datagram renews a flow that was answered.

@@ -70,7 +70,12 @@ impl<T: AsRef<[u8]>> Tcp<T> {
 
     /// The options in order, without NOPs.
     pub fn options(&self) -> TcpOptions<'_> {
-        TcpOptions { left: clamped(self.bytes(), HEADER_LEN, self.header_len()) }
+        TcpOptions { left: self.option_bytes() }
+    }
+
+    /// The options as they are: what lies between the fixed header and the payload.
+    pub fn option_bytes(&self) -> &[u8] {
+        clamped(self.bytes(), HEADER_LEN, self.header_len())
     }
 
     /// The window scale offered, at most [`MAX_WINDOW_SCALE`]. Of several options the last counts,

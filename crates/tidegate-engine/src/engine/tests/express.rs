@@ -243,7 +243,7 @@ impl Quartet {
         let mut spots = [Spot::NOWHERE; BURST + NEAR];
         Glance::all(&mut glances, &mut spots, 1, datagram, &single.table);
         let glance = glances[0];
-        let usual = crate::path::express::pass_one(single, *now, &mut packet, net, &glance);
+        let usual = crate::path::express::pass(single, *now, &mut packet, net, &glance);
         let is_usual = usual.is_some();
         let taken = match usual {
             Some(outcome) => Ok(outcome),

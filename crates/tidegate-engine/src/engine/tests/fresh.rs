@@ -1,5 +1,7 @@
 //! Where the express path of what is fresh must leave a packet to the walk.
 
+use core::slice;
+
 use super::*;
 use crate::rules::parse;
 
@@ -42,7 +44,9 @@ fn a_new_key_outdates_glances() {
             let mut bytes = query(port).bytes(family);
             let glance = if port == 7 { before } else { glance(&engine, &mut bytes) };
             let mut packet = Packet::received(&mut bytes, Host::Client.ingress());
-            engine.take(at(1), &mut packet, &World::new(), &glance);
+            let (packets, glances) = (slice::from_mut(&mut packet), slice::from_ref(&glance));
+            let train = Train { packets, glances, spots: &[Spot::NOWHERE] };
+            engine.take_all(at(1), train, &World::new(), &mut |_, _| {});
         }
         assert_eq!(engine.count(), 499, "{family:?}: nobody is there twice");
     }

@@ -8,7 +8,7 @@ use crate::table::IndexKey;
 use crate::table::express::Shelved;
 use crate::table::key::Key;
 use crate::table::newcomer::Newcomer;
-use crate::table::record::GENERATION;
+use crate::table::record::{GENERATION, Record};
 use crate::tuple::Tuple;
 
 impl Slab {
@@ -27,17 +27,14 @@ impl Slab {
         on_shelf!(mut self, slot, |shelf, at| shelf.remove(at));
     }
 
-    /// Whether there is nothing of a flow that its record does not hold, but counters, labels and
-    /// the like, nor is it listed with others of its source; and it has ports.
+    /// The id of a flow, and the hash of its tuple if there is nothing of it that its record does not hold, but counters,
+    /// labels and the like, nor is it listed with others of its source; and it has ports.
     #[inline]
-    pub(in crate::table) fn is_plain(&self, slot: u32) -> bool {
-        const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
-        const ELSEWHERE: Status = CARED_FOR.union(Status::SRC_NAT_DONE);
+    pub(in crate::table) fn plain_hash(&self, slot: u32, key: &IndexKey) -> (FlowId, Option<u32>) {
         on_shelf!(self, slot, |shelf, at| {
             let record = shelf.records.at(at);
-            !record.has_mapping()
-                && !record.status().intersects(ELSEWHERE)
-                && matches!(record.cells.proto, proto::TCP | proto::UDP)
+            let id = FlowId { slot, generation: record.generation() };
+            (id, record.has_all().then(|| record.key.hash(key, record.cells.proto, 0)))
         })
     }
 
@@ -55,15 +52,6 @@ impl Slab {
             record.key.tuple(record.cells.proto)
         })
     }
-
-    /// The hash of a plain flow's tuple.
-    #[inline]
-    pub(in crate::table) fn hash_of(&self, slot: u32, key: &IndexKey) -> u32 {
-        on_shelf!(self, slot, |shelf, at| {
-            let record = shelf.records.at(at);
-            record.key.hash(key, record.cells.proto, 0)
-        })
-    }
 }
 
 impl<K: Key> Shelf<K> {
@@ -78,5 +66,17 @@ impl<K: Key> Shelf<K> {
         }
         self.set_birth(at, newcomer.birth);
         at
+    }
+}
+
+impl<K: Key> Record<K> {
+    /// See [`Slab::plain_hash`].
+    #[inline]
+    fn has_all(&self) -> bool {
+        const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
+        const ELSEWHERE: Status = CARED_FOR.union(Status::SRC_NAT_DONE);
+        !self.has_mapping()
+            && !self.status().intersects(ELSEWHERE)
+            && matches!(self.cells.proto, proto::TCP | proto::UDP)
     }
 }

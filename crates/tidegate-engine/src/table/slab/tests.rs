@@ -113,7 +113,7 @@ fn a_timer_is_that_of_the_tenant() {
     let mut flow = slab.load(ids[0]).expect("it is there");
     flow.deadline = Instant::ZERO + Duration::from_secs(30);
     slab.update(0, &flow);
-    assert_eq!(slab.timer(0), Some(Timer { deadline: 28_611, armed: 9 }));
+    assert_eq!(slab.timer(0), Some(Timer { deadline: 28_611, armed: &mut 9 }));
     slab.remove(0);
     assert_eq!(slab.timer(0), None);
 }

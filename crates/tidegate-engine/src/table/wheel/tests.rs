@@ -12,17 +12,23 @@ const END: u64 = 1 << 44;
 /// No deadline of the trial is farther ahead: half a day, or there would be too many looks at it.
 const FAR: u64 = 1 << 25;
 
-/// Slots with their timers.
+/// Slots with their deadlines, and for which tick they are armed.
 #[derive(Default)]
-struct Kept(BTreeMap<u32, Timer>);
+struct Kept(BTreeMap<u32, (u64, u32)>);
 
 impl Timers for Kept {
-    fn timer(&self, slot: u32) -> Option<Timer> {
-        self.0.get(&slot).copied()
+    fn timer(&mut self, slot: u32) -> Option<Timer<'_>> {
+        self.0.get_mut(&slot).map(|(deadline, armed)| Timer { deadline: *deadline, armed })
     }
 
     fn set_armed(&mut self, slot: u32, tick: u32) {
-        self.0.get_mut(&slot).expect("a slot that is armed").armed = tick;
+        self.0.get_mut(&slot).expect("a slot that is armed").1 = tick;
+    }
+}
+
+impl Kept {
+    fn armed(&mut self, slot: u32) -> Option<u32> {
+        self.timer(slot).map(|timer| *timer.armed)
     }
 }
 
@@ -39,15 +45,15 @@ impl Clock {
 
     /// The slot gets a new tenant.
     fn arm(&mut self, slot: u32, deadline: u64) {
-        self.kept.0.insert(slot, Timer { deadline, armed: 0 });
+        self.kept.0.insert(slot, (deadline, 0));
         self.wheel.arm(&mut self.kept, slot, deadline);
     }
 
     /// A packet renews a slot's deadline, as the table does it.
     fn renew(&mut self, slot: u32, deadline: u64) {
         let Some(timer) = self.kept.0.get_mut(&slot) else { return };
-        timer.deadline = deadline;
-        if self.wheel.is_late(timer.armed, deadline) {
+        timer.0 = deadline;
+        if self.wheel.is_late(timer.1, deadline) {
             self.wheel.arm(&mut self.kept, slot, deadline);
         }
     }
@@ -99,9 +105,9 @@ fn a_later_deadline_needs_no_arming_and_a_closer_one_does() {
     clock.arm(0, 30);
     assert!(!clock.wheel.is_late(30, 30) && !clock.wheel.is_late(30, 120));
     clock.renew(0, 120);
-    assert_eq!(clock.kept.timer(0).map(|timer| timer.armed), Some(30));
+    assert_eq!(clock.kept.armed(0), Some(30));
     assert_eq!(clock.pop(119), None);
-    assert_eq!(clock.kept.timer(0).map(|timer| timer.armed), Some(120), "it was looked at");
+    assert_eq!(clock.kept.armed(0), Some(120), "it was looked at");
     clock.renew(0, 200);
     assert!(clock.wheel.is_late(120, 119));
     clock.renew(0, 119);
@@ -121,7 +127,7 @@ fn what_is_armed_for_the_horizon_is_not_late_for_what_is_beyond() {
         (start + 3_000_000_000, start + HORIZON),
     ] {
         clock.arm(0, deadline);
-        assert_eq!(clock.kept.timer(0).map(|timer| timer.armed), Some(armed as u32));
+        assert_eq!(clock.kept.armed(0), Some(armed as u32));
         assert!(!clock.wheel.is_late(armed as u32, deadline), "{deadline}");
         assert!(clock.wheel.is_late(armed as u32, armed - 1), "{deadline}, over the 32 bits too");
     }
@@ -335,7 +341,7 @@ impl Trial {
         let mut last = None;
         while let Some(slot) = self.clock.wheel.pop_due(&mut self.clock.kept, self.now, &mut steps)
         {
-            let armed = self.clock.kept.timer(slot).expect("a slot with a timer").armed;
+            let armed = self.clock.kept.armed(slot).expect("a slot with a timer");
             let is_ordered = last.is_none_or(|last| armed.wrapping_sub(last).cast_signed() >= 0);
             assert!(is_ordered, "{last:?} was before {armed}");
             last = Some(armed);

@@ -46,6 +46,11 @@ impl Express for Usual {
 
     #[inline(always)]
     fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
+        step::take(cells, life, segment)
+    }
+
+    #[inline(always)]
+    fn turn_anyhow(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()> {
         turn(cells, life, segment)
     }
 }

@@ -218,7 +218,7 @@ impl Tcp {
         last.end = view.end;
         last.window = view.tcp.window();
         if view.kind == SegmentKind::Syn && dir == Direction::Original {
-            let options = SynOptions::of(&view.tcp);
+            let options = SynOptions::of(view.tcp.option_bytes());
             last.flags = options.flags;
             last.scale = options.scale;
             // The next ACK from the other side may be a challenge to this SYN

@@ -175,7 +175,7 @@ pub struct Tcp {
 impl Tcp {
     /// A connection that begins with this SYN.
     pub(super) fn opened_by(view: &SegmentView<'_>) -> Self {
-        let options = SynOptions::of(&view.tcp);
+        let options = SynOptions::of(view.tcp.option_bytes());
         let opener = Peer {
             end: view.end,
             max_end: view.end,

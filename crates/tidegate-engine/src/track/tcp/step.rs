@@ -24,7 +24,7 @@ const WINDOW_SCALE: u8 = PeerFlags::WINDOW_SCALE.bits();
 const BE_LIBERAL: u8 = PeerFlags::BE_LIBERAL.bits();
 
 /// Writes the memory of a connection that this SYN begins. `None`: it is none.
-#[inline]
+#[inline(always)]
 pub(super) fn first(cells: &mut Cells, life: &mut Life, plain: &Plain<'_>) -> Option<()> {
     let (tcp, header) = (TcpHeader::new(plain.payload)?, Header::read(plain.payload)?);
     if classify(tcp.flags())? != SegmentKind::Syn {
@@ -32,7 +32,7 @@ pub(super) fn first(cells: &mut Cells, life: &mut Life, plain: &Plain<'_>) -> Op
     }
     let end = header.end.wrapping_add(1);
     let window = u32::from(header.window).max(1);
-    let options = SynOptions::of(&tcp);
+    let options = SynOptions::of(header.options(plain.payload));
     // What `window` makes of the side that has not spoken: it may send so much from number 0 on.
     let silent = [0, window, 0, 0];
     let (sides, _) = cells.words.as_chunks_mut();
@@ -67,7 +67,7 @@ fn answer(cells: &mut Cells, life: &mut Life, plain: &Plain<'_>, header: Header)
     let header = Header { end: header.end.wrapping_add(1), ..header };
     let window = u32::from(header.window);
     let begun = Side { end: header.end, max_end: header.end, window: window.max(1), ..silent };
-    let options = SynOptions::of(&TcpHeader::new(plain.payload)?);
+    let options = SynOptions::of(header.options(plain.payload));
     let [_, _, _, scales, flags, own_flags, ..] = &mut cells.bytes;
     if *flags & SACK_PERM != 0 && options.has_sack || !fits(begun, opener, &header) {
         return None;

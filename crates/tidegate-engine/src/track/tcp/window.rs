@@ -102,7 +102,7 @@ fn begin_with_syn(tcp: &mut Tcp, dir: Direction, view: &SegmentView<'_>, edges: 
     sender.max_end = edges.end;
     sender.max_window = edges.window.max(1);
     if view.tcp.header_len() > 20 {
-        let options = SynOptions::of(&view.tcp);
+        let options = SynOptions::of(view.tcp.option_bytes());
         sender.flags = sender.flags & PeerFlags::BE_LIBERAL | options.flags;
         sender.scale = options.scale;
     }

@@ -84,6 +84,12 @@ impl Header {
         Some(Self { seq, ack, end, window, len })
     }
 
+    /// What lies between it and the data.
+    #[inline(always)]
+    pub(super) fn options<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        payload.get(20..self.len).unwrap_or_default()
+    }
+
     /// How many numbers the segment takes, as far as that is kept.
     #[inline(always)]
     fn taken(&self) -> [u8; 2] {
