@@ -247,8 +247,9 @@ const UDP_LEN: u32 = 40;
 const WINDOW: u32 = 0xfaf0;
 /// Two NOPs and a timestamp (RFC 7323, appendix A).
 const TIMESTAMP: [u32; 3] = [0x0101_080a, 0x0012_d687, 0x0345_6789];
-/// MSS 1460, SACK permitted, window scale 7, and the first bytes of no data.
-const OPTIONS: [u32; 5] = [0x0204_05b4, 0x0402_0103, 0x0307_0101, 0, 0];
+/// MSS 1460, SACK permitted, window scale 7, in the order of a Linux host whose `tcp_timestamps` is 0; and the first bytes
+/// of no data.
+const OPTIONS: [u32; 5] = [0x0204_05b4, 0x0101_0402, 0x0103_0307, 0, 0];
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
-use crate::table::express::Expected;
+use crate::table::ahead::{self, Expected, GROUP};
 use crate::table::key::{Key4, Key6};
 use crate::table::{FlowTable, Hint, Spot};
 use crate::track::{Express, tcp, udp};
@@ -108,21 +108,24 @@ impl Glance {
         glances: &mut [Self; BURST],
         spots: &mut Spots,
         count: usize,
-        datagrams: impl Iterator<Item = Sight<'a>>,
+        mut datagrams: impl Iterator<Item = Sight<'a>>,
         table: &FlowTable,
     ) {
         let mut expected = [Expected::NOWHERE; BURST];
-        for ((glance, expected), sight) in glances.iter_mut().zip(&mut expected).zip(datagrams) {
-            if let Some(begun) = Self::begin(sight, table) {
-                (glance.lane, glance.hash) = (begun.0.lane, begun.0.hash);
-                *expected = begun.1;
+        let groups = glances.chunks_mut(GROUP).zip(expected.chunks_mut(GROUP));
+        for (glances, expected) in groups.take(count.div_ceil(GROUP)) {
+            for ((glance, expected), sight) in
+                glances.iter_mut().zip(&mut *expected).zip(&mut datagrams)
+            {
+                if let Some(begun) = Self::begin(sight, table) {
+                    (glance.lane, glance.hash) = (begun.0.lane, begun.0.hash);
+                    *expected = begun.1;
+                }
             }
+            ahead::ask(expected);
         }
         let expected = expected.get(..count).unwrap_or(&expected);
-        table.read_ahead(expected, |number, slot, spot| {
-            glances[number % BURST].slot = slot;
-            spots[number % BURST] = spot;
-        });
+        table.read_ahead(expected, spots, |number, slot| glances[number % BURST].slot = slot);
     }
 
     #[inline(always)]

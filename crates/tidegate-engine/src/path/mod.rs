@@ -35,7 +35,7 @@ pub(crate) mod train;
 mod translation;
 
 pub(crate) use self::conntrack::tuple_in;
-pub(crate) use self::glance::{BURST, Glance, NEAR, Sight};
+pub(crate) use self::glance::{BURST, Glance, NEAR, Sight, Spots};
 
 use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Break, Continue};

@@ -6,18 +6,17 @@
 
 use core::hint::select_unpredictable;
 
+use super::FlowTable;
 use super::annex::Annex;
 use super::column::Pages;
 use super::key::{Key, Key4, Key6};
-use super::lines::Line;
 use super::mapping::{Mapping, Translation};
 use super::record::Record;
 use super::slab::{Shelf, Slab, V6};
-use super::{FlowTable, Spot};
 use crate::event::EventMask;
 use crate::fib::PortId;
 use crate::flow::{Counter, FlowId, Status};
-use crate::path::{BURST, Glance};
+use crate::path::Glance;
 use crate::time::Instant;
 use crate::tuple::{Direction, Zone};
 
@@ -84,155 +83,7 @@ pub(crate) enum Build {
     Any,
 }
 
-/// Where a tuple is looked up.
-#[derive(Clone, Copy)]
-pub(crate) struct Expected<'t> {
-    /// Its hash.
-    pub(crate) hash: u32,
-    home: &'t Line,
-}
-
-pub(super) static NO_LINE: Line = Line::EMPTY;
-
-const _: () = assert!(BURST <= 1 << u8::BITS);
-
-impl Expected<'_> {
-    /// Nowhere.
-    pub(crate) const NOWHERE: Self = Self { hash: 0, home: &NO_LINE };
-
-    /// The slot of its flow, probably, if that is filed at home.
-    #[inline(always)]
-    pub(super) fn guess(&self) -> Option<u32> {
-        self.home.first(self.hash)
-    }
-
-    /// Whether it may be filed behind.
-    #[inline(always)]
-    fn goes_on(&self) -> bool {
-        self.home.goes_on(self.hash)
-    }
-
-    /// Whether it is filed behind, or another one will be when it comes.
-    #[inline(always)]
-    fn is_crowded(&self) -> bool {
-        self.home.is_full()
-    }
-}
-
-/// Which of a burst are not filed at home.
-struct Elsewhere {
-    numbers: [u8; BURST],
-    count: usize,
-}
-
-impl Elsewhere {
-    /// Their numbers, but for the first ones.
-    #[inline(always)]
-    fn numbers(&self, from: usize) -> impl Iterator<Item = usize> {
-        self.numbers[from..self.count].iter().map(|number| usize::from(*number))
-    }
-}
-
-/// How many are looked for at home before those that were not there are looked for behind: the memory fetches
-/// the lines behind while others are looked for at home.
-const GROUP: usize = BURST / 2;
-
 impl FlowTable {
-    /// Where a key of the default zone is looked up; the index's line for it is asked for.
-    #[inline(always)]
-    pub(crate) fn expect<K: Shelved>(&self, key: K, proto: u8) -> Expected<'_> {
-        self.expect_hash(key.hash(&self.key, proto, 0))
-    }
-
-    /// [`FlowTable::expect`], by a hash.
-    #[inline(always)]
-    pub(super) fn expect_hash(&self, hash: u32) -> Expected<'_> {
-        let home = self.index.home_line(hash);
-        super::prefetch::line(home);
-        Expected { hash, home }
-    }
-
-    /// The slot of the flow that is expected, probably.
-    #[inline(always)]
-    pub(crate) fn guess(&self, expected: Expected<'_>) -> Option<u32> {
-        expected.guess().or_else(|| self.guess_further(expected.hash))
-    }
-
-    #[inline(never)]
-    fn guess_further(&self, hash: u32) -> Option<u32> {
-        self.index.candidates(hash).next()
-    }
-
-    /// [`FlowTable::guess`] for some, at most a burst; what is in the slots is asked for. `tell` hears the number of each, its slot, and
-    /// where it lies.
-    #[inline(always)]
-    pub(crate) fn read_ahead(
-        &self,
-        expected: &[Expected<'_>],
-        tell: impl FnMut(usize, Option<u32>, Spot),
-    ) {
-        // Who is nowhere will be filed there.
-        let nowhere = |home: &Line| super::prefetch::spot(home);
-        let ask = |slot| self.slab.read_ahead(slot);
-        let ask_late = |slot| self.read_late(slot);
-        self.guess_all(expected, (ask, ask_late), nowhere, tell);
-    }
-
-    #[inline(never)]
-    fn read_late(&self, slot: u32) -> Spot {
-        self.slab.read_ahead(slot)
-    }
-
-    /// [`FlowTable::guess`] for some, at most a burst. `ask` has what is in a slot read into the cache, and so has
-    /// `ask_late` for those that aren't filed at home: of two, the first can be inlined. `tell` hears
-    /// the number of each, its slot if one was guessed, and what `ask` said: of one that isn't filed at home first
-    /// that there is none, with what `far` says of its home, and later of the one that was found behind.
-    ///
-    /// One in seven isn't filed at home, one in four of a full index, and nobody can guess which. So all are looked
-    /// for at home in the same way, and those that are not there once more, for whom two lines behind are asked for. Few
-    /// are in the second, but who waits for that could do five look-ups.
-    #[inline(always)]
-    pub(super) fn guess_all<T>(
-        &self,
-        expected: &[Expected<'_>],
-        (ask, ask_late): (impl Fn(u32) -> T, impl Fn(u32) -> T),
-        far: impl Fn(&Line) -> T,
-        mut tell: impl FnMut(usize, Option<u32>, T),
-    ) {
-        let mut elsewhere = Elsewhere { numbers: [0; BURST], count: 0 };
-        let (mut number, mut near) = (0, 0);
-        for group in expected.chunks(GROUP) {
-            let first = elsewhere.count;
-            for expected in group {
-                // Who isn't at home asks for the one before once more.
-                let is_home;
-                (is_home, near) = expected.home.first_or(expected.hash, near);
-                tell(number, is_home.then_some(near), ask(near));
-                elsewhere.numbers[elsewhere.count % BURST] = number as u8;
-                elsewhere.count += usize::from(!is_home);
-                number += 1;
-            }
-            for number in elsewhere.numbers(first) {
-                let expected = &expected[number];
-                tell(number, None, far(expected.home));
-                if expected.is_crowded() {
-                    super::prefetch::behind(expected.home);
-                }
-            }
-        }
-        for number in elsewhere.numbers(0).filter(|number| expected[*number].goes_on()) {
-            if let Some(slot) = self.guess_behind(expected[number].hash) {
-                tell(number, Some(slot), ask_late(slot));
-            }
-        }
-    }
-
-    /// The slot of the flow that is expected, probably, if it isn't filed at home.
-    #[inline(always)]
-    pub(super) fn guess_behind(&self, hash: u32) -> Option<u32> {
-        self.index.line_behind(hash).first(hash).or_else(|| self.guess_further(hash))
-    }
-
     /// Does something with the flow that has this key in the default zone, expired or not: where
     /// `glance` thinks that it is, or wherever else.
     #[inline(always)]

@@ -4,12 +4,13 @@ use core::net::IpAddr;
 
 use tidegate_wire::Family;
 
-use super::express::{Expected, Shelved};
+use super::ahead::{self, Expected};
+use super::express::Shelved;
 use super::key::{Key, Key4, Key6};
 use super::record::{Record, Tick};
-use super::{FlowTable, Hint};
+use super::{FlowTable, Hint, Spot};
 use crate::flow::FlowId;
-use crate::path::BURST;
+use crate::path::{BURST, NEAR};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -90,7 +91,8 @@ impl FlowTable {
             *expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
         }
         let expected = expected.get(..tuples.len()).unwrap_or_default();
-        self.read_ahead(expected, |number, slot, _| {
+        ahead::ask(expected);
+        self.read_ahead(expected, &mut [Spot::NOWHERE; BURST + NEAR], |number, slot| {
             hints[number] = Hint { hash: expected[number].hash, slot };
         });
     }

@@ -10,6 +10,7 @@
 //! Where it differs from Linux: an expired flow leaves the table when the wheel says so, not when
 //! somebody stumbles over it, so that the count is exact.
 
+pub(crate) mod ahead;
 mod annex;
 mod bereave;
 mod buckets;

@@ -1,8 +1,8 @@
 //! What NAT will ask of the table about flows that are about to begin, read ahead for a burst of them.
 
-use super::express::Expected;
-use super::{FlowTable, key};
-use crate::path::BURST;
+use super::ahead::{self, Expected};
+use super::{FlowTable, Spot, key};
+use crate::path::{BURST, NEAR};
 use crate::tuple::Tuple;
 
 impl FlowTable {
@@ -19,7 +19,8 @@ impl FlowTable {
             }
             count += 1;
         }
-        self.read_ahead(&expected[..count], |_, _, _| {});
+        ahead::ask(&expected[..count]);
+        self.read_ahead(&expected[..count], &mut [Spot::NOWHERE; BURST + NEAR], |_, _| {});
         for bucket in &buckets[..count] {
             self.sources.read_ahead(&self.slab, *bucket);
         }

@@ -32,13 +32,9 @@ pub(super) fn behind<T>(value: &T) {
 #[inline(always)]
 pub(super) fn lines<T>(value: &T) -> Spot {
     const { assert!(size_of::<T>() > 1 && size_of::<T>() <= 2 * LINE) };
-    let first: *const u8 = core::ptr::from_ref(value).cast();
-    ask::<SECOND>(first);
-    if size_of::<T>() > LINE + GRAIN {
-        ask::<SECOND>(first.wrapping_add(LINE));
-    }
-    ask::<SECOND>(first.wrapping_add(size_of::<T>() - 1));
-    Spot(first)
+    let spot = spot(value);
+    spot.ask::<T>();
+    spot
 }
 
 /// Asks for the cache lines of a value that is about to be written, as [`lines`] does, but to have them in the first
@@ -76,6 +72,16 @@ pub(crate) struct Spot(*const u8);
 impl Spot {
     /// Where nothing is.
     pub(crate) const NOWHERE: Self = Self((&raw const NOTHING).cast());
+
+    /// Asks for the cache lines of a `T` that lies here.
+    #[inline(always)]
+    pub(super) fn ask<T>(self) {
+        ask::<SECOND>(self.0);
+        if size_of::<T>() > LINE + GRAIN {
+            ask::<SECOND>(self.0.wrapping_add(LINE));
+        }
+        ask::<SECOND>(self.0.wrapping_add(size_of::<T>() - 1));
+    }
 
     /// Asks for the first two cache lines, which are on their way or in the second level already, in the
     /// first.

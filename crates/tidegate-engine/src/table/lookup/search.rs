@@ -7,7 +7,8 @@
 //! the work of two keys would wait for few translations at a time.
 
 use super::super::FlowTable;
-use super::super::express::{NO_LINE, Shelved};
+use super::super::ahead::NO_LINE;
+use super::super::express::Shelved;
 use super::super::key::Key;
 use super::super::lines::Line;
 use super::super::prefetch;
