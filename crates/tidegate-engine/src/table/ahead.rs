@@ -10,7 +10,7 @@ use super::express::Shelved;
 use super::lines::Line;
 use super::prefetch;
 use super::{FlowTable, Spot};
-use crate::path::{BURST, Spots};
+use crate::path::{BURST, Glance, Spots};
 
 /// Where a tuple is looked up.
 #[derive(Clone, Copy)]
@@ -141,6 +141,20 @@ impl FlowTable {
                 spots[number % BURST] = self.read_late(slot);
                 tell(number, Some(slot));
             }
+        }
+    }
+
+    /// Whether any flow of the family ever was translated.
+    #[inline(always)]
+    pub(crate) fn has_mappings<K: Shelved>(&self) -> bool {
+        !K::shelf(&self.slab).annex.is_empty()
+    }
+
+    /// Brings near what NAT does to the flow that is expected.
+    #[inline(always)]
+    pub(crate) fn bring_mapping<K: Shelved>(&self, glance: &Glance) {
+        if let Some(slot) = glance.slot {
+            K::shelf(&self.slab).annex.bring(slot.wrapping_sub(K::BIT));
         }
     }
 

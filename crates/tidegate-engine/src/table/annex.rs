@@ -48,6 +48,14 @@ impl<K: Key> Annex<K> {
         }
     }
 
+    /// Brings the mapping of a flow that has one near.
+    #[inline(always)]
+    pub(super) fn bring(&self, at: u32) {
+        if let Some(mapping) = self.mappings.peek(at) {
+            prefetch::near(mapping);
+        }
+    }
+
     /// Writes what the record says to be here.
     pub(super) fn write(&mut self, at: u32, record: &Record<K>, flow: &Flow) {
         if record.has_mapping() {

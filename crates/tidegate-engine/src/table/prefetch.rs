@@ -50,6 +50,12 @@ pub(super) fn lines_near<T>(value: &T) {
     }
 }
 
+/// Asks for the cache line that a value begins in, which is on its way or in the second level already, in the first.
+#[inline(always)]
+pub(super) fn near<T>(value: &T) {
+    ask::<FIRST>(core::ptr::from_ref(value).cast());
+}
+
 /// Where a value lies that was asked for.
 #[inline(always)]
 pub(super) fn spot<T>(value: &T) -> Spot {
