@@ -13,7 +13,7 @@ use tidegate_wire::Family;
 use super::annex::{Annex, Extra, Links};
 use super::column::{Column, Pages};
 use super::key::{Key, Key4, Key6};
-use super::prefetch::{self, Spot};
+use super::prefetch;
 use super::record::{GENERATION, Record};
 use super::wheel::{Timer, Timers};
 use crate::flow::{Care, Correction, Counter, Flow, FlowId, Labels, Lifetime, Status};
@@ -100,6 +100,7 @@ macro_rules! on_shelf {
     }};
 }
 
+mod ahead;
 mod plain;
 
 impl Slab {
@@ -277,52 +278,6 @@ impl Slab {
         on_shelf!(mut self, slot, |shelf, at| shelf.annex.links_mut(at))
     }
 
-    /// Has the neighbours of a flow read into the cache.
-    pub(super) fn read_links_ahead(&self, slot: u32) {
-        on_shelf!(self, slot, |shelf, at| shelf.annex.read_links_ahead(at));
-    }
-
-    /// Where a slot's record lies.
-    #[inline(always)]
-    pub(super) fn spot(&self, slot: u32) -> Spot {
-        on_shelf!(self, slot, |shelf, at| shelf
-            .records
-            .get(at)
-            .map_or(Spot::NOWHERE, prefetch::spot))
-    }
-
-    /// Has these slots' records read into the cache, which lie at these spots, and what else their flows may have.
-    #[inline(always)]
-    pub(super) fn ask(&self, spots: &[Spot], slots: &[u32]) {
-        if self.v6.records.len() == 0 {
-            spots.iter().for_each(|spot| spot.ask::<Record<Key4>>());
-        } else {
-            spots.iter().for_each(|spot| spot.ask::<Record<Key6>>());
-        }
-        if self.v4.has_more() || self.v6.has_more() {
-            self.ask_for_more(slots);
-        }
-    }
-
-    #[inline(never)]
-    fn ask_for_more(&self, slots: &[u32]) {
-        slots.iter().for_each(|slot| on_shelf!(self, *slot, |shelf, at| shelf.ask_for_more(at)));
-    }
-
-    /// Has a slot's record read into the cache, and what else its flow may have; where the record lies.
-    #[inline(always)]
-    pub(super) fn read_ahead(&self, slot: u32) -> Spot {
-        on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at))
-    }
-
-    /// [`Slab::read_ahead`] for who only wants to know how the flow is.
-    #[inline(always)]
-    pub(super) fn read_head(&self, slot: u32) {
-        on_shelf!(self, slot, |shelf, at| {
-            shelf.read_head(at);
-        });
-    }
-
     /// The slot that comes behind one in the order of [`Slab::slots`], whether anybody is in it or not; `None` behind
     /// the last.
     pub(super) fn slot_behind(&self, slot: u32) -> Option<u32> {
@@ -379,37 +334,6 @@ impl<K: Key> Default for Shelf<K> {
 }
 
 impl<K: Key> Shelf<K> {
-    #[inline(always)]
-    fn read_ahead(&self, at: u32) -> Spot {
-        self.ask_for_more(at);
-        self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
-    }
-
-    /// Whether a flow may have anything beside its record that its packets read.
-    #[inline(always)]
-    fn has_more(&self) -> bool {
-        !self.annex.is_empty() || !self.counters.is_empty()
-    }
-
-    /// Has what a flow may have beside its record read into the cache.
-    #[inline(always)]
-    fn ask_for_more(&self, at: u32) {
-        self.annex.read_ahead(at);
-        if let Some(counters) = self.counters.peek_if_any(at) {
-            prefetch::lines(counters);
-        }
-    }
-
-    /// [`Shelf::read_ahead`] for who only wants to know how the flow is.
-    #[inline(always)]
-    fn read_head(&self, at: u32) -> Option<&Record<K>> {
-        let record = self.records.get(at);
-        if let Some(record) = record {
-            prefetch::head(record, Record::<K>::HEAD);
-        }
-        record
-    }
-
     /// The record of a slot, or nobody's.
     #[inline(always)]
     pub(super) fn record(&self, at: u32) -> &Record<K> {

@@ -60,7 +60,8 @@ fn express_by<K: Shelved>(
 fn guess(table: &FlowTable, tuple: &Tuple) -> Option<u32> {
     let hash = table.hash(tuple, Zone::default(), Direction::Original);
     let mut guessed = None;
-    table.read_ahead(&[table.expect_hash(hash)], |_, slot, _| guessed = slot);
+    let mut spots = [Spot::NOWHERE; crate::path::BURST + crate::path::NEAR];
+    table.read_ahead(&[table.expect_hash(hash)], &mut spots, |_, slot| guessed = slot);
     guessed
 }
 

@@ -20,8 +20,10 @@ use self::net::{Net, RULES, rules};
 use self::traffic::{Op, Options, Talk, ops, talks};
 use super::*;
 use crate::packet::Checksum;
+use crate::path::NEAR;
 use crate::path::fresh;
 use crate::steer::Steering;
+use crate::table::Spot;
 
 /// What is set once per case.
 #[derive(Clone, Debug)]

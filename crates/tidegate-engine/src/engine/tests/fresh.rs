@@ -3,7 +3,9 @@
 use core::slice;
 
 use super::*;
+use crate::path::train::Train;
 use crate::rules::parse;
+use crate::table::Spot;
 
 /// A connection that was picked up midway is new as long as nobody answers, without being a SYN.
 #[test]

@@ -1,0 +1,87 @@
+//! Reading ahead: what packets will ask of their flows, asked of the memory before.
+
+use super::{Shelf, Slab, V6};
+use crate::table::key::{Key, Key4, Key6};
+use crate::table::prefetch::{self, Spot};
+use crate::table::record::Record;
+
+impl Slab {
+    /// Has the neighbours of a flow read into the cache.
+    pub(in crate::table) fn read_links_ahead(&self, slot: u32) {
+        on_shelf!(self, slot, |shelf, at| shelf.annex.read_links_ahead(at));
+    }
+
+    /// Where a slot's record lies.
+    #[inline(always)]
+    pub(in crate::table) fn spot(&self, slot: u32) -> Spot {
+        on_shelf!(self, slot, |shelf, at| shelf
+            .records
+            .get(at)
+            .map_or(Spot::NOWHERE, prefetch::spot))
+    }
+
+    /// Has these slots' records read into the cache, which lie at these spots, and what else their flows may have.
+    #[inline(always)]
+    pub(in crate::table) fn ask(&self, spots: &[Spot], slots: &[u32]) {
+        if self.v6.records.len() == 0 {
+            spots.iter().for_each(|spot| spot.ask::<Record<Key4>>());
+        } else {
+            spots.iter().for_each(|spot| spot.ask::<Record<Key6>>());
+        }
+        if self.v4.has_more() || self.v6.has_more() {
+            self.ask_for_more(slots);
+        }
+    }
+
+    #[inline(never)]
+    fn ask_for_more(&self, slots: &[u32]) {
+        slots.iter().for_each(|slot| on_shelf!(self, *slot, |shelf, at| shelf.ask_for_more(at)));
+    }
+
+    /// Has a slot's record read into the cache, and what else its flow may have; where the record lies.
+    #[inline(always)]
+    pub(in crate::table) fn read_ahead(&self, slot: u32) -> Spot {
+        on_shelf!(self, slot, |shelf, at| shelf.read_ahead(at))
+    }
+
+    /// [`Slab::read_ahead`] for who only wants to know how the flow is.
+    #[inline(always)]
+    pub(in crate::table) fn read_head(&self, slot: u32) {
+        on_shelf!(self, slot, |shelf, at| {
+            shelf.read_head(at);
+        });
+    }
+}
+
+impl<K: Key> Shelf<K> {
+    #[inline(always)]
+    fn read_ahead(&self, at: u32) -> Spot {
+        self.ask_for_more(at);
+        self.records.get(at).map_or(Spot::NOWHERE, prefetch::lines)
+    }
+
+    /// Whether a flow may have anything beside its record that its packets read.
+    #[inline(always)]
+    fn has_more(&self) -> bool {
+        !self.annex.is_empty() || !self.counters.is_empty()
+    }
+
+    /// Has what a flow may have beside its record read into the cache.
+    #[inline(always)]
+    fn ask_for_more(&self, at: u32) {
+        self.annex.read_ahead(at);
+        if let Some(counters) = self.counters.peek_if_any(at) {
+            prefetch::lines(counters);
+        }
+    }
+
+    /// [`Shelf::read_ahead`] for who only wants to know how the flow is.
+    #[inline(always)]
+    fn read_head(&self, at: u32) -> Option<&Record<K>> {
+        let record = self.records.get(at);
+        if let Some(record) = record {
+            prefetch::head(record, Record::<K>::HEAD);
+        }
+        record
+    }
+}
