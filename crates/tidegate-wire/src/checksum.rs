@@ -230,7 +230,7 @@ fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
 
 /// The ones' complement sum of two sums.
 #[inline(always)]
-pub fn add(one: u64, other: u64) -> u64 {
+fn add(one: u64, other: u64) -> u64 {
     let (sum, carry) = one.overflowing_add(other);
     sum + u64::from(carry)
 }

@@ -45,7 +45,7 @@ impl Engine {
             Glance::all(&mut glances, &mut spots, count, datagrams, &self.table);
             let glances = &glances[..count];
             if !self.has_room() {
-                self.foresee(glances);
+                self.read_victims_ahead(glances);
             }
             let train = Train { packets: burst, glances, spots: &spots[NEAR..] };
             self.take_all(now, train, fib, &mut each);
@@ -64,7 +64,7 @@ impl Engine {
         let mut is_foreseen = !self.programs.translate();
         loop {
             let pause = train::pass(self, now, &mut train, fib, each);
-            if !is_foreseen {
+            if !is_foreseen && !train.packets.is_empty() {
                 outlook::foresee(self, &train);
                 is_foreseen = true;
             }
@@ -98,7 +98,7 @@ impl Engine {
     /// Prepares for the packets of a burst that will need another one's place in a full table.
     #[cold]
     #[inline(never)]
-    fn foresee(&mut self, glances: &[Glance]) {
+    fn read_victims_ahead(&mut self, glances: &[Glance]) {
         let begins = |glance: &&Glance| glance.kind().is_some() && glance.slot.is_none();
         self.table.read_victims_ahead(glances.iter().filter(begins).map(|glance| glance.hash));
     }

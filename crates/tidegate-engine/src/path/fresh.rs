@@ -80,7 +80,7 @@ struct News {
     deadline: Instant,
 }
 
-/// Why a packet must walk.
+/// Why a packet was not taken through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pause {
     /// Somebody else is to be asked. Nothing has changed.

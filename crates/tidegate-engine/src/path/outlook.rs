@@ -39,7 +39,7 @@ impl Outlook {
 pub(crate) fn foresee(engine: &Engine, train: &Train<'_, '_>) {
     let packets = train.packets.iter().zip(train.glances);
     let begun = packets.filter_map(|(packet, glance)| begun(packet.bytes, glance));
-    engine.table.foresee(begun.map(|tuple| (tuple, engine.outlook.reply(&tuple))));
+    engine.table.read_ahead_for_nat(begun.map(|tuple| (tuple, engine.outlook.reply(&tuple))));
 }
 
 /// The tuple of the flow that a packet begins.

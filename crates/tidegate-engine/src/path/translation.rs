@@ -65,8 +65,8 @@ fn rewrite_source<K: Layout>(bytes: &mut [u8], how: Upper, src: K::End) {
     K::mend_header(bytes, of_address, false);
 }
 
-/// Turns over some bits of one end of a datagram, and mends the upper layer's checksum; by how much the addresses have changed. A UDP
-/// checksum of zero means that there is none; one that becomes zero is sent as all ones (RFC 768).
+/// Turns over some bits of one end of a datagram, and mends the upper layer's checksum; by how much the addresses have
+/// changed. A UDP checksum of zero means that there is none; one that becomes zero is sent as all ones (RFC 768).
 #[inline(always)]
 fn rewrite_end<K: Layout>(bytes: &mut [u8], how: Upper, is_dst: bool, flips: K::End) -> u16 {
     let (of_address, ports) = K::flip_end(bytes, is_dst, flips);
@@ -124,9 +124,9 @@ mod tests {
         (prop::sample::select(statuses.to_vec()), prop::sample::select(directions))
     }
 
-    /// What both ends become.
-    fn targets() -> impl Strategy<Value = [(u128, u16); 2]> {
-        any::<[(u128, u16); 2]>()
+    /// What both ends become; who is not told anything keeps it.
+    fn targets() -> impl Strategy<Value = [(Option<u128>, Option<u16>); 2]> {
+        any::<[(Option<u128>, Option<u16>); 2]>()
     }
 
     fn express<K: Layout>(
@@ -172,9 +172,11 @@ mod tests {
                 Family::V4 => IpAddr::from(Ipv4Addr::from(bits as u32)),
                 Family::V6 => Ipv6Addr::from(bits).into(),
             };
+            let own = datagram.tuple(family);
             let [(src, sport), (dst, dport)] = ends;
-            let (src, dst) = (address(src), address(dst));
-            let target = Tuple { src, dst, sport, dport, ..datagram.tuple(family) };
+            let (src, dst) = (src.map_or(own.src, address), dst.map_or(own.dst, address));
+            let (sport, dport) = (sport.unwrap_or(own.sport), dport.unwrap_or(own.dport));
+            let target = Tuple { src, dst, sport, dport, ..own };
 
             let mut walked = bytes.clone();
             for manip in [Manip::Dst, Manip::Src] {

@@ -9,17 +9,20 @@
 use super::express::Shelved;
 use super::lines::Line;
 use super::prefetch;
-use super::{FlowTable, Spot};
-use crate::path::{BURST, Glance, Spots};
+use super::{FlowTable, Spot, key};
+use crate::path::{BURST, Glance, NEAR, Spots};
+use crate::tuple::Tuple;
 
 /// Where a tuple is looked up.
 #[derive(Clone, Copy)]
 pub(crate) struct Expected<'t> {
+    /// Its hash.
     pub(crate) hash: u32,
     /// The index's line that is read first.
     home: &'t Line,
 }
 
+/// Where nobody is filed.
 pub(super) static NO_LINE: Line = Line::EMPTY;
 
 const _: () = assert!(BURST <= 1 << u8::BITS);
@@ -144,7 +147,27 @@ impl FlowTable {
         }
     }
 
-    /// Whether any flow of the family ever was translated.
+    /// Has read into the cache, all at once each time, what NAT will ask about flows of the default zone, at most a burst:
+    /// who has the source of each of these tuples, and whose the reply is, where one is foreseen.
+    pub(crate) fn read_ahead_for_nat(&self, flows: impl Iterator<Item = (Tuple, Option<Tuple>)>) {
+        let mut expected = [Expected::NOWHERE; BURST];
+        let mut buckets = [0; BURST];
+        let mut count = 0;
+        for (((tuple, reply), expected), bucket) in flows.zip(&mut expected).zip(&mut buckets) {
+            *bucket = self.sources.ask(&tuple);
+            if let Some(reply) = reply {
+                *expected = self.expect_hash(key::hash(&self.key, &reply, 0));
+            }
+            count += 1;
+        }
+        ask(&expected[..count]);
+        self.read_ahead(&expected[..count], &mut [Spot::NOWHERE; BURST + NEAR], |_, _| {});
+        for bucket in &buckets[..count] {
+            self.sources.read_ahead(&self.slab, *bucket);
+        }
+    }
+
+    /// Whether any flow of the family ever had a mapping.
     #[inline(always)]
     pub(crate) fn has_mappings<K: Shelved>(&self) -> bool {
         !K::shelf(&self.slab).annex.is_empty()

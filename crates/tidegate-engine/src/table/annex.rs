@@ -84,8 +84,8 @@ impl<K: Key> Annex<K> {
         mapping.with_reply(original, |reply| reply).unwrap_or_else(|| self.own_reply(at))
     }
 
-    /// Zero if a key is the [reply](Annex::reply) to this tuple. That is compared where it comes from: nobody waits for
-    /// a tuple to be put together.
+    /// Zero if a key is the [reply](Annex::reply) to this tuple. It is put together
+    /// in registers.
     #[inline(always)]
     pub(super) fn difference(
         &self,

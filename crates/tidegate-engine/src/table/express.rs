@@ -75,7 +75,7 @@ pub(crate) struct Seat<'t, K: Key> {
 pub(crate) enum Build {
     /// It is [like most](Record::is_common).
     Common,
-    /// It is like most, but that NAT changes one end of its packets, and its mapping says to what.
+    /// It is like most, but that NAT changes one end of its packets, and its mapping says by which bits.
     Translated,
     /// It is [alone](Record::is_alone).
     Alone,

@@ -4,7 +4,7 @@
 //! secret number is added, and the products of every two are added up modulo 2^64, of which the upper half is kept.
 //! Then a bijection stirs that.
 //!
-//! What that is worth:
+//! What that is worth to the index, and to `sources` but for what is said there:
 //!
 //! * The first step is strongly universal (D. Lemire, O. Kaser, "Strongly universal string hashing is
 //!   fast", The Computer Journal 57(11), 2014: MULTILINEAR-HM, for characters of 32 bits and keys of 64): the

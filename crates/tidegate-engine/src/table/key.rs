@@ -302,7 +302,7 @@ static HAS_PORTS: [bool; 256] = {
 fn ports_of(tuple: &Tuple) -> [u8; 4] {
     // Both lie side by side in a tuple: one word is read, and its bytes turned round in each half.
     let ports = u32::from(tuple.sport) | u32::from(tuple.dport) << 16;
-    ports.to_be().rotate_left(16).to_le_bytes()
+    ports.swap_bytes().rotate_left(16).to_le_bytes()
 }
 
 #[inline(always)]

@@ -26,7 +26,6 @@ mod lines;
 mod lookup;
 pub(crate) mod mapping;
 pub(crate) mod newcomer;
-mod outlook;
 mod prefetch;
 mod record;
 mod rekey;

@@ -31,7 +31,6 @@ pub(super) fn behind<T>(value: &T) {
 /// Asks for the cache lines of a value, which is no longer than two of them; where it lies.
 #[inline(always)]
 pub(super) fn lines<T>(value: &T) -> Spot {
-    const { assert!(size_of::<T>() > 1 && size_of::<T>() <= 2 * LINE) };
     let spot = spot(value);
     spot.ask::<T>();
     spot
@@ -56,7 +55,7 @@ pub(super) fn near<T>(value: &T) {
     ask::<FIRST>(core::ptr::from_ref(value).cast());
 }
 
-/// Where a value lies that was asked for.
+/// Where a value lies.
 #[inline(always)]
 pub(super) fn spot<T>(value: &T) -> Spot {
     Spot(core::ptr::from_ref(value).cast())
@@ -70,7 +69,7 @@ pub(super) fn head<T>(value: &T, len: usize) {
     ask::<SECOND>(first.wrapping_add(len - 1));
 }
 
-/// Where something lies that was asked for: an address which is never read, for what was there may be
+/// Where something lies that is asked for: an address which is never read, for what was there may be
 /// elsewhere by now.
 #[derive(Clone, Copy)]
 pub(crate) struct Spot(*const u8);
@@ -82,6 +81,7 @@ impl Spot {
     /// Asks for the cache lines of a `T` that lies here.
     #[inline(always)]
     pub(super) fn ask<T>(self) {
+        const { assert!(size_of::<T>() > 1 && size_of::<T>() <= 2 * LINE) };
         ask::<SECOND>(self.0);
         if size_of::<T>() > LINE + GRAIN {
             ask::<SECOND>(self.0.wrapping_add(LINE));

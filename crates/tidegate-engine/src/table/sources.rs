@@ -9,7 +9,9 @@
 //! Buckets come and go one at a time (*linear hashing*; W. Litwin, "Linear hashing: a new tool for file and table
 //! addressing", VLDB 1980): a new one takes over what belongs there from one other. Nothing else moves, so
 //! there is no pause. The hash is the index's, with a key of its own: sources that were chosen without the key meet
-//! as if by lot. The same calls give the same buckets.
+//! as if by lot. There is no new key, as there is for the index: a client that learned from the time which its first packets take
+//! that two of its sources share a bucket could gather more there, and make each other's first packets wait for one record a
+//! source. The same calls give the same buckets.
 
 use core::net::IpAddr;
 
@@ -29,7 +31,7 @@ pub(super) struct Sources {
     len: u32,
 }
 
-/// Sources for each bucket, on average: with more of them another bucket is made, with less than half as many one is
+/// Sources for each bucket, on average: with more of them another bucket is made, with less than half as many some are
 /// given up. Whoever looks for a source reads a record for each other one that hangs before it, and each may be far.
 const CROWD: u32 = 1;
 

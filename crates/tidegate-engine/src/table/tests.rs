@@ -384,3 +384,22 @@ fn of_two_owners_the_newest_is_found_and_the_express_path_gives_up() {
         assert_eq!(seen, Some((old, Direction::Original, true)));
     }
 }
+
+#[test]
+fn reading_ahead_for_nat_takes_as_many_as_there_are_and_changes_nothing() {
+    let (mut table, mut rng) = table_of(64);
+    for port in 0..8 {
+        enter(&mut table, &mut rng, port, Status::SRC_NAT_DONE);
+    }
+    let before: Vec<String> = table.iter().map(|flow| alloc::format!("{flow:?}")).collect();
+    for family in Family::ALL {
+        for count in [0, 1, crate::path::BURST] {
+            let tuples = (0..count as u16).map(|port| {
+                let tuple = udp(crate::testkit::Host::Client, 0).ports(port, 53).tuple(family);
+                (tuple, tuple.invert().filter(|_| port % 2 == 0))
+            });
+            table.read_ahead_for_nat(tuples);
+        }
+    }
+    assert_eq!(table.iter().map(|flow| alloc::format!("{flow:?}")).collect::<Vec<_>>(), before);
+}

@@ -150,7 +150,7 @@ impl Wheel {
     }
 
     /// Takes entries of the bucket that time has come to, as many as steps are left, up to one that is due: its slot.
-    /// The others are filed anew. => there is an entry, and `start` is where the bucket begins
+    /// Those that are not due are filed anew, stale ones thrown away. => there is an entry, and `start` is where the bucket begins
     #[inline(always)]
     fn open(
         &mut self,

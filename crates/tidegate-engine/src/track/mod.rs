@@ -140,7 +140,7 @@ pub(crate) trait Express {
     /// What an ordinary plain packet does to a flow that it may change. `None`: ask [`Express::turn_anyhow`]; of the flow
     /// nothing has changed, and what was done to `life` does not count.
     fn turn(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
-    /// [`Express::turn`] for any plain packet. `None`: ask [`judge`].
+    /// [`Express::turn`] for any plain packet. `None`: ask [`judge`]; here, too, nothing counts that was done.
     fn turn_anyhow(cells: &mut Cells, life: &mut Life, segment: &Plain<'_>) -> Option<()>;
 }
 

@@ -1,10 +1,7 @@
 //! A burst of keys of one family on the way to their flows, in three steps: keys and home lines, records at home, records
 //! elsewhere. What is found is a guess; who asked compares it with the key.
 //!
-//! In each step the memory is asked for a whole group at once, when all that had to be worked out is. To be asked for it an
-//! address must be translated, and where tables of pages are as large as a cache, that takes as long as the work of five or ten
-//! keys. The processor goes on meanwhile, but for no more than some hundreds of instructions. So one request between
-//! the work of two keys would wait for few translations at a time.
+//! In each step the memory is asked for a whole group at once; why, is told at the head of [`super::super::ahead`].
 
 use super::super::FlowTable;
 use super::super::ahead::NO_LINE;

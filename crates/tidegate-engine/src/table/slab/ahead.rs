@@ -23,9 +23,11 @@ impl Slab {
     /// Has these slots' records read into the cache, which lie at these spots, and what else their flows may have.
     #[inline(always)]
     pub(in crate::table) fn ask(&self, spots: &[Spot], slots: &[u32]) {
-        if self.v6.records.len() == 0 {
+        let families = slots.iter().fold(0, |families, slot| families | slot);
+        if families & V6 == 0 {
             spots.iter().for_each(|spot| spot.ask::<Record<Key4>>());
         } else {
+            // Of an IPv4 flow among them that may be a line too many.
             spots.iter().for_each(|spot| spot.ask::<Record<Key6>>());
         }
         if self.v4.has_more() || self.v6.has_more() {

@@ -83,7 +83,7 @@ impl Town {
         assert_eq!(self.sources.len, newest);
         let buckets = self.sources.buckets.len();
         assert!(
-            newest <= CROWD * buckets && CROWD * buckets / 2 <= newest.max(1),
+            newest <= CROWD * buckets && (CROWD * buckets).div_ceil(2) <= newest.max(1),
             "{newest} sources, {buckets}"
         );
     }
