@@ -164,7 +164,7 @@ pub fn change_of_half(old: u32, new: u32) -> u16 {
 }
 
 /// What a checksum field becomes, both as they lie in the packet, if a little-endian word that it covers becomes another,
-/// and others [change](change) by so much. RFC 1624 equation 3, and everything in it complemented, so that nothing is
+/// and others [change] by so much. RFC 1624 equation 3, and everything in it complemented, so that nothing is
 /// folded; a change that isn't zero is taken away last, which never leaves all ones, as that equation doesn't.
 #[inline(always)]
 pub fn replaced(field: [u8; 2], [old, new]: [u16; 2], change: u16) -> [u8; 2] {
