@@ -117,6 +117,7 @@ impl FlowTable {
         let (mut number, mut near) = (0, 0);
         for group in expected.chunks(GROUP) {
             let (first, begin) = (elsewhere.count, number);
+            let mut any = 0;
             for expected in group {
                 // Who isn't at home asks for the one before once more.
                 let is_home;
@@ -124,12 +125,13 @@ impl FlowTable {
                 tell(number, is_home.then_some(near));
                 spots[number % BURST] = self.slab.spot(near);
                 slots[number % BURST] = near;
+                any |= near;
                 elsewhere.numbers[elsewhere.count % BURST] = number as u8;
                 elsewhere.count += usize::from(!is_home);
                 number += 1;
             }
             let asked = begin.min(BURST)..number.min(BURST);
-            self.slab.ask(&spots[asked.clone()], &slots[asked]);
+            self.slab.ask(&spots[asked.clone()], &slots[asked], any);
             for number in elsewhere.numbers(first) {
                 let expected = &expected[number];
                 spots[number % BURST] = prefetch::spot(expected.home);

@@ -20,11 +20,11 @@ impl Slab {
             .map_or(Spot::NOWHERE, prefetch::spot))
     }
 
-    /// Has these slots' records read into the cache, which lie at these spots, and what else their flows may have.
+    /// Has these slots' records read into the cache, which lie at these spots, and what else their flows may have. `any` has
+    /// the bits that any of the slots has; who read all of them again, just written, would wait for the writing.
     #[inline(always)]
-    pub(in crate::table) fn ask(&self, spots: &[Spot], slots: &[u32]) {
-        let families = slots.iter().fold(0, |families, slot| families | slot);
-        if families & V6 == 0 {
+    pub(in crate::table) fn ask(&self, spots: &[Spot], slots: &[u32], any: u32) {
+        if any & V6 == 0 {
             spots.iter().for_each(|spot| spot.ask::<Record<Key4>>());
         } else {
             // Of an IPv4 flow among them that may be a line too many.
