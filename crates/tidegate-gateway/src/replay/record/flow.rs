@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_engine::Engine;
@@ -15,6 +16,9 @@ use tidegate_wire::proto;
 use super::Hex;
 use crate::text::l4_name;
 
+/// How long after a packet the kernel's table is read, at the least, where a scenario is recorded.
+const READING: Duration = Duration::from_millis(1);
+
 /// A flow at an instant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FlowRecord {
@@ -25,6 +29,9 @@ pub struct FlowRecord {
     reply: TupleRecord,
     status: Vec<&'static str>,
     timeout: u64,
+    /// The same as who reads the table a moment later finds it: of what was just set to ten seconds nine are left.
+    #[serde(skip)]
+    read_later: u64,
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp: Option<TcpRecord>,
@@ -63,6 +70,7 @@ impl FlowRecord {
             reply: TupleRecord::new(&flow.reply),
             status: status_names(flow.status),
             timeout: flow.remaining(now).as_secs(),
+            read_later: flow.remaining(now).saturating_sub(READING).as_secs(),
             state: flow.proto.name(),
             tcp: match &flow.proto {
                 ProtoState::Tcp(tcp) => Some(TcpRecord::new(tcp)),
@@ -107,10 +115,12 @@ impl FlowRecord {
     }
 
     /// Whether it changed otherwise than by ageing. Whole seconds may round
-    /// differently from one look to the next.
+    /// differently from one look to the next. A deadline that is moved by less than a second is not seen where two
+    /// looks find the same number.
     pub(super) fn differs_from(&self, earlier: &Self) -> bool {
-        let aged = Self { timeout: earlier.timeout, ..self.clone() };
-        let ageing = self.timeout <= earlier.timeout && earlier.timeout - self.timeout < 2;
+        let Self { timeout, read_later, .. } = *earlier;
+        let aged = Self { timeout, read_later, ..self.clone() };
+        let ageing = self.read_later <= read_later && read_later - self.read_later < 2;
         aged != *earlier || !ageing
     }
 }
@@ -262,3 +272,48 @@ const STATUS_NAMES: [(Status, &str); 13] = [
     (Status::NAT_CLASH, "NAT_CLASH"),
     (Status::HELPER, "HELPER"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::replay::topology::{Passage, World};
+    use tidegate_engine::fib::PortId;
+    use tidegate_engine::{Packet, Settings};
+
+    /// A flow that an engine made of a datagram from 10.0.1.2 to 203.0.113.1.
+    fn some_flow() -> Flow {
+        let hex = "45000021000040003f11f4c70a000102cb0071029c400035000dcc717175657279";
+        let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let mut bytes: Vec<u8> = (0..hex.len()).step_by(2).map(digits).collect();
+        let mut engine = Engine::new(Settings::default());
+        let mut packet = Packet::received(&mut bytes, PortId(0));
+        let passage = World::Passage(Passage::default());
+        let outcome = engine.process(Instant::ZERO, &mut packet, &passage);
+        engine.flow(outcome.flow.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_flow_changes_when_its_deadline_moves_for_others_to_see() {
+        let later = |millis| Instant::ZERO + Duration::from_millis(millis);
+        let renewed = |at| {
+            let mut flow = some_flow();
+            flow.deadline = later(at) + Duration::from_secs(10);
+            flow
+        };
+        let is_seen = |begun: u64, looked: u64, renewal: u64| {
+            let before = FlowRecord::new(&renewed(begun), later(looked));
+            FlowRecord::new(&renewed(renewal), later(renewal)).differs_from(&before)
+        };
+        assert!(!is_seen(0, 0, 0), "nothing has happened");
+        assert!(!is_seen(0, 20, 21), "nine seconds are left, and nine again");
+        assert!(is_seen(0, 1_500, 1_501), "eight, and nine again");
+        let aged = |millis| FlowRecord::new(&renewed(0), later(millis));
+        assert!(!aged(1_200).differs_from(&aged(300)), "it aged by a second");
+        assert!(aged(2_200).differs_from(&aged(300)), "by two, while one packet passed");
+        let mut marked = renewed(0);
+        marked.mark = 1;
+        assert!(FlowRecord::new(&marked, later(300)).differs_from(&aged(300)));
+    }
+}
