@@ -5,7 +5,8 @@ use core::slice;
 use super::*;
 use crate::path::train::Train;
 use crate::rules::parse;
-use crate::table::Spot;
+use crate::table::{FlowTable, Spot};
+use crate::tuple::{Direction, Zone};
 
 /// A connection that was picked up midway is new as long as nobody answers, without being a SYN.
 #[test]
@@ -52,4 +53,57 @@ fn a_new_key_outdates_glances() {
         }
         assert_eq!(engine.count(), 499, "{family:?}: nobody is there twice");
     }
+}
+
+/// The index takes another key amid a burst, as too many flows are at home in one place. Who comes behind in the burst gets
+/// what he gets alone.
+#[test]
+fn a_burst_goes_on_under_a_new_key() {
+    for family in Family::ALL {
+        let [mut burst, mut single] = [engine(limits()), engine(limits())];
+        let mut ports = (1..=u16::MAX).flat_map(|port| (1..5000).map(move |other| (port, other)));
+        let (mut now, mut begun, mut changed) = (at(1), 0, None);
+        while changed.is_none() {
+            assert!(begun < 2000, "the key is never changed");
+            let crowd = crowd(&burst.table, family, &mut ports);
+            begun += crowd.len();
+            // Each second one is followed by another packet of the one before: of whose flow nothing was seen when the
+            // burst was looked at, and whose hash is of the old key by then.
+            let all = crowd.chunks(2).flat_map(|two| [&two[0], &two[1], &two[0]]);
+            let mut bytes: Vec<Vec<u8>> = all.map(|one| one.bytes(family)).collect();
+            let mut again = bytes.clone();
+            let mut packets: Vec<_> = bytes
+                .iter_mut()
+                .map(|bytes| Packet::received(bytes, Host::Client.ingress()))
+                .collect();
+            let mut outcomes = Vec::new();
+            burst.process_batch(now, &mut packets, &World::new(), |_, outcome| {
+                outcomes.push(outcome)
+            });
+            for (number, (bytes, outcome)) in again.iter_mut().zip(&outcomes).enumerate() {
+                assert_eq!(receive_bytes(&mut single, now, bytes, Host::Client), *outcome);
+                changed = changed.or(single.table.has_new_key().then_some(number));
+            }
+            assert_eq!(bytes, again, "{family:?}");
+            assert_eq!(burst.table.has_new_key(), changed.is_some());
+            now = now + Duration::from_millis(1);
+        }
+        assert!(
+            changed.is_some_and(|number| (1..100).contains(&number)),
+            "{changed:?} is not amid"
+        );
+        assert_eq!(burst.count(), begun, "{family:?}: nobody is there twice");
+    }
+}
+
+/// Eighty datagrams of flows that are at home next to each other, which one in 4,096 is.
+fn crowd(
+    table: &FlowTable,
+    family: Family,
+    ports: &mut impl Iterator<Item = (u16, u16)>,
+) -> Vec<Datagram> {
+    let hash =
+        |one: &Datagram| table.hash(&one.tuple(family), Zone::default(), Direction::Original);
+    let datagrams = ports.map(|(port, other)| udp(Host::Client, 9).ports(port, other));
+    datagrams.filter(|one| hash(one) >> 20 == 7).take(80).collect()
 }
