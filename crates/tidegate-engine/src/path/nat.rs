@@ -6,6 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::ControlFlow::{Break, Continue};
 
+use tidegate_wire::offload::Checksum;
 use tidegate_wire::{Headers, proto};
 
 use super::fragment::pull_quote;
@@ -162,7 +163,15 @@ impl<F: Fib, O: Observer> Walk<'_, F, O> {
         if let Some(plan) = &mut t.plan {
             pull_quote(plan, t.packet.bytes, &t.headers);
         }
-        self.rewrite(t, hook, manip, dir, rewrite::icmp_error)
+        self.rewrite(t, hook, manip, dir, rewrite::icmp_error)?;
+        // It was right. Linux notes that (`skb->ip_summed`), where conntrack has verified it before; and of the host's own
+        // in any case. What the mangle table makes of addresses afterwards (`SNPT`) is not held against it.
+        let is_noted =
+            hook == Hook::Output || hook == Hook::Prerouting && self.engine.limits.checksum;
+        if is_noted && t.headers.checksum.is_in_doubt() {
+            t.headers.checksum = Checksum::Verified;
+        }
+        Continue(())
     }
 
     fn rewrite(

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn corpus_is_complete() {
     let all = scenarios().unwrap();
-    assert_eq!(all.len(), 671);
+    assert_eq!(all.len(), 674);
     for scenario in &all {
         let name = &scenario.name;
         for file in ["about.txt", "packets.pcap", "expected.jsonl", "expected.final.json"] {
@@ -18,7 +18,7 @@ fn corpus_is_complete() {
         }
     }
     let packets: usize = all.iter().map(|s| packet_count(&s.files["packets.pcap"])).sum();
-    assert_eq!(packets, 28755);
+    assert_eq!(packets, 28760);
 }
 
 fn packet_count(pcap: &[u8]) -> usize {
