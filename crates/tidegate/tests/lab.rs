@@ -13,10 +13,12 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use stage::{Program, TIDEGATE, command_of, play, until};
 
@@ -201,19 +203,18 @@ fn an_interrupt_ends_it_with_a_summary() {
 /// While it is being built and while a command runs: nothing is left, and the status says so. A program that doesn't listen
 /// is not waited for in vain.
 fn a_signal_ends_it_whenever_it_comes() {
+    hear([SIGHUP, SIGINT, SIGTERM]);
     let deaf = "trap '' TERM; echo here; while true; do sleep 1; done";
     for (signal, status) in [("TERM", 143), ("INT", 143), ("HUP", 143)] {
         for millis in [0, 10, 50, 100, 200, 400, 800, 1600] {
             let place = tempfile::tempdir().unwrap();
-            // Under nohup(1) the first signal would be nothing to a lab that has not begun.
-            let mut command = command_of("env", &["--default-signal=HUP", TIDEGATE]);
-            command.args(["lab", "--no-page", "--", "sleep", "600"]);
+            let mut command = command_of(TIDEGATE, &["lab", "--no-page", "--", "sleep", "600"]);
             command.env("TMPDIR", place.path()).stderr(Stdio::null()).process_group(0);
             let mut lab = Program(command.spawn().unwrap());
             sleep(Duration::from_millis(millis));
             let pid = lab.0.id().to_string();
             assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-            let ended = ended(&mut lab);
+            let ended = ended(&mut lab, place.path());
             // At once it may not even have begun.
             let is_told = ended.code() == Some(status) || millis < 50 && ended.code().is_none();
             assert!(is_told, "{signal} after {millis} ms: {ended}");
@@ -233,15 +234,39 @@ fn a_signal_ends_it_whenever_it_comes() {
     assert_eq!(until(|| lab.0.try_wait().unwrap()).code(), Some(137), "it was killed");
 }
 
+/// What is ignored here, as under nohup(1) and behind a shell's `&`, a program that is begun here ignores, too, until it is
+/// ready to handle it. What is handled here it doesn't inherit.
+fn hear(signals: [i32; 3]) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    for signal in signals.into_iter().filter(|signal| ignored >> (signal - 1) & 1 != 0) {
+        signal_hook::flag::register(signal, Arc::default()).unwrap();
+    }
+}
+
 /// The lab gives a gateway ten seconds to end before it kills it, so it is given more.
-fn ended(lab: &mut Program) -> ExitStatus {
+fn ended(lab: &mut Program, dir: &Path) -> ExitStatus {
     for _ in 0..1500 {
         if let Some(status) = lab.0.try_wait().unwrap() {
             return status;
         }
         sleep(Duration::from_millis(20));
     }
-    panic!("it goes on");
+    panic!("it goes on: {:#?}", waits_of(dir));
+}
+
+/// What processes whose command line names the directory wait for, and those that began them.
+fn waits_of(dir: &Path) -> Vec<String> {
+    let name = dir.to_str().unwrap();
+    let told = |place: &Path, file: &str| text(&fs::read(place.join(file)).unwrap_or_default());
+    let of = |entry: fs::DirEntry| {
+        let place = entry.path();
+        let line = told(&place, "cmdline").replace('\0', " ");
+        let names = line.contains(name) || told(&place, "environ").contains(name);
+        names.then(|| format!("{line}: {} {}", told(&place, "wchan"), told(&place, "stat")))
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(of).collect()
 }
 
 fn no_escape_where_none_is_wanted() {
