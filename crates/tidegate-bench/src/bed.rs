@@ -110,6 +110,11 @@ impl Bed {
         assert!(outcome.is_ok(), "{key}: {outcome:?}");
     }
 
+    /// Has flows that begin from now on count their packets and bytes.
+    pub fn count_packets(&mut self) {
+        self.set("net.netfilter.nf_conntrack_acct", "1");
+    }
+
     /// The family of its flows.
     #[must_use]
     pub fn family(&self) -> Family {

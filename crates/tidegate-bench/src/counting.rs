@@ -25,12 +25,13 @@ use crate::session::family_name;
 use crate::traffic::{Connections, Steady, Traffic};
 
 /// The rows that are counted.
-pub const ROWS: [RowName; 12] = [
+pub const ROWS: [RowName; 13] = [
     RowName::UdpEstablished,
     RowName::TcpEstablished,
     RowName::TcpTimestamps,
     RowName::TcpRules20,
     RowName::TcpRules20Nat,
+    RowName::TcpRules20NatAcct,
     RowName::TcpRules20Late,
     RowName::TcpRules20Marked,
     RowName::UdpNew,
@@ -55,10 +56,17 @@ pub fn run(row: RowName, family: Family, part: Part) {
         RowName::UdpEstablished => stream(family, proto::UDP, Rules::None, part),
         RowName::TcpTimestamps => {
             let steady = Steady::new(proto::TCP, Plan::Spread, FLOWS, false).stamped();
-            carry(family, (proto::TCP, steady), Rules::None, part);
+            carry(laid(family, proto::TCP, Rules::None), steady, part);
         }
         RowName::TcpRules20 => stream(family, proto::TCP, Rules::Twenty, part),
         RowName::TcpRules20Nat => stream(family, proto::TCP, Rules::TwentyNat, part),
+        RowName::TcpRules20NatAcct => {
+            let steady = Steady::new(proto::TCP, Plan::Spread, FLOWS, true);
+            let mut bed = Bed::new(family, FLOWS + NEW, Rules::TwentyNat);
+            bed.count_packets();
+            bed.lay(proto::TCP, Plan::Spread, FLOWS, true);
+            carry(bed, steady, part);
+        }
         RowName::TcpRules20Marked => stream(family, proto::TCP, Rules::TwentyMarked, part),
         RowName::TcpRules20Late => stream(family, proto::TCP, Rules::TwentyLate, part),
         RowName::UdpNew => first_packets(laid(family, proto::TCP, Rules::None), Plan::Spread, part),
@@ -85,11 +93,10 @@ fn laid_crowded(family: Family) -> Bed {
 
 fn stream(family: Family, protocol: u8, rules: Rules, part: Part) {
     let steady = Steady::new(protocol, Plan::Spread, FLOWS, rules.translates());
-    carry(family, (protocol, steady), rules, part);
+    carry(laid(family, protocol, rules), steady, part);
 }
 
-fn carry(family: Family, (protocol, steady): (u8, Steady), rules: Rules, part: Part) {
-    let mut bed = laid(family, protocol, rules);
+fn carry(mut bed: Bed, steady: Steady, part: Part) {
     let mut stream = Stream::new(&mut bed, steady);
     let bursts = PACKETS / BURST as u64;
     match part {
@@ -214,7 +221,7 @@ impl Record {
     pub fn text(&self) -> String {
         let mut text = format!("{HEAD}compiler {}\n", self.compiler);
         for ((row, family), count) in &self.counts {
-            let _ = writeln!(text, "{row:<18} {family} {count:>9.1}");
+            let _ = writeln!(text, "{row:<20} {family} {count:>9.1}");
         }
         text
     }

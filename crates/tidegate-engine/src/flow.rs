@@ -121,6 +121,16 @@ pub struct Counter {
     pub bytes: u64,
 }
 
+impl Counter {
+    /// Counts a packet of `bytes` L3 bytes. What is beyond 64 bits is lost, as in Linux: whoever sets a counter may have set
+    /// it to its most.
+    #[inline]
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(bytes as u64);
+    }
+}
+
 /// When the flow entered and left the table (`nf_conntrack_timestamp`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
@@ -217,9 +227,7 @@ impl Flow {
     /// Counts a packet of `bytes` L3 bytes, where the flow carries counters.
     pub(crate) fn account(&mut self, dir: Direction, bytes: usize) {
         if let Some(acct) = &mut self.acct {
-            let counter = &mut acct[dir.index()];
-            counter.packets += 1;
-            counter.bytes += bytes as u64;
+            acct[dir.index()].count(bytes);
         }
     }
 

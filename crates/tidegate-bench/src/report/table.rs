@@ -6,7 +6,7 @@ use crate::session::Row;
 #[must_use]
 pub fn heading() -> String {
     format!(
-        "{:<18} {:<5} {:>7} {:>9} {:>8} {:>7} {:>7} {:>9} {:>8}  {}",
+        "{:<20} {:<5} {:>7} {:>9} {:>8} {:>7} {:>7} {:>9} {:>8}  {}",
         "row", "", "flows", "ns", "limit ns", "/limit", "/floor", "bytes/fl", "allocs", "remarks"
     )
 }
@@ -15,7 +15,7 @@ pub fn heading() -> String {
 #[must_use]
 pub fn line(row: &Row) -> String {
     format!(
-        "{:<18} {:<5} {:>7} {:>9} {:>8} {:>7} {:>7} {:>9} {:>8}  {}",
+        "{:<20} {:<5} {:>7} {:>9} {:>8} {:>7} {:>7} {:>9} {:>8}  {}",
         row.row,
         row.family,
         flows(row.flows),

@@ -125,19 +125,33 @@ pub fn rules(session: &mut Session<'_>) {
         (RowName::TcpRules20Late, Rules::TwentyLate),
         (RowName::TcpRules20Marked, Rules::TwentyMarked),
     ];
-    ruled(session, Rules::Twenty, &plain);
+    ruled(session, Counting::Off, Rules::Twenty, &plain);
     let nat = [
         (RowName::TcpRules20Nat, Rules::TwentyNat),
         (RowName::TcpRules10kNat, Rules::TenThousandNat),
     ];
-    ruled(session, Rules::TwentyNat, &nat);
+    ruled(session, Counting::Off, Rules::TwentyNat, &nat);
+    let counted = [(RowName::TcpRules20NatAcct, Rules::TwentyNat)];
+    ruled(session, Counting::On, Rules::TwentyNat, &counted);
 }
 
-fn ruled(session: &mut Session<'_>, laid_under: Rules, rows: &[(RowName, Rules)]) {
+/// Whether flows count their packets and bytes (`nf_conntrack_acct`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    Off,
+    On,
+}
+
+fn ruled(
+    session: &mut Session<'_>,
+    counting: Counting,
+    laid_under: Rules,
+    rows: &[(RowName, Rules)],
+) {
     if !rows.iter().any(|(name, _)| session.plea.wants(*name)) {
         return;
     }
-    let mut bed = laid(session, proto::TCP, laid_under);
+    let mut bed = laid_counting(session, counting, proto::TCP, laid_under);
     let bytes = session.bytes_per_flow();
     let translated = laid_under.translates();
     let steady = Steady::new(proto::TCP, Plan::Spread, session.flows, translated);
@@ -151,8 +165,15 @@ fn ruled(session: &mut Session<'_>, laid_under: Rules, rows: &[(RowName, Rules)]
 
 /// A bed full of the session's flows.
 fn laid(session: &Session<'_>, proto: u8, rules: Rules) -> Bed {
+    laid_counting(session, Counting::Off, proto, rules)
+}
+
+fn laid_counting(session: &Session<'_>, counting: Counting, proto: u8, rules: Rules) -> Bed {
     session.weigh(|| {
         let mut bed = Bed::new(session.family, session.flows, rules);
+        if counting == Counting::On {
+            bed.count_packets();
+        }
         bed.lay(proto, Plan::Spread, session.flows, rules.translates());
         bed
     })

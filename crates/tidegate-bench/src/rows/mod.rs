@@ -57,7 +57,8 @@ rows! {
     TcpTimestamps "tcp_timestamps" "the same with a timestamp, as most hosts send it; SACK permitted",
     TcpRules20 "tcp_rules20" "tcp_established under 20 rules in raw, mangle and filter",
     TcpRules20Nat "tcp_rules20_nat" "the same under 20 rules, nat included, every packet translated",
-    TcpRules10kNat "tcp_rules10k_nat" "the same under 10,000 rules",
+    TcpRules20NatAcct "tcp_rules20_nat_acct" "the same, flows counting packets and bytes (nf_conntrack_acct)",
+    TcpRules10kNat "tcp_rules10k_nat" "tcp_rules20_nat under 10,000 rules",
     TcpRules20Late "tcp_rules20_late" "20 rules without nat, those for established flows last",
     TcpRules20Marked "tcp_rules20_marked" "20 rules without nat, one of which every packet must meet",
     Zipf "zipf" "UDP packets of established flows, popular flows more often (Zipf's law)",
@@ -74,7 +75,8 @@ rows! {
 }
 
 impl RowName {
-    /// Whether a row of this name is about packets of established flows, which allocate nothing.
+    /// Whether a row of this name is about packets of established flows, which allocate nothing. Where flows are counted
+    /// one in 32,768 that become large does.
     #[must_use]
     pub fn never_allocates(name: &str) -> bool {
         [Self::UdpEstablished, Self::TcpEstablished, Self::TcpTimestamps, Self::Zipf]

@@ -101,15 +101,15 @@ fn run<'p, K: Layout, P: Express>(
 ) -> (usize, Option<Pause>) {
     let kind = Kind { family: K::FAMILY, proto: P::PROTO };
     let mut taken = 0;
-    let is_translated = engine.table.has_mappings::<K>();
+    let has_more = engine.table.has_more_to_bring::<K>();
     for ((packet, glance), spot) in train.packets.iter_mut().zip(train.glances).zip(train.spots) {
         let may_be_usual = glance.is_express(kind);
         if !may_be_usual && !glance.is_of(kind) {
             break;
         }
         spot.bring();
-        if is_translated && let Some(next) = train.glances.get(taken + NEAR) {
-            engine.table.bring_mapping::<K>(next);
+        if has_more && let Some(next) = train.glances.get(taken + NEAR) {
+            engine.table.bring_more::<K>(next);
         }
         let is_through = may_be_usual
             && match express::go::<K, P>(engine, now, packet, fib, glance) {

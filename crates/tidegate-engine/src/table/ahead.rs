@@ -169,17 +169,20 @@ impl FlowTable {
         }
     }
 
-    /// Whether any flow of the family ever had a mapping.
+    /// Whether any flow of the family ever had a mapping, or counters that its packets reach by others.
     #[inline(always)]
-    pub(crate) fn has_mappings<K: Shelved>(&self) -> bool {
-        !K::shelf(&self.slab).annex.is_empty()
+    pub(crate) fn has_more_to_bring<K: Shelved>(&self) -> bool {
+        let shelf = K::shelf(&self.slab);
+        !shelf.annex.is_empty() || shelf.counters.has_places()
     }
 
-    /// Brings near what NAT does to the flow that is expected.
+    /// Brings near what NAT does to the flow that is expected, and where it counts.
     #[inline(always)]
-    pub(crate) fn bring_mapping<K: Shelved>(&self, glance: &Glance) {
+    pub(crate) fn bring_more<K: Shelved>(&self, glance: &Glance) {
         if let Some(slot) = glance.slot {
-            K::shelf(&self.slab).annex.bring(slot.wrapping_sub(K::BIT));
+            let (shelf, at) = (K::shelf(&self.slab), slot.wrapping_sub(K::BIT));
+            shelf.annex.bring(at);
+            shelf.counters.bring(at);
         }
     }
 

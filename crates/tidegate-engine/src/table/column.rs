@@ -151,6 +151,13 @@ impl<T: Copy + Default> Pages<T> {
         self.pages.get(page)?.get(at)
     }
 
+    /// [`Pages::peek`], to change it.
+    #[inline(always)]
+    pub(super) fn peek_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let (page, at) = Self::split(slot);
+        self.pages.get_mut(page)?.get_mut(at)
+    }
+
     /// The place of the slot's value, which is made if need be.
     #[inline]
     pub(super) fn place(&mut self, slot: u32) -> &mut T {

@@ -8,14 +8,14 @@ use core::hint::select_unpredictable;
 
 use super::FlowTable;
 use super::annex::Annex;
-use super::column::Pages;
+use super::counters::Counters;
 use super::key::{Key, Key4, Key6};
 use super::mapping::{Mapping, Translation};
 use super::record::Record;
 use super::slab::{Shelf, Slab, V6};
 use crate::event::EventMask;
 use crate::fib::PortId;
-use crate::flow::{Counter, FlowId, Status};
+use crate::flow::{FlowId, Status};
 use crate::path::Glance;
 use crate::time::Instant;
 use crate::tuple::{Direction, Zone};
@@ -64,7 +64,7 @@ pub(crate) struct Seat<'t, K: Key> {
     annex: &'t Annex<K>,
     /// What NAT does to it.
     mapping: Option<&'t Mapping<K>>,
-    counters: &'t mut Pages<[Counter; 2]>,
+    counters: &'t mut Counters,
     slot: u32,
     pub(crate) dir: Direction,
     pub(crate) build: Build,
@@ -421,9 +421,7 @@ impl<K: Shelved> Seat<'_, K> {
     #[inline(always)]
     pub(crate) fn count(&mut self, bytes: usize) {
         if self.record.has_counters() {
-            let counter = &mut self.counters.place(self.at())[self.dir.index()];
-            counter.packets += 1;
-            counter.bytes += bytes as u64;
+            self.counters.count(self.at(), self.dir, bytes);
         }
     }
 }

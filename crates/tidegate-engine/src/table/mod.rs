@@ -15,6 +15,7 @@ mod annex;
 mod bereave;
 mod buckets;
 mod column;
+mod counters;
 mod early_drop;
 mod excerpt;
 mod expiry;

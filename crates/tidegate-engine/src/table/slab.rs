@@ -12,11 +12,12 @@ use tidegate_wire::Family;
 
 use super::annex::{Annex, Extra, Links};
 use super::column::{Column, Pages};
+use super::counters::Counters;
 use super::key::{Key, Key4, Key6};
 use super::prefetch;
 use super::record::{GENERATION, Record};
 use super::wheel::{Timer, Timers};
-use crate::flow::{Care, Correction, Counter, Flow, FlowId, Labels, Lifetime, Status};
+use crate::flow::{Care, Correction, Flow, FlowId, Labels, Lifetime, Status};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, Zone};
 
@@ -37,7 +38,7 @@ pub(crate) struct Shelf<K: Key> {
     /// A vacant one, for who has to have one.
     pub(super) nobody: Record<K>,
     pub(super) annex: Annex<K>,
-    pub(super) counters: Pages<[Counter; 2]>,
+    pub(super) counters: Counters,
     /// When they were confirmed: nanoseconds plus one, or 0.
     births: Pages<u64>,
     /// There are none until somebody sets one.
@@ -324,7 +325,7 @@ impl<K: Key> Default for Shelf<K> {
             records: Column::default(),
             nobody: Record::vacant(NIL),
             annex: Annex::default(),
-            counters: Pages::default(),
+            counters: Counters::default(),
             births: Pages::default(),
             tags: Pages::default(),
             houses: Vec::new(),
@@ -410,6 +411,7 @@ impl<K: Key> Shelf<K> {
     }
 
     fn remove(&mut self, at: u32) {
+        self.counters.forget(at);
         let house = Column::<Record<K>>::segment_of(at);
         *self.records.at_mut(at) = Record::vacant(self.houses[house].vacant);
         self.set_vacant(house, at);
@@ -441,7 +443,7 @@ impl<K: Key> Shelf<K> {
         let mut flow = record.read();
         self.annex.read(at, record, &mut flow);
         if record.has_counters() {
-            flow.acct = Some(self.counters.get(at));
+            flow.acct = Some(self.counters.read(at));
         }
         Tags { labels: flow.labels, secmark: flow.secmark } = self.tags.get(at);
         let birth = self.births.peek(at).and_then(|birth| birth.checked_sub(1));
@@ -465,7 +467,7 @@ impl<K: Key> Shelf<K> {
     fn write_the_rest(&mut self, at: u32, flow: &Flow) {
         self.annex.write(at, self.records.at(at), flow);
         if let Some(counters) = flow.acct {
-            *self.counters.place(at) = counters;
+            self.counters.set(at, counters);
         }
         let tags = Tags { labels: flow.labels, secmark: flow.secmark };
         if tags != Tags::default() || self.tags.peek(at).is_some() {

@@ -1,6 +1,7 @@
 //! The table's rules one by one; what it is as a whole, its models say.
 
 mod bulk;
+mod counting;
 mod model;
 
 use alloc::string::String;

@@ -72,9 +72,7 @@ impl<K: Key> Shelf<K> {
     #[inline(always)]
     fn ask_for_more(&self, at: u32) {
         self.annex.read_ahead(at);
-        if let Some(counters) = self.counters.peek_if_any(at) {
-            prefetch::lines(counters);
-        }
+        self.counters.read_ahead(at);
     }
 
     /// [`Shelf::read_ahead`] for who only wants to know how the flow is.
