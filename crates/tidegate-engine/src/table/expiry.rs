@@ -39,17 +39,16 @@ impl FlowTable {
 
     /// Takes the next few out of the wheel; how many there were.
     fn find_expired(&mut self, now: Instant, steps: &mut usize, due: &mut [Due; FEW]) -> usize {
-        let mut found = 0;
-        for place in due {
-            let Some(slot) = self.wheel.pop_due(&mut self.slab, tick_of(now), steps) else { break };
-            let (id, plain_hash) = self.plain_hash(slot);
-            if let Some(hash) = plain_hash {
-                let home = self.index.home_line(hash);
-                prefetch::line(home);
-                prefetch::behind(home);
-            }
+        let mut slots = [0; FEW];
+        let found = self.wheel.pop_due(&mut self.slab, tick_of(now), steps, &mut slots);
+        for (place, slot) in due.iter_mut().zip(&slots[..found]) {
+            let (id, plain_hash) = self.plain_hash(*slot);
             *place = Due { id, plain_hash };
-            found += 1;
+        }
+        for hash in due[..found].iter().filter_map(|due| due.plain_hash) {
+            let home = self.index.home_line(hash);
+            prefetch::line(home);
+            prefetch::behind(home);
         }
         found
     }

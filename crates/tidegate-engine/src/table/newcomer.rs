@@ -66,10 +66,11 @@ impl FlowTable {
     ) -> FlowId {
         // No chain is near its longest; but whoever confirms a flow draws a number.
         rng.below(CHAIN_SPREAD);
-        let id = self.slab.welcome(newcomer);
-        self.index.insert(hash, id.slot);
         let first_look = tick_of(newcomer.deadline).min(tick_of(now) + FIRST_LOOK);
-        self.wheel.arm(&mut self.slab, id.slot, first_look);
+        let tick = self.wheel.nearest(first_look);
+        let id = self.slab.welcome(newcomer, tick as u32);
+        self.index.insert(hash, id.slot);
+        self.wheel.file(id.slot, tick);
         self.len += 1;
         self.relieve(rng);
         id

@@ -194,12 +194,12 @@ impl<K: Key> Record<K> {
     }
 
     /// Makes the record a new tenant's, of which nothing is elsewhere but counters, with an empty status. What was here is
-    /// not read, as it may be far; the timer stays.
+    /// not read, as it may be far.
     #[inline(always)]
-    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>, generation: u32) {
+    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>, generation: u32, armed: u32) {
         let has_counters = flag(newcomer.counters.is_some(), HAS_COUNTERS);
         let bits = has_counters | flag(newcomer.announced.is_empty(), IS_SILENT);
-        self.key = newcomer.key;
+        (self.key, self.armed) = (newcomer.key, armed);
         self.standing = tick_of(newcomer.deadline) << TICK_BITS | u64::from(bits);
         self.generation = generation & GENERATION;
         self.cells = newcomer.cells;

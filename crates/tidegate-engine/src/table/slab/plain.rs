@@ -12,12 +12,16 @@ use crate::table::record::{GENERATION, Record};
 use crate::tuple::Tuple;
 
 impl Slab {
-    /// Gives a plain flow the lowest free slot.
+    /// Gives a plain flow the lowest free slot; `armed` is the tick for which its timer is to be filed.
     #[inline]
-    pub(in crate::table) fn welcome<K: Shelved>(&mut self, newcomer: &Newcomer<K>) -> FlowId {
+    pub(in crate::table) fn welcome<K: Shelved>(
+        &mut self,
+        newcomer: &Newcomer<K>,
+        armed: u32,
+    ) -> FlowId {
         self.generation = self.generation.wrapping_add(1) & GENERATION;
         let generation = self.generation;
-        let slot = K::shelf_mut(self).welcome(newcomer, generation) | K::BIT;
+        let slot = K::shelf_mut(self).welcome(newcomer, (generation, armed)) | K::BIT;
         FlowId { slot, generation }
     }
 
@@ -55,9 +59,9 @@ impl Slab {
 }
 
 impl<K: Key> Shelf<K> {
-    fn welcome(&mut self, newcomer: &Newcomer<K>, generation: u32) -> u32 {
+    fn welcome(&mut self, newcomer: &Newcomer<K>, (generation, armed): (u32, u32)) -> u32 {
         let at = self.let_lowest();
-        self.records.at_mut(at).write_newcomer(newcomer, generation);
+        self.records.at_mut(at).write_newcomer(newcomer, generation, armed);
         if let Some(counters) = newcomer.counters {
             *self.counters.place(at) = counters;
         }
