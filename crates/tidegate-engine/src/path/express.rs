@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet};
 use crate::rules::{Clearance, ExpressRoute, Programs, TableKind};
 use crate::table::FlowTable;
-use crate::table::express::{Build, Seat};
+use crate::table::express::{Build, Seat, Unlike};
 use crate::table::mapping::Translation;
 use crate::time::Instant;
 use crate::track::{Express, Plain};
@@ -182,8 +182,8 @@ impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
             Ok(mut seat) if ride.programs.has(K::FAMILY, TableKind::Nat) => {
                 ride.ride(&mut seat.translated(), true).ok_or(Stop::Doubt)
             }
-            Err(status) if !is_usual(status) => Err(Stop::Doubt),
-            _ => Err(Stop::Unlike),
+            Err(Unlike::NotUp) => Err(Stop::Doubt),
+            Ok(_) | Err(Unlike::HasMore) => Err(Stop::Unlike),
         });
         let (id, outcome, timer) = taken.ok_or(Stop::Doubt)??;
         if table.is_late(timer) {

@@ -167,6 +167,12 @@ impl<K: Key> Record<K> {
         self.bits() & (USUAL | ACCOMPANIED) == USUAL
     }
 
+    /// Whether the flow is answered and assured, and in nobody's special care.
+    #[inline(always)]
+    pub(super) fn is_usual(&self) -> bool {
+        self.bits() & (USUAL | UNUSUAL) == USUAL
+    }
+
     /// Whether a flow is here that is in nobody's special care, not translated, and has nothing elsewhere but counters, so
     /// that nobody else need be asked about it.
     #[inline(always)]
