@@ -78,7 +78,7 @@ impl FlowTable {
 
     /// The id of the flow in a slot that has one, and the hash of its tuple if it is a plain one, with nothing that would
     /// have to end with it, and nobody who would have to know.
-    #[inline]
+    #[inline(always)]
     pub(super) fn plain_hash(&self, slot: u32) -> (FlowId, Option<u32>) {
         // Both its tuples have the same home, and elsewhere nobody has heard of it.
         let is_home = |post: &Post| post.is_home(&self.slab.tuple_of(slot));
@@ -87,7 +87,8 @@ impl FlowTable {
         (id, hash.filter(|_| is_plain))
     }
 
-    /// Takes a plain flow, whose tuple has this hash, out of the table and announces it.
+    /// Takes a plain flow, whose tuple has this hash, out of the table and announces it, if it is there still.
+    #[inline]
     pub(super) fn bury_plain(
         &mut self,
         id: FlowId,
@@ -95,8 +96,9 @@ impl FlowTable {
         now: Instant,
         events: &mut EventQueue,
     ) {
-        let slab = &mut self.slab;
-        if slab.announces(id.slot) {
+        let slab = &self.slab;
+        let Some(announces) = slab.announces(id) else { return };
+        if announces {
             events.destroyed_as(now, id, || {
                 let mut flow = slab.read(id.slot);
                 end_life(&mut flow, now);

@@ -239,6 +239,12 @@ impl<K: Key> Record<K> {
         self.generation & GENERATION
     }
 
+    /// Whether a flow is here, and that tenant of the slot.
+    #[inline(always)]
+    pub(super) fn is_of(&self, generation: u32) -> bool {
+        !self.is_vacant() && self.generation() == generation
+    }
+
     /// Makes the record a new tenant's.
     pub(super) fn begin(&mut self, generation: u32) {
         self.generation = generation & GENERATION;

@@ -33,7 +33,7 @@ impl Slab {
 
     /// The id of a flow, and the hash of its tuple if there is nothing of it that its record does not hold, but counters,
     /// labels and the like, nor is it listed with others of its source; and it has ports.
-    #[inline]
+    #[inline(always)]
     pub(in crate::table) fn plain_hash(&self, slot: u32, key: &IndexKey) -> (FlowId, Option<u32>) {
         on_shelf!(self, slot, |shelf, at| {
             let record = shelf.records.at(at);
@@ -42,10 +42,13 @@ impl Slab {
         })
     }
 
-    /// Whether a flow of whose changes all or none are announced announces them.
+    /// Whether a flow of whose changes all or none are announced announces them; `None` if it isn't there.
     #[inline]
-    pub(in crate::table) fn announces(&self, slot: u32) -> bool {
-        !on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_silent())
+    pub(in crate::table) fn announces(&self, id: FlowId) -> Option<bool> {
+        on_shelf!(self, id.slot, |shelf, at| {
+            let record = shelf.records.get(at).filter(|record| record.is_of(id.generation))?;
+            Some(!record.is_silent())
+        })
     }
 
     /// A flow's original tuple.
@@ -75,7 +78,7 @@ impl<K: Key> Shelf<K> {
 
 impl<K: Key> Record<K> {
     /// See [`Slab::plain_hash`].
-    #[inline]
+    #[inline(always)]
     fn has_all(&self) -> bool {
         const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
         const ELSEWHERE: Status = CARED_FOR.union(Status::SRC_NAT_DONE);
