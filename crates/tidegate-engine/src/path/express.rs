@@ -11,9 +11,9 @@
 
 use core::marker::PhantomData;
 
-use tidegate_wire::Family;
 use tidegate_wire::offload::Offload;
 
+use super::by_kind::by_kind;
 use super::glance::{Glance, Kind};
 use super::layout::Layout;
 use super::translation::{Upper, destination, rewrite, translation};
@@ -22,13 +22,12 @@ use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::{FlowId, Status};
 use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet};
-use crate::rules::{Clearance, ExpressProto, ExpressRoute, Programs, TableKind};
+use crate::rules::{Clearance, ExpressRoute, Programs, TableKind};
 use crate::table::FlowTable;
-use crate::table::express::{Build, Seat};
-use crate::table::key::{Key4, Key6};
+use crate::table::express::{Build, Seat, Unlike};
 use crate::table::mapping::Translation;
 use crate::time::Instant;
-use crate::track::{self, Express, Plain};
+use crate::track::{Express, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
@@ -77,20 +76,7 @@ pub(crate) fn pass(
     glance: &Glance,
 ) -> Option<Outcome> {
     let kind = glance.kind().filter(|kind| glance.is_express(*kind))?;
-    match (kind.family, kind.proto) {
-        (Family::V4, ExpressProto::Tcp) => {
-            take::<Key4, track::tcp::Usual>(engine, now, packet, fib, glance)
-        }
-        (Family::V4, ExpressProto::Udp) => {
-            take::<Key4, track::udp::Usual>(engine, now, packet, fib, glance)
-        }
-        (Family::V6, ExpressProto::Tcp) => {
-            take::<Key6, track::tcp::Usual>(engine, now, packet, fib, glance)
-        }
-        (Family::V6, ExpressProto::Udp) => {
-            take::<Key6, track::udp::Usual>(engine, now, packet, fib, glance)
-        }
-    }
+    by_kind!(kind, |K, P| take::<K, P>(engine, now, packet, fib, glance))
 }
 
 fn take<K: Layout, P: Express>(
@@ -196,8 +182,8 @@ impl<'a, F: Fib, K: Layout, P: Express> Ride<'a, F, K, P> {
             Ok(mut seat) if ride.programs.has(K::FAMILY, TableKind::Nat) => {
                 ride.ride(&mut seat.translated(), true).ok_or(Stop::Doubt)
             }
-            Err(status) if !is_usual(status) => Err(Stop::Doubt),
-            _ => Err(Stop::Unlike),
+            Err(Unlike::NotUp) => Err(Stop::Doubt),
+            Ok(_) | Err(Unlike::HasMore) => Err(Stop::Unlike),
         });
         let (id, outcome, timer) = taken.ok_or(Stop::Doubt)??;
         if table.is_late(timer) {

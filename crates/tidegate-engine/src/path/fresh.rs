@@ -14,9 +14,8 @@
 use core::marker::PhantomData;
 use core::net::IpAddr;
 
-use tidegate_wire::Family;
-
 use super::Walk;
+use super::by_kind::by_kind;
 use super::conntrack::info_of;
 use super::express::{UNUSUAL, is_cut_to};
 use super::glance::Glance;
@@ -28,14 +27,13 @@ use crate::fib::{Fib, PortId, Route, RouteQuery};
 use crate::flow::{Counter, FlowId, Status};
 use crate::limits::Limits;
 use crate::packet::{CtInfo, Packet, Tracked};
-use crate::rules::{ExpressProto, ExpressRoute, Fresh, Programs, TableKind};
+use crate::rules::{ExpressRoute, Fresh, Programs, TableKind};
 use crate::table::FlowTable;
 use crate::table::express::Seat;
-use crate::table::key::{Key4, Key6};
 use crate::table::newcomer::Newcomer;
 use crate::time::Instant;
 use crate::trace::Observer;
-use crate::track::{self, Cells, Express, Life, Plain};
+use crate::track::{Cells, Express, Life, Plain};
 use crate::tuple::Direction;
 use crate::verdict::Verdict;
 
@@ -106,20 +104,7 @@ pub(crate) fn pass<'p, R>(
     each: &mut impl FnMut(&mut Packet<'p>, Outcome) -> R,
 ) -> Result<R, Pause> {
     let kind = glance.kind().ok_or(Pause::Doubt)?;
-    match (kind.family, kind.proto) {
-        (Family::V4, ExpressProto::Tcp) => {
-            go::<Key4, track::tcp::Usual, R>(engine, now, packet, fib, glance, each)
-        }
-        (Family::V4, ExpressProto::Udp) => {
-            go::<Key4, track::udp::Usual, R>(engine, now, packet, fib, glance, each)
-        }
-        (Family::V6, ExpressProto::Tcp) => {
-            go::<Key6, track::tcp::Usual, R>(engine, now, packet, fib, glance, each)
-        }
-        (Family::V6, ExpressProto::Udp) => {
-            go::<Key6, track::udp::Usual, R>(engine, now, packet, fib, glance, each)
-        }
-    }
+    by_kind!(kind, |K, P| go::<K, P, R>(engine, now, packet, fib, glance, each))
 }
 
 /// [`pass`] of a packet that is of this kind.

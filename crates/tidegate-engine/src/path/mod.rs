@@ -17,6 +17,7 @@
 //! flow begins to exist at *confirm*: a packet dropped before leaves nothing.
 
 mod answer;
+mod by_kind;
 mod conntrack;
 mod expected;
 pub(crate) mod express;

@@ -5,8 +5,7 @@
 
 use core::mem;
 
-use tidegate_wire::Family;
-
+use super::by_kind::by_kind;
 use super::express::Stop;
 use super::fresh::Pause;
 use super::glance::{Glance, Kind, NEAR};
@@ -15,11 +14,9 @@ use super::{express, fresh};
 use crate::engine::{Engine, Outcome};
 use crate::fib::Fib;
 use crate::packet::Packet;
-use crate::rules::ExpressProto;
 use crate::table::Spot;
-use crate::table::key::{Key4, Key6};
 use crate::time::Instant;
-use crate::track::{self, Express};
+use crate::track::Express;
 
 /// Packets that were glanced at, and wait for their turn.
 pub(crate) struct Train<'a, 'p> {
@@ -67,20 +64,7 @@ pub(crate) fn pass<'p>(
     each: &mut impl FnMut(&mut Packet<'p>, Outcome),
 ) -> Pause {
     while let Some(kind) = train.glances.first().and_then(Glance::kind) {
-        let (taken, pause) = match (kind.family, kind.proto) {
-            (Family::V4, ExpressProto::Tcp) => {
-                run::<Key4, track::tcp::Usual>(engine, now, train, fib, each)
-            }
-            (Family::V4, ExpressProto::Udp) => {
-                run::<Key4, track::udp::Usual>(engine, now, train, fib, each)
-            }
-            (Family::V6, ExpressProto::Tcp) => {
-                run::<Key6, track::tcp::Usual>(engine, now, train, fib, each)
-            }
-            (Family::V6, ExpressProto::Udp) => {
-                run::<Key6, track::udp::Usual>(engine, now, train, fib, each)
-            }
-        };
+        let (taken, pause) = by_kind!(kind, |K, P| run::<K, P>(engine, now, train, fib, each));
         train.skip(taken);
         if let Some(pause) = pause {
             return pause;

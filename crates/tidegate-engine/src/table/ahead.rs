@@ -136,7 +136,7 @@ impl FlowTable {
                 let expected = &expected[number];
                 spots[number % BURST] = prefetch::spot(expected.home);
                 if expected.is_crowded() {
-                    prefetch::behind(expected.home);
+                    expected.home.ask_behind();
                 }
                 tell(number, None);
             }

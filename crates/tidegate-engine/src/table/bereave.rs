@@ -11,25 +11,13 @@ use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, ZoneScope};
 
 impl FlowTable {
-    /// Takes a flow out of the table and announces it.
+    /// Takes a flow out of the table and announces it, if it is there.
     pub(crate) fn kill(&mut self, id: FlowId, now: Instant, events: &mut EventQueue) {
         if self.slab.has(id) {
-            self.put_away(id, self.plain_hash(id.slot).1, now, events);
-        }
-    }
-
-    /// Takes a flow that is there out of the table and announces it; `plain_hash` is its
-    /// [`plain_hash`](FlowTable::plain_hash).
-    pub(super) fn put_away(
-        &mut self,
-        id: FlowId,
-        plain_hash: Option<u32>,
-        now: Instant,
-        events: &mut EventQueue,
-    ) {
-        match plain_hash {
-            Some(hash) => self.bury_plain(id, hash, now, events),
-            None => self.bury(id, self.slab.read(id.slot), now, events),
+            match self.plain_hash(id.slot).1 {
+                Some(hash) => self.bury_plain(id, hash, now, events),
+                None => self.bury(id, self.slab.read(id.slot), now, events),
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! for, all at once. Nothing comes of it but speed, and now and then a timer that is looked at once more: who has
 //! ended with another one by its turn is left alone.
 
+use super::ahead::NO_LINE;
 use super::{FlowTable, prefetch, tick_of};
 use crate::event::EventQueue;
 use crate::flow::FlowId;
@@ -27,8 +28,9 @@ impl FlowTable {
         loop {
             let found = self.find_expired(now, steps, &mut due);
             for Due { id, plain_hash } in &due[..found] {
-                if self.slab.has(*id) {
-                    self.put_away(*id, *plain_hash, now, events);
+                match *plain_hash {
+                    Some(hash) => self.bury_plain(*id, hash, now, events),
+                    None => self.kill(*id, now, events),
                 }
             }
             if found < FEW {
@@ -39,17 +41,18 @@ impl FlowTable {
 
     /// Takes the next few out of the wheel; how many there were.
     fn find_expired(&mut self, now: Instant, steps: &mut usize, due: &mut [Due; FEW]) -> usize {
-        let mut found = 0;
-        for place in due {
-            let Some(slot) = self.wheel.pop_due(&mut self.slab, tick_of(now), steps) else { break };
-            let (id, plain_hash) = self.plain_hash(slot);
-            if let Some(hash) = plain_hash {
-                let home = self.index.home_line(hash);
-                prefetch::line(home);
-                prefetch::behind(home);
-            }
+        let mut slots = [0; FEW];
+        let found = self.wheel.pop_due(&mut self.slab, tick_of(now), steps, &mut slots);
+        let mut homes = [&NO_LINE; FEW];
+        for ((place, home), slot) in due.iter_mut().zip(&mut homes).zip(&slots[..found]) {
+            let (id, plain_hash) = self.plain_hash(*slot);
             *place = Due { id, plain_hash };
-            found += 1;
+            *home = plain_hash.map_or(&NO_LINE, |hash| self.index.home_line(hash));
+        }
+        homes[..found].iter().for_each(|home| prefetch::line(*home));
+        // Two in three need no other line, and that is known once their own are there.
+        for home in homes[..found].iter().filter(|home| !home.is_end_of_run()) {
+            home.ask_behind();
         }
         found
     }

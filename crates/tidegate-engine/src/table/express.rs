@@ -70,6 +70,14 @@ pub(crate) struct Seat<'t, K: Key> {
     pub(crate) build: Build,
 }
 
+/// In which way a flow is not like most.
+pub(crate) enum Unlike {
+    /// It is not up and running, or in somebody's special care, or nobody is there.
+    NotUp,
+    /// There is more to it than to most.
+    HasMore,
+}
+
 /// What is known of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Build {
@@ -104,13 +112,14 @@ impl FlowTable {
         Some(ride(seat))
     }
 
-    /// [`FlowTable::with_seat`] for who only wants flows like most, translated or not: of another one the status.
+    /// [`FlowTable::with_seat`] for who only wants flows like most, translated or not: of another one, or should `glance` have
+    /// thought of one that isn't up, in which way it is unlike them.
     #[inline(always)]
     pub(crate) fn with_usual_seat<K: Shelved, R>(
         &mut self,
         (key, proto): (K, u8),
         glance: &Glance,
-        ride: impl FnOnce(Result<Seat<'_, K>, Status>) -> R,
+        ride: impl FnOnce(Result<Seat<'_, K>, Unlike>) -> R,
     ) -> Option<R> {
         let mut slot = glance.slot.filter(|_| self.one_way == 0);
         let seat = loop {
@@ -207,9 +216,9 @@ impl<K: Shelved> Shelf<K> {
         Some(Seat { record, annex, mapping, counters, slot, dir, build: Build::Any })
     }
 
-    /// The flow of a slot, if it has this key; of one that isn't like most, translated or not, the status.
+    /// The flow of a slot, if it has this key and is like most, translated or not. One that isn't up is not compared.
     #[inline(always)]
-    fn usual_seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Result<Seat<'_, K>, Status>> {
+    fn usual_seat(&mut self, slot: u32, key: K, proto: u8) -> Option<Result<Seat<'_, K>, Unlike>> {
         let at = slot.wrapping_sub(K::BIT);
         let Self { records, annex, counters, .. } = self;
         let record = records.get_mut(at)?;
@@ -225,8 +234,11 @@ impl<K: Shelved> Shelf<K> {
             let (mapping, build) = (Some(mapping), Build::Translated);
             return Some(Ok(Seat { record, annex, mapping, counters, slot, dir, build }));
         }
+        if !record.is_usual() {
+            return Some(Err(Unlike::NotUp));
+        }
         dir_of_any(annex, at, record, (key, proto))?;
-        Some(Err(record.status()))
+        Some(Err(Unlike::HasMore))
     }
 
     /// [`Shelf::seat`] of one that is [alone](Record::is_alone).

@@ -99,6 +99,19 @@ impl Lines {
         Candidates::new(self, hash)
     }
 
+    /// Whether no id is filed under a hash.
+    #[inline]
+    pub(crate) fn has_none(&self, hash: u32) -> bool {
+        let home = self.home_line(hash);
+        let is_settled = !home.goes_on(hash) && self.stash.is_empty();
+        home.matches(hash) == 0 && (is_settled || self.has_none_anywhere(hash))
+    }
+
+    #[inline(never)]
+    fn has_none_anywhere(&self, hash: u32) -> bool {
+        self.candidates(hash).next().is_none()
+    }
+
     /// The line that a look-up of this hash reads first.
     #[inline]
     pub(crate) fn home_line(&self, hash: u32) -> &Line {

@@ -66,10 +66,11 @@ impl FlowTable {
     ) -> FlowId {
         // No chain is near its longest; but whoever confirms a flow draws a number.
         rng.below(CHAIN_SPREAD);
-        let id = self.slab.welcome(newcomer);
-        self.index.insert(hash, id.slot);
         let first_look = tick_of(newcomer.deadline).min(tick_of(now) + FIRST_LOOK);
-        self.wheel.arm(&mut self.slab, id.slot, first_look);
+        let tick = self.wheel.nearest(first_look);
+        let id = self.slab.welcome(newcomer, tick as u32);
+        self.index.insert(hash, id.slot);
+        self.wheel.file(id.slot, tick);
         self.len += 1;
         self.relieve(rng);
         id
@@ -77,7 +78,7 @@ impl FlowTable {
 
     /// The id of the flow in a slot that has one, and the hash of its tuple if it is a plain one, with nothing that would
     /// have to end with it, and nobody who would have to know.
-    #[inline]
+    #[inline(always)]
     pub(super) fn plain_hash(&self, slot: u32) -> (FlowId, Option<u32>) {
         // Both its tuples have the same home, and elsewhere nobody has heard of it.
         let is_home = |post: &Post| post.is_home(&self.slab.tuple_of(slot));
@@ -86,7 +87,8 @@ impl FlowTable {
         (id, hash.filter(|_| is_plain))
     }
 
-    /// Takes a plain flow, whose tuple has this hash, out of the table and announces it.
+    /// Takes a plain flow, whose tuple has this hash, out of the table and announces it, if it is there still.
+    #[inline]
     pub(super) fn bury_plain(
         &mut self,
         id: FlowId,
@@ -94,8 +96,9 @@ impl FlowTable {
         now: Instant,
         events: &mut EventQueue,
     ) {
-        let slab = &mut self.slab;
-        if slab.announces(id.slot) {
+        let slab = &self.slab;
+        let Some(announces) = slab.announces(id) else { return };
+        if announces {
             events.destroyed_as(now, id, || {
                 let mut flow = slab.read(id.slot);
                 end_life(&mut flow, now);

@@ -28,6 +28,14 @@ pub(super) fn behind<T>(value: &T) {
     ask::<SECOND>(first.wrapping_add(2 * LINE));
 }
 
+/// Asks for the two cache lines behind those that [`behind`] asks for.
+#[inline(always)]
+pub(super) fn further_behind<T>(value: &T) {
+    let first: *const u8 = core::ptr::from_ref(value).cast();
+    ask::<SECOND>(first.wrapping_add(3 * LINE));
+    ask::<SECOND>(first.wrapping_add(4 * LINE));
+}
+
 /// Asks for the cache lines of a value, which is no longer than two of them; where it lies.
 #[inline(always)]
 pub(super) fn lines<T>(value: &T) -> Spot {

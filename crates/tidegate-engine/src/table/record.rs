@@ -167,6 +167,12 @@ impl<K: Key> Record<K> {
         self.bits() & (USUAL | ACCOMPANIED) == USUAL
     }
 
+    /// Whether the flow is answered and assured, and in nobody's special care.
+    #[inline(always)]
+    pub(super) fn is_usual(&self) -> bool {
+        self.bits() & (USUAL | UNUSUAL) == USUAL
+    }
+
     /// Whether a flow is here that is in nobody's special care, not translated, and has nothing elsewhere but counters, so
     /// that nobody else need be asked about it.
     #[inline(always)]
@@ -194,12 +200,12 @@ impl<K: Key> Record<K> {
     }
 
     /// Makes the record a new tenant's, of which nothing is elsewhere but counters, with an empty status. What was here is
-    /// not read, as it may be far; the timer stays.
+    /// not read, as it may be far.
     #[inline(always)]
-    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>, generation: u32) {
+    pub(super) fn write_newcomer(&mut self, newcomer: &Newcomer<K>, generation: u32, armed: u32) {
         let has_counters = flag(newcomer.counters.is_some(), HAS_COUNTERS);
         let bits = has_counters | flag(newcomer.announced.is_empty(), IS_SILENT);
-        self.key = newcomer.key;
+        (self.key, self.armed) = (newcomer.key, armed);
         self.standing = tick_of(newcomer.deadline) << TICK_BITS | u64::from(bits);
         self.generation = generation & GENERATION;
         self.cells = newcomer.cells;
@@ -231,6 +237,12 @@ impl<K: Key> Record<K> {
     #[inline(always)]
     pub(super) fn generation(&self) -> u32 {
         self.generation & GENERATION
+    }
+
+    /// Whether a flow is here, and that tenant of the slot.
+    #[inline(always)]
+    pub(super) fn is_of(&self, generation: u32) -> bool {
+        !self.is_vacant() && self.generation() == generation
     }
 
     /// Makes the record a new tenant's.

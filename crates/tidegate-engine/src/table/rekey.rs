@@ -75,7 +75,7 @@ impl FlowTable {
     /// a look-up.
     #[inline]
     pub(super) fn is_nobodys(&self, hash: u32) -> bool {
-        self.retired_key.is_none() && self.index.candidates(hash).next().is_none()
+        self.retired_key.is_none() && self.index.has_none(hash)
     }
 
     /// Takes a slot out of the index, which is filed there under a tuple and a zone's number.

@@ -140,7 +140,7 @@ impl Slab {
         on_shelf!(self, id.slot, |shelf, at| shelf
             .records
             .get(at)
-            .is_some_and(|record| !record.is_vacant() && record.generation() == id.generation))
+            .is_some_and(|record| record.is_of(id.generation)))
     }
 
     /// The flow of a slot that has one.

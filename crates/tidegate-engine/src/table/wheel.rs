@@ -62,10 +62,13 @@ pub(crate) struct Wheel {
     /// The bucket whose timers are being taken out; what is in it comes before all else.
     opening: Option<Bucket>,
     /// Bit B of level L: the bucket has entries.
-    occupied: [[u64; BUCKETS / 64]; LEVELS],
+    occupied: Occupied,
     queues: Box<[Queue]>,
     chunks: Chunks,
 }
+
+/// See [`Wheel::occupied`].
+type Occupied = [[u64; BUCKETS / 64]; LEVELS];
 
 /// One bucket's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Wheel {
 
     /// The tick nearest to this one for which a timer can be filed.
     #[inline(always)]
-    fn nearest(&self, tick: u64) -> u64 {
+    pub(crate) fn nearest(&self, tick: u64) -> u64 {
         tick.clamp(self.cursor, self.cursor + HORIZON)
     }
 
@@ -123,34 +126,35 @@ impl Wheel {
         self.earliest().map(|bucket| self.start_of(bucket).max(self.cursor))
     }
 
-    /// Takes the next slot whose deadline is not after the tick `now` out of the wheel. `None` when
-    /// there is none, or when no `steps` are left, which this counts down.
+    /// Takes the next slots whose deadline is not after the tick `now` out of the wheel, in their order, as many as there are
+    /// places in `due`; how many. Fewer when there are no more, or when no `steps` are left, which this counts down.
     pub(crate) fn pop_due(
         &mut self,
         timers: &mut impl Timers,
         now: u64,
         steps: &mut usize,
-    ) -> Option<u32> {
+        due: &mut [u32],
+    ) -> usize {
         let now = now.max(self.cursor);
-        while let Some(bucket) = self.earliest() {
-            let start = self.start_of(bucket);
-            if start > now {
+        let mut found = 0;
+        while found < due.len() {
+            let next = self.earliest().map(|bucket| (bucket, self.start_of(bucket)));
+            let Some((bucket, start)) = next.filter(|(_, start)| *start <= now) else {
+                self.cursor = now;
+                break;
+            };
+            if *steps == 0 {
                 break;
             }
-            if *steps == 0 {
-                return None;
-            }
             self.cursor = self.cursor.max(start);
-            if let Some(slot) = self.open(timers, (bucket, start), now, steps) {
-                return Some(slot);
-            }
+            found += self.open(timers, (bucket, start), now, steps, &mut due[found..]);
         }
-        self.cursor = now;
-        None
+        found
     }
 
-    /// Takes entries of the bucket that time has come to, as many as steps are left, up to one that is due: its slot.
-    /// Those that are not due are filed anew, stale ones thrown away. => there is an entry, and `start` is where the bucket begins
+    /// Takes entries of the bucket that time has come to, as many as steps are left and places for those that are due; how
+    /// many are. Those that are not due are filed anew, stale ones thrown away. => there is an entry, and `start` is where
+    /// the bucket begins
     #[inline(always)]
     fn open(
         &mut self,
@@ -158,50 +162,49 @@ impl Wheel {
         (bucket, start): (Bucket, u64),
         now: u64,
         steps: &mut usize,
-    ) -> Option<u32> {
+        due: &mut [u32],
+    ) -> usize {
         let (number, span) = (bucket.index(), bucket.span());
-        let (mut due, mut is_empty) = (None, false);
-        while due.is_none() && !is_empty && *steps > 0 {
-            *steps -= 1;
+        let (mut found, mut is_empty) = (0, false);
+        let mut slots = [0; FEW];
+        while found < due.len() && !is_empty && *steps > 0 {
+            let most = FEW.min(due.len() - found).min(*steps);
             let queue = &mut self.queues[number];
-            let slot = queue.pop(&mut self.chunks);
+            let taken = queue.take(&mut self.chunks, &mut slots[..most]);
             is_empty = queue.is_empty();
-            let Some(timer) = timers.timer(slot) else { continue };
-            if u64::from(timer.armed.wrapping_sub(start as u32)) >= span {
-                // Stale.
-                continue;
-            }
-            if bucket.level == 0 && timer.deadline <= now {
-                due = Some(slot);
-            } else {
-                let tick = self.nearest(timer.deadline);
-                *timer.armed = tick as u32;
-                self.file(slot, tick);
+            *steps -= taken;
+            for slot in &slots[..taken] {
+                let Some(timer) = timers.timer(*slot) else { continue };
+                if u64::from(timer.armed.wrapping_sub(start as u32)) >= span {
+                    // Stale.
+                    continue;
+                }
+                if bucket.level == 0 && timer.deadline <= now {
+                    due[found] = *slot;
+                    found += 1;
+                } else {
+                    let tick = self.nearest(timer.deadline);
+                    *timer.armed = tick as u32;
+                    self.file(*slot, tick);
+                }
             }
         }
         self.opening = (!is_empty).then_some(bucket);
         if is_empty {
-            *self.word_of(bucket) &= !(1 << (bucket.digit % 64));
+            *bucket.word(&mut self.occupied) &= !bucket.bit();
         }
-        due
+        found
     }
 
-    /// The bits of a bucket and its neighbours in [`Wheel::occupied`].
+    /// Files a slot that is armed for this tick, which is one of those that are [nearest](Wheel::nearest).
     #[inline(always)]
-    fn word_of(&mut self, bucket: Bucket) -> &mut u64 {
-        &mut self.occupied[usize::from(bucket.level)][usize::from(bucket.digit / 64)]
-    }
-
-    #[inline(always)]
-    fn file(&mut self, slot: u32, tick: u64) {
+    pub(crate) fn file(&mut self, slot: u32, tick: u64) {
         let bucket = Bucket::of(tick, self.cursor);
-        let number = bucket.index();
-        let queue = &mut self.queues[number];
+        let queue = &mut self.queues[bucket.index()];
         if queue.is_full() {
             queue.extend(&mut self.chunks);
-            *self.word_of(bucket) |= 1 << (bucket.digit % 64);
+            *bucket.word(&mut self.occupied) |= bucket.bit();
         }
-        let queue = &mut self.queues[number];
         queue.push(&mut self.chunks, slot);
     }
 
@@ -241,6 +244,16 @@ impl Bucket {
     fn index(self) -> usize {
         usize::from(self.level) * BUCKETS + usize::from(self.digit)
     }
+
+    /// The bits of it and its neighbours.
+    fn word(self, occupied: &mut Occupied) -> &mut u64 {
+        &mut occupied[usize::from(self.level)][usize::from(self.digit / 64)]
+    }
+
+    /// Its own of them.
+    fn bit(self) -> u64 {
+        1 << (self.digit % 64)
+    }
 }
 
 impl Queue {
@@ -275,16 +288,18 @@ impl Queue {
         self.filled += 1;
     }
 
-    /// The first entry of a queue that has one.
+    /// Takes first entries of a queue that has one, of one chunk, as many as there are places in `slots`; how many.
     #[inline(always)]
-    fn pop(&mut self, chunks: &mut Chunks) -> u32 {
-        let slot = chunks.all.at(self.first).slots[self.taken as usize];
-        self.taken += 1;
+    fn take(&mut self, chunks: &mut Chunks, slots: &mut [u32]) -> usize {
         let end = if self.first == self.last { self.filled } else { CHUNK as u32 };
+        let entries = &chunks.all.at(self.first).slots[self.taken as usize..end as usize];
+        let count = entries.len().min(slots.len());
+        slots[..count].copy_from_slice(&entries[..count]);
+        self.taken += count as u32;
         if self.taken == end {
             self.shorten(chunks);
         }
-        slot
+        count
     }
 
     /// Gives the first chunk back, of which all entries are gone.
@@ -335,6 +350,8 @@ impl Chunks {
 
 /// No chunk.
 const NONE: u32 = u32::MAX;
+/// How many entries are taken out of a bucket before the first of them is looked at.
+const FEW: usize = 32;
 /// Entries of a chunk.
 const CHUNK: usize = 255;
 

@@ -185,18 +185,25 @@ impl Array {
     }
 
     /// Takes a pair out; `false` if it is not here.
+    #[inline]
     pub(super) fn remove(&mut self, hash: u32, id: u32) -> bool {
         let home = self.home(hash);
         let mut at = home;
-        while !self.made_line(at).is_some_and(|line| line.take(hash, id)) {
-            if !self.line(at).goes_on(hash) {
+        loop {
+            let Some(line) = self.made_line(at) else { return false };
+            if line.take(hash, id) {
+                let leaves_gap = !line.is_end_of_run();
+                self.unpass(home, at);
+                if leaves_gap {
+                    self.close_gap(at);
+                }
+                return true;
+            }
+            if !line.goes_on(hash) {
                 return false;
             }
             at += 1;
         }
-        self.unpass(home, at);
-        self.close_gap(at);
-        true
     }
 
     /// Takes the first pair out of a line.

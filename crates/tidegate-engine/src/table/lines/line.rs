@@ -9,6 +9,7 @@ use core::hint::select_unpredictable;
 
 use super::Entry;
 use super::lanes::{self, LANES};
+use crate::table::prefetch;
 
 /// See the file's head.
 #[repr(C, align(64))]
@@ -22,6 +23,8 @@ pub(crate) struct Line {
 
 /// Entries that a line holds.
 pub(super) const SLOTS: usize = 7;
+/// When so many have passed a line, the next few are probably full as well.
+const MANY: u32 = 3;
 /// The bits of all slots.
 const FULL: u32 = (1 << SLOTS) - 1;
 /// The lane of the hashes that counts.
@@ -104,6 +107,21 @@ impl Line {
     #[inline]
     pub(super) fn ids(&self) -> &[u32; LANES] {
         &self.ids
+    }
+
+    /// Asks for the lines to which whoever passes this one will come.
+    #[inline(always)]
+    pub(crate) fn ask_behind(&self) {
+        prefetch::behind(self);
+        if self.passed() >= MANY {
+            prefetch::further_behind(self);
+        }
+    }
+
+    /// Whether none passed this line, so that who comes or goes here needs no other one.
+    #[inline(always)]
+    pub(crate) fn is_end_of_run(&self) -> bool {
+        self.passed() == 0
     }
 
     /// Whether there is no room for another entry.

@@ -89,6 +89,7 @@ fn an_empty_index_has_nothing_to_say() {
     assert_eq!(lines.len(), 0);
     assert_eq!(lines.candidates(7).next(), None);
     assert_eq!(lines.home_line(7).first(7), None);
+    assert!(lines.has_none(7));
     assert_eq!(lines.range(0, u32::MAX).next(), None);
     assert!(!lines.remove(7, 7));
     assert!(!lines.is_stressed());
@@ -332,7 +333,9 @@ impl Pair {
     fn look(&self, hash: u32) {
         let known = self.model.iter().filter(|(h, _)| *h == hash).map(|(_, id)| (hash, *id));
         let found = self.lines.candidates(hash).map(|id| (hash, id));
-        assert_eq!(sorted(found), sorted(known));
+        let known = sorted(known);
+        assert_eq!(self.lines.has_none(hash), known.is_empty());
+        assert_eq!(sorted(found), known);
         let guess = self.lines.home_line(hash).first(hash);
         assert!(guess.is_none() || guess == self.lines.candidates(hash).next());
     }

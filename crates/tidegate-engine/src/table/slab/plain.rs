@@ -12,12 +12,16 @@ use crate::table::record::{GENERATION, Record};
 use crate::tuple::Tuple;
 
 impl Slab {
-    /// Gives a plain flow the lowest free slot.
+    /// Gives a plain flow the lowest free slot; `armed` is the tick for which its timer is to be filed.
     #[inline]
-    pub(in crate::table) fn welcome<K: Shelved>(&mut self, newcomer: &Newcomer<K>) -> FlowId {
+    pub(in crate::table) fn welcome<K: Shelved>(
+        &mut self,
+        newcomer: &Newcomer<K>,
+        armed: u32,
+    ) -> FlowId {
         self.generation = self.generation.wrapping_add(1) & GENERATION;
         let generation = self.generation;
-        let slot = K::shelf_mut(self).welcome(newcomer, generation) | K::BIT;
+        let slot = K::shelf_mut(self).welcome(newcomer, (generation, armed)) | K::BIT;
         FlowId { slot, generation }
     }
 
@@ -29,7 +33,7 @@ impl Slab {
 
     /// The id of a flow, and the hash of its tuple if there is nothing of it that its record does not hold, but counters,
     /// labels and the like, nor is it listed with others of its source; and it has ports.
-    #[inline]
+    #[inline(always)]
     pub(in crate::table) fn plain_hash(&self, slot: u32, key: &IndexKey) -> (FlowId, Option<u32>) {
         on_shelf!(self, slot, |shelf, at| {
             let record = shelf.records.at(at);
@@ -38,10 +42,13 @@ impl Slab {
         })
     }
 
-    /// Whether a flow of whose changes all or none are announced announces them.
+    /// Whether a flow of whose changes all or none are announced announces them; `None` if it isn't there.
     #[inline]
-    pub(in crate::table) fn announces(&self, slot: u32) -> bool {
-        !on_shelf!(self, slot, |shelf, at| shelf.records.at(at).is_silent())
+    pub(in crate::table) fn announces(&self, id: FlowId) -> Option<bool> {
+        on_shelf!(self, id.slot, |shelf, at| {
+            let record = shelf.records.get(at).filter(|record| record.is_of(id.generation))?;
+            Some(!record.is_silent())
+        })
     }
 
     /// A flow's original tuple.
@@ -55,9 +62,9 @@ impl Slab {
 }
 
 impl<K: Key> Shelf<K> {
-    fn welcome(&mut self, newcomer: &Newcomer<K>, generation: u32) -> u32 {
+    fn welcome(&mut self, newcomer: &Newcomer<K>, (generation, armed): (u32, u32)) -> u32 {
         let at = self.let_lowest();
-        self.records.at_mut(at).write_newcomer(newcomer, generation);
+        self.records.at_mut(at).write_newcomer(newcomer, generation, armed);
         if let Some(counters) = newcomer.counters {
             self.counters.set(at, counters);
         }
@@ -71,7 +78,7 @@ impl<K: Key> Shelf<K> {
 
 impl<K: Key> Record<K> {
     /// See [`Slab::plain_hash`].
-    #[inline]
+    #[inline(always)]
     fn has_all(&self) -> bool {
         const CARED_FOR: Status = Status::SEQ_ADJUST.union(Status::EXPECTED).union(Status::HELPER);
         const ELSEWHERE: Status = CARED_FOR.union(Status::SRC_NAT_DONE);

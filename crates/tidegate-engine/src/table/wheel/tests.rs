@@ -62,9 +62,16 @@ impl Clock {
         self.kept.0.remove(&slot);
     }
 
+    /// The next slot that is due.
+    fn next(&mut self, now: u64, steps: &mut usize) -> Option<u32> {
+        let mut due = [0];
+        let found = self.wheel.pop_due(&mut self.kept, now, steps, &mut due);
+        (found == 1).then_some(due[0])
+    }
+
     /// The next slot that is due, which is over then.
     fn pop_in(&mut self, now: u64, steps: &mut usize) -> Option<u32> {
-        let slot = self.wheel.pop_due(&mut self.kept, now, steps)?;
+        let slot = self.next(now, steps)?;
         self.end(slot);
         Some(slot)
     }
@@ -304,6 +311,33 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Takes all that is due, of which `few` are over at a time, as the table does it, with so many places for them; who came,
+/// and how many steps are left.
+fn take_all(
+    clock: &mut Clock,
+    now: u64,
+    mut steps: usize,
+    (few, room): (usize, usize),
+) -> (Vec<u32>, usize) {
+    let mut gone = Vec::new();
+    loop {
+        let mut due = alloc::vec![0; few];
+        let mut count = 0;
+        for places in due.chunks_mut(room) {
+            let found = clock.wheel.pop_due(&mut clock.kept, now, &mut steps, places);
+            count += found;
+            if found < places.len() {
+                break;
+            }
+        }
+        // One that was armed twice may come twice.
+        gone.extend(due[..count].iter().filter(|slot| clock.kept.0.remove(slot).is_some()));
+        if count < few {
+            return (gone, steps);
+        }
+    }
+}
+
 /// The wheel, and all it has to know: who has which deadline.
 struct Trial {
     clock: Clock,
@@ -339,8 +373,7 @@ impl Trial {
     /// ticks that they are armed for; and in the end everybody.
     fn pop(&mut self, mut steps: usize) {
         let mut last = None;
-        while let Some(slot) = self.clock.wheel.pop_due(&mut self.clock.kept, self.now, &mut steps)
-        {
+        while let Some(slot) = self.clock.next(self.now, &mut steps) {
             let armed = self.clock.kept.armed(slot).expect("a slot with a timer");
             let is_ordered = last.is_none_or(|last| armed.wrapping_sub(last).cast_signed() >= 0);
             assert!(is_ordered, "{last:?} was before {armed}");
@@ -387,5 +420,33 @@ proptest! {
             trial.pop(usize::MAX);
         }
         prop_assert!(trial.deadlines.is_empty());
+    }
+
+    #[test]
+    fn how_many_are_taken_at_a_time_changes_neither_their_order_nor_the_steps(
+        start in span(),
+        ops in proptest::collection::vec(op(), 1..120),
+        few in 1usize..80,
+        room in 2usize..80,
+    ) {
+        let mut clocks = [Clock::new(start), Clock::new(start)];
+        let mut now = start;
+        for op in ops {
+            let at = |offset| now.saturating_add_signed(offset).min(END);
+            match op {
+                Op::Arm(slot, offset) => clocks.iter_mut().for_each(|one| one.arm(slot, at(offset))),
+                Op::Renew(slot, offset) => {
+                    clocks.iter_mut().for_each(|one| one.renew(slot, at(offset)));
+                }
+                Op::End(slot) => clocks.iter_mut().for_each(|one| one.end(slot)),
+                Op::Advance(span, steps) => {
+                    now = now.saturating_add(span).min(END);
+                    let [one, other] = &mut clocks;
+                    let taken = take_all(one, now, steps, (few, 1));
+                    prop_assert_eq!(taken, take_all(other, now, steps, (few, room)));
+                    prop_assert_eq!(one.wheel.next_due(), other.wheel.next_due());
+                }
+            }
+        }
     }
 }
