@@ -169,13 +169,14 @@ impl Key for Key4 {
 
     #[inline(always)]
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
-        let (addresses, ports) =
-            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
-        let one = addresses & 0xffff_ffff | u64::from(ports & 0xffff) << 32;
-        let other = addresses >> 32 | u64::from(ports >> 16) << 32;
-        let (low, high) = (one.min(other), one.max(other));
-        let addresses = low & 0xffff_ffff | high << 32;
-        let ports = low >> 32 | high >> 32 << 16;
+        let addresses = u64::from_le_bytes(self.addresses);
+        let ports = u32::from_le_bytes(self.ports);
+        let exchanged = (addresses.rotate_left(32), ports.rotate_left(16));
+        // By port, and by address where that is the same.
+        let order = |(addresses, ports): (u64, u32)| u128::from(addresses) | u128::from(ports) << 64;
+        let is_behind = order((addresses, ports)) < order(exchanged);
+        let addresses = select_unpredictable(is_behind, exchanged.0, addresses);
+        let ports = u64::from(select_unpredictable(is_behind, exchanged.1, ports));
         key.hash([addresses, ports | u64::from(zone) << 32 | u64::from(proto) << 48])
     }
 }
