@@ -333,7 +333,9 @@ impl Pair {
         let known = self.model.iter().filter(|(h, _)| *h == hash).map(|(_, id)| (hash, *id));
         let found = self.lines.candidates(hash).map(|id| (hash, id));
         assert_eq!(sorted(found), sorted(known));
-        let guess = self.lines.home_line(hash).first(hash);
+        let home = self.lines.home_line(hash);
+        assert!(core::ptr::eq(self.lines.homes().line(hash), home));
+        let guess = home.first(hash);
         assert!(guess.is_none() || guess == self.lines.candidates(hash).next());
     }
 
