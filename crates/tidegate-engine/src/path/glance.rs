@@ -12,7 +12,7 @@ use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
-use crate::table::ahead::{Ahead, GROUP};
+use crate::table::ahead::Ahead;
 use crate::table::key::{Key4, Key6};
 use crate::table::{FlowTable, Hint, Spot};
 use crate::track::{Express, tcp, udp};
@@ -113,14 +113,11 @@ impl Glance {
         table: &FlowTable,
     ) {
         let mut ahead = Ahead::new();
-        let mut number = 0;
-        while number < count.min(BURST) {
-            let end = (number + GROUP).min(count).min(BURST);
-            let places = glances[number..end].iter_mut().zip(&mut ahead.hashes[number..end]);
-            Self::begin_all(places.zip(&mut datagrams), table);
-            ahead.ask(table, number..end);
-            number = end;
-        }
+        ahead.begin(table, count, |group, hashes| {
+            let glances = glances.get_mut(group).unwrap_or_default();
+            Self::begin_all(glances.iter_mut().zip(hashes).zip(&mut datagrams), table);
+            true
+        });
         ahead.read(table, count, spots, |number, slot| glances[number].slot = slot);
     }
 

@@ -46,7 +46,7 @@ static NO_LINE: Line = Line::EMPTY;
 
 /// For how many the memory is asked at once. Those of a group that are not at home are looked for behind when all others
 /// were looked for at home: the memory fetches the lines behind meanwhile.
-pub(crate) const GROUP: usize = 32;
+const GROUP: usize = 32;
 const GROUPS: usize = BURST.div_ceil(GROUP);
 
 /// Who of a group is not filed at home: the last of the group is the lowest bit.
@@ -58,6 +58,25 @@ impl<'t> Ahead<'t> {
     #[inline(always)]
     pub(crate) fn new() -> Self {
         Self { hashes: [0; BURST], homes: [&NO_LINE; BURST], slots: [0; BURST] }
+    }
+
+    /// Asks for the home lines of the first `count`, a group at a time. `tell` writes the hashes of some, or says that it is no
+    /// use: then so is this.
+    #[inline(always)]
+    pub(crate) fn begin(
+        &mut self,
+        table: &'t FlowTable,
+        count: usize,
+        mut tell: impl FnMut(Range<usize>, &mut [u32]) -> bool,
+    ) -> bool {
+        for group in groups(count) {
+            let hashes = self.hashes.get_mut(group.clone()).unwrap_or_default();
+            if !tell(group.clone(), hashes) {
+                return false;
+            }
+            self.ask(table, group);
+        }
+        true
     }
 
     /// Asks for the lines where these are at home, whose hashes are known. Not inlined, nor is what follows, as each of
@@ -75,13 +94,12 @@ impl<'t> Ahead<'t> {
     /// Finds the flows of the first `count`, whose lines were asked for.
     #[inline(always)]
     pub(super) fn find(&mut self, table: &FlowTable, count: usize, reader: &mut impl Reader) {
-        let groups = || (0..count.min(BURST)).step_by(GROUP);
-        let end = |begin: usize| (begin + GROUP).min(count).min(BURST);
         let mut missing = [0; GROUPS];
-        for (begin, missing) in groups().zip(&mut missing) {
-            *missing = self.find_at_home(begin, end(begin));
-            reader.read(begin..end(begin), &self.slots);
-            for number in numbers(*missing, end(begin)) {
+        for (group, missing) in groups(count).zip(&mut missing) {
+            let end = group.end;
+            *missing = self.find_at_home(group.clone());
+            reader.read(group, &self.slots);
+            for number in numbers(*missing, end) {
                 let home = self.homes[number];
                 if home.is_full() {
                     prefetch::behind(home);
@@ -89,8 +107,8 @@ impl<'t> Ahead<'t> {
                 reader.miss(number, home);
             }
         }
-        for (begin, missing) in groups().zip(missing) {
-            for number in numbers(missing, end(begin)) {
+        for (group, missing) in groups(count).zip(missing) {
+            for number in numbers(missing, group.end) {
                 self.find_behind(table, number, reader);
             }
         }
@@ -98,9 +116,9 @@ impl<'t> Ahead<'t> {
 
     /// Looks for some at home; who isn't there has the slot of the one before.
     #[inline(never)]
-    fn find_at_home(&mut self, begin: usize, end: usize) -> Missing {
+    fn find_at_home(&mut self, group: Range<usize>) -> Missing {
         let (mut missing, mut slot): (Missing, u32) = (0, 0);
-        for number in begin..end.min(BURST) {
+        for number in group.start..group.end.min(BURST) {
             let is_home;
             (is_home, slot) = self.homes[number].first_or(self.hashes[number], slot);
             self.slots[number] = slot;
@@ -134,6 +152,13 @@ impl<'t> Ahead<'t> {
     ) {
         self.find(table, count, &mut Spotter { slab: &table.slab, spots, tell });
     }
+}
+
+/// The first `count` of a burst, by groups.
+#[inline(always)]
+fn groups(count: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = count.min(BURST);
+    (0..count).step_by(GROUP).map(move |begin| begin..(begin + GROUP).min(count))
 }
 
 /// The numbers of those who are missing in a group that ends before `end`, the last one first.

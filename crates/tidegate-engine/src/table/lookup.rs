@@ -107,7 +107,11 @@ impl FlowTable {
     ) -> bool {
         let mut wanted = [(K::default(), 0); BURST];
         let mut ahead = Ahead::new();
-        if !search::begin(&mut ahead, self, tuples, &mut wanted) {
+        let is_alike = ahead.begin(self, tuples.len(), |group, hashes| {
+            let wanted = wanted.get_mut(group.clone()).unwrap_or_default();
+            search::hash_all(self, tuples.get(group).unwrap_or_default(), wanted, hashes)
+        });
+        if !is_alike {
             return false;
         }
         let mut found = Found::new(K::shelf(&self.slab));

@@ -1,9 +1,9 @@
-//! A burst of keys of one family on the way to their flows ([`Ahead`]), whose records are compared with them there.
+//! A burst of keys of one family on the way to their flows ([`super::super::ahead`]), whose records are compared with them there.
 
 use core::ops::Range;
 
 use super::super::FlowTable;
-use super::super::ahead::{Ahead, GROUP, Reader};
+use super::super::ahead::Reader;
 use super::super::express::Shelved;
 use super::super::key::Key;
 use super::super::lines::Line;
@@ -20,26 +20,19 @@ pub(super) struct Found<'t, K: Key> {
     pub(super) records: [&'t Record<K>; BURST],
 }
 
-/// Makes keys of tuples, at most a burst, and asks for their home lines; `false` if one is of another family or has
+/// Makes keys of tuples and hashes of those; `false` if one is of another family or has
 /// no ports. Not inlined, as it needs all registers there are.
 #[inline(never)]
-pub(super) fn begin<'t, K: Shelved>(
-    ahead: &mut Ahead<'t>,
-    table: &'t FlowTable,
+pub(super) fn hash_all<K: Shelved>(
+    table: &FlowTable,
     tuples: &[Tuple],
-    wanted: &mut [(K, u8); BURST],
+    wanted: &mut [(K, u8)],
+    hashes: &mut [u32],
 ) -> bool {
-    let mut number = 0;
-    for (tuples, wanted) in tuples.chunks(GROUP).zip(wanted.chunks_mut(GROUP)) {
-        let begin = number;
-        let hashes = ahead.hashes.get_mut(begin..).unwrap_or_default();
-        for (tuple, (wanted, hash)) in tuples.iter().zip(wanted.iter_mut().zip(hashes)) {
-            let Some(key) = K::with_ports(tuple) else { return false };
-            *wanted = (key, tuple.proto);
-            *hash = table.hash_of(key, tuple.proto);
-        }
-        number += tuples.len();
-        ahead.ask(table, begin..number);
+    for (tuple, (wanted, hash)) in tuples.iter().zip(wanted.iter_mut().zip(hashes)) {
+        let Some(key) = K::with_ports(tuple) else { return false };
+        *wanted = (key, tuple.proto);
+        *hash = table.hash_of(key, tuple.proto);
     }
     true
 }
