@@ -5,7 +5,7 @@
 //! group at once, when all that had to be worked out for that is. To be asked for it an
 //! address must be translated, and where tables of pages are as large as a cache, that takes as long as the work of five or ten
 //! packets. The processor goes on meanwhile, but for no more than some hundreds of instructions. So one request between the
-//! work of two packets would wait for few translations at a time.
+//! work of two packets would wait for few translations at a time; with some twenty instructions between them enough wait together.
 //!
 //! One in seven isn't filed at home, one in four of a full index, and nobody can guess which. So all are looked
 //! for at home in the same way, and those that are not there once more, for whom two lines behind are asked for. Few
@@ -23,7 +23,7 @@ use crate::tuple::Tuple;
 
 /// See the file's head. What comes to lie beyond the burst's last is of no use to anybody.
 pub(crate) struct Ahead<'t> {
-    /// Of each its hash, to be written by who is on the way.
+    /// Of each its hash, written by who knows it; zero of who has none.
     pub(crate) hashes: [u32; BURST],
     /// The index's line that is read first.
     homes: [&'t Line; BURST],
@@ -33,11 +33,11 @@ pub(crate) struct Ahead<'t> {
 
 /// Who asks for what there is to read of the flows that were found.
 pub(super) trait Reader {
-    /// Some were found at home, in these slots, or not.
+    /// Some were looked for at home, and these are their slots; but for those who are missed next, which have others'.
     fn read(&mut self, numbers: Range<usize>, slots: &[u32; BURST]);
-    /// One of them was not found there.
+    /// One of them was not found at home.
     fn miss(&mut self, number: usize, home: &Line);
-    /// It was found behind.
+    /// One that was missed was found behind.
     fn read_late(&mut self, number: usize, slot: u32);
 }
 
@@ -79,8 +79,8 @@ impl<'t> Ahead<'t> {
         true
     }
 
-    /// Asks for the lines where these are at home, whose hashes are known. Not inlined, nor is what follows, as each of
-    /// them needs all registers there are.
+    /// Asks for the lines where these are at home, whose hashes are known. Not inlined, nor is [`Ahead::find_at_home`], as
+    /// each of these loops needs all registers there are.
     #[inline(never)]
     pub(crate) fn ask(&mut self, table: &'t FlowTable, numbers: Range<usize>) {
         let homes = table.index.homes();
@@ -181,11 +181,11 @@ struct Spotter<'a, F> {
 impl<F: FnMut(usize, Option<u32>)> Reader for Spotter<'_, F> {
     #[inline(never)]
     fn read(&mut self, numbers: Range<usize>, slots: &[u32; BURST]) {
-        for number in numbers.start..numbers.end.min(BURST) {
+        (numbers.start..numbers.end.min(BURST)).for_each(|number| {
             let slot = slots[number];
             self.spots[number] = self.slab.ask(slot);
             (self.tell)(number, Some(slot));
-        }
+        });
         self.slab.ask_for_more(slots.get(numbers).unwrap_or_default());
     }
 

@@ -1,4 +1,5 @@
-//! A burst of keys of one family on the way to their flows ([`super::super::ahead`]), whose records are compared with them there.
+//! What look-ups of one family take along on the way to their flows ([`super::super::ahead`]): keys to be hashed, and
+//! from there the records that are compared with them.
 
 use core::ops::Range;
 
@@ -64,9 +65,8 @@ impl<'t, K: Shelved> Found<'t, K> {
 impl<K: Shelved> Reader for Found<'_, K> {
     #[inline(never)]
     fn read(&mut self, numbers: Range<usize>, slots: &[u32; BURST]) {
-        for number in numbers.start..numbers.end.min(BURST) {
-            self.ask(number, slots[number]);
-        }
+        let each = numbers.start..numbers.end.min(BURST);
+        each.for_each(|number| self.ask(number, slots[number]));
         self.ask_annex(slots.get(numbers).unwrap_or_default());
     }
 
