@@ -12,7 +12,7 @@ use tidegate_wire::{Family, Headers, proto};
 
 use super::layout::{Layout, half};
 use crate::rules::ExpressProto;
-use crate::table::ahead::{self, Expected, GROUP};
+use crate::table::ahead::Ahead;
 use crate::table::key::{Key4, Key6};
 use crate::table::{FlowTable, Hint, Spot};
 use crate::track::{Express, tcp, udp};
@@ -94,9 +94,10 @@ impl Glance {
     #[inline(always)]
     pub(crate) fn of(sight: Sight<'_>, table: &FlowTable) -> Self {
         let begun = Self::begin(sight, table);
-        begun.map_or(Self::NOTHING, |(glance, expected)| Self {
-            slot: table.guess(expected),
-            ..glance
+        begun.map_or(Self::NOTHING, |(lane, hash)| Self {
+            lane: Some(lane),
+            hash,
+            slot: table.guess(hash),
         })
     }
 
@@ -111,25 +112,31 @@ impl Glance {
         mut datagrams: impl Iterator<Item = Sight<'a>>,
         table: &FlowTable,
     ) {
-        let mut expected = [Expected::NOWHERE; BURST];
-        let groups = glances.chunks_mut(GROUP).zip(expected.chunks_mut(GROUP));
-        for (glances, expected) in groups.take(count.div_ceil(GROUP)) {
-            for ((glance, expected), sight) in
-                glances.iter_mut().zip(&mut *expected).zip(&mut datagrams)
-            {
-                if let Some(begun) = Self::begin(sight, table) {
-                    (glance.lane, glance.hash) = (begun.0.lane, begun.0.hash);
-                    *expected = begun.1;
-                }
+        let mut ahead = Ahead::new();
+        ahead.begin(table, count, |group, hashes| {
+            let glances = glances.get_mut(group).unwrap_or_default();
+            Self::begin_all(glances.iter_mut().zip(hashes).zip(&mut datagrams), table);
+            true
+        });
+        ahead.read(table, count, spots, |number, slot| glances[number].slot = slot);
+    }
+
+    /// Looks at some datagrams, and notes their hashes twice. Not inlined, as it needs all registers there are.
+    #[inline(never)]
+    fn begin_all<'a, 'g>(
+        datagrams: impl Iterator<Item = ((&'g mut Self, &'g mut u32), Sight<'a>)>,
+        table: &FlowTable,
+    ) {
+        for ((glance, place), sight) in datagrams {
+            if let Some((lane, hash)) = Self::begin(sight, table) {
+                (glance.lane, glance.hash) = (Some(lane), hash);
+                *place = hash;
             }
-            ahead::ask(expected);
         }
-        let expected = expected.get(..count).unwrap_or(&expected);
-        table.read_ahead(expected, spots, |number, slot| glances[number % BURST].slot = slot);
     }
 
     #[inline(always)]
-    fn begin<'t>(sight: Sight<'_>, table: &'t FlowTable) -> Option<(Self, Expected<'t>)> {
+    fn begin(sight: Sight<'_>, table: &FlowTable) -> Option<(Lane, u32)> {
         let header: &[u8; 24] = sight.bytes.first_chunk()?;
         let (words, _) = header.as_chunks();
         let first = u64::from_le_bytes(words[0]);
@@ -146,10 +153,7 @@ impl Glance {
 
     /// [`Glance::begin`], of a datagram whose IP header is plain.
     #[inline(always)]
-    fn begin_with<'t, K: Layout>(
-        sight: Sight<'_>,
-        table: &'t FlowTable,
-    ) -> Option<(Self, Expected<'t>)> {
+    fn begin_with<K: Layout>(sight: Sight<'_>, table: &FlowTable) -> Option<(Lane, u32)> {
         // The same twice, so that all that hangs on the protocol is a constant.
         match *sight.bytes.get(K::PROTO)? {
             proto::TCP => Self::begin_as::<K, tcp::Usual>(sight, table),
@@ -159,10 +163,7 @@ impl Glance {
     }
 
     #[inline(always)]
-    fn begin_as<'t, K: Layout, P: Express>(
-        sight: Sight<'_>,
-        table: &'t FlowTable,
-    ) -> Option<(Self, Expected<'t>)> {
+    fn begin_as<K: Layout, P: Express>(sight: Sight<'_>, table: &FlowTable) -> Option<(Lane, u32)> {
         let Sight { bytes, in_doubt } = sight;
         let (express, proto, len) = (P::PROTO, P::PROTO.number(), K::len(bytes));
         if len < K::L4 + P::HEADER || len > bytes.len() {
@@ -174,10 +175,9 @@ impl Glance {
         if in_doubt && has_sum && !is_right(covered, proto, (len - K::L4) as u16) {
             return None;
         }
-        let expected = table.expect(K::read(bytes), proto);
+        let hash = table.hash_of(K::read(bytes), proto);
         let kind = Kind { family: K::FAMILY, proto: express };
-        let lane = Some(Lane::of(kind, P::may_take(upper)));
-        Some((Self { lane, hash: expected.hash, slot: None }, expected))
+        Some((Lane::of(kind, P::may_take(upper)), hash))
     }
 
     /// What it has told of the flow.

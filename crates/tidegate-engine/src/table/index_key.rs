@@ -37,7 +37,8 @@ pub(crate) struct IndexKey {
     offset: u64,
     /// What is added to the halves of each word.
     terms: [[u64; 2]; WORDS],
-    stirring: [u32; 2],
+    /// Odd factors of 32 bits, each in a word of its own: read together they would have to be taken apart.
+    stirring: [u64; 2],
 }
 
 /// Words of the longest input.
@@ -52,7 +53,7 @@ impl IndexKey {
             offset: word(0),
             terms: array::from_fn(|number| [1, 2].map(|half| word(2 * number as u64 + half))),
             // Odd factors can be divided by: no two words become one.
-            stirring: [STIRRING, STIRRING + 1].map(|number| word(number) as u32 | 1),
+            stirring: [STIRRING, STIRRING + 1].map(|number| word(number) & u64::from(u32::MAX) | 1),
         }
     }
 
@@ -71,7 +72,7 @@ impl IndexKey {
     #[inline(always)]
     fn stir(&self, mut word: u32) -> u32 {
         for factor in self.stirring {
-            word = (word ^ word >> 16).wrapping_mul(factor);
+            word = (word ^ word >> 16).wrapping_mul(factor as u32);
         }
         word
     }

@@ -6,7 +6,7 @@
 //! and an ICMP answer as the question that it answers. The zone's number is part of what is hashed,
 //! as in Linux (`hash_conntrack_raw`).
 
-use core::hint::select_unpredictable;
+use core::hint::{cold_path, select_unpredictable};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::BitXor;
 
@@ -169,13 +169,15 @@ impl Key for Key4 {
 
     #[inline(always)]
     fn hash(self, key: &IndexKey, proto: u8, zone: u16) -> u32 {
-        let (addresses, ports) =
-            (u64::from_le_bytes(self.addresses), u32::from_le_bytes(self.ports));
-        let one = addresses & 0xffff_ffff | u64::from(ports & 0xffff) << 32;
-        let other = addresses >> 32 | u64::from(ports >> 16) << 32;
-        let (low, high) = (one.min(other), one.max(other));
-        let addresses = low & 0xffff_ffff | high << 32;
-        let ports = low >> 32 | high >> 32 << 16;
+        let addresses = u64::from_le_bytes(self.addresses);
+        let ports = u32::from_le_bytes(self.ports);
+        let exchanged = (addresses.rotate_left(32), ports.rotate_left(16));
+        // By port, and by address where that is the same.
+        let order =
+            |(addresses, ports): (u64, u32)| u128::from(addresses) | u128::from(ports) << 64;
+        let is_behind = order((addresses, ports)) < order(exchanged);
+        let addresses = select_unpredictable(is_behind, exchanged.0, addresses);
+        let ports = u64::from(select_unpredictable(is_behind, exchanged.1, ports));
         key.hash([addresses, ports | u64::from(zone) << 32 | u64::from(proto) << 48])
     }
 }
@@ -268,16 +270,15 @@ impl Key for Key6 {
     }
 }
 
-/// Whether one end comes behind the other, by address and port: whether something is to be borrowed to take it away
-/// from that. Tuples are compared by vectors, which takes longer.
+/// Whether one end comes behind the other, by address and port. Hardly anybody speaks with himself, and without the ports
+/// it is one comparison that borrows.
 #[inline(always)]
 fn is_behind((address, port): (u128, u32), (other_address, other_port): (u128, u32)) -> bool {
-    let halves = |bits: u128| (bits as u64, (bits >> 64) as u64);
-    let ((low, high), (other_low, other_high)) = (halves(address), halves(other_address));
-    let is_borrowed = other_port < port;
-    let (_, is_borrowed) = other_low.borrowing_sub(low, is_borrowed);
-    let (_, is_borrowed) = other_high.borrowing_sub(high, is_borrowed);
-    is_borrowed
+    if address == other_address {
+        cold_path();
+        return other_port < port;
+    }
+    other_address < address
 }
 
 /// Both, exchanged if they are to be; without a branch, for nobody can guess it.
@@ -378,8 +379,16 @@ mod tests {
         }
 
         #[test]
-        fn a_tuple_and_its_inverse_have_one_hash(tuple in tuples(), zone: u16, key: [u64; 2]) {
+        fn a_tuple_and_its_inverse_have_one_hash(
+            mut tuple in tuples(),
+            is_same: [bool; 2],
+            zone: u16,
+            key: [u64; 2],
+        ) {
             let key = IndexKey::new(key);
+            let [has_one_address, has_one_port] = is_same;
+            tuple.dst = if has_one_address { tuple.src } else { tuple.dst };
+            tuple.dport = if has_one_port { tuple.sport } else { tuple.dport };
             if let Some(inverse) = tuple.invert() {
                 prop_assert_eq!(hash(&key, &tuple, zone), hash(&key, &inverse, zone));
             }

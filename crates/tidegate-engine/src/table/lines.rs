@@ -41,7 +41,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::select_unpredictable;
 
-use self::array::Array;
+use self::array::{Array, Places};
 use self::candidates::Candidates;
 use self::drain::Drain;
 pub(crate) use self::line::Line;
@@ -62,6 +62,23 @@ pub(crate) struct Lines {
 
 /// A hash and an id.
 pub(crate) type Entry = (u32, u32);
+
+/// Home lines while the index stays as it is: what is the same for all hashes was asked once.
+#[derive(Clone, Copy)]
+pub(crate) struct Homes<'a> {
+    lines: &'a Lines,
+    young: Places<'a>,
+    /// There is no other array.
+    is_settled: bool,
+}
+
+impl<'a> Homes<'a> {
+    /// See [`Lines::home_line`].
+    #[inline(always)]
+    pub(crate) fn line(&self, hash: u32) -> &'a Line {
+        if self.is_settled { self.young.home_line(hash) } else { self.lines.home_line(hash) }
+    }
+}
 
 /// Homes of an empty index; there are never fewer.
 const MIN_HOMES: u32 = 64;
@@ -117,6 +134,12 @@ impl Lines {
     pub(crate) fn home_line(&self, hash: u32) -> &Line {
         let array = self.array(hash);
         array.line(array.home(hash))
+    }
+
+    /// [`Lines::home_line`] for many.
+    #[inline(always)]
+    pub(crate) fn homes(&self) -> Homes<'_> {
+        Homes { lines: self, young: self.young.places(), is_settled: self.drain.is_idle() }
     }
 
     /// The line that a look-up of this hash reads next, if its home does not settle it.

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use tidegate_wire::Family;
 
-use super::ahead::{self, Expected};
+use super::ahead::Ahead;
 use super::express::Shelved;
 use super::key::{Key, Key4, Key6};
 use super::record::{Record, Tick};
@@ -16,7 +16,7 @@ use crate::tuple::{Direction, Tuple, Zone};
 
 mod search;
 
-use self::search::Search;
+use self::search::Found;
 
 impl FlowTable {
     /// [`FlowTable::lookup`], of a tuple of which this is known in the zone's number for the original
@@ -86,15 +86,14 @@ impl FlowTable {
     /// What is known of some tuples before they are looked up in a zone; what that will read is asked
     /// for.
     pub(crate) fn expect_all(&self, tuples: &[Tuple], zone: Zone, hints: &mut [Hint; BURST]) {
-        let mut expected = [Expected::NOWHERE; BURST];
-        for (expected, tuple) in expected.iter_mut().zip(tuples) {
-            *expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
+        let mut ahead = Ahead::new();
+        for ((hash, tuple), hint) in ahead.hashes.iter_mut().zip(tuples).zip(&mut *hints) {
+            *hash = self.hash(tuple, zone, Direction::Original);
+            hint.hash = *hash;
         }
-        let expected = expected.get(..tuples.len()).unwrap_or_default();
-        ahead::ask(expected);
-        self.read_ahead(expected, &mut [Spot::NOWHERE; BURST + NEAR], |number, slot| {
-            hints[number] = Hint { hash: expected[number].hash, slot };
-        });
+        ahead.ask(self, 0..tuples.len());
+        let spots = &mut [Spot::NOWHERE; BURST + NEAR];
+        ahead.read(self, tuples.len(), spots, |number, slot| hints[number].slot = slot);
     }
 
     /// [`FlowTable::lookup_all`] in the default zone, of tuples of one family that have ports; `false`, and nobody
@@ -107,14 +106,19 @@ impl FlowTable {
         each: &mut impl FnMut(usize, Option<(FlowId, Direction)>),
     ) -> bool {
         let mut wanted = [(K::default(), 0); BURST];
-        let mut search = Search::new(K::shelf(&self.slab));
-        if !search.begin(self, tuples, &mut wanted) {
+        let mut ahead = Ahead::new();
+        let is_alike = ahead.begin(self, tuples.len(), |group, hashes| {
+            let wanted = wanted.get_mut(group.clone()).unwrap_or_default();
+            search::hash_all(self, tuples.get(group).unwrap_or_default(), wanted, hashes)
+        });
+        if !is_alike {
             return false;
         }
-        search.find(self, tuples.len());
+        let mut found = Found::new(K::shelf(&self.slab));
+        ahead.find(self, tuples.len(), &mut found);
         let tick = Tick::of(now);
         let wanted = wanted.get(..tuples.len()).unwrap_or_default();
-        let found = search.slots.iter().zip(&search.records).zip(&search.hashes);
+        let found = ahead.slots.iter().zip(&found.records).zip(&ahead.hashes);
         for (number, (((slot, record), hash), wanted)) in found.zip(wanted).enumerate() {
             let seen = self.living_in((*slot, *record), tick, *wanted);
             each(number, seen.or_else(|| self.living_elsewhere(now, *wanted, *hash)));

@@ -148,8 +148,8 @@ impl FlowTable {
         tuple: &Tuple,
         zone: Zone,
     ) -> Option<(FlowId, Direction)> {
-        let expected = self.expect_hash(self.hash(tuple, zone, Direction::Original));
-        let hint = Hint { hash: expected.hash, slot: expected.guess() };
+        let hash = self.hash(tuple, zone, Direction::Original);
+        let hint = Hint { hash, slot: self.guess_at_home(hash) };
         self.lookup_simple(now, tuple, zone, hint).or_else(|| self.lookup_any(now, tuple, zone))
     }
 

@@ -10,13 +10,14 @@ use core::time::Duration;
 
 use tidegate_wire::Family;
 
+use super::ahead::Ahead;
 use super::column::Column;
 use super::express::Shelved;
 use super::key::{Key as _, Key4, Key6};
 use super::record::Record;
 use super::*;
 use crate::event::{Event, EventKind};
-use crate::path::Glance;
+use crate::path::{BURST, Glance, NEAR};
 use crate::testkit::{flow, kept, udp};
 
 /// Everything about a flow.
@@ -45,7 +46,7 @@ fn express_by<K: Shelved>(
     hint: Option<u32>,
 ) -> Option<(FlowId, Direction, bool)> {
     let mut glance = Glance::NOTHING;
-    glance.hash = table.expect(key, proto).hash;
+    glance.hash = table.hash_of(key, proto);
     glance.slot = hint;
     let (found, target) = table.with_seat((key, proto), &glance, |seat| {
         let is_eligible = !seat.record.is_expired(now) && seat.is_plain();
@@ -59,10 +60,19 @@ fn express_by<K: Shelved>(
 
 /// What the batch guesses for a tuple of the default zone.
 fn guess(table: &FlowTable, tuple: &Tuple) -> Option<u32> {
-    let hash = table.hash(tuple, Zone::default(), Direction::Original);
-    let mut guessed = None;
-    let mut spots = [Spot::NOWHERE; crate::path::BURST + crate::path::NEAR];
-    table.read_ahead(&[table.expect_hash(hash)], &mut spots, |_, slot| guessed = slot);
+    guesses(table, &[*tuple])[0]
+}
+
+/// The same for tuples that go together, at most a burst.
+fn guesses(table: &FlowTable, tuples: &[Tuple]) -> Vec<Option<u32>> {
+    let mut ahead = Ahead::new();
+    for (hash, tuple) in ahead.hashes.iter_mut().zip(tuples) {
+        *hash = table.hash(tuple, Zone::default(), Direction::Original);
+    }
+    ahead.ask(table, 0..tuples.len());
+    let mut spots = [Spot::NOWHERE; BURST + NEAR];
+    let mut guessed = alloc::vec![None; tuples.len()];
+    ahead.read(table, tuples.len(), &mut spots, |number, slot| guessed[number] = slot);
     guessed
 }
 

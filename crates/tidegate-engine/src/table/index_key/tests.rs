@@ -40,7 +40,7 @@ proptest! {
         let key = IndexKey::new(seed);
         let [first, second] = key.stirring;
         let back = [second, first].into_iter().fold(key.stir(word), |word, factor| {
-            let mixed = word.wrapping_mul(inverse(factor));
+            let mixed = word.wrapping_mul(inverse(factor as u32));
             mixed ^ mixed >> 16
         });
         prop_assert_eq!(back, word);

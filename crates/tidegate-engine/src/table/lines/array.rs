@@ -85,12 +85,14 @@ impl Array {
 
     #[inline]
     pub(super) fn line(&self, at: usize) -> &Line {
-        let segment = self.segments.get(at >> self.shift);
-        let Some(line) = segment.and_then(|lines| lines.get(at & self.mask)) else {
-            cold_path();
-            return &NOT_MADE;
-        };
-        line
+        self.places().line(at)
+    }
+
+    /// Where its lines are.
+    #[inline(always)]
+    pub(super) fn places(&self) -> Places<'_> {
+        let Self { homes, shift, mask, segments, .. } = self;
+        Places { homes: *homes, shift: *shift, mask: *mask, segments }
     }
 
     /// A line that exists.
@@ -302,6 +304,33 @@ impl Array {
             }
             self.made = end;
         }
+    }
+}
+
+/// Where the lines of an array are, as long as none is made or let go.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    homes: u32,
+    shift: u32,
+    mask: usize,
+    segments: &'a [Segment],
+}
+
+impl<'a> Places<'a> {
+    /// The line that is home to a hash.
+    #[inline(always)]
+    pub(super) fn home_line(&self, hash: u32) -> &'a Line {
+        self.line(home_among(self.homes, hash))
+    }
+
+    #[inline(always)]
+    fn line(&self, at: usize) -> &'a Line {
+        let segment = self.segments.get(at >> self.shift);
+        let Some(line) = segment.and_then(|lines| lines.get(at & self.mask)) else {
+            cold_path();
+            return &NOT_MADE;
+        };
+        line
     }
 }
 

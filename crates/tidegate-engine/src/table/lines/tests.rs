@@ -336,7 +336,9 @@ impl Pair {
         let known = sorted(known);
         assert_eq!(self.lines.has_none(hash), known.is_empty());
         assert_eq!(sorted(found), known);
-        let guess = self.lines.home_line(hash).first(hash);
+        let home = self.lines.home_line(hash);
+        assert!(core::ptr::eq(self.lines.homes().line(hash), home));
+        let guess = home.first(hash);
         assert!(guess.is_none() || guess == self.lines.candidates(hash).next());
     }
 

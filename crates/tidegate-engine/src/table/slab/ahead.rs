@@ -1,7 +1,7 @@
 //! Reading ahead: what packets will ask of their flows, asked of the memory before.
 
 use super::{Shelf, Slab, V6};
-use crate::table::key::{Key, Key4, Key6};
+use crate::table::key::Key;
 use crate::table::prefetch::{self, Spot};
 use crate::table::record::Record;
 
@@ -11,32 +11,22 @@ impl Slab {
         on_shelf!(self, slot, |shelf, at| shelf.annex.read_links_ahead(at));
     }
 
-    /// Where a slot's record lies.
+    /// Has a slot's record read into the cache; where it lies.
     #[inline(always)]
-    pub(in crate::table) fn spot(&self, slot: u32) -> Spot {
-        on_shelf!(self, slot, |shelf, at| shelf
-            .records
-            .get(at)
-            .map_or(Spot::NOWHERE, prefetch::spot))
+    pub(in crate::table) fn ask(&self, slot: u32) -> Spot {
+        on_shelf!(self, slot, |shelf, at| prefetch::lines(shelf.record(at)))
     }
 
-    /// Has these slots' records read into the cache, which lie at these spots, and what else their flows may have. `any` has
-    /// the bits that any of the slots has; who read all of them again, just written, would wait for the writing.
+    /// Has what else the flows of these slots may have read into the cache.
     #[inline(always)]
-    pub(in crate::table) fn ask(&self, spots: &[Spot], slots: &[u32], any: u32) {
-        if any & V6 == 0 {
-            spots.iter().for_each(|spot| spot.ask::<Record<Key4>>());
-        } else {
-            // Of an IPv4 flow among them that may be a line too many.
-            spots.iter().for_each(|spot| spot.ask::<Record<Key6>>());
-        }
+    pub(in crate::table) fn ask_for_more(&self, slots: &[u32]) {
         if self.v4.has_more() || self.v6.has_more() {
-            self.ask_for_more(slots);
+            self.ask_for_all_more(slots);
         }
     }
 
     #[inline(never)]
-    fn ask_for_more(&self, slots: &[u32]) {
+    fn ask_for_all_more(&self, slots: &[u32]) {
         slots.iter().for_each(|slot| on_shelf!(self, *slot, |shelf, at| shelf.ask_for_more(at)));
     }
 

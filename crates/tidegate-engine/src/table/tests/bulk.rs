@@ -106,6 +106,7 @@ impl Crowd {
             }
         }
         Family::ALL.iter().for_each(|family| self.check_bursts(*family));
+        self.check_guesses();
         let entries = self.flows.values().map(|(_, flow)| 1 + usize::from(record::is_mapped(flow)));
         assert_eq!(self.table.index.len(), entries.sum::<usize>());
     }
@@ -129,6 +130,19 @@ impl Crowd {
             let each = |number, one| found.push((number, one));
             self.table.lookup_all(self.now, &tuples, Zone::default(), each);
             assert_eq!(found, burst.iter().map(|(_, one)| *one).enumerate().collect::<Vec<_>>());
+        }
+    }
+
+    /// Where the tuples of all flows are guessed to be, and of others that no flow has, is the same in bursts of all
+    /// lengths as for each alone.
+    fn check_guesses(&self) {
+        let strange = |one: Tuple| Tuple { dport: one.dport ^ 0x8000, ..one };
+        let asked = self.flows.values().flat_map(|(_, flow)| [flow.orig, strange(flow.reply)]);
+        for (n, burst) in asked.collect::<Vec<_>>().chunks(BURST).enumerate() {
+            let burst = &burst[..burst.len().min(1 + n % BURST)];
+            let hash = |tuple| self.table.hash(tuple, Zone::default(), Direction::Original);
+            let alone: Vec<_> = burst.iter().map(|tuple| self.table.guess(hash(tuple))).collect();
+            assert_eq!(guesses(&self.table, burst), alone);
         }
     }
 }
