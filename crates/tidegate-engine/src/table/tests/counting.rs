@@ -119,7 +119,7 @@ impl Bench {
         let cells = ProtoState::None.pack(proto::UDP);
         let announced = EventMask::all();
         let newcomer = Newcomer { key, cells, deadline, announced, counters, birth: None };
-        let hash = self.table.expect(key, proto::UDP).hash;
+        let hash = self.table.hash_of(key, proto::UDP);
         self.table.welcome(Instant::ZERO, &newcomer, hash, &mut self.rng)
     }
 
@@ -127,7 +127,7 @@ impl Bench {
         let original = K::of(&tuple(n));
         let key = if dir == Direction::Original { original } else { original.swapped() };
         let mut glance = Glance::NOTHING;
-        glance.hash = self.table.expect(key, proto::UDP).hash;
+        glance.hash = self.table.hash_of(key, proto::UDP);
         let counted = self.table.with_seat((key, proto::UDP), &glance, |mut seat| {
             (0..times).for_each(|_| seat.count(bytes));
             seat.dir
