@@ -75,14 +75,13 @@ rows! {
 }
 
 impl RowName {
-    /// Whether a row of this name is about packets of established flows, which allocate nothing. Where flows are counted
-    /// one in 32,768 that become large does.
+    /// Whether a row of this name is about packets of established flows, which allocate nothing.
     #[must_use]
     pub fn never_allocates(name: &str) -> bool {
         [Self::UdpEstablished, Self::TcpEstablished, Self::TcpTimestamps, Self::Zipf]
             .into_iter()
             .chain([Self::TcpRules20, Self::TcpRules20Nat, Self::TcpRules10kNat])
-            .chain([Self::TcpRules20Late, Self::TcpRules20Marked])
+            .chain([Self::TcpRules20Late, Self::TcpRules20Marked, Self::TcpRules20NatAcct])
             .any(|row| row.as_str() == name)
     }
 }

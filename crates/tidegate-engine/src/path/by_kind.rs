@@ -1,6 +1,6 @@
 //! The four kinds of plain datagrams: what is written once for all of them, and compiled for each.
 
-/// Evaluates an expression for a [`Kind`](super::glance::Kind), in which the names of two types stand for its family's key and
+/// Evaluates an expression for a `Kind`, in which the names of two types stand for its family's key and
 /// its protocol's usual packets.
 macro_rules! by_kind {
     ($kind:expr, |$key:ident, $usual:ident| $body:expr) => {{

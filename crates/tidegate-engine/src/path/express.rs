@@ -61,7 +61,7 @@ struct Ride<'a, F, K, P> {
 
 /// Why a packet does not go through with others.
 pub(super) enum Stop {
-    /// Something can stop it.
+    /// Something can stop it, or its flow was not found where the glance thought.
     Doubt,
     /// There is more to its flow than to most.
     Unlike,

@@ -8,8 +8,8 @@
 //! work of two packets would wait for few translations at a time; with some twenty instructions between them enough wait together.
 //!
 //! One in seven isn't filed at home, one in four of a full index, and nobody can guess which. So all are looked
-//! for at home in the same way, and those that are not there once more, for whom two lines behind are asked for. Few
-//! are in the second, but who waits for that could do five look-ups.
+//! for at home in the same way, and those that are not there once more, for whom two lines behind are asked for, or
+//! four where many have passed. Few are in the second, but who waits for that could do five look-ups.
 
 use core::ops::Range;
 

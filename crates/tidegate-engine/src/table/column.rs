@@ -45,12 +45,29 @@ impl<T> Column<T> {
 
     /// Gives the slot [`Column::len`] its value.
     pub(super) fn push(&mut self, value: T) {
+        self.push_with(value, Self::segment);
+    }
+
+    /// [`Column::push`], with memory for a segment if it takes a new one.
+    #[inline(always)]
+    pub(super) fn push_with(&mut self, value: T, memory: impl FnOnce() -> Vec<T>) {
         let (segment, _) = Self::place(self.len);
         if segment == self.segments.len() {
-            self.segments.push(Vec::with_capacity(Self::SEGMENT as usize));
+            self.segments.push(memory());
         }
         self.segments[segment].push(value);
         self.len += 1;
+    }
+
+    /// Memory for a segment.
+    pub(super) fn segment() -> Vec<T> {
+        Vec::with_capacity(Self::SEGMENT as usize)
+    }
+
+    /// [`Column::segment`] for [`Column::push_with`], which then asks for no memory at all.
+    pub(super) fn segment_ahead(&mut self) -> Vec<T> {
+        self.segments.reserve(1);
+        Self::segment()
     }
 
     #[inline(always)]

@@ -20,10 +20,12 @@
 //! So cells of 48 bits take less only where one flow in eight is beyond 2,047 packets or a mebibyte, and those of 24 where not
 //! one in sixteen is between the two limits, which page loads and calls would be. These shares were not measured.
 //!
-//! A flow that takes the first place of a segment, one in 32,768 that get one, asks for memory on a packet's way, as no
-//! other packet of an established flow does; places given back are taken first. Packets of a flow that has one read a second
+//! No packet of an established flow asks for memory: places given back are taken first, and that for the next 32,768
+//! is had ready by flows that begin. Only if more than that grow large before another flow begins does one of them. Packets of a flow that has one read a second
 //! line, which is asked for shortly before their turn ([`Counters::bring`]). Where few flows have one these lines are in the cache;
 //! where all of a million have, in turns, a packet took half as long again. Of an attacker that asks 2,048 packets a flow.
+
+use alloc::vec::Vec;
 
 use super::column::{Column, Pages};
 use super::prefetch;
@@ -49,6 +51,12 @@ impl Counters {
     /// What a flow that counts has counted.
     pub(super) fn read(&self, at: u32) -> [Counter; 2] {
         self.places.read(self.cells.get(at))
+    }
+
+    /// [`Counters::set`] of a flow that begins. As it may take memory, that for places to come is asked for now.
+    pub(super) fn begin(&mut self, at: u32, counters: [Counter; 2]) {
+        self.set(at, counters);
+        self.places.look_ahead();
     }
 
     /// Makes these a flow's counters, whatever they or those of the slot's last tenant were.
@@ -161,11 +169,13 @@ struct Places {
     counters: Column<[Counter; 2]>,
     /// A place that is nobody's, or [`NIL`]. Its first packets say which is the next.
     vacant: u32,
+    /// Memory for the next segment.
+    ahead: Option<Vec<[Counter; 2]>>,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { counters: Column::default(), vacant: NIL }
+        Self { counters: Column::default(), vacant: NIL, ahead: None }
     }
 }
 
@@ -207,12 +217,21 @@ impl Places {
         let mut place = self.vacant;
         if place == NIL {
             place = self.counters.len();
-            self.counters.push(counters);
+            let ahead = &mut self.ahead;
+            self.counters.push_with(counters, || ahead.take().unwrap_or_else(Column::segment));
         } else {
             let [before, _] = core::mem::replace(self.counters.at_mut(place), counters);
             self.vacant = before.packets as u32;
         }
         [Cell(place | Cell::HAS_PLACE); 2]
+    }
+
+    /// Has memory for as many places as a segment holds ready, besides what is left of the last one.
+    #[inline(always)]
+    fn look_ahead(&mut self) {
+        if self.ahead.is_none() {
+            self.ahead = Some(self.counters.segment_ahead());
+        }
     }
 
     fn give_back(&mut self, place: u32) {

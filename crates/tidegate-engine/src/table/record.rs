@@ -1,10 +1,10 @@
 //! A flow as the table keeps it: 80 bytes for IPv4, 104 for IPv6.
 //!
 //! A [`Record`] holds what every flow has, and all that a packet of an established flow reads and
-//! writes: tuple, status, deadline, the tracker's cells, and the links of the timer's list. A
+//! writes: tuple, status, deadline, the tracker's cells, and for which tick its timer is armed. A
 //! multiple of 16 bytes, it lies in two neighbouring cache lines, wherever it begins. What not all flows
-//! have lies beside it (`annex`): another reply tuple than the inverse, a mark, a zone. Counters, the time
-//! of birth and labels have pages of their own, for they come with a switch or a rule.
+//! have lies beside it (`annex`): another reply tuple than the inverse, a mark, a zone. `counters`, the time
+//! of birth and labels lie elsewhere, too, for they come with a switch or a rule.
 //!
 //! [`Flow`] is the same in the form that the rest of the engine works with; `FlowTable::load` and
 //! `save` go between the two.
@@ -397,6 +397,7 @@ mod tests {
             record.set_bits(bits);
             let status = record.status();
             let is_usual = status.contains(express::USUAL) && !status.intersects(express::UNUSUAL);
+            assert_eq!(record.is_usual(), is_usual, "{bits:#x}");
             let is_elsewhere = record.has_extra() || record.has_mapping() || record.is_vacant();
             let expected = is_usual && !status.intersects(Status::NAT) && !is_elsewhere;
             assert_eq!(record.is_common(), expected, "{bits:#x}");

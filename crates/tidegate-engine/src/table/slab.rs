@@ -352,6 +352,9 @@ impl<K: Key> Shelf<K> {
     fn insert(&mut self, flow: &Flow, generation: u32) -> u32 {
         let at = self.let_lowest();
         self.records.at_mut(at).begin(generation);
+        if let Some(counters) = flow.acct {
+            self.counters.begin(at, counters);
+        }
         self.write(at, flow);
         self.set_birth(at, flow.lifetime.and_then(|lifetime| lifetime.start));
         at

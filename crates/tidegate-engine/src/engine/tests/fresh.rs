@@ -86,7 +86,7 @@ fn a_burst_goes_on_under_a_new_key() {
             }
             assert_eq!(bytes, again, "{family:?}");
             assert_eq!(burst.table.has_new_key(), changed.is_some());
-            now = now + Duration::from_millis(1);
+            now += Duration::from_millis(1);
         }
         assert!(
             changed.is_some_and(|number| (1..100).contains(&number)),

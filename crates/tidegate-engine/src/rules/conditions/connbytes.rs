@@ -71,8 +71,8 @@ impl ConnBytes {
             "original" => *original,
             "reply" => *reply,
             _ => Counter {
-                packets: original.packets + reply.packets,
-                bytes: original.bytes + reply.bytes,
+                packets: original.packets.wrapping_add(reply.packets),
+                bytes: original.bytes.wrapping_add(reply.bytes),
             },
         };
         match self.mode {

@@ -17,7 +17,7 @@ fn counter(packets: u64, bytes: u64) -> Counter {
 impl Counters {
     /// How many places are somebody's, where flows of the family count that have outgrown their cells.
     pub(in crate::table) fn taken(&self) -> usize {
-        let Places { counters, vacant } = &self.places;
+        let Places { counters, vacant, .. } = &self.places;
         let exists = |place: u32| (place != NIL).then_some(place);
         let next = |place: &u32| exists(counters.at(*place)[0].packets as u32);
         counters.len() as usize - core::iter::successors(exists(*vacant), next).count()
@@ -70,6 +70,25 @@ fn a_flow_gets_a_place_with_the_packet_that_is_too_much_for_a_cell() {
             assert_eq!(counters.taken(), usize::from(is_large), "{before:?}, {bytes}");
         }
     }
+}
+
+/// Whoever begins sees to it that who grows large needs no memory.
+#[test]
+fn flows_that_begin_have_memory_ready_for_those_that_grow() {
+    const LARGE: [Counter; 2] = [Counter { packets: 1 << 40, bytes: 0 }; 2];
+    let segment = Column::<[Counter; 2]>::SEGMENT;
+    let mut counters = Counters::default();
+    let is_ready = |counters: &Counters| counters.places.ahead.is_some();
+    counters.begin(0, Default::default());
+    assert!(is_ready(&counters) && counters.places.counters.len() == 0);
+    (0..segment).for_each(|at| counters.set(at, LARGE));
+    assert!(!is_ready(&counters), "it is in use");
+    counters.begin(segment, Default::default());
+    assert!(is_ready(&counters));
+    counters.set(segment, LARGE);
+    assert!(!is_ready(&counters));
+    assert!((0..=segment).all(|at| counters.read(at) == LARGE));
+    assert_eq!(counters.taken(), segment as usize + 1);
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl<K: Key> Shelf<K> {
         let at = self.let_lowest();
         self.records.at_mut(at).write_newcomer(newcomer, generation, armed);
         if let Some(counters) = newcomer.counters {
-            self.counters.set(at, counters);
+            self.counters.begin(at, counters);
         }
         if self.tags.peek(at).is_some() {
             *self.tags.place(at) = Tags::default();

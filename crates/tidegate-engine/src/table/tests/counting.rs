@@ -34,6 +34,8 @@ enum Op {
     /// Somebody reads and zeroes them.
     Zero,
     End,
+    /// The time of all is over.
+    Expire,
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -48,6 +50,7 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => numbers().prop_map(Op::Set),
         1 => proptest::strategy::Just(Op::Zero),
         2 => proptest::strategy::Just(Op::End),
+        1 => proptest::strategy::Just(Op::Expire),
     ]
 }
 
@@ -55,6 +58,7 @@ fn ops() -> impl Strategy<Value = Op> {
 struct Bench {
     table: FlowTable,
     rng: Rng,
+    now: Instant,
     known: BTreeMap<u32, (FlowId, Option<[Counter; 2]>)>,
 }
 
@@ -66,6 +70,9 @@ fn tuple(n: u32) -> Tuple {
 
 impl Bench {
     fn apply(&mut self, n: u32, op: &Op) {
+        if matches!(op, Op::Expire) {
+            return self.expire();
+        }
         let Some((id, known)) = self.known.get_mut(&n) else {
             if let Op::Begin { counters, is_plain } = *op {
                 let id = self.begin(n, counters, is_plain);
@@ -75,7 +82,7 @@ impl Bench {
         };
         let id = *id;
         match *op {
-            Op::Begin { .. } => {}
+            Op::Begin { .. } | Op::Expire => {}
             Op::Count { dir, times, bytes, walks } => {
                 let counter = known.as_mut().map(|known| &mut known[dir.index()]);
                 counter.into_iter().for_each(|one| (0..times).for_each(|_| one.count(bytes)));
@@ -90,17 +97,26 @@ impl Bench {
             Op::Set(counters) => self.set(n, counters),
             Op::Zero => self.set(n, Default::default()),
             Op::End => {
-                self.table.kill(id, Instant::ZERO, &mut EventQueue::new(0));
+                self.table.kill(id, self.now, &mut EventQueue::new(0));
                 self.known.remove(&n);
             }
         }
     }
 
+    fn expire(&mut self) {
+        self.now += Duration::from_secs(31);
+        self.table.expire(self.now, &mut { usize::MAX }, &mut EventQueue::new(0));
+        assert_eq!(self.table.len(), 0);
+        self.known.clear();
+    }
+
     fn begin(&mut self, n: u32, counters: Option<[Counter; 2]>, is_plain: bool) -> FlowId {
-        let deadline = Instant::ZERO + Duration::from_secs(30);
+        let deadline = self.now + Duration::from_secs(30);
         if !is_plain {
-            let flow = Flow { acct: counters, deadline, ..flow(tuple(n)) };
-            let outcome = self.table.confirm(Instant::ZERO, &mut Draft(flow), &mut self.rng, None);
+            // Some have more than their record and counters.
+            let status = if n.is_multiple_of(2) { Status::SRC_NAT_DONE } else { Status::empty() };
+            let flow = Flow { acct: counters, deadline, mark: n % 3, status, ..flow(tuple(n)) };
+            let outcome = self.table.confirm(self.now, &mut Draft(flow), &mut self.rng, None);
             return outcome.expect("room");
         }
         match tuple(n).src {
@@ -120,7 +136,7 @@ impl Bench {
         let announced = EventMask::all();
         let newcomer = Newcomer { key, cells, deadline, announced, counters, birth: None };
         let hash = self.table.hash_of(key, proto::UDP);
-        self.table.welcome(Instant::ZERO, &newcomer, hash, &mut self.rng)
+        self.table.welcome(self.now, &newcomer, hash, &mut self.rng)
     }
 
     fn count<K: Shelved>(&mut self, n: u32, dir: Direction, times: u32, bytes: usize) {
@@ -156,7 +172,7 @@ impl Bench {
         }
     }
 
-    /// How many directions are counted elsewhere than in a cell.
+    /// How many flows have a place.
     fn taken(&self) -> [usize; 2] {
         [self.table.slab.v4.counters.taken(), self.table.slab.v6.counters.taken()]
     }
@@ -170,7 +186,7 @@ proptest! {
         steps in prop::collection::vec((0..6u32, ops()), 1..80),
     ) {
         let (table, rng) = table_of(1 << 10);
-        let mut bench = Bench { table, rng, known: BTreeMap::new() };
+        let mut bench = Bench { table, rng, now: Instant::ZERO, known: BTreeMap::new() };
         for (n, op) in steps {
             bench.apply(n, &op);
             bench.check();
