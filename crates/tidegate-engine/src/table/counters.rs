@@ -21,9 +21,11 @@
 //! one in sixteen is between the two limits, which page loads and calls would be. These shares were not measured.
 //!
 //! No packet of an established flow asks for memory: places given back are taken first, and that for the next 32,768
-//! is had ready by flows that begin. Only if more than that grow large before another flow begins does one of them. Packets of a flow that has one read a second
-//! line, which is asked for shortly before their turn ([`Counters::bring`]). Where few flows have one these lines are in the cache;
-//! where all of a million have, in turns, a packet took half as long again. Of an attacker that asks 2,048 packets a flow.
+//! is had ready by flows that begin. Only if more than that grow large before another flow begins does one of them.
+//!
+//! Packets of a flow that has a place read a second line, which is asked for shortly before their turn ([`Counters::bring`]).
+//! Where few flows have one these lines are in the cache; where all of a million have, a packet took half as long again. That
+//! asks 2,048 packets a flow of an attacker.
 
 use alloc::vec::Vec;
 
